@@ -1,0 +1,189 @@
+"""The one configuration of an Eyrie accelerator: raw fields, derived values, presets.
+
+`Config` is frozen; everything else (widths, capacities, storage) is a property of it.
+Nothing in this module imports Amaranth, so anyone may import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+ENTRY_BITS = 16      # activations and weights
+LANES = 4            # entries in a 64-bit word of the ifmap and filter networks
+WORD_BITS = ENTRY_BITS * LANES
+PSUM_LANES = 4       # psums in a word of the psum networks
+PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
+SEMAPHORES = 16      # dependency tokens; one bit each in a command's masks
+QUEUE_DEPTH = 4      # commands waiting per engine
+CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
+
+
+def bits_for(n: int) -> int:
+    """Bits that hold the values 0..n, at least one."""
+    return max(1, int(n).bit_length())
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message names the field and its value."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Raw parameters of one accelerator.
+
+    rows, columns        physical array, Eyeriss's 12 x 14 (a chain of rows*columns PEs)
+    filter_spad          filter words in a PE, both halves (the next pass loads into one)
+    ifmap_spad           ifmap words in a PE (a power of two)
+    psum_spad            psums accumulating in a PE; a second buffer of the same size drains
+    psum_bits            width of a partial sum; sums wrap modulo 2**psum_bits
+    ifmap_fifo           64-bit words of input FIFO in a PE
+    psum_fifo            128-bit words of psum input FIFO in a PE
+    glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
+    gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
+    counters             performance counters are built
+    dram_bytes_per_cycle bandwidth the memory model grants, both directions together
+    dram_latency         core cycles from a read address to its first word
+    """
+
+    name: str
+    rows: int
+    columns: int
+    filter_spad: int
+    ifmap_spad: int
+    psum_spad: int
+    glb_pairs: int
+    glb_depth: int
+    psum_bits: int = 32
+    ifmap_fifo: int = 4
+    psum_fifo: int = 4
+    gating: bool = True
+    counters: bool = True
+    dram_bytes_per_cycle: float = 2.4
+    dram_latency: int = 40
+
+    def __post_init__(self):
+        def need(ok, field, why):
+            if not ok:
+                raise ConfigError(f"config {self.name!r}: {field} = {getattr(self, field)!r}: {why}")
+        for f in dataclasses.fields(self):
+            value, kind = getattr(self, f.name), f.type
+            good = {"str": isinstance(value, str), "bool": isinstance(value, bool),
+                    "int": isinstance(value, int) and not isinstance(value, bool),
+                    "float": isinstance(value, (int, float)) and not isinstance(value, bool)}[kind]
+            need(good, f.name, f"must be of type {kind}")
+        need(self.name.replace("_", "a").replace("-", "a").isalnum(), "name", "letters, digits, - and _ only")
+        need(1 <= self.rows <= 32, "rows", "must be 1..32")
+        need(1 <= self.columns <= 32, "columns", "must be 1..32")
+        need(self.pes >= 2, "columns", "the chain needs two PEs or more")
+        need(self.pes <= 512, "columns", "the chain holds 512 PEs at most")
+        need(self.filter_spad % 2 == 0 and 16 <= self.filter_spad <= 2048, "filter_spad", "must be even, 16..2048")
+        need(self.ifmap_spad in (4, 8, 16, 32, 64, 128), "ifmap_spad", "must be a power of two, 4..128")
+        need(4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0, "psum_spad", "must be a multiple of 4, 4..64")
+        need(self.psum_spad <= self.filter_half, "psum_spad", "p filters of one word must fit a filter half")
+        need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
+        need(2 <= self.ifmap_fifo <= 16, "ifmap_fifo", "must be 2..16")
+        need(1 <= self.psum_fifo <= 16, "psum_fifo", "must be 1..16")
+        need(2 <= self.glb_pairs <= 64, "glb_pairs", "must be 2..64")
+        need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
+        need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
+        need(0 < self.dram_bytes_per_cycle <= 16, "dram_bytes_per_cycle", "must be above 0, at most 16")
+        need(1 <= self.dram_latency <= 10_000, "dram_latency", "must be 1..10000")
+
+    # ---- derived -----------------------------------------------------------------------
+    @property
+    def pes(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def filter_half(self) -> int:
+        """Filter words of one pass: p*q*S is at most this."""
+        return self.filter_spad // 2
+
+    @property
+    def ifmap_tag_bits(self) -> int:
+        """(row * r + group) over at most ((e-1)*U + R)*r rows and groups, U <= 4."""
+        return bits_for(4 * self.pes)
+
+    @property
+    def pe_tag_bits(self) -> int:
+        return bits_for(self.pes)
+
+    @property
+    def glb_words(self) -> int:
+        """64-bit words of the global buffer."""
+        return self.glb_pairs * 2 * self.glb_depth
+
+    @property
+    def glb_bytes(self) -> int:
+        return self.glb_words * 8
+
+    def storage(self) -> dict[str, int]:
+        """On-chip storage in bytes by component, every array over two words deep counted."""
+        return {
+            "filter spads": self.pes * self.filter_spad * 2,
+            "ifmap spads": self.pes * self.ifmap_spad * 2,
+            "psum spads": self.pes * self.psum_spad * self.psum_bits * 2 // 8,
+            "ifmap FIFOs": self.pes * self.ifmap_fifo * 8 if self.ifmap_fifo > 2 else 0,
+            "psum FIFOs": self.pes * self.psum_fifo * PSUM_LANES * self.psum_bits // 8
+                          if self.psum_fifo > 2 else 0,
+            "global buffer": self.glb_bytes,
+            "command queues": 6 * QUEUE_DEPTH * 64,
+        }
+
+    @property
+    def storage_bytes(self) -> int:
+        return sum(self.storage().values())
+
+    def replace(self, **changes) -> "Config":
+        unknown = set(changes) - {f.name for f in dataclasses.fields(self)}
+        if unknown:
+            raise ConfigError(f"config {self.name!r}: unknown key {sorted(unknown)[0]!r}")
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Config":
+        """All fields, no others. Raises ConfigError naming the first unknown or missing key."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                raise ConfigError(f"config: unknown key {key!r}")
+        for key in names:
+            if key not in values:
+                raise ConfigError(f"config: missing key {key!r}")
+        return cls(**values)
+
+    @classmethod
+    def load(cls, name: str) -> "Config":
+        """A preset's name, or the path of a JSON file with every field."""
+        if name in PRESETS:
+            return PRESETS[name]
+        if not name.endswith(".json"):
+            raise ConfigError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}, or give a .json file")
+        try:
+            with open(name, encoding="utf-8") as f:
+                values = json.load(f)
+        except OSError as e:
+            raise ConfigError(f"config file {name}: {e.strerror}") from None
+        except ValueError as e:
+            raise ConfigError(f"config file {name}: not JSON: {e}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"config file {name}: must hold one JSON object")
+        return cls.from_dict(values)
+
+
+PRESETS: dict[str, Config] = {c.name: c for c in (
+    # For tests: every native shape must fold onto six PEs and 8 KB.
+    Config("tiny", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
+           glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0),
+    # The default of `make run`; sized for an ECP5-85F.
+    Config("demo", rows=8, columns=8, filter_spad=512, ifmap_spad=32, psum_spad=16,
+           glb_pairs=8, glb_depth=512),
+    # The Eyeriss chip's PEs and storage.
+    Config("eyeriss", rows=12, columns=14, filter_spad=224, ifmap_spad=16, psum_spad=16,
+           glb_pairs=9, glb_depth=512, ifmap_fifo=2, psum_fifo=2),
+)}

@@ -1,0 +1,341 @@
+"""Commands and registers: declared once, decoded by the RTL, packed by the compiler.
+
+A command is 64 bytes, little-endian: a header of 64 bits and a body of 448. Units:
+DRAM addresses are bytes; `word` counts 64-bit words of the global buffer; `entry` counts
+16-bit entries of it (entry = 4 * word + lane). Strides of entries and words are modular,
+so a negative stride is its two's complement. docs/architecture.md has the loop nests.
+"""
+
+import enum
+import functools
+
+from amaranth.hdl import Shape, signed, unsigned
+from amaranth.lib import data
+
+COMMAND_BYTES = 64
+WORD_ADDR = 18    # bits of a word address in the global buffer
+ENTRY_ADDR = 20   # bits of an entry address
+
+
+class Opcode(enum.IntEnum):
+    CONFIG = 1   # roles and tags of the chain; waits until the array has drained
+    LOAD = 2     # DRAM -> global buffer
+    IFMAP = 3    # global buffer -> ifmap network, one pass
+    FILTER = 4   # global buffer -> filter network, one pass
+    PSUM = 5     # bias or stored psums -> psum network, one pass
+    OFMAP = 6    # output network -> stored psums, or requantised -> ofmap tile, one pass
+    STORE = 7    # tile -> pool / add / reorder -> DRAM
+    SHAPE = 8    # second operand, pooling and scaling of the STOREs after it
+
+
+class Mode(enum.IntEnum):
+    DENSE = 0
+    GATE = 1
+
+
+class Pool(enum.IntEnum):
+    NONE = 0
+    MAX = 1
+    AVERAGE = 2
+
+
+class Status(enum.IntEnum):
+    """STATUS register, bits 7:0 the state and 15:8 the error code."""
+    IDLE = 0
+    RUNNING = 1
+    DONE = 2
+    ERROR = 3
+
+
+class Error(enum.IntEnum):
+    NONE = 0
+    ILLEGAL_COMMAND = 1   # unknown opcode, non-zero reserved bits, or a field out of range
+    READ_WINDOW = 2       # a read outside [READ_BASE, READ_LIMIT)
+    WRITE_WINDOW = 3      # a write outside [WRITE_BASE, WRITE_LIMIT)
+    READ_RESPONSE = 4     # AXI answered a read with SLVERR or DECERR
+    WRITE_RESPONSE = 5    # AXI answered a write with SLVERR or DECERR
+    WATCHDOG = 6          # nothing moved for WATCHDOG cycles
+
+
+class Header(data.Struct):
+    opcode: 8
+    wait: 16      # semaphores taken (each decremented) before the command starts
+    signal: 16    # semaphores given (each incremented) when it has finished
+    reserved: 24
+
+
+class ConfigBody(data.Struct):
+    height: 8      # R', filter rows of a slice: PEs of a logical column per channel group
+    groups: 8      # r
+    sets: 8        # t
+    rows: 8        # e
+    stride: 4      # vertical stride U
+    mode: 2        # Mode
+    ring: WORD_ADDR       # psum ring: first word (even) ...
+    ring_size: WORD_ADDR  # ... and words (even)
+
+
+class LoadBody(data.Struct):
+    """for a, b, c: copy `length` words from dram + a*stride_a + b*stride_b + c*stride_c
+    (8-byte aligned) to consecutive words of the global buffer from `word` on."""
+    dram: 32
+    word: WORD_ADDR
+    length: 18
+    count_a: 16
+    count_b: 16
+    count_c: 16
+    stride_a: 32
+    stride_b: 32
+    stride_c: 32
+
+
+class IfmapBody(data.Struct):
+    """for image, outer, inner, word of chunk, row, group: send up to 4 entries to tag
+    row*groups + group. Entry offset in the strip x = start + outer*outer_stride +
+    inner*inner_stride + 4*word (signed); entries with x outside [0, strip) and rows
+    outside [0, rows_valid) are zero (spatial padding). The strip of (image, row, group)
+    starts at base + image*image_stride + (row_first+row)*row_stride + group*group_stride.
+    A header goes first: it tells every PE the shape of the pass."""
+    base: ENTRY_ADDR
+    start: signed(ENTRY_ADDR)
+    strip: ENTRY_ADDR
+    images: 8
+    image_stride: ENTRY_ADDR
+    rows: 16
+    row_first: signed(16)
+    rows_valid: 16
+    row_stride: ENTRY_ADDR
+    groups: 8
+    group_stride: ENTRY_ADDR
+    outer: 16
+    outer_stride: ENTRY_ADDR
+    inner: 16
+    inner_stride: ENTRY_ADDR
+    length: ENTRY_ADDR  # entries in a chunk
+    p: 8                # filters in a PE
+    window: 8           # q*S: entries in a window
+    step: 8             # q*min(U, S): entries a window slides by
+    positions: 16       # F: windows per image
+
+
+class FilterBody(data.Struct):
+    """for word, tag: send the next word of a linear region to the tag. The last word of
+    each tag carries `tail` entries and closes the PE's filter half."""
+    word: WORD_ADDR
+    tags: 8      # R' * r * t
+    words: 10    # ceil(p*q*S / 4)
+    tail: 3      # 1..4
+
+
+class PsumBody(data.Struct):
+    """for position (images*F), column (e*t), word of ceil(p/4): psums from the ring, or
+    biases at bias + 2*(set*ceil(p/4) + word) words."""
+    from_ring: 1
+    bias: WORD_ADDR   # even
+    positions: 24
+    rows: 8
+    sets: 8
+    p: 8
+
+
+class OfmapBody(data.Struct):
+    """for image, position, row, set, word of ceil(p/4): psums to the ring, or requantised
+    to entries base + image*image_stride + position*position_stride +
+    ((row_first+row) mod ring)*row_stride + set*p + 4*word. Rows from rows_valid on are
+    dropped."""
+    to_ring: 1
+    images: 8
+    positions: 16
+    rows: 8
+    sets: 8
+    p: 8
+    base: ENTRY_ADDR
+    image_stride: ENTRY_ADDR
+    position_stride: ENTRY_ADDR
+    row_stride: ENTRY_ADDR
+    row_first: 16
+    ring: 16
+    rows_valid: 8
+    shift: 6
+    relu: 1
+
+
+class StoreBody(data.Struct):
+    """for image, out row, out block, out column, chunk of the block, window: read `chunk`
+    entries of the tile, pool (and add), pack, write. Channel c of the tile is at
+    (c // block)*block_stride + c % block; `chunk` divides block and out_block."""
+    base: ENTRY_ADDR
+    image_stride: ENTRY_ADDR
+    row_stride: ENTRY_ADDR
+    column_stride: ENTRY_ADDR
+    block: 11
+    block_stride: ENTRY_ADDR
+    row_first: 16   # tile row r is at ((row_first + r) mod ring)*row_stride
+    ring: 16
+    dram: 32        # even byte address of the first entry written
+    out_image_stride: 32
+    out_row_stride: 32
+    out_block_stride: 32
+    images: 8
+    rows: 16
+    blocks: 11
+    columns: 16
+    out_block: 11
+    chunk: 3        # 1..4
+    pool: 2         # Pool
+    add: 1
+    relu: 1
+
+
+class ShapeBody(data.Struct):
+    """Sticky parameters of the STOREs that follow, in the same queue.
+
+    Add: operand B as STORE's (its own strides, no ring); the result is
+    saturate((A << shift_a) + (B << shift_b), rounded right by shift_out).
+    Pool: window of output (y, x) covers tile rows y*stride_y + y_first .. + kernel_y - 1
+    and columns likewise; only rows in [0, height) and columns in [0, width) are read.
+    Average: the divisor counts the window's rows in [count_top, count_bottom) times its
+    columns in [count_left, count_right); with `fixed` set it is reciprocal / 2**shift."""
+    base: ENTRY_ADDR
+    image_stride: ENTRY_ADDR
+    row_stride: ENTRY_ADDR
+    column_stride: ENTRY_ADDR
+    block: 11
+    block_stride: ENTRY_ADDR
+    shift_a: 4
+    shift_b: 4
+    shift_out: 5
+    kernel_y: 8
+    kernel_x: 8
+    stride_y: 8
+    stride_x: 8
+    y_first: signed(16)
+    x_first: signed(16)
+    height: 16
+    width: 16
+    count_top: signed(16)
+    count_bottom: signed(16)
+    count_left: signed(16)
+    count_right: signed(16)
+    fixed: 1
+    reciprocal: 16
+    shift: 6
+
+
+BODIES: dict[Opcode, type[data.Struct]] = {
+    Opcode.CONFIG: ConfigBody, Opcode.LOAD: LoadBody, Opcode.IFMAP: IfmapBody,
+    Opcode.FILTER: FilterBody, Opcode.PSUM: PsumBody, Opcode.OFMAP: OfmapBody,
+    Opcode.STORE: StoreBody, Opcode.SHAPE: ShapeBody,
+}
+
+
+@functools.cache
+def fields(body: type[data.Struct]) -> tuple[tuple[str, int, int, bool], ...]:
+    """(name, offset, width, signed) of each field."""
+    layout = data.Layout.cast(body)
+    out = []
+    for name, field in layout:
+        shape = Shape.cast(field.shape)
+        out.append((name, field.offset, shape.width, shape.signed))
+    return tuple(out)
+
+
+for _body in BODIES.values():
+    assert Shape.cast(_body).width <= 8 * COMMAND_BYTES - 64, _body.__name__
+
+
+def pack(opcode: Opcode, *, wait: int = 0, signal: int = 0, **values: int) -> bytes:
+    """The 64 bytes of a command. Fields not named are 0.
+
+    Raises ValueError for an unknown field or a value outside its field.
+    """
+    body = BODIES[opcode]
+    word = 0
+    left = len(values)
+    for name, offset, width, is_signed in fields(body):
+        if name not in values:
+            continue
+        left -= 1
+        value = int(values[name])
+        low, high = (-(1 << width - 1), 1 << width - 1) if is_signed else (0, 1 << width)
+        if not low <= value < high:
+            raise ValueError(f"{opcode.name}.{name} = {value}: outside {low}..{high - 1}")
+        word |= (value & ((1 << width) - 1)) << offset
+    if left:
+        known = {f[0] for f in fields(body)}
+        raise ValueError(f"{opcode.name}: unknown field {sorted(set(values) - known)[0]!r}")
+    head = int(opcode) | wait << 8 | signal << 24
+    if wait >> 16 or signal >> 16 or wait < 0 or signal < 0:
+        raise ValueError(f"{opcode.name}: semaphore mask wider than 16 bits")
+    return (head | word << 64).to_bytes(COMMAND_BYTES, "little")
+
+
+def unpack(raw: bytes) -> tuple[int, int, int, dict[str, int]]:
+    """(opcode, wait, signal, fields) of 64 bytes. Raises ValueError on an unknown opcode."""
+    word = int.from_bytes(raw, "little")
+    opcode, wait, signal = word & 0xFF, word >> 8 & 0xFFFF, word >> 24 & 0xFFFF
+    body = BODIES.get(opcode)
+    if body is None or word >> 40 & 0xFFFFFF:
+        raise ValueError(f"illegal command: opcode {opcode}")
+    out = {}
+    for name, offset, width, is_signed in fields(body):
+        value = word >> (64 + offset) & ((1 << width) - 1)
+        if is_signed and value >> width - 1:
+            value -= 1 << width
+        out[name] = value
+    return opcode, wait, signal, out
+
+
+class Register(enum.IntEnum):
+    """AXI4-Lite registers, 32 bits, byte offsets."""
+    ID = 0x00              # RO: "EYRI"
+    VERSION = 0x04         # RO
+    CONTROL = 0x08         # WO: bit 0 starts a program, bit 1 resets the engines
+    STATUS = 0x0C          # RO: Status in bits 7:0, Error in bits 15:8
+    ERROR_INDEX = 0x10     # RO: index of the command that failed
+    PROGRAM = 0x14         # address of the program, 64-byte aligned
+    COUNT = 0x18           # commands in the program
+    INTERRUPT = 0x1C       # bit 0 enables; bit 1 pending, cleared by writing 1
+    READ_BASE = 0x20       # reads (program included) must lie in [BASE, LIMIT)
+    READ_LIMIT = 0x24
+    WRITE_BASE = 0x28
+    WRITE_LIMIT = 0x2C
+    WATCHDOG = 0x30        # cycles without movement before the engine gives up; 0 never
+    PES = 0x34             # RO: PEs of this build
+    GLB_WORDS = 0x38       # RO
+    COUNTERS = 0x100       # RO: 64-bit counters in the order of COUNTERS, low half first
+
+
+ID_VALUE = int.from_bytes(b"EYRI", "little")
+VERSION_VALUE = 1
+
+# Named events (one counter each). PE events are summed over PEs and cycles.
+COUNTERS: tuple[str, ...] = (
+    "cycles",             # doorbell to completion
+    "macs",               # multiply-accumulates issued, gated ones included
+    "macs_gated",         # of those, held still by a zero activation
+    "pe_busy",            # PE-cycles that issued a MAC
+    "pe_wait_filter",     # PE-cycles with a pass begun, waiting for its filters
+    "pe_wait_ifmap",      # ... for an ifmap entry
+    "pe_wait_psum",       # ... for room in the psum buffer
+    "pe_wait_hazard",     # ... bubbles of p below the accumulator's depth
+    "pe_idle",            # PE-cycles with no pass
+    "ifmap_words",        # 64-bit words onto the ifmap network
+    "filter_words",       # ... filter network
+    "psum_words",         # 128-bit words onto the psum network
+    "ofmap_words",        # 128-bit words off the output network
+    "ifmap_stall",        # cycles a word waited at the head of the ifmap network
+    "filter_stall",
+    "psum_stall",
+    "ofmap_stall",        # cycles the output network was starved while a pass was open
+    "glb_reads",          # 64-bit bank reads
+    "glb_writes",         # 64-bit bank writes
+    "glb_conflicts",      # cycles a client was refused by a busy bank
+    "dram_read_bytes",    # data beats
+    "dram_write_bytes",   # strobed bytes
+    "command_bytes",      # program fetched
+    "load_busy",          # cycles the load engine had a command
+    "store_busy",
+    "load_wait",          # cycles its next command waited for a semaphore
+    "store_wait",
+)
