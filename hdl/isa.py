@@ -93,9 +93,10 @@ class IfmapBody(data.Struct):
     """for image, outer, inner, word of chunk, row, group: send up to 4 entries to tag
     row*groups + group. Entry offset in the strip x = start + outer*outer_stride +
     inner*inner_stride + 4*word (signed); entries with x outside [0, strip) and rows
-    outside [0, rows_valid) are zero (spatial padding). The strip of (image, row, group)
-    starts at base + image*image_stride + (row_first+row)*row_stride + group*group_stride.
-    A header goes first: it tells every PE the shape of the pass."""
+    row_first + row outside [0, rows_valid) are zero (spatial padding). The strip of
+    (image, row, group) starts at base + image*image_stride + row*row_stride +
+    group*group_stride, modulo 2**ENTRY_ADDR (base may lie before the tile when row_first
+    is negative). A header goes first: it tells every PE the shape of the pass."""
     base: ENTRY_ADDR
     start: signed(ENTRY_ADDR)
     strip: ENTRY_ADDR
@@ -141,8 +142,8 @@ class PsumBody(data.Struct):
 class OfmapBody(data.Struct):
     """for image, position, row, set, word of ceil(p/4): psums to the ring, or requantised
     to entries base + image*image_stride + position*position_stride +
-    ((row_first+row) mod ring)*row_stride + set*p + 4*word. Rows from rows_valid on are
-    dropped."""
+    ((row_first+row) mod ring)*row_stride + set*p + 4*word. row_start is
+    row_first*row_stride; ring is at least rows. Rows from rows_valid on are dropped."""
     to_ring: 1
     images: 8
     positions: 16
@@ -153,6 +154,7 @@ class OfmapBody(data.Struct):
     image_stride: ENTRY_ADDR
     position_stride: ENTRY_ADDR
     row_stride: ENTRY_ADDR
+    row_start: ENTRY_ADDR
     row_first: 16
     ring: 16
     rows_valid: 8

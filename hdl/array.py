@@ -1,0 +1,173 @@
+"""The row-stationary array: one chain of PEs behind three GINs and the GON.
+
+Eyeriss fixes PE sets to the columns of its 12 x 14 array and leaves up to 20 % of it idle
+(JSSC 2017, fig. 6); here the psum link runs through all rows as one chain, and a logical
+column is any run of consecutive PEs.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config
+from .gon import OutputBus
+from .isa import ConfigBody
+from .multicast import XBus, YBus
+from .pe import EVENTS, ProcessingElement, filter_word, ifmap_word, ofmap_word, psum_word, tag_layout
+
+NETWORKS = (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_word))
+
+
+class PeRow(wiring.Component):
+    """A physical row: `columns` PEs, an X-bus per network, and their output bus.
+
+    Members: `ifmap`, `filter`, `psum` word streams in, `ofmap` out; `chain_in`,
+    `chain_out`; `shift`, `tags_in`, `tags_out` (tags enter at the last PE and move towards
+    the first); `gate`; `tails` is high when any PE of the row is a tail;
+    `events_<name>`, PEs with the event, one cycle late.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        psum, tags = signed(config.psum_bits), tag_layout(config)
+        ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
+        ports |= {
+            "ofmap": Out(stream.Signature(ofmap_word(config))),
+            "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
+            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1),
+            "tails": Out(1)}
+        ports |= {f"events_{e}": Out(range(config.columns + 1)) for e in EVENTS}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        pes = [ProcessingElement(c) for _ in range(c.columns)]
+        for n, pe in enumerate(pes):
+            m.submodules[f"pe_{n}"] = pe
+            m.d.comb += [pe.shift.eq(self.shift), pe.gate.eq(self.gate)]
+            after = pes[n + 1].tags_out if n + 1 < c.columns else self.tags_in
+            m.d.comb += pe.tags_in.eq(after)
+        m.d.comb += self.tags_out.eq(pes[0].tags_out)
+        wiring.connect(m, wiring.flipped(self.chain_in), pes[0].chain_in)
+        for one, other in zip(pes, pes[1:]):
+            wiring.connect(m, one.chain_out, other.chain_in)
+        wiring.connect(m, pes[-1].chain_out, wiring.flipped(self.chain_out))
+        for net, layout in NETWORKS:
+            m.submodules[f"{net}_bus"] = bus = XBus(layout(c), c.columns)
+            wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
+            for n, pe in enumerate(pes):
+                m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word),
+                             getattr(pe, f"{net}_fire").eq(bus.fire),
+                             bus.accept[n].eq(getattr(pe, f"{net}_accept"))]
+        m.submodules.output_bus = output = OutputBus(ofmap_word(c), c.columns)
+        for n, pe in enumerate(pes):
+            wiring.connect(m, pe.ofmap, getattr(output, f"source_{n}"))
+            m.d.comb += output.members[n].eq(pe.tags_out.enable & pe.tags_out.tail)
+        m.d.comb += [output.restart.eq(self.shift), self.tails.eq(output.members.any())]
+        wiring.connect(m, output.output, wiring.flipped(self.ofmap))
+        if c.counters:
+            for n, event in enumerate(EVENTS):
+                m.d.sync += getattr(self, f"events_{event}").eq(sum(pe.events[n] for pe in pes))
+        return m
+
+
+class ProcessingArray(wiring.Component):
+    """rows x columns PEs as one chain.
+
+    Members
+    -------
+    config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a
+               cycle; to be offered only while the array is drained
+    config_error  the ConfigBody being accepted asks for more PEs than there are
+    ifmap, filter, psum   word streams in (one word a cycle each)
+    ofmap      word stream out, in the order position, logical column, filter
+    events_<name>  PEs with the event of pe.EVENTS, two cycles late
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
+        ports |= {"ofmap": Out(stream.Signature(ofmap_word(config))),
+                  "config_": In(stream.Signature(ConfigBody)), "config_error": Out(1)}
+        ports |= {f"events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        rows = [PeRow(c) for _ in range(c.rows)]
+        for n, row in enumerate(rows):
+            m.submodules[f"row_{n}"] = row
+        for one, other in zip(rows, rows[1:]):
+            wiring.connect(m, one.chain_out, other.chain_in)
+            m.d.comb += one.tags_in.eq(other.tags_out)
+        m.d.comb += rows[-1].chain_out.ready.eq(1)  # the chain's foot is a tail or unused
+        for net, layout in NETWORKS:
+            m.submodules[f"{net}_y_bus"] = bus = YBus(layout(c), c.rows)
+            wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
+            for n, row in enumerate(rows):
+                wiring.connect(m, getattr(bus, f"row_{n}"), getattr(row, net))
+        m.submodules.output_bus = output = OutputBus(ofmap_word(c), c.rows)
+        for n, row in enumerate(rows):
+            wiring.connect(m, row.ofmap, getattr(output, f"source_{n}"))
+            m.d.comb += output.members[n].eq(row.tails)
+        wiring.connect(m, output.output, wiring.flipped(self.ofmap))
+        if c.counters:
+            for event in EVENTS:
+                m.d.sync += getattr(self, f"events_{event}").eq(
+                    sum(getattr(row, f"events_{event}") for row in rows))
+
+        # ---- configuration: walk i, g, k, j along the chain and shift the tags in -------
+        body = self.config_.payload
+        gate, shift = Signal(), Signal()
+        left = Signal(range(c.pes + 1))
+        i, g, k, j = (Signal(8, name=f"config_{n}") for n in "igkj")
+        column_base = Signal(c.ifmap_tag_bits)  # U*i*r
+        row_base = Signal(c.ifmap_tag_bits)     # (U*i + j)*r
+        filter_tag, psum_tag = Signal(c.pe_tag_bits), Signal(c.pe_tag_bits)
+        placed = Signal()                       # all logical columns are in
+        last_j, last_k, last_g, last_i = (Signal(name=f"config_last_{n}") for n in "jkgi")
+        slide = Signal(c.ifmap_tag_bits)
+        m.d.sync += slide.eq(body.stride * body.groups)
+        m.d.comb += [last_j.eq(j + 1 == body.height), last_k.eq(k + 1 == body.groups),
+                     last_g.eq(g + 1 == body.sets), last_i.eq(i + 1 == body.rows)]
+        tags = rows[-1].tags_in
+        m.d.comb += [
+            tags.enable.eq(~placed), tags.head.eq((j == 0) & (k == 0)),
+            tags.tail.eq(last_j & last_k), tags.ifmap.eq(row_base + k),
+            tags.filter.eq(filter_tag), tags.psum.eq(psum_tag)]
+        for row in rows:
+            m.d.comb += [row.shift.eq(shift), row.gate.eq(gate)]
+        m.d.comb += output.restart.eq(shift)
+        with m.FSM(name="config_state"):
+            with m.State("idle"):
+                with m.If(self.config_.valid):
+                    m.d.sync += [sig.eq(0) for sig in (i, g, k, j, column_base, row_base,
+                                                       filter_tag, psum_tag, placed)]
+                    m.d.sync += left.eq(c.pes)
+                    m.next = "shift"
+            with m.State("shift"):
+                m.d.comb += shift.eq(1)
+                m.d.sync += left.eq(left - 1)
+                with m.If(~placed):
+                    m.d.sync += [j.eq(j + 1), row_base.eq(row_base + body.groups),
+                                 filter_tag.eq(filter_tag + 1)]
+                    with m.If(last_j):
+                        m.d.sync += [j.eq(0), k.eq(k + 1), row_base.eq(column_base)]
+                        with m.If(last_k):
+                            m.d.sync += [k.eq(0), g.eq(g + 1), psum_tag.eq(psum_tag + 1)]
+                            with m.If(last_g):
+                                m.d.sync += [g.eq(0), i.eq(i + 1), filter_tag.eq(0),
+                                             column_base.eq(column_base + slide),
+                                             row_base.eq(column_base + slide)]
+                                with m.If(last_i):
+                                    m.d.sync += placed.eq(1)
+                with m.If(left == 1):
+                    m.next = "accept"
+            with m.State("accept"):
+                m.d.comb += [self.config_.ready.eq(1), self.config_error.eq(~placed)]
+                if c.gating:
+                    m.d.sync += gate.eq(body.mode != 0)
+                m.next = "idle"
+        return m

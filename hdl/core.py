@@ -1,0 +1,102 @@
+"""The compute core: sequencers, array and global buffer."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .array import ProcessingArray
+from .config import Config
+from .glb import READ_SIGNATURE, WRITE_SIGNATURE, GlobalBuffer
+from .isa import WORD_ADDR, ConfigBody, FilterBody, IfmapBody, OfmapBody, PsumBody
+from .pe import EVENTS
+from .sequencers import FilterSequencer, IfmapSequencer, OfmapSequencer, PsumSequencer
+
+ENGINES = {"ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody, "ofmap": OfmapBody}
+
+
+class PsumRing(wiring.Component):
+    """Pointers of the psum FIFO kept in the global buffer.
+
+    Members: `restart` empties it and takes `base`, `size` (words, even); `push`, `pop` one
+    psum word (two 64-bit words); `write_word`, `read_word`; `some`, `room`.
+    """
+
+    def __init__(self):
+        super().__init__({
+            "restart": In(1), "base": In(WORD_ADDR), "size": In(WORD_ADDR),
+            "push": In(1), "pop": In(1), "write_word": Out(WORD_ADDR),
+            "read_word": Out(WORD_ADDR), "some": Out(1), "room": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        base, end, used, size = (Signal(WORD_ADDR, name=n) for n in ("first", "end", "used", "capacity"))
+        m.d.comb += [self.some.eq(used != 0), self.room.eq(used != size)]
+        for event, pointer in ((self.push, self.write_word), (self.pop, self.read_word)):
+            with m.If(event):
+                m.d.sync += pointer.eq(Mux(pointer + 2 == end, base, pointer + 2))
+        m.d.sync += used.eq(used + (self.push << 1) - (self.pop << 1))
+        with m.If(self.restart):
+            m.d.sync += [base.eq(self.base), end.eq(self.base + self.size), size.eq(self.size),
+                         used.eq(0), self.write_word.eq(self.base), self.read_word.eq(self.base)]
+        return m
+
+
+class Core(wiring.Component):
+    """Everything between the command queues and the memory engines.
+
+    Members: `config_` stream of ConfigBody and `config_error`; for each of ENGINES
+    `<engine>` (command stream) and `<engine>_done`; `glb_load` write port, `glb_store` read
+    port; `array_events_<name>`, and the counters' other inputs below.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        ports = {"config_": In(stream.Signature(ConfigBody)), "config_error": Out(1),
+                 "glb_load": In(WRITE_SIGNATURE), "glb_store": In(READ_SIGNATURE)}
+        for name, body in ENGINES.items():
+            ports |= {name: In(stream.Signature(body)), f"{name}_done": Out(1),
+                      f"{name}_word": Out(1), f"{name}_stall": Out(1)}
+        ports |= {f"array_events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
+        ports |= {"glb_reads": Out(4), "glb_writes": Out(3), "glb_conflict": Out(1)}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        m.submodules.array = array = ProcessingArray(c)
+        m.submodules.glb = glb = GlobalBuffer(c)
+        m.submodules.ring = ring = PsumRing()
+        engines = {"ifmap": IfmapSequencer(c), "filter": FilterSequencer(c),
+                   "psum": PsumSequencer(c), "ofmap": OfmapSequencer(c)}
+        for name, engine in engines.items():
+            m.submodules[f"{name}_sequencer"] = engine
+            wiring.connect(m, wiring.flipped(getattr(self, name)), engine.command)
+            m.d.comb += getattr(self, f"{name}_done").eq(engine.done)
+            if name == "ofmap":
+                wiring.connect(m, array.ofmap, engine.input)
+                wiring.connect(m, engine.glb, glb.write_ofmap)
+                words, stall = engine.input, engine.starved
+            else:
+                wiring.connect(m, engine.output, getattr(array, name))
+                wiring.connect(m, engine.glb, getattr(glb, f"read_{name}"))
+                words, stall = engine.output, engine.output.valid & ~engine.output.ready
+            m.d.sync += [getattr(self, f"{name}_word").eq(words.valid & words.ready),
+                         getattr(self, f"{name}_stall").eq(stall)]
+        psum, ofmap = engines["psum"], engines["ofmap"]
+        accept = Signal()
+        m.d.comb += [
+            accept.eq(self.config_.valid & self.config_.ready),
+            ring.restart.eq(accept), ring.base.eq(self.config_.payload.ring),
+            ring.size.eq(self.config_.payload.ring_size),
+            ring.push.eq(ofmap.push), ring.pop.eq(psum.pop),
+            psum.ring_word.eq(ring.read_word), psum.ring_some.eq(ring.some),
+            ofmap.ring_word.eq(ring.write_word), ofmap.ring_room.eq(ring.room),
+            self.config_error.eq(array.config_error),
+            self.glb_reads.eq(glb.reads), self.glb_writes.eq(glb.writes),
+            self.glb_conflict.eq(glb.conflict)]
+        wiring.connect(m, wiring.flipped(self.config_), array.config_)
+        wiring.connect(m, wiring.flipped(self.glb_load), glb.write_load)
+        wiring.connect(m, wiring.flipped(self.glb_store), glb.read_store)
+        for e in EVENTS:
+            m.d.comb += getattr(self, f"array_events_{e}").eq(getattr(array, f"events_{e}"))
+        return m

@@ -1,0 +1,201 @@
+"""Global buffer: pairs of even/odd 64-bit banks behind a crossbar.
+
+The Eyeriss chip's 108 KB buffer has 27 single-port banks with fixed roles per layer (JSSC
+2017, IV-A); here every client reaches every bank, and the compiler keeps streams apart.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .config import ENTRY_BITS, WORD_BITS, Config
+from .isa import WORD_ADDR
+
+READERS = ("psum", "ifmap", "store", "filter")  # by falling priority
+WRITERS = ("ofmap", "load")
+RESPONSE_DEPTH = 8  # reads under way or waiting per client; covers the latency of 4
+
+
+class GlbWrite(data.Struct):
+    """Words `word` (lanes 0-3 of the mask) and `word`+1 (lanes 4-7)."""
+    word: WORD_ADDR
+    data: 2 * WORD_BITS
+    mask: 8
+
+
+READ_SIGNATURE = wiring.Signature({
+    "request": Out(stream.Signature(unsigned(WORD_ADDR))),
+    "response": In(stream.Signature(unsigned(2 * WORD_BITS)))})
+WRITE_SIGNATURE = stream.Signature(GlbWrite)
+
+
+class GlbBank(wiring.Component):
+    """`depth` words of 64 bits, one read and one write a cycle, written by 16-bit lanes.
+    Read data comes one cycle after `read`. A collision reads the old word."""
+
+    def __init__(self, depth):
+        self.depth = depth
+        bits = (depth - 1).bit_length()
+        super().__init__({
+            "read": In(1), "read_row": In(bits), "read_data": Out(WORD_BITS),
+            "mask": In(4), "write_row": In(bits), "write_data": In(WORD_BITS)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(
+            shape=data.ArrayLayout(ENTRY_BITS, 4), depth=self.depth, init=[])
+        read = memory.read_port()
+        write = memory.write_port(granularity=1)
+        m.d.comb += [
+            read.en.eq(self.read), read.addr.eq(self.read_row), self.read_data.eq(read.data),
+            write.en.eq(self.mask), write.addr.eq(self.write_row),
+            write.data.eq(self.write_data)]
+        return m
+
+
+class GlobalBuffer(wiring.Component):
+    """The banks and their crossbar.
+
+    Members: `read_<client>` for READERS, `write_<client>` for WRITERS; counters `reads` and
+    `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
+
+    A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an
+    accepted request to the response. Throughput: every client one access a cycle unless a
+    client of higher priority addresses one of the same banks. A client without room for
+    its response never blocks another.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {f"read_{c}": In(READ_SIGNATURE) for c in READERS}
+            | {f"write_{c}": In(WRITE_SIGNATURE) for c in WRITERS}
+            | {"reads": Out(4), "writes": Out(3), "conflict": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        pairs, depth = self.config.glb_pairs, self.config.glb_depth
+        row_bits = (depth - 1).bit_length()
+        pair_bits = max(1, (pairs - 1).bit_length())
+
+        def split(word, half):
+            """(pair, row) of the bank of this half that serves words `word`, `word`+1."""
+            index = Signal(WORD_ADDR)
+            m.d.comb += index.eq((word + (1 - half)) >> 1)
+            return index[row_bits:row_bits + pair_bits], index[:row_bits]
+
+        def requests(ports, valids, needs):
+            """Grants by falling priority: a client waits for any before it on a bank."""
+            places = [(split(word, 0), split(word, 1)) for word in ports]
+            grants = []
+            for c in range(len(ports)):
+                blocked = 0
+                for h in range(c):
+                    for half in range(2):
+                        blocked = blocked | (valids[h] & needs[h][half] & needs[c][half]
+                                             & (places[h][half][0] == places[c][half][0]))
+                grant = Signal(name=f"grant_{c}_{len(ports)}")
+                m.d.comb += grant.eq(valids[c] & ~blocked)
+                grants.append(grant)
+            return places, grants
+
+        banks = [[GlbBank(depth) for _ in range(2)] for _ in range(pairs)]
+        for p in range(pairs):
+            for half in range(2):
+                m.submodules[f"bank_{p}_{'even' if half == 0 else 'odd'}"] = banks[p][half]
+
+        # ---- reads: grant, bank, select, queue ------------------------------------------
+        read_ports = [getattr(self, f"read_{c}") for c in READERS]
+        wants = []
+        for c, port in zip(READERS, read_ports):
+            want = Signal(name=f"want_{c}")
+            wants.append(want)
+        places, grants = requests([p.request.payload for p in read_ports], wants,
+                                  [(1, 1)] * len(read_ports))
+        issued = []  # registered grants with their places
+        for c, port in enumerate(read_ports):
+            name = READERS[c]
+            m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(
+                width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
+            under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
+            taken = port.response.valid & port.response.ready
+            m.d.comb += [
+                wants[c].eq(port.request.valid & (under_way != RESPONSE_DEPTH)),
+                port.request.ready.eq(grants[c]),
+                port.response.valid.eq(queue.r_rdy),
+                port.response.payload.eq(queue.r_data),
+                queue.r_en.eq(port.response.ready)]
+            m.d.sync += under_way.eq(under_way + grants[c] - taken)
+            stage = Signal(data.StructLayout({
+                "valid": 1, "swap": 1, "even_pair": pair_bits, "even_row": row_bits,
+                "odd_pair": pair_bits, "odd_row": row_bits}), name=f"stage_{name}")
+            m.d.sync += [
+                stage.valid.eq(grants[c]), stage.swap.eq(port.request.payload[0]),
+                stage.even_pair.eq(places[c][0][0]), stage.even_row.eq(places[c][0][1]),
+                stage.odd_pair.eq(places[c][1][0]), stage.odd_row.eq(places[c][1][1])]
+            issued.append(stage)
+            # data of the banks addressed one cycle ago
+            selecting = Signal(stage.shape(), name=f"selecting_{name}")
+            m.d.sync += selecting.eq(stage)
+            even = Signal(WORD_BITS, name=f"even_{name}")
+            odd = Signal(WORD_BITS, name=f"odd_{name}")
+            with m.Switch(selecting.even_pair):
+                for p in range(pairs):
+                    with m.Case(p):
+                        m.d.comb += even.eq(banks[p][0].read_data)
+            with m.Switch(selecting.odd_pair):
+                for p in range(pairs):
+                    with m.Case(p):
+                        m.d.comb += odd.eq(banks[p][1].read_data)
+            selected = Signal(2 * WORD_BITS, name=f"selected_{name}")
+            arrived = Signal(name=f"arrived_{name}")
+            m.d.sync += [
+                selected.eq(Mux(selecting.swap, Cat(odd, even), Cat(even, odd))),
+                arrived.eq(selecting.valid)]
+            m.d.comb += [queue.w_en.eq(arrived), queue.w_data.eq(selected)]
+        for p in range(pairs):
+            for half in range(2):
+                bank = banks[p][half]
+                side = "even" if half == 0 else "odd"
+                for stage in issued:
+                    with m.If(stage.valid & (stage[f"{side}_pair"] == p)):
+                        m.d.comb += [bank.read.eq(1), bank.read_row.eq(stage[f"{side}_row"])]
+
+        # ---- writes: grant, bank --------------------------------------------------------
+        write_ports = [getattr(self, f"write_{c}") for c in WRITERS]
+        needs, rotated = [], []
+        for port in write_ports:
+            low, high = port.payload.mask[:4], port.payload.mask[4:]
+            odd_first = port.payload.word[0]
+            masks = Mux(odd_first, high, low), Mux(odd_first, low, high)
+            words = port.payload.data[:WORD_BITS], port.payload.data[WORD_BITS:]
+            needs.append((masks[0].any(), masks[1].any()))
+            rotated.append((masks, (Mux(odd_first, words[1], words[0]),
+                                    Mux(odd_first, words[0], words[1]))))
+        w_places, w_grants = requests([p.payload.word for p in write_ports],
+                                      [p.valid for p in write_ports], needs)
+        written = []
+        for c, port in enumerate(write_ports):
+            m.d.comb += port.ready.eq(w_grants[c])
+            for half in range(2):
+                stage = Signal(data.StructLayout({
+                    "mask": 4, "data": WORD_BITS, "pair": pair_bits, "row": row_bits}),
+                    name=f"write_{WRITERS[c]}_{half}")
+                m.d.sync += [
+                    stage.mask.eq(Mux(w_grants[c], rotated[c][0][half], 0)),
+                    stage.data.eq(rotated[c][1][half]),
+                    stage.pair.eq(w_places[c][half][0]), stage.row.eq(w_places[c][half][1])]
+                written.append((half, stage))
+                for p in range(pairs):
+                    bank = banks[p][half]
+                    with m.If(stage.mask.any() & (stage.pair == p)):
+                        m.d.comb += [bank.mask.eq(stage.mask), bank.write_row.eq(stage.row),
+                                     bank.write_data.eq(stage.data)]
+
+        m.d.comb += [
+            self.reads.eq(sum(2 * s.valid for s in issued)),
+            self.writes.eq(sum(s.mask.any() for _, s in written)),
+            self.conflict.eq(Cat(*(w & ~g for w, g in zip(wants, grants)),
+                                 *(p.valid & ~g for p, g in zip(write_ports, w_grants))).any())]
+        return m

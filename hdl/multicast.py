@@ -1,0 +1,61 @@
+"""Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 9)."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class XBus(wiring.Component):
+    """One row of a GIN: a registered stage that offers its word to all PEs of the row.
+
+    Members: `input` stream; `word`, `fire`, `accept` (a bit per PE). A PE accepts when the
+    word's tag is not its own or it has room; the word moves when all accept, and is dropped
+    where none matches. Two words deep, so one word a cycle is sustained; latency 1 cycle.
+    """
+
+    def __init__(self, layout, pes):
+        self.layout, self.pes = layout, pes
+        super().__init__({"input": In(stream.Signature(layout)), "word": Out(layout),
+                          "fire": Out(1), "accept": In(pes)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spare = Signal(self.layout)
+        valid, spare_valid = Signal(), Signal()
+        moves = Signal()
+        m.d.comb += [self.input.ready.eq(~spare_valid), moves.eq(self.accept.all()),
+                     self.fire.eq(valid & moves)]
+        with m.If(self.fire | ~valid):
+            with m.If(spare_valid):
+                m.d.sync += [self.word.eq(spare), valid.eq(1), spare_valid.eq(0)]
+            with m.Else():
+                m.d.sync += [self.word.eq(self.input.payload), valid.eq(self.input.valid)]
+        with m.Elif(self.input.valid & self.input.ready):
+            m.d.sync += [spare.eq(self.input.payload), spare_valid.eq(1)]
+        return m
+
+
+class YBus(wiring.Component):
+    """Root of a GIN: every row takes every word, all in the same cycle.
+
+    Members: `input` stream, `row_<n>` streams. Combinational; one word a cycle.
+    """
+
+    def __init__(self, layout, rows):
+        self.layout, self.rows = layout, rows
+        super().__init__({"input": In(stream.Signature(layout))}
+                         | {f"row_{n}": Out(stream.Signature(layout)) for n in range(rows)})
+
+    def elaborate(self, platform):
+        m = Module()
+        rows = [getattr(self, f"row_{n}") for n in range(self.rows)]
+        ready = Signal()
+        together = 1
+        for row in rows:
+            together = together & row.ready
+        m.d.comb += [ready.eq(together), self.input.ready.eq(ready)]
+        # Rows are XBus inputs, whose ready does not depend on valid.
+        for row in rows:
+            m.d.comb += [row.valid.eq(self.input.valid & ready),
+                         row.payload.eq(self.input.payload)]
+        return m

@@ -1,0 +1,329 @@
+"""Processing element: spads, zero gating, p-innermost MAC pipeline (JSSC 2017, fig. 12)."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .config import ENTRY_BITS, LANES, PSUM_LANES, WORD_BITS, Config
+
+HAZARD = 3   # cycles between two MACs on one psum
+DEPTH = 5    # cycles from the issue of a MAC to its sum
+
+
+class PassHeader(data.Struct):
+    """The shape of a pass, sent to every PE before its first ifmap word."""
+    p: 8
+    window: 8
+    step: 8
+    positions: 16
+    images: 8
+
+
+def tag_layout(config: Config) -> data.StructLayout:
+    """What a PE is in the current mapping: set by CONFIG through the chain."""
+    return data.StructLayout({
+        "enable": 1, "head": 1, "tail": 1, "ifmap": config.ifmap_tag_bits,
+        "filter": config.pe_tag_bits, "psum": config.pe_tag_bits})
+
+
+def ifmap_word(config: Config) -> data.StructLayout:
+    """Up to four entries for a tag, or (`header`) a PassHeader for everyone."""
+    return data.StructLayout({
+        "data": WORD_BITS, "count": 3, "header": 1, "tag": config.ifmap_tag_bits})
+
+
+def filter_word(config: Config) -> data.StructLayout:
+    """Up to four filter entries for a tag; `last` closes the half being filled."""
+    return data.StructLayout({
+        "data": WORD_BITS, "count": 3, "last": 1, "tag": config.pe_tag_bits})
+
+
+def psum_word(config: Config) -> data.StructLayout:
+    """Up to four psums for the head with this tag."""
+    return data.StructLayout({
+        "data": config.psum_bits * PSUM_LANES, "count": 3, "tag": config.pe_tag_bits})
+
+
+def ofmap_word(config: Config) -> data.StructLayout:
+    """Up to four psums from a tail; `last` ends its p psums of a position."""
+    return data.StructLayout({"data": config.psum_bits * PSUM_LANES, "last": 1})
+
+
+EVENTS = ("busy", "gated", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "idle")
+
+
+class ProcessingElement(wiring.Component):
+    """One PE of the chain.
+
+    Members
+    -------
+    shift, tags_in, tags_out   the configuration chain: while `shift` is high the tags move
+    gate                       zero activations hold the multiplier (same results and cycles)
+    <net>_word, <net>_fire, <net>_accept   for ifmap, filter, psum: the row offers the word
+                 to all its PEs; `accept` is high when the word is not for this PE or there
+                 is room; `fire` (only when all accept) moves it
+    chain_in, chain_out        psums from the PE before and to the one after
+    ofmap                      finished psums of a tail, towards the output network
+    events                     one bit per name of EVENTS
+
+    For a window of `window` = q*S entries it issues window * max(p, HAZARD) MACs slots, one
+    a cycle: all p filters on one entry, then the next entry, so that successive MACs touch
+    different psums. An entry of the first `step` columns is freed as soon as the last
+    filter has used it, so loading overlaps computing even when q*S fills the spad. The
+    p sums leave through a buffer of their own, where the predecessor's psums are added;
+    that costs no MAC cycles unless the buffer is full.
+
+    Throughput: one MAC a cycle without bubbles between windows and passes while operands
+    are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 1 more per link.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        psum = signed(config.psum_bits)
+        tags = tag_layout(config)
+        ports = {
+            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1),
+            "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
+            "ofmap": Out(stream.Signature(ofmap_word(config))),
+            "events": Out(len(EVENTS))}
+        for net, layout in (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_word)):
+            ports |= {f"{net}_word": In(layout(config)), f"{net}_fire": In(1),
+                      f"{net}_accept": Out(1)}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        tags = self.tags_out
+        with m.If(self.shift):
+            m.d.sync += tags.eq(self.tags_in)
+
+        # ---- filters: two halves, one fills while the other is used ---------------------
+        m.submodules.filter_spad = filter_spad = Memory(
+            shape=unsigned(ENTRY_BITS), depth=2 * c.filter_half, init=[])
+        f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
+        f_word = Signal(WORD_BITS)
+        f_left = Signal(3)          # entries of f_word not yet written
+        f_last = Signal()
+        f_half = Signal()           # being filled
+        f_address = Signal(range(2 * c.filter_half))
+        full = Signal(2)            # halves filled and not yet released
+        half_filled = Signal()
+        release = Signal()          # the pass in the older half has issued its last MAC
+        f_match = Signal()
+        f_room = Signal()
+        m.d.comb += [
+            f_match.eq(tags.enable & (self.filter_word.tag == tags.filter)),
+            f_room.eq((full + half_filled < 2) & (f_left <= 1)),
+            self.filter_accept.eq(~f_match | f_room),
+            f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
+            f_write.data.eq(f_word[:ENTRY_BITS]),
+            half_filled.eq((f_left == 1) & f_last)]
+        with m.If(f_left != 0):
+            m.d.sync += [f_word.eq(f_word >> ENTRY_BITS), f_left.eq(f_left - 1),
+                         f_address.eq(f_address + 1)]
+            with m.If(half_filled):
+                m.d.sync += [f_half.eq(~f_half),
+                             f_address.eq(Mux(f_half, 0, c.filter_half))]
+        with m.If(self.filter_fire & f_match):
+            m.d.sync += [f_word.eq(self.filter_word.data), f_left.eq(self.filter_word.count),
+                         f_last.eq(self.filter_word.last)]
+        m.d.sync += full.eq(full + half_filled - release)
+
+        # ---- ifmap: FIFO of words, then one entry a cycle into the sliding spad ---------
+        in_layout = data.StructLayout({"data": WORD_BITS, "count": 3, "header": 1})
+        m.submodules.ifmap_fifo = i_fifo = fifo.SyncFIFO(width=in_layout.size, depth=c.ifmap_fifo)
+        i_in, i_out = Signal(in_layout), Signal(in_layout)
+        i_match = Signal()
+        m.d.comb += [
+            i_match.eq(tags.enable & (self.ifmap_word.header
+                                      | (self.ifmap_word.tag == tags.ifmap))),
+            self.ifmap_accept.eq(~i_match | i_fifo.w_rdy),
+            i_in.data.eq(self.ifmap_word.data), i_in.count.eq(self.ifmap_word.count),
+            i_in.header.eq(self.ifmap_word.header),
+            i_fifo.w_en.eq(self.ifmap_fire & i_match), i_fifo.w_data.eq(i_in),
+            i_out.eq(i_fifo.r_data)]
+
+        spad_bits = (c.ifmap_spad - 1).bit_length()
+        m.submodules.ifmap_spad = ifmap_spad = Memory(
+            shape=unsigned(ENTRY_BITS), depth=c.ifmap_spad, init=[])
+        a_read, a_write = ifmap_spad.read_port(domain="comb"), ifmap_spad.write_port()
+        lane = Signal(2)
+        write_at = Signal(spad_bits)
+        held = Signal(range(c.ifmap_spad + 1))  # entries not yet freed
+        ahead = Signal(range(c.ifmap_spad + 1))  # of those, not yet passed by read_at
+        read_at = Signal(spad_bits)
+        oldest = Signal(spad_bits)              # first entry of the next window
+        free = Signal()
+        entry_in = Signal()
+        following = Signal(PassHeader)          # shape of the pass after this one
+        following_valid = Signal()
+        take_header = Signal()
+        m.d.comb += [
+            a_write.addr.eq(write_at), a_write.data.eq(i_out.data.word_select(lane, ENTRY_BITS)),
+            a_write.en.eq(entry_in), a_read.addr.eq(read_at),
+            entry_in.eq(i_fifo.r_rdy & ~i_out.header & (held != c.ifmap_spad)),
+            take_header.eq(i_fifo.r_rdy & i_out.header & ~following_valid),
+            i_fifo.r_en.eq(take_header | (entry_in & (lane + 1 == i_out.count)))]
+        with m.If(entry_in):
+            m.d.sync += [write_at.eq(write_at + 1),
+                         lane.eq(Mux(lane + 1 == i_out.count, 0, lane + 1))]
+
+        # ---- MAC control: entry k of the window, filter i, position f -------------------
+        active = Signal()
+        shape = Signal(PassHeader)
+        k, i = Signal(8), Signal(8)
+        f, image = Signal(16), Signal(8)
+        f_used = Signal()                       # half in use
+        f_next = Signal(range(2 * c.filter_half))
+        room = Signal(range(c.psum_spad + 1), init=c.psum_spad)  # of the drain buffer
+        drained = Signal()
+        bubble, slot_end, last_k, last_f, last_image = (Signal() for _ in range(5))
+        have_psum, issue, slot = Signal(), Signal(), Signal()
+        window_end, pass_end = Signal(), Signal()
+        m.d.comb += [
+            bubble.eq(i >= shape.p),
+            slot_end.eq((i + 1 >= shape.p) & (i + 1 >= HAZARD)),
+            last_k.eq(k + 1 == shape.window),
+            last_f.eq(f + 1 == shape.positions),
+            last_image.eq(image + 1 == shape.images),
+            have_psum.eq(~last_k | (room != 0)),
+            issue.eq(active & ~bubble & (full != 0) & (ahead != 0) & have_psum),
+            slot.eq(issue | (active & bubble)),  # a cycle that moves on
+            window_end.eq(slot & slot_end & last_k),
+            pass_end.eq(window_end & last_f & last_image),
+            release.eq(pass_end),
+            free.eq(slot & slot_end & ((k < shape.step) | last_f)),
+            f_read.addr.eq(f_next), f_read.en.eq(1)]
+        with m.If(slot):
+            m.d.sync += i.eq(Mux(slot_end, 0, i + 1))
+            with m.If(issue):
+                m.d.sync += f_next.eq(f_next + 1)
+            with m.If(slot_end):
+                m.d.sync += k.eq(Mux(last_k, 0, k + 1))
+                with m.If(last_k):
+                    m.d.sync += f.eq(Mux(last_f, 0, f + 1))
+                    m.d.sync += f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))
+                    with m.If(last_f):
+                        m.d.sync += image.eq(Mux(last_image, 0, image + 1))
+        # The window slides: reading goes back to the oldest entry still held.
+        with m.If(slot & slot_end):
+            with m.If(last_k):
+                m.d.sync += read_at.eq(oldest + free)
+            with m.Else():
+                m.d.sync += read_at.eq(read_at + 1)
+        m.d.sync += [
+            oldest.eq(oldest + free), held.eq(held + entry_in - free),
+            room.eq(room + drained - (issue & last_k))]
+        with m.If(slot & slot_end & last_k & ~last_f):
+            m.d.sync += ahead.eq(held - free + entry_in)
+        with m.Else():
+            m.d.sync += ahead.eq(ahead + entry_in - (slot & slot_end))
+        with m.If(pass_end):
+            m.d.sync += [active.eq(0), f_used.eq(~f_used)]
+        with m.If((pass_end | ~active) & following_valid):
+            m.d.sync += [active.eq(1), shape.eq(following), following_valid.eq(0)]
+        with m.If(take_header):
+            m.d.sync += [following.eq(i_out.data), following_valid.eq(1)]
+
+        # ---- pipeline: operands, product, psum, sum -------------------------------------
+        p_bits = (c.psum_spad - 1).bit_length()
+        stage = data.StructLayout({"valid": 1, "first": 1, "final": 1, "last": 1, "index": p_bits})
+        pipe = [Signal(stage, name=f"pipe_{n}") for n in range(1, DEPTH + 1)]
+        m.d.sync += [
+            pipe[0].valid.eq(issue), pipe[0].first.eq(k == 0), pipe[0].final.eq(last_k),
+            pipe[0].last.eq(i + 1 == shape.p), pipe[0].index.eq(i)]
+        for before, after in zip(pipe, pipe[1:]):
+            m.d.sync += after.eq(before)
+        operand_0 = Signal(signed(ENTRY_BITS))   # beside the filter memory's output
+        operand_a, operand_w = Signal(signed(ENTRY_BITS)), Signal(signed(ENTRY_BITS))
+        product_0, product = Signal(signed(2 * ENTRY_BITS)), Signal(signed(2 * ENTRY_BITS))
+        hold = Signal()                          # gated: operands and product keep still
+        held_1, held_2, held_3 = Signal(), Signal(), Signal()
+        m.d.sync += operand_0.eq(a_read.data.as_signed())
+        m.d.comb += hold.eq(self.gate & (operand_0 == 0))
+        with m.If(~hold):
+            m.d.sync += [operand_a.eq(operand_0), operand_w.eq(f_read.data.as_signed())]
+        m.d.sync += [held_1.eq(hold), held_2.eq(held_1), held_3.eq(held_2)]
+        with m.If(~held_1):
+            m.d.sync += product_0.eq(operand_a * operand_w)
+        with m.If(~held_2):
+            m.d.sync += product.eq(product_0)
+
+        m.submodules.psum_spad = psum_spad = Memory(
+            shape=signed(c.psum_bits), depth=c.psum_spad, init=[])
+        p_read, p_write = psum_spad.read_port(domain="comb"), psum_spad.write_port()
+        psum, total = Signal(signed(c.psum_bits)), Signal(signed(c.psum_bits))
+        m.d.comb += [
+            p_read.addr.eq(pipe[2].index), p_write.addr.eq(pipe[4].index),
+            p_write.data.eq(total), p_write.en.eq(pipe[4].valid & ~pipe[4].final)]
+        m.d.sync += [
+            psum.eq(Mux(pipe[2].first, 0, p_read.data)),
+            total.eq(psum + Mux(held_3, 0, product))]
+
+        # ---- drain: add the predecessor's psums, hand over ------------------------------
+        done_layout = data.StructLayout({"psum": signed(c.psum_bits), "last": 1})
+        m.submodules.drain = drain = fifo.SyncFIFO(width=done_layout.size, depth=c.psum_spad)
+        finished, own = Signal(done_layout), Signal(done_layout)
+        m.d.comb += [
+            finished.psum.eq(total), finished.last.eq(pipe[4].last),
+            drain.w_en.eq(pipe[4].valid & pipe[4].final), drain.w_data.eq(finished),
+            own.eq(drain.r_data)]
+
+        head_layout = data.StructLayout({"data": c.psum_bits * PSUM_LANES, "count": 3})
+        m.submodules.psum_fifo = h_fifo = fifo.SyncFIFO(width=head_layout.size, depth=c.psum_fifo)
+        h_in, h_out = Signal(head_layout), Signal(head_layout)
+        h_lane = Signal(2)
+        h_match = Signal()
+        m.d.comb += [
+            h_match.eq(tags.enable & tags.head & (self.psum_word.tag == tags.psum)),
+            self.psum_accept.eq(~h_match | h_fifo.w_rdy),
+            h_in.data.eq(self.psum_word.data), h_in.count.eq(self.psum_word.count),
+            h_fifo.w_en.eq(self.psum_fire & h_match), h_fifo.w_data.eq(h_in),
+            h_out.eq(h_fifo.r_data)]
+        m.submodules.link = link = fifo.SyncFIFO(width=c.psum_bits, depth=2)
+        m.d.comb += [link.w_en.eq(self.chain_in.valid), link.w_data.eq(self.chain_in.payload),
+                     self.chain_in.ready.eq(link.w_rdy)]
+        before_valid, before = Signal(), Signal(signed(c.psum_bits))
+        with m.If(tags.head):
+            m.d.comb += [before_valid.eq(h_fifo.r_rdy),
+                         before.eq(h_out.data.word_select(h_lane, c.psum_bits))]
+        with m.Else():
+            m.d.comb += [before_valid.eq(link.r_rdy), before.eq(link.r_data)]
+        out_ready, move = Signal(), Signal()
+        m.d.comb += [
+            move.eq(drain.r_rdy & before_valid & out_ready), drain.r_en.eq(move),
+            drained.eq(move), link.r_en.eq(move & ~tags.head),
+            h_fifo.r_en.eq(move & tags.head & (h_lane + 1 == h_out.count)),
+            self.chain_out.valid.eq(drain.r_rdy & before_valid & ~tags.tail),
+            self.chain_out.payload.eq(own.psum + before)]
+        with m.If(move & tags.head):
+            m.d.sync += h_lane.eq(Mux(h_lane + 1 == h_out.count, 0, h_lane + 1))
+
+        # A tail gathers four psums a word.
+        gathered = Signal(c.psum_bits * PSUM_LANES)
+        g_lane, g_full, g_last = Signal(2), Signal(), Signal()
+        ofmap_free = Signal()
+        m.d.comb += [
+            ofmap_free.eq(~g_full | self.ofmap.ready),
+            out_ready.eq(Mux(tags.tail, ofmap_free, self.chain_out.ready)),
+            self.ofmap.valid.eq(g_full), self.ofmap.payload.data.eq(gathered),
+            self.ofmap.payload.last.eq(g_last)]
+        with m.If(g_full & self.ofmap.ready):
+            m.d.sync += g_full.eq(0)
+        with m.If(move & tags.tail):
+            m.d.sync += gathered.word_select(g_lane, c.psum_bits).eq(own.psum + before)
+            with m.If(own.last | (g_lane == PSUM_LANES - 1)):
+                m.d.sync += [g_full.eq(1), g_last.eq(own.last), g_lane.eq(0)]
+            with m.Else():
+                m.d.sync += g_lane.eq(g_lane + 1)
+
+        if c.counters:
+            waiting = active & ~bubble
+            gated_now = Signal()
+            m.d.comb += gated_now.eq(pipe[0].valid & (operand_0 == 0))
+            m.d.comb += self.events.eq(Cat(
+                issue, gated_now, waiting & (full == 0), waiting & (full != 0) & (ahead == 0),
+                waiting & (full != 0) & (ahead != 0) & ~have_psum, active & bubble, ~active))
+        return m
