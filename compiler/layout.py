@@ -1,0 +1,193 @@
+"""Where tensors live in DRAM: one layout per tensor, shared by all its readers and writers.
+
+`[image][row][channel block][column][channel in block]`, int16, a strip (image, row, block)
+on an 8-byte boundary. Concat costs nothing where its inputs can be written in place: each
+input then starts on a block of the concatenated storage, and the slots between the
+channels of one input and the next block carry zero weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.graph import Concat, Conv, Graph
+
+BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+@dataclass
+class Storage:
+    """A region of DRAM that holds one tensor, or several that are concatenated."""
+    name: str
+    height: int
+    width: int
+    block: int      # q_T
+    blocks: int
+    address: int = 0
+
+    @property
+    def strip_bytes(self) -> int:
+        return -(-self.width * self.block * 2 // 8) * 8
+
+    @property
+    def row_bytes(self) -> int:
+        return self.strip_bytes * self.blocks
+
+    @property
+    def image_bytes(self) -> int:
+        return self.row_bytes * self.height
+
+
+@dataclass
+class View:
+    """A tensor inside a storage: its first block, and the slot of each of its channels
+    (relative to that block, in channels)."""
+    storage: Storage
+    first_block: int
+    slots: np.ndarray
+
+    @property
+    def blocks(self) -> int:
+        return int(self.slots[-1]) // self.storage.block + 1
+
+    @property
+    def plain(self) -> bool:
+        return bool((self.slots == np.arange(len(self.slots))).all())
+
+    def address(self, image: int = 0, row: int = 0, block: int = 0) -> int:
+        s = self.storage
+        return (s.address + image * s.image_bytes + row * s.row_bytes
+                + (self.first_block + block) * s.strip_bytes)
+
+    def pack(self, values: np.ndarray, memory: np.ndarray) -> None:
+        """Write int16 [N, C, H, W] into `memory`, uint8 of the storage's images."""
+        s = self.storage
+        out = self._strips(memory, len(values))
+        block, channel = np.divmod(self.slots, s.block)
+        # [N, H, C, W] in strips [N, H, blocks, W, q]
+        out[:, :, self.first_block + block, :, channel] = values.transpose(1, 0, 2, 3)
+
+    def unpack(self, memory: np.ndarray, images: int) -> np.ndarray:
+        """int16 [N, C, H, W] out of the storage's bytes."""
+        s = self.storage
+        strips = self._strips(memory, images)
+        block, channel = np.divmod(self.slots, s.block)
+        return np.ascontiguousarray(
+            strips[:, :, self.first_block + block, :, channel].transpose(1, 0, 2, 3))
+
+    def _strips(self, memory: np.ndarray, images: int) -> np.ndarray:
+        s = self.storage
+        words = memory[:images * s.image_bytes].view(np.int16)
+        words = words.reshape(images, s.height, s.blocks, s.strip_bytes // 2)
+        used = words[..., :s.width * s.block]
+        # splitting the last axis of a strided array keeps it a view
+        return used.reshape(*used.shape[:3], s.width, s.block)
+
+
+def _aliases(graph: Graph) -> dict[str, str]:
+    """Tensor -> the Concat output it is written into, where that is possible."""
+    into: dict[str, str] = {}
+    for layer in graph.layers:
+        if isinstance(layer, Concat):
+            for name in layer.inputs:
+                if name != graph.input and name not in into and layer.inputs.count(name) == 1:
+                    into[name] = layer.output
+    return into
+
+
+def plan_views(graph: Graph, score) -> dict[str, View]:
+    """A View for every tensor, its storage not yet placed.
+
+    score(conv layer, block size) estimates the cycles of a reader; the block size of a
+    storage is the one with the least sum over its readers, within what its writers allow.
+    """
+    into = _aliases(graph)
+
+    def root(name):
+        while name in into:
+            name = into[name]
+        return name
+    members: dict[str, list[str]] = {}
+    for name in graph.tensors:
+        members.setdefault(root(name), []).append(name)
+    made_by = {layer.output: layer for layer in graph.layers}
+
+    blocks_of: dict[str, int] = {}
+    for owner, names in members.items():
+        limit = 0  # every candidate divides this where padding is not allowed
+        readers = [layer for name in names for layer in graph.consumers(name)]
+        plain_only = any(not isinstance(layer, (Conv, Concat)) for layer in readers) or \
+            any(isinstance(layer, Concat) and root(layer.output) != owner for layer in readers)
+        for name in names:
+            layer = made_by.get(name)
+            if isinstance(layer, Conv) and layer.groups > 1:
+                limit = math.gcd(limit, len(layer.weights) // layer.groups)
+            if plain_only and isinstance(layer, Concat):
+                for part in layer.inputs[:-1]:
+                    limit = math.gcd(limit, graph.tensors[part].channels)
+        channels = max(graph.tensors[name].channels for name in names)
+        sizes = [q for q in BLOCK_SIZES if limit % q == 0 and (q <= channels or q == 1)]
+        if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
+            sizes.append(channels)
+        convs = [layer for layer in readers if isinstance(layer, Conv)]
+        # Four entries are written a cycle only in multiples of four.
+        def cost(q):
+            return (sum(score(layer, q) for layer in convs), q % 4 != 0, -min(q, 8))
+        blocks_of[owner] = min(sizes, key=cost)
+
+    slots: dict[str, np.ndarray] = {}
+    for name in graph.tensors:  # inputs come before their Concat: tensors are in order
+        _slots(graph, made_by, name, blocks_of[root(name)], slots)
+    storages, views = {}, {}
+    for owner, names in members.items():
+        q = blocks_of[owner]
+        tensor = graph.tensors[owner]
+        storages[owner] = Storage(owner, tensor.height, tensor.width, q,
+                                  int(slots[owner][-1]) // q + 1)
+        _place(graph, made_by, into, owner, 0, storages[owner], slots, views)
+    return views
+
+
+def _slots(graph, made_by, name, q, slots):
+    if name in slots:
+        return slots[name]
+    layer = made_by.get(name)
+    if isinstance(layer, Concat):
+        parts, at = [], 0
+        for part in layer.inputs:
+            # a part with padding of its own keeps it: block sizes inside a root are equal
+            own = _slots(graph, made_by, part, q, slots)
+            parts.append(at + own)
+            at += (int(own[-1]) // q + 1) * q
+        slots[name] = np.concatenate(parts)
+    else:
+        slots[name] = np.arange(graph.tensors[name].channels)
+    return slots[name]
+
+
+def _place(graph, made_by, into, name, first, storage, slots, views):
+    views[name] = View(storage, first, slots[name])
+    layer = made_by.get(name)
+    if isinstance(layer, Concat):
+        at = first
+        for part in layer.inputs:
+            if into.get(part) == name:
+                _place(graph, made_by, into, part, at, storage, slots, views)
+            at += int(slots[part][-1]) // storage.block + 1
+
+
+def concat_parts(graph: Graph, layer: Concat, views: dict[str, View]) -> list[View]:
+    """The view of each input of a Concat inside its output."""
+    whole = views[layer.output]
+    parts, channel = [], 0
+    for name in layer.inputs:
+        count = graph.tensors[name].channels
+        slots = whole.slots[channel:channel + count]
+        block = int(slots[0]) // whole.storage.block
+        parts.append(View(whole.storage, whole.first_block + block,
+                          slots - block * whole.storage.block))
+        channel += count
+    return parts

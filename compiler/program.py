@@ -1,0 +1,198 @@
+"""A quantised network as a program: commands, constants and an address map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.commands import Schedule
+from compiler.emit import Blob, emit_conv, emit_store
+from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
+from compiler.layout import Storage, View, concat_parts, plan_views
+from compiler.mapping import Mapping, Shape, ceil, search
+from compiler.quantise import QuantisedGraph
+from hdl.config import Config
+from hdl.isa import COMMAND_BYTES, Mode
+
+ALIGN = 4096  # of every region in memory
+
+
+@dataclass
+class Segment:
+    """The commands of one layer (with a pool fused into it)."""
+    name: str
+    kind: str            # 'conv', 'fc', 'pool', 'add', 'relu', 'copy'
+    output: str          # the tensor that is in memory afterwards
+    first: int           # index of its first command
+    count: int
+    macs: int = 0        # of the batch
+    filter_words: int = 0  # 64-bit words of filters, each sent to the array once at least
+    mapping: Mapping | None = None
+    pes: int = 0         # PEs that the mapping uses
+
+
+@dataclass
+class Program:
+    """What a device needs to run a network on a batch of `images`.
+
+    Memory, in bytes: tensors from `base` to `constant`, which the device writes; then
+    `constants`, and `commands` from `program` to `end`, which it only reads. `segments`
+    are in order; each may be started by itself.
+    """
+    config: Config
+    graph: Graph
+    images: int
+    base: int
+    constant: int
+    program: int
+    end: int
+    commands: bytes
+    constants: bytes
+    views: dict[str, View]
+    segments: list[Segment]
+
+    @property
+    def command_count(self) -> int:
+        return len(self.commands) // COMMAND_BYTES
+
+    def load(self, device) -> None:
+        """Write constants and commands to a device's memory."""
+        device.write(self.constant, self.constants)
+        device.write(self.program, self.commands)
+
+    def write_input(self, device, values: np.ndarray) -> None:
+        """Put int16 [N, C, H, W], N <= images, where the network reads its input."""
+        view = self.views[self.graph.input]
+        memory = np.zeros(self.images * view.storage.image_bytes, np.uint8)
+        view.pack(values, memory)
+        device.write(view.storage.address, memory.tobytes())
+
+    def read_tensor(self, device, name: str) -> np.ndarray:
+        """int16 [images, C, H, W] of a tensor in memory."""
+        view = self.views[name]
+        size = self.images * view.storage.image_bytes
+        raw = np.frombuffer(device.read(view.storage.address, size), np.uint8)
+        return view.unpack(raw, self.images)
+
+
+def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block: int,
+               out_block: int, pool: Pool | None = None) -> Shape:
+    """The Shape of one group of a convolution over an input in blocks of `block` channels."""
+    _, height, width = graph.tensors[layer.input].shape
+    _, E, F = graph.tensors[layer.output].shape
+    channels = layer.weights.shape[1]
+    spans = [int(part[-1]) // block - int(part[0]) // block + 1
+             for part in slots.reshape(layer.groups, channels)]
+    return Shape(images, channels, height, width, len(layer.weights) // layer.groups,
+                 *layer.kernel, E, F, *layer.stride, block, max(spans), out_block,
+                 (pool.kernel[0], pool.stride[0]) if pool else None)
+
+
+def compile_network(network: QuantisedGraph, config: Config, images: int = 1, base: int = 0,
+                    mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True) -> Program:
+    """Map every layer and emit its commands.
+
+    images: batch of one run; base: first byte address used; chained: one program for all
+    layers, ordered by tokens, instead of a start per layer; fuse: pools into convolutions
+    where the buffer allows.
+
+    Raises NetworkError or MappingError naming the layer.
+    """
+    graph = network.graph
+    if network.psum_bits != config.psum_bits:
+        raise NetworkError(f"quantised for {network.psum_bits}-bit psums, config {config.name!r} has {config.psum_bits}")
+    if not 1 <= images <= 255:
+        raise NetworkError(f"a batch of {images}: must be 1..255")
+
+    def score(layer, block):
+        channels = graph.tensors[layer.input].channels
+        found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config)
+        return found.cycles * layer.groups if found else float("inf")
+    views = plan_views(graph, score)
+
+    # Which pools ride on the convolution before them.
+    fused: dict[str, Pool] = {}
+    mappings: dict[str, Mapping] = {}
+    shapes: dict[str, Shape] = {}
+    for layer in graph.layers:
+        if not isinstance(layer, Conv):
+            continue
+        slots, block = views[layer.input].slots, views[layer.input].storage.block
+        readers = graph.consumers(layer.output)
+        pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
+        if fuse and pool is not None and layer.output != graph.output:
+            shape = conv_shape(graph, layer, images, slots, block, views[pool.output].storage.block, pool)
+            aligned = layer.groups == 1 or shape.M % shape.out_block == 0
+            found = search(shape, config) if aligned else None
+            if found is not None:
+                fused[layer.name] = pool
+                mappings[layer.name], shapes[layer.name] = found, shape
+                continue
+        shape = conv_shape(graph, layer, images, slots, block, views[layer.output].storage.block)
+        found = search(shape, config)
+        if found is None:
+            raise NetworkError(f"layer {layer.name!r}: no mapping fits the global buffer of {config.name!r}")
+        mappings[layer.name], shapes[layer.name] = found, shape
+    silent = {layer.output for layer in graph.layers if layer.name in fused}
+    for name in silent:
+        del views[name]
+
+    # Memory: tensors, constants, commands.
+    at = base
+    for storage in {id(view.storage): view.storage for view in views.values()}.values():
+        storage.address = at
+        at += ceil(storage.image_bytes * images, ALIGN) * ALIGN
+    schedule, blob, segments = Schedule(), Blob(at), []
+    last = None
+    pools_done = {pool.name for pool in fused.values()}
+    for layer in graph.layers:
+        first = len(schedule.commands)
+        after = last if chained else None
+        begin = blob.size
+        common = dict(schedule=schedule, config=config, images=images)
+        match layer:
+            case Conv():
+                pool = fused.get(layer.name)
+                output = pool.output if pool else layer.output
+                m = mappings[layer.name]
+                last = emit_conv(
+                    **common, layer=layer, numbers=network.convs[layer.name],
+                    source=views[layer.input], target=views[output],
+                    shapes=[shapes[layer.name]], m=m, blob=blob,
+                    size=graph.tensors[layer.output].shape[1:], mode=mode, pool=pool, after=after)
+                macs = images * layer.weights[0].size * graph.tensors[layer.output].size
+                segments.append(Segment(
+                    layer.name + (f"+{pool.name}" if pool else ""), "fc" if layer.full else "conv",
+                    output, first, 0, macs, (blob.size - begin) // 8, m, m.pes))
+            case Concat():
+                for part, target in zip(layer.inputs, concat_parts(graph, layer, views)):
+                    if views[part].storage is target.storage:
+                        continue
+                    tensor = graph.tensors[part]
+                    last = emit_store(**common, sources=[views[part]], target=target,
+                                      size=(tensor.height, tensor.width), channels=tensor.channels,
+                                      name=layer.name, after=last if chained else None)
+                if len(schedule.commands) > first:
+                    segments.append(Segment(layer.name, "copy", layer.output, first, 0))
+            case Pool() if layer.name in pools_done:
+                continue
+            case _:
+                sources = [views[name] for name in layer.inputs]
+                tensor = graph.tensors[layer.inputs[0]]
+                last = emit_store(
+                    **common, sources=sources, target=views[layer.output],
+                    size=(tensor.height, tensor.width), channels=tensor.channels,
+                    name=layer.name, after=after,
+                    pool=layer if isinstance(layer, Pool) else None,
+                    add=network.adds[layer.name] if isinstance(layer, Add) else None,
+                    relu=getattr(layer, "relu", False) or isinstance(layer, Relu))
+                segments.append(Segment(layer.name, type(layer).__name__.lower(), layer.output, first, 0))
+        if segments:
+            segments[-1].count = len(schedule.commands) - segments[-1].first
+    program = ceil(blob.address + blob.size, ALIGN) * ALIGN
+    end = program + len(schedule.commands) * COMMAND_BYTES
+    if end > 1 << 32:
+        raise NetworkError(f"the program needs {end} bytes of memory; addresses have 32 bits")
+    return Program(config, graph, images, base, blob.address, program, end, schedule.pack(),
+                   blob.bytes(), views, segments)
