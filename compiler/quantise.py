@@ -105,7 +105,7 @@ class _Search:
     """Formats that meet every constraint; they only ever go down, so the search ends."""
 
     def __init__(self, graph: Graph, images: np.ndarray, psum_bits: int, margin: float):
-        self.graph, self.psum_bits = graph, psum_bits
+        self.graph, self.psum_bits, self.margin = graph, psum_bits, margin
         for layer in graph.layers:
             if isinstance(layer, Conv) and not (np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all()):
                 raise NetworkError(f"layer {layer.name!r} (Conv): weights or bias are not finite")
@@ -139,7 +139,7 @@ class _Search:
         peak = max(self.peaks[layer.name], bias)
         return min(_largest(float(np.abs(layer.weights).max(initial=0)), fixed.INT16_MAX),
                    _largest(bias, (1 << 31) - 1) - f_in if bias else FRACTIONS[-1],
-                   math.floor(math.log2(((1 << self.psum_bits - 2) - 1) / peak)) - f_in if peak else FRACTIONS[-1],
+                   math.floor(math.log2(((1 << self.psum_bits - 2) - 1) / (peak * self.margin))) - f_in if peak else FRACTIONS[-1],
                    f_out + MAX_SHIFT - f_in) - self.lower[layer.name]
 
     def settle(self) -> None:
@@ -173,9 +173,10 @@ class _Search:
         return QuantisedGraph(self.graph, self.psum_bits, {name: self.f(name) for name in self.graph.tensors}, convs, adds)
 
 
-def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: float = 1.1) -> QuantisedGraph:
+def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: float = 2.0) -> QuantisedGraph:
     """Formats from raw calibration images [N, C, H, W]: the finest in which every activation observed,
-    times `margin`, fits int16, and every final psum observed stays below 2**(psum_bits - 2).
+    times `margin`, fits int16, and every final psum observed, times `margin`, stays below
+    2**(psum_bits - 2). A psum that wraps ruins its image, so the margin is worth its bit.
 
     Raises ValueError if there is no image or its shape is not the network's, NetworkError if no
     format fits a layer.
