@@ -1,0 +1,1 @@
+"""Network in, program out: ONNX import, quantiser, images, devices, interpreter."""

@@ -1,0 +1,182 @@
+"""The network between import and mapping: layers on C x H x W tensors, batch left open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from golden.geometry import Pads, output_size
+
+
+class NetworkError(ValueError):
+    """A network that cannot be compiled; one line that names the node and its operator."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An activation; a vector of K features is K x 1 x 1."""
+    name: str
+    channels: int
+    height: int = 1
+    width: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+    @property
+    def size(self) -> int:
+        return self.channels * self.height * self.width
+
+
+@dataclass
+class Conv:
+    """Convolution. A fully connected layer is one whose filter covers its whole input (`full`).
+
+    weights: float32 [M, C/groups, R, S]; bias: float32 [M]; stride: (vertical, horizontal).
+    """
+    name: str
+    input: str
+    output: str
+    weights: np.ndarray
+    bias: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    groups: int = 1
+    relu: bool = False
+    full: bool = False
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weights.shape[2:]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+
+@dataclass
+class Pool:
+    """kind: 'max' or 'average'. pads and count as golden.geometry.PoolGeometry: pads are effective (output
+    size is plain arithmetic, a negative one crops), count is the box that an average's divisor counts."""
+    name: str
+    kind: str
+    input: str
+    output: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: Pads
+    count: Pads
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+
+@dataclass
+class Add:
+    """a + b, element by element, of one shape."""
+    name: str
+    a: str
+    b: str
+    output: str
+    relu: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.a, self.b
+
+
+@dataclass
+class Concat:
+    """Inputs one after the other along the channels."""
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass
+class Relu:
+    """A ReLU that no Conv or Add before it could take in."""
+    name: str
+    input: str
+    output: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+
+Layer = Conv | Pool | Add | Concat | Relu
+
+
+@dataclass
+class Graph:
+    """A network. layers: in topological order; host_ops: what the host does to the output ('softmax',
+    'log_softmax', 'argmax', in order); input_scale, input_offset: float64 [C], the network's real input
+    is raw * scale + offset, channel by channel."""
+    input: str
+    output: str
+    layers: list[Layer] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    host_ops: tuple[str, ...] = ()
+    input_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
+    input_offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+
+    def producer(self, tensor: str) -> Layer | None:
+        """The layer that writes a tensor; None for the network's input."""
+        return next((layer for layer in self.layers if layer.output == tensor), None)
+
+    def consumers(self, tensor: str) -> list[Layer]:
+        return [layer for layer in self.layers if tensor in layer.inputs]
+
+    def scaled(self, images: np.ndarray) -> np.ndarray:
+        """Real input, float64 [N, C, H, W], of raw images of that shape."""
+        return images * self.input_scale[:, None, None] + self.input_offset[:, None, None]
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return sum(layer.weights[0].size * self.tensors[layer.output].size
+                   for layer in self.layers if isinstance(layer, Conv))
+
+    def check(self) -> None:
+        """Raises NetworkError, naming the layer, unless shapes and order are consistent."""
+        known = {self.input}
+        for layer in self.layers:
+            missing = [name for name in layer.inputs if name not in known]
+            if missing:
+                raise NetworkError(f"layer {layer.name!r}: input {missing[0]!r} is not computed before it")
+            try:
+                expected, got = self.output_shape(layer), self.tensors[layer.output].shape
+            except NetworkError as error:
+                raise NetworkError(f"layer {layer.name!r}: {error}") from None
+            if expected != got:
+                raise NetworkError(f"layer {layer.name!r}: output is {got}, its inputs give {expected}")
+            known.add(layer.output)
+        if self.output not in known:
+            raise NetworkError(f"output {self.output!r} is not computed")
+
+    def output_shape(self, layer: Layer) -> tuple[int, int, int]:
+        """(C, H, W) that a layer makes of its inputs. Raises NetworkError if they do not fit it."""
+        shapes = [self.tensors[name].shape for name in layer.inputs]
+        channels, *size = shapes[0]
+        match layer:
+            case Conv():
+                if channels != layer.weights.shape[1] * layer.groups or layer.weights.shape[0] % layer.groups:
+                    raise NetworkError(f"{channels} channels in {layer.groups} groups do not "
+                                       f"fit weights {layer.weights.shape}")
+                out = (layer.weights.shape[0], *output_size(size, layer.kernel, layer.stride, layer.pads))
+            case Pool():
+                out = (channels, *output_size(size, layer.kernel, layer.stride, layer.pads))
+            case Concat():
+                if any(s[1:] != shapes[0][1:] for s in shapes):
+                    raise NetworkError(f"inputs of different size: {shapes}")
+                out = (sum(s[0] for s in shapes), *size)
+            case _:
+                if any(s != shapes[0] for s in shapes):
+                    raise NetworkError(f"inputs of different shape: {shapes}")
+                out = shapes[0]
+        if min(out) < 1:
+            raise NetworkError(f"the window is larger than the padded input {shapes[0]}")
+        return out

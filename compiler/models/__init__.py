@@ -1,0 +1,1 @@
+"""Networks and images that come with the project."""

@@ -1,0 +1,1 @@
+"""What a layer means: numpy, bit-exact, untiled, free of hardware and of mappings."""
