@@ -1,0 +1,67 @@
+"""Performance counters, one per name in isa.COUNTERS."""
+
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config, bits_for
+from .isa import COUNTERS
+
+# Counted at the edge; the others come from the core.
+EDGE_EVENTS = ("cycles", "dram_read_bytes", "dram_write_bytes", "command_bytes", "load_busy",
+               "store_busy", "load_wait", "store_wait")
+CORE_EVENTS = tuple(n for n in COUNTERS if n not in EDGE_EVENTS)
+
+
+def event_width(config: Config, name: str) -> int:
+    """Bits of an event: its largest increment in one cycle."""
+    if name.startswith(("mac", "pe_")):
+        return bits_for(config.pes)
+    if name in ("glb_reads", "glb_writes"):
+        return bits_for(2 * config.glb_pairs)
+    if name.endswith("_bytes"):
+        return bits_for(8)
+    return 1
+
+
+def events(config: Config, names: tuple[str, ...]) -> data.StructLayout:
+    """Increments by name."""
+    return data.StructLayout({n: event_width(config, n) for n in names})
+
+
+class Counters(wiring.Component):
+    """64-bit counters of `events` while `enable`; `clear` sets all to 0.
+
+    `value` is counter `index` two cycles later, and every event is in it after four.
+    Without `config.counters` only `cycles` exists and the others read as 0.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__({
+            "events": In(events(config, COUNTERS)),
+            "enable": In(1), "clear": In(1),
+            "index": In(range(len(COUNTERS))), "value": Out(64),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        values = []
+        for name in COUNTERS:
+            if name != "cycles" and not self.config.counters:
+                values.append(0)
+                continue
+            step = Signal(event_width(self.config, name), name=f"{name}_step")
+            low, high = Signal(33, name=f"{name}_low"), Signal(32, name=f"{name}_high")
+            # The carry waits a cycle in the top bit of the low half.
+            m.d.sync += [step.eq(0), low.eq(low[:32] + step), high.eq(high + low[32])]
+            with m.If(self.enable):
+                m.d.sync += step.eq(self.events[name])
+            with m.If(self.clear):
+                m.d.sync += [step.eq(0), low.eq(0), high.eq(0)]
+            value = Signal(64, name=name)
+            m.d.comb += [value[:32].eq(low[:32]), value[32:].eq(high)]
+            values.append(value)
+        index = Signal.like(self.index)
+        m.d.sync += [index.eq(self.index), self.value.eq(Array(values)[index])]
+        return m

@@ -1,0 +1,172 @@
+"""Reads the program, checks its commands, dispatches them; executes CONFIG."""
+
+from amaranth.hdl import Cat, Module, Shape, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from .axi import ADDRESS, ReadMaster, Window
+from .config import Config
+from .isa import (BODIES, COMMAND_BYTES, ConfigBody, Error, FilterBody, Header, IfmapBody,
+                  LoadBody, OfmapBody, Opcode, PsumBody)
+from .issue import INDEX, queued
+from .legal import rules
+from .store import StoreCommand
+
+PREFETCH = 4      # commands buffered or under way
+BEATS = COMMAND_BYTES // 8
+BODY_BITS = 8 * COMMAND_BYTES - 64
+
+# In the order of the engines' numbers.
+ENGINES = ("load", "ifmap", "filter", "psum", "ofmap", "store")
+ENGINE_BODY = {"load": LoadBody, "ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody,
+               "ofmap": OfmapBody, "store": StoreCommand}
+
+
+class Fetch(wiring.Component):
+    """Fetches `count` commands from `program` at `start`, in order, up to 4 ahead.
+
+    Members: `start`, `program`, `count`; `base` and `limit`, the read window; `read`, an AXI
+    read master (bursts of 8); `load`, `ifmap`, `filter`, `psum`, `ofmap`, `store`: queue
+    streams of the Issues (StoreCommand holds STORE or SHAPE); `config`, stream of ConfigBody,
+    offered once `drained` (the four PE engines are idle), the next command follows its
+    transfer; `halt`: nothing more is dispatched; `index`, of the next command to be
+    dispatched; `busy`, until the last is; `error`, held until reset, of command `index`.
+
+    Throughput a command in 11 cycles.
+    """
+
+    def __init__(self, config: Config):
+        self.build = config
+        super().__init__({
+            "start": In(1), "program": In(ADDRESS), "count": In(32),
+            "base": In(ADDRESS), "limit": In(ADDRESS),
+            "read": Out(ReadMaster),
+            **{name: Out(stream.Signature(queued(body))) for name, body in ENGINE_BODY.items()},
+            "config": Out(stream.Signature(ConfigBody)),
+            "drained": In(1), "halt": In(1),
+            "index": Out(INDEX), "busy": Out(1), "error": Out(Error),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.window = window = Window()
+        m.submodules.beats = beats = SyncFIFO(width=64 + 1, depth=PREFETCH * BEATS)
+
+        # ---- addresses ------------------------------------------------------------------
+        address = Signal(ADDRESS)
+        to_ask = Signal(32)
+        room = Signal(range(PREFETCH + 1), init=PREFETCH)
+        free = Signal()                # a command leaves the buffer
+        asked = Signal()
+        check = window.check
+        m.d.comb += [
+            window.base.eq(self.base), window.limit.eq(self.limit),
+            check.valid.eq((to_ask != 0) & (room != 0)),
+            check.p.begin.eq(address), check.p.bytes.eq(COMMAND_BYTES),
+            check.p.request.address.eq(address), check.p.request.words.eq(BEATS),
+            asked.eq(check.valid & check.ready),
+            self.read.address.valid.eq(window.request.valid),
+            self.read.address.p.address.eq(window.request.p.address),
+            self.read.address.p.length.eq(BEATS - 1),
+            self.read.address.p.last.eq(1),
+            window.request.ready.eq(self.read.address.ready),
+        ]
+        m.d.sync += room.eq(room + free - asked)
+        with m.If(asked):
+            m.d.sync += [address.eq(address + COMMAND_BYTES), to_ask.eq(to_ask - 1)]
+
+        # ---- beats ----------------------------------------------------------------------
+        beat = self.read.data
+        m.d.comb += [
+            beats.w_data.eq(Cat(beat.p.data, beat.p.resp[1])),
+            beats.w_en.eq(beat.valid),
+            beat.ready.eq(beats.w_rdy),
+        ]
+        raw = Signal(8 * COMMAND_BYTES)
+        have = Signal(range(BEATS + 1))
+        bad = Signal()                 # a beat of the command came with an error
+        left = Signal(32)              # commands to dispatch
+        index = Signal(INDEX)
+        shift = Signal()
+        m.d.comb += [
+            shift.eq((have != BEATS) & beats.r_rdy),
+            beats.r_en.eq(shift),
+            self.index.eq(index), self.busy.eq(left != 0),
+        ]
+        with m.If(shift):
+            m.d.sync += [raw.eq(Cat(raw[64:], beats.r_data[:64])), have.eq(have + 1),
+                         bad.eq(bad | beats.r_data[64])]
+
+        # ---- check and dispatch ---------------------------------------------------------
+        header = Signal(Header)
+        body = Signal(BODY_BITS)
+        known = Signal(len(BODIES))
+        ok = Signal(len(BODIES))
+        m.d.comb += [Value.cast(header).eq(raw[:64]), body.eq(raw[64:])]
+        for i, (opcode, layout) in enumerate(BODIES.items()):
+            fields = Signal(layout, name=f"fields_{opcode.name.lower()}")
+            width = Shape.cast(layout).width
+            m.d.comb += Value.cast(fields).eq(body)
+            good = rules(self.build, opcode, header.wait, header.signal, fields)
+            # Registered, so that the checks do not sit in the way of the dispatch.
+            m.d.sync += [known[i].eq(header.opcode == int(opcode)),
+                         ok[i].eq(Cat(*good, body[width:] == 0, header.reserved == 0).all())]
+        names = [op.name.lower() for op in BODIES]
+
+        def go(name):
+            port = getattr(self, name)
+            return port.valid & port.ready
+
+        for name in ENGINES:
+            item = getattr(self, name).p
+            m.d.comb += [item.wait.eq(header.wait), item.signal.eq(header.signal),
+                         item.index.eq(index)]
+            if name == "store":
+                m.d.comb += [item.body.body.eq(body),
+                             item.body.is_shape.eq(header.opcode == int(Opcode.SHAPE))]
+            else:
+                m.d.comb += Value.cast(item.body).eq(body)
+        m.d.comb += Value.cast(self.config.payload).eq(body)
+
+        with m.If(self.start):
+            m.d.sync += [address.eq(self.program), to_ask.eq(self.count), left.eq(self.count),
+                         index.eq(0)]
+        with m.FSM():
+            with m.State("Collect"):
+                with m.If(have == BEATS):
+                    m.next = "Check"
+                with m.Elif(window.outside & window.idle & (room == PREFETCH - 1) & (have == 0)):
+                    # Everything before the range outside has been dispatched.
+                    m.d.sync += self.error.eq(Error.READ_WINDOW)
+                    m.next = "Stopped"
+            with m.State("Check"):
+                with m.If(bad):
+                    m.d.sync += self.error.eq(Error.READ_RESPONSE)
+                    m.next = "Stopped"
+                with m.Elif(~(known & ok).any()):
+                    m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
+                    m.next = "Stopped"
+                with m.Elif(~self.halt):
+                    m.next = "Dispatch"
+            with m.State("Dispatch"):
+                for i, name in enumerate(names):
+                    target = "store" if name == "shape" else name
+                    with m.If(known[i]):
+                        if name == "config":
+                            with m.If(self.drained):
+                                m.next = "Configure"
+                        else:
+                            m.d.comb += getattr(self, target).valid.eq(1)
+                            m.d.comb += free.eq(go(target))
+                            with m.If(free):
+                                m.next = "Collect"
+            with m.State("Configure"):
+                m.d.comb += [self.config.valid.eq(1), free.eq(self.config.ready)]
+                with m.If(free):
+                    m.next = "Collect"
+            with m.State("Stopped"):
+                pass
+        with m.If(free):
+            m.d.sync += [left.eq(left - 1), index.eq(index + 1), have.eq(0), bad.eq(0)]
+        return m

@@ -1,0 +1,80 @@
+"""The queue in front of an engine."""
+
+from amaranth.hdl import Mux, Module, Shape, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from .config import QUEUE_DEPTH, SEMAPHORES
+
+INDEX = 26       # bits of a program index: 2**26 commands of 64 bytes fill the address space
+IN_FLIGHT = 8    # commands an engine may hold
+
+
+def queued(body) -> data.StructLayout:
+    """An entry of an Issue's queue."""
+    return data.StructLayout({"wait": SEMAPHORES, "signal": SEMAPHORES, "index": INDEX,
+                              "body": body})
+
+
+class Issue(wiring.Component):
+    """Queues commands, takes their semaphores, hands over the bodies, signals when done.
+
+    Members: `queue`, in stream of `queued(body)`; `command`, out stream of `body`; `done`,
+    a pulse per command in order; `available`, `take`, `give` of the semaphores; `halt`, no
+    further command is taken up; `index`, the program index of the oldest unfinished command
+    (valid while `busy`); `busy`; `waiting`, the head of the queue lacks a semaphore.
+
+    Latency two cycles from `queue` to `command`, throughput one command per cycle.
+    """
+
+    def __init__(self, body, *, depth: int = QUEUE_DEPTH, in_flight: int = IN_FLIGHT):
+        self.body, self.depth, self.in_flight = body, depth, in_flight
+        super().__init__({
+            "queue": In(stream.Signature(queued(body))),
+            "command": Out(stream.Signature(body)),
+            "done": In(1),
+            "available": In(SEMAPHORES),
+            "take": Out(SEMAPHORES),
+            "give": Out(SEMAPHORES),
+            "halt": In(1),
+            "index": Out(INDEX),
+            "busy": Out(1),
+            "waiting": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout = queued(self.body)
+        m.submodules.fifo = fifo = SyncFIFO(width=Shape.cast(layout).width, depth=self.depth)
+        m.submodules.flight = flight = SyncFIFO(width=SEMAPHORES + INDEX, depth=self.in_flight)
+        head = Signal(layout)
+        missing = Signal()
+        move = Signal()
+        m.d.comb += [
+            fifo.w_data.eq(Value.cast(self.queue.payload)),
+            fifo.w_en.eq(self.queue.valid),
+            self.queue.ready.eq(fifo.w_rdy),
+            Value.cast(head).eq(fifo.r_data),
+
+            missing.eq((head.wait & ~self.available).any()),
+            self.waiting.eq(fifo.r_rdy & missing),
+            move.eq(fifo.r_rdy & ~missing & flight.w_rdy & ~self.halt
+                    & (~self.command.valid | self.command.ready)),
+            fifo.r_en.eq(move),
+            self.take.eq(Mux(move, head.wait, 0)),
+            flight.w_en.eq(move),
+            flight.w_data[:SEMAPHORES].eq(head.signal),
+            flight.w_data[SEMAPHORES:].eq(head.index),
+
+            flight.r_en.eq(self.done),
+            self.give.eq(Mux(self.done & flight.r_rdy, flight.r_data[:SEMAPHORES], 0)),
+            self.index.eq(Mux(flight.r_rdy, flight.r_data[SEMAPHORES:], head.index)),
+            self.busy.eq(fifo.r_rdy | flight.r_rdy),
+        ]
+        with m.If(self.command.ready):
+            m.d.sync += self.command.valid.eq(0)
+        with m.If(move):
+            m.d.sync += [self.command.valid.eq(1),
+                         Value.cast(self.command.payload).eq(Value.cast(head.body))]
+        return m

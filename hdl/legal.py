@@ -1,0 +1,64 @@
+"""What makes a command illegal, one table for the hardware and for software.
+
+`rules` works on ints and on Amaranth values alike. Only what costs a few comparators is
+checked: products of fields are the compiler's duty, and a command that breaks them may
+compute nonsense but touches nothing outside the windows.
+"""
+
+from amaranth.hdl import Shape
+
+from .config import Config
+from .isa import BODIES, Mode, Opcode, Pool, unpack
+
+# Counts a zero of which would make a loop endless.
+NON_ZERO: dict[Opcode, tuple[str, ...]] = {
+    Opcode.CONFIG: ("height", "groups", "sets", "rows", "stride"),
+    Opcode.LOAD: ("length", "count_a", "count_b", "count_c"),
+    Opcode.IFMAP: ("images", "rows", "groups", "outer", "inner", "length", "p", "window",
+                   "step", "positions"),
+    Opcode.FILTER: ("tags", "words", "tail"),
+    Opcode.PSUM: ("positions", "rows", "sets", "p"),
+    Opcode.OFMAP: ("images", "positions", "rows", "sets", "p"),
+    Opcode.STORE: ("block", "ring", "images", "rows", "blocks", "columns", "out_block", "chunk"),
+    Opcode.SHAPE: (),
+}
+
+
+def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
+    """Conditions that hold for a legal command; `f` maps field names to values."""
+    out = [f[name] != 0 for name in NON_ZERO[opcode]]
+    match opcode:
+        case Opcode.CONFIG:
+            # Executed by the fetcher, which has no part in the semaphores.
+            out += [wait == 0, signal == 0, f["stride"] <= 4, f["mode"] <= int(max(Mode)),
+                    (f["ring"] & 1) == 0, (f["ring_size"] & 1) == 0,
+                    f["ring"] + f["ring_size"] <= config.glb_words]
+        case Opcode.LOAD:
+            out += [(f[n] & 7) == 0 for n in ("dram", "stride_a", "stride_b", "stride_c")]
+            out += [f["word"] + f["length"] <= config.glb_words]
+        case Opcode.IFMAP:
+            out += [f["p"] <= config.psum_spad, f["window"] <= config.ifmap_spad,
+                    f["step"] <= f["window"]]
+        case Opcode.FILTER:
+            out += [f["tail"] <= 4, f["words"] <= -(-config.filter_half // 4),
+                    f["word"] < config.glb_words]
+        case Opcode.PSUM:
+            out += [f["p"] <= config.psum_spad, (f["bias"] & 1) == 0]
+        case Opcode.OFMAP:
+            out += [f["p"] <= config.psum_spad, (f["to_ring"] != 0) | (f["ring"] != 0)]
+        case Opcode.STORE:
+            out += [f["chunk"] <= 4, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
+            out += [(f[n] & 1) == 0 for n in ("dram", "out_image_stride", "out_row_stride",
+                                              "out_block_stride")]
+    return out
+
+
+def legal(config: Config, raw: bytes) -> bool:
+    """Whether the hardware accepts these 64 bytes."""
+    try:
+        opcode, wait, signal, fields = unpack(raw)
+    except ValueError:
+        return False
+    opcode = Opcode(opcode)
+    spare = int.from_bytes(raw[8:], "little") >> Shape.cast(BODIES[opcode]).width
+    return not spare and all(rules(config, opcode, wait, signal, fields))

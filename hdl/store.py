@@ -1,0 +1,170 @@
+"""The STORE engine: tile in the global buffer -> pool, add, reorder -> DRAM."""
+
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from .axi import ADDRESS, BurstSplitter, Window, WriteMaster
+from .isa import WORD_ADDR, Error, ShapeBody, StoreBody
+from .packer import PackedWord, Packer
+from .pool import Pooler
+from .strips import StripWalker
+from .taps import TapReader
+
+BODY = max(Shape.cast(StoreBody).width, Shape.cast(ShapeBody).width)
+COMMANDS = 8      # commands under way
+BURSTS = 16       # write bursts under way
+BUFFER = 16       # packed words
+
+
+class StoreCommand(data.Struct):
+    """A STORE or, with `is_shape` set, a SHAPE: its body in the low bits."""
+    is_shape: 1
+    body: BODY
+
+
+class Store(wiring.Component):
+    """Executes STORE and SHAPE.
+
+    Members: `command`, stream of StoreCommand; `done`; `error` (held until reset); `base`
+    and `limit`, the write window; `request` and `response`, a read port of the global
+    buffer; `write`, an AXI write master; `halt`: no new AW, and the data of those issued
+    goes out with no strobes; `outstanding`: an AW or its response is pending.
+
+    A strip is checked as a whole (its bytes) before its first burst. AW goes out at once,
+    W behind its AW. The next command starts when the arithmetic of the one before has
+    drained; its last words and responses may still be under way. Throughput one read of
+    the global buffer per cycle within a command.
+    """
+
+    command: In(stream.Signature(StoreCommand))
+    done: Out(1)
+    error: Out(Error)
+    base: In(ADDRESS)
+    limit: In(ADDRESS)
+    request: Out(stream.Signature(WORD_ADDR))
+    response: In(stream.Signature(128))
+    write: Out(WriteMaster)
+    halt: In(1)
+    outstanding: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.strips = strips = StripWalker()
+        m.submodules.taps = taps = TapReader()
+        m.submodules.pooler = pooler = Pooler()
+        m.submodules.packer = packer = Packer()
+        m.submodules.window = window = Window()
+        m.submodules.splitter = splitter = BurstSplitter()
+
+        # ---- commands -------------------------------------------------------------------
+        # One bit per command under way, in order: it is a SHAPE.
+        m.submodules.order = order = SyncFIFO(width=1, depth=COMMANDS)
+        store, shape = Signal(StoreBody), Signal(ShapeBody)
+        busy = Signal(2)      # the walk has started but may not show yet
+        take = Signal()
+        m.d.comb += [
+            self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle
+                                  & order.w_rdy),
+            take.eq(self.command.valid & self.command.ready),
+            order.w_en.eq(take),
+            order.w_data.eq(self.command.p.is_shape),
+            strips.start.eq(busy == 2),
+        ]
+        # Two cycles for the parameters to reach the registers that depend on them.
+        with m.If(busy != 0):
+            m.d.sync += busy.eq(busy - 1)
+        with m.If(take):
+            with m.If(self.command.p.is_shape):
+                m.d.sync += Value.cast(shape).eq(self.command.p.body)
+            with m.Else():
+                m.d.sync += [Value.cast(store).eq(self.command.p.body), busy.eq(3)]
+
+        m.d.comb += [
+            strips.store.eq(store), strips.shape.eq(shape),
+            taps.store.eq(store), taps.shape.eq(shape), taps.offsets.eq(strips.offsets),
+            pooler.add.eq(store.add), pooler.relu.eq(store.relu), pooler.pool.eq(store.pool),
+            pooler.chunk.eq(store.chunk), packer.count.eq(store.chunk),
+            window.base.eq(self.base), window.limit.eq(self.limit),
+        ]
+        m.d.comb += [getattr(pooler, n).eq(shape[n]) for n in
+                     ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")]
+
+        # ---- data -----------------------------------------------------------------------
+        wiring.connect(m, strips.strips, taps.strips)
+        wiring.connect(m, wiring.flipped(self.request), taps.request)
+        wiring.connect(m, wiring.flipped(self.response), taps.response)
+        wiring.connect(m, taps.taps, pooler.taps)
+        wiring.connect(m, pooler.out, packer.entries)
+        m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=BUFFER)
+        m.d.comb += [words.w_data.eq(Value.cast(packer.words.payload)),
+                     words.w_en.eq(packer.words.valid), packer.words.ready.eq(words.w_rdy)]
+
+        # ---- write addresses ------------------------------------------------------------
+        wiring.connect(m, strips.writes, window.check)
+        wiring.connect(m, window.request, splitter.request)
+        m.submodules.lengths = lengths = SyncFIFO(width=8, depth=BURSTS)    # awaiting W
+        m.submodules.answers = answers = SyncFIFO(width=1, depth=BURSTS)    # awaiting B
+        address = self.write.address
+        issue, issued = Signal(), Signal()
+        m.d.comb += [
+            # An address under way fills a place of each; the slower queue is `answers`.
+            issue.eq(splitter.burst.valid & ~self.halt & (answers.level < BURSTS - 1)
+                     & (~address.valid | address.ready)),
+            splitter.burst.ready.eq(issue),
+            issued.eq(address.valid & address.ready),
+            lengths.w_en.eq(issued), lengths.w_data.eq(address.p.length),
+            answers.w_en.eq(issued), answers.w_data.eq(address.p.last),
+            self.outstanding.eq(address.valid | answers.r_rdy),
+        ]
+        with m.If(address.ready):
+            m.d.sync += address.valid.eq(0)
+        with m.If(issue):
+            m.d.sync += [address.valid.eq(1), address.payload.eq(splitter.burst.payload)]
+
+        # ---- write data -----------------------------------------------------------------
+        beat = self.write.data
+        word = Signal(PackedWord)
+        sent = Signal(8)
+        move, last = Signal(), Signal()
+        m.d.comb += [
+            Value.cast(word).eq(words.r_data),
+            move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
+            last.eq(sent == lengths.r_data),
+            words.r_en.eq(move),
+            lengths.r_en.eq(move & last),
+        ]
+        with m.If(beat.ready):
+            m.d.sync += beat.valid.eq(0)
+        with m.If(move):
+            m.d.sync += [beat.valid.eq(1), beat.p.data.eq(word.data), beat.p.last.eq(last),
+                         beat.p.strobe.eq(Mux(self.halt, 0, word.strobe)),
+                         sent.eq(Mux(last, 0, sent + 1))]
+
+        # ---- responses ------------------------------------------------------------------
+        answer = self.write.response
+        finished = Signal(range(COMMANDS + 1))   # STOREs answered, not yet reported
+        more = Signal()
+        m.d.comb += [
+            answer.ready.eq(1),
+            answers.r_en.eq(answer.valid),
+            more.eq(answer.valid & answers.r_data[0]),
+            self.done.eq(order.r_rdy & (order.r_data[0] | (finished != 0))),
+            order.r_en.eq(self.done),
+        ]
+        m.d.sync += finished.eq(finished + more - (self.done & ~order.r_data[0]))
+
+        # ---- errors ---------------------------------------------------------------------
+        # An error of the walk belongs to the oldest command once all before it is answered.
+        mine = Signal()
+        m.d.comb += mine.eq(window.idle & splitter.idle & ~address.valid & ~answers.r_rdy
+                            & (finished == 0) & order.r_rdy & ~order.r_data[0])
+        with m.If(self.error == Error.NONE):
+            with m.If(answer.valid & answer.payload[1]):
+                m.d.sync += self.error.eq(Error.WRITE_RESPONSE)
+            with m.Elif(window.outside & mine):
+                m.d.sync += self.error.eq(Error.WRITE_WINDOW)
+            with m.Elif(strips.too_long & mine):
+                m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
+        return m

@@ -1,0 +1,204 @@
+"""Stream drivers and checkers, and an AXI memory, for Amaranth's simulator.
+
+`stall` is the probability of not being ready, or not valid, in a cycle.
+"""
+
+import random
+from collections import deque
+from types import SimpleNamespace
+
+from amaranth.hdl import Value
+from amaranth.sim import Simulator
+
+
+async def send(ctx, port, items, *, stall=0.0, rng=None):
+    """Offers every item in order."""
+    rng = rng or random.Random(1)
+    for item in items:
+        while rng.random() < stall:
+            await ctx.tick()
+        ctx.set(port.payload, item)
+        ctx.set(port.valid, 1)
+        await ctx.tick().until(port.ready)
+        ctx.set(port.valid, 0)
+
+
+async def receive(ctx, port, count, out, *, stall=0.0, rng=None, times=None):
+    """Takes `count` payloads into `out` (for ever when count is None)."""
+    rng = rng or random.Random(2)
+    now = 0
+    while count is None or len(out) < count:
+        ready = rng.random() >= stall
+        ctx.set(port.ready, ready)
+        _, _, valid, payload = await ctx.tick().sample(port.valid, port.payload)
+        now += 1
+        if valid and ready:
+            out.append(payload)
+            if times is not None:
+                times.append(now)
+    ctx.set(port.ready, 0)
+
+
+def holds(port, name="stream"):
+    """A background testbench: valid and payload stay until the transfer."""
+    async def check(ctx):
+        before = None
+        sample = ctx.tick().sample(port.valid, port.ready, Value.cast(port.payload))
+        async for _, reset, valid, ready, payload in sample:
+            if before is not None:
+                assert valid, f"{name}: valid withdrawn"
+                assert payload == before, f"{name}: payload changed while waiting"
+            before = payload if valid and not ready else None
+    return check
+
+
+def run(dut, *benches, background=(), cycles=20_000):
+    """Simulates until all `benches` end; fails after `cycles`. Returns the cycles taken."""
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    now = [0]
+
+    async def deadline(ctx):
+        while True:
+            await ctx.tick()
+            now[0] += 1
+            assert now[0] < cycles, f"no end within {cycles} cycles"
+
+    def wrap(bench):     # the simulator wants a coroutine function; lambdas are handier
+        async def process(ctx):
+            await bench(ctx)
+        return process
+    for bench in benches:
+        sim.add_testbench(wrap(bench))
+    for bench in (deadline, *background):
+        sim.add_testbench(wrap(bench), background=True)
+    sim.run()
+    return now[0]
+
+
+async def idle(ctx, cycles):
+    for _ in range(cycles):
+        await ctx.tick()
+
+
+def flat_master(dut):
+    """The channels of flat `m_axi_*` ports in the form `ReadMemory` and `WriteMemory` take."""
+    def channel(prefix, **names):
+        def get(n):
+            return getattr(dut, "m_axi_" + prefix + n)
+        return SimpleNamespace(valid=get("valid"), ready=get("ready"),
+                               payload=SimpleNamespace(**{k: get(n) for k, n in names.items()}))
+    read = SimpleNamespace(
+        address=channel("ar", address="addr", length="len", id="id"),
+        data=channel("r", data="data", resp="resp", last="last", id="id"))
+    write = SimpleNamespace(
+        address=channel("aw", address="addr", length="len", id="id"),
+        data=channel("w", data="data", strobe="strb", last="last"),
+        response=channel("b", resp="resp", id="id"))
+    return read, write
+
+
+class ReadMemory:
+    """Answers AR from `memory` (a bytearray at address 0) after `latency` cycles.
+
+    `bad` holds addresses whose beats answer SLVERR. `bursts` logs (address, beats).
+    """
+
+    def __init__(self, port, memory, *, latency=4, stall=0.0, bad=(), seed=3):
+        self.port, self.memory, self.latency, self.stall = port, memory, latency, stall
+        self.bad, self.rng = set(bad), random.Random(seed)
+        self.bursts = []
+        self.beats = 0
+        self.times = []
+
+    async def __call__(self, ctx):
+        ar, r = self.port.address, self.port.data
+        has_id = not hasattr(r, "signature") and hasattr(ar.payload, "id")
+        queue, valid, now = deque(), False, 0
+        while True:
+            ready = self.rng.random() >= self.stall
+            ctx.set(ar.ready, ready)
+            if not valid and queue and queue[0][0] <= now and self.rng.random() >= self.stall:
+                _, address, last, ident = queue.popleft()
+                valid = True
+                ctx.set(r.valid, 1)
+                ctx.set(r.payload.data, int.from_bytes(self.memory[address:address + 8], "little"))
+                ctx.set(r.payload.resp, 2 if address in self.bad else 0)
+                ctx.set(r.payload.last, last)
+                if has_id:
+                    ctx.set(r.payload.id, ident)
+            elif not valid:
+                ctx.set(r.valid, 0)
+            wanted = [ar.valid, ar.payload.address, ar.payload.length, r.ready]
+            if has_id:
+                wanted.append(ar.payload.id)
+            _, _, arvalid, address, length, rready, *ident = await ctx.tick().sample(*wanted)
+            now += 1
+            if arvalid and ready:
+                assert address % 8 == 0
+                assert address >> 12 == address + 8 * length + 7 >> 12, "crosses a page"
+                self.bursts.append((address, length + 1))
+                for i in range(length + 1):
+                    queue.append((now + self.latency, address + 8 * i, i == length,
+                                  ident[0] if ident else 0))
+            if valid and rready:
+                valid = False
+                self.beats += 1
+                self.times.append(now)
+
+
+class WriteMemory:
+    """Takes AW and W into `memory`, answers B after `latency` cycles.
+
+    `bad` holds addresses of bursts answered with SLVERR. W data is taken only behind its AW.
+    """
+
+    def __init__(self, port, memory, *, latency=4, stall=0.0, bad=(), seed=4):
+        self.port, self.memory, self.latency, self.stall = port, memory, latency, stall
+        self.bad, self.rng = set(bad), random.Random(seed)
+        self.bursts = []
+        self.strobed = 0
+        self.beats = 0
+        self.times = []
+
+    async def __call__(self, ctx):
+        aw, w, b = self.port.address, self.port.data, self.port.response
+        resp = getattr(b.payload, "resp", b.payload)
+        pending, answers, valid, now = deque(), deque(), False, 0
+        while True:
+            ready = self.rng.random() >= self.stall
+            wready = bool(pending) and self.rng.random() >= self.stall
+            ctx.set(aw.ready, ready)
+            ctx.set(w.ready, wready)
+            if not valid and answers and answers[0][0] <= now and self.rng.random() >= self.stall:
+                valid = True
+                ctx.set(b.valid, 1)
+                ctx.set(resp, answers.popleft()[1])
+            elif not valid:
+                ctx.set(b.valid, 0)
+            _, _, awvalid, address, length, wvalid, wdata, strobe, last, bready = await (
+                ctx.tick().sample(aw.valid, aw.payload.address, aw.payload.length, w.valid,
+                                  w.payload.data, w.payload.strobe, w.payload.last, b.ready))
+            now += 1
+            if valid and bready:
+                valid = False
+            if wvalid and wready:
+                at, left, start = pending[0]
+                raw = wdata.to_bytes(8, "little")
+                for i in range(8):
+                    if strobe >> i & 1:
+                        self.memory[at + i] = raw[i]
+                        self.strobed += 1
+                assert last == (left == 1), "wlast"
+                self.beats += 1
+                self.times.append(now)
+                if left == 1:
+                    pending.popleft()
+                    answers.append((now + self.latency, 2 if start in self.bad else 0))
+                else:
+                    pending[0] = (at + 8, left - 1, start)
+            if awvalid and ready:
+                assert address % 8 == 0
+                assert address >> 12 == address + 8 * length + 7 >> 12, "crosses a page"
+                self.bursts.append((address, length + 1))
+                pending.append((address, length + 1, address))
