@@ -35,6 +35,7 @@ WAIVERS = {
     "UNUSEDPARAM": "state names of an FSM that only the simulator reads",
     "PINCONNECTEMPTY": "an output that its parent does not use",
     "PROCASSINIT": "registers have an initial value and a reset, as FPGAs want",
+    "SYMRSVDWORD": "the port `interrupt` shares its name with a C++ word",
     "WIDTHEXPAND": "Yosys leaves sign and zero extension to the context",
     "WIDTHTRUNC": "and truncation to the assignment",
     "CASEINCOMPLETE": "every signal has its default before the case",
