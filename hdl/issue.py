@@ -23,7 +23,8 @@ class Issue(wiring.Component):
     Members: `queue`, in stream of `queued(body)`; `command`, out stream of `body`; `done`,
     a pulse per command in order; `available`, `take`, `give` of the semaphores; `halt`, no
     further command is taken up; `index`, the program index of the oldest unfinished command
-    (valid while `busy`); `busy`; `waiting`, the head of the queue lacks a semaphore.
+    (valid while `busy`); `busy`, a command is queued or under way; `active`, one is under
+    way; `waiting`, the head of the queue lacks a semaphore.
 
     Latency two cycles from `queue` to `command`, throughput one command per cycle.
     """
@@ -40,6 +41,7 @@ class Issue(wiring.Component):
             "halt": In(1),
             "index": Out(INDEX),
             "busy": Out(1),
+            "active": Out(1),
             "waiting": Out(1),
         })
 
@@ -70,6 +72,7 @@ class Issue(wiring.Component):
             flight.r_en.eq(self.done),
             self.give.eq(Mux(self.done & flight.r_rdy, flight.r_data[:SEMAPHORES], 0)),
             self.index.eq(Mux(flight.r_rdy, flight.r_data[SEMAPHORES:], head.index)),
+            self.active.eq(flight.r_rdy),
             self.busy.eq(fifo.r_rdy | flight.r_rdy),
         ]
         with m.If(self.command.ready):
