@@ -32,7 +32,8 @@ class Edge(wiring.Component):
     Members, outside: flat `m_axi_*` (AXI4 master, 64-bit data), `s_axi_*` (AXI4-Lite slave)
     and `interrupt`. To the core: `ifmap`, `filter`, `psum`, `ofmap`, each with `command`,
     `done` and `error`; `config`, stream of ConfigBody, offered when these four are idle
-    (ready when the chain has taken it); `load_write`, stream of GlbWrite; `store_request`
+    (ready when the chain has taken it) and `config_refused`, its mapping does not fit the
+    chain; `load_write`, stream of GlbWrite; `store_request`
     and `store_response`, a read port of the global buffer; `events`, increments of the
     core's counters; `progress`, a word moved in the core (keeps the watchdog quiet);
     `running`; `halt`, from an error to the reset; `core_reset`, one cycle, resets the core
@@ -53,7 +54,7 @@ class Edge(wiring.Component):
             "store_request": Out(stream.Signature(WORD_ADDR)),
             "store_response": In(stream.Signature(unsigned(128))),
             "events": In(events(config, CORE_EVENTS)),
-            "progress": In(1),
+            "progress": In(1), "config_refused": In(1),
             "running": Out(1), "halt": Out(1), "core_reset": Out(1),
         })
 
@@ -99,6 +100,7 @@ class Edge(wiring.Component):
                 control.codes[1 + i].eq(engine.error), control.indices[1 + i].eq(issue.index),
             ]
         wiring.connect(m, fetch.config, wiring.flipped(self.config))
+        m.d.comb += fetch.config_refused.eq(self.config_refused)
         m.d.comb += [
             fetch.drained.eq(~Cat(issues[n].busy for n in CORE_ENGINES).any()),
             control.finished.eq(~fetch.busy & ~Cat(i.busy for i in issues.values()).any()),

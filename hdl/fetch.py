@@ -30,7 +30,7 @@ class Fetch(wiring.Component):
     read master (bursts of 8); `load`, `ifmap`, `filter`, `psum`, `ofmap`, `store`: queue
     streams of the Issues (StoreCommand holds STORE or SHAPE); `config`, stream of ConfigBody,
     offered once `drained` (the four PE engines are idle), the next command follows its
-    transfer; `halt`: nothing more is dispatched; `index`, of the next command to be
+    transfer, unless `config_refused` comes with it; `halt`: nothing more is dispatched; `index`, of the next command to be
     dispatched; `busy`, until the last is; `error`, held until reset, of command `index`.
 
     Throughput a command in 11 cycles.
@@ -44,7 +44,7 @@ class Fetch(wiring.Component):
             "read": Out(ReadMaster),
             **{name: Out(stream.Signature(queued(body))) for name, body in ENGINE_BODY.items()},
             "config": Out(stream.Signature(ConfigBody)),
-            "drained": In(1), "halt": In(1),
+            "drained": In(1), "config_refused": In(1), "halt": In(1),
             "index": Out(INDEX), "busy": Out(1), "error": Out(Error),
         })
 
@@ -162,9 +162,13 @@ class Fetch(wiring.Component):
                             with m.If(free):
                                 m.next = "Collect"
             with m.State("Configure"):
-                m.d.comb += [self.config.valid.eq(1), free.eq(self.config.ready)]
+                m.d.comb += [self.config.valid.eq(1),
+                             free.eq(self.config.ready & ~self.config_refused)]
                 with m.If(free):
                     m.next = "Collect"
+                with m.Elif(self.config.ready):
+                    m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
+                    m.next = "Stopped"
             with m.State("Stopped"):
                 pass
         with m.If(free):
