@@ -1,6 +1,7 @@
 """Everything between the outside and the core: registers, program, LOAD, STORE, AXI."""
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.hdl import (Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux,
+                          ResetSignal, Signal, unsigned)
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,7 +62,11 @@ class Edge(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.control = control = Control(self.build, 1 + len(ENGINES))
-        reset = ResetInserter(control.core_reset)
+        # A domain of its own, and no ResetInserter, which would make every module distinct.
+        m.domains.engine = engine = ClockDomain("engine", local=True)
+        m.d.comb += [engine.clk.eq(ClockSignal()),
+                     engine.rst.eq(ResetSignal() | control.core_reset)]
+        reset = DomainRenamer({"sync": "engine"})
 
         def add(name, component):
             m.submodules[name] = reset(component)

@@ -1,6 +1,6 @@
 """The accelerator: memory and control edge around the compute core."""
 
-from amaranth.hdl import Cat, Module, ResetInserter
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -29,7 +29,10 @@ class Accelerator(wiring.Component):
         c = self.config
         m.submodules.edge = edge = Edge(c)
         core = Core(c)
-        m.submodules.core = ResetInserter(edge.core_reset)(core)
+        # A domain of its own, and no ResetInserter, which would make every module distinct.
+        m.domains.core = domain = ClockDomain("core", local=True)
+        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(ResetSignal() | edge.core_reset)]
+        m.submodules.core = DomainRenamer({"sync": "core"})(core)
         for name, member in (*master_ports().items(), *lite_ports().items(),
                              ("interrupt", Out(1))):
             inside, outside = getattr(edge, name), getattr(self, name)
