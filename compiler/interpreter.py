@@ -44,6 +44,11 @@ def _span(*counts_strides: tuple[int, int]) -> np.ndarray:
     return total
 
 
+def _inside(first: int, count: int, size: int) -> np.ndarray:
+    """Those of the `count` indices from `first` on that lie in [0, size)."""
+    return np.arange(max(first, 0), min(first + count, size))
+
+
 class Interpreter:
     """A Device without time: a byte memory, the global buffer, and passes computed whole.
 
@@ -336,8 +341,8 @@ class Interpreter:
         b = self.shape
         channel = np.arange(v["blocks"] * v["out_block"])
         if v["pool"]:
-            row = np.arange(max(b["y_first"], 0), min(b["height"], b["y_first"] + (v["rows"] - 1) * b["stride_y"] + b["kernel_y"]))
-            column = np.arange(max(b["x_first"], 0), min(b["width"], b["x_first"] + (v["columns"] - 1) * b["stride_x"] + b["kernel_x"]))
+            row = _inside(b["y_first"], (v["rows"] - 1) * b["stride_y"] + b["kernel_y"], b["height"])
+            column = _inside(b["x_first"], (v["columns"] - 1) * b["stride_x"] + b["kernel_x"], b["width"])
         else:
             row, column = np.arange(v["rows"]), np.arange(v["columns"])
         x = self._operand(v, v["images"], (v["row_first"] + row) % v["ring"], column, channel)
