@@ -225,7 +225,7 @@ def test_damaged_initialiser_and_geometry():
     with pytest.raises(NetworkError, match="y_node.*not two-dimensional"):
         load(m.SerializeToString())
     m.graph.initializer[0].dims[0] = 5
-    with pytest.raises(NetworkError, match="'w'|initializer|Data size"):
+    with pytest.raises(NetworkError, match="name: w"):
         load(m.SerializeToString())
     for constants, message in (({**W, "b": f32(3)}, r"bias \(3,\) for 4"), ({**W, "b": f32(4, 1)}, "bias")):
         with pytest.raises(NetworkError, match=f"y_node.*{message}"):
