@@ -42,7 +42,7 @@ def load(source: str | Path | bytes) -> Graph:
     """
     name = "ONNX data" if isinstance(source, bytes) else f"{source}"
     try:
-        model = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+        model = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source, format="protobuf")
         for output in model.graph.output:
             output.type.tensor_type.shape.SetInParent()  # the checker wants one; many exporters leave it out
         onnx.checker.check_model(model)
@@ -59,15 +59,22 @@ def load(source: str | Path | bytes) -> Graph:
 class _Importer:
     def __init__(self, model: onnx.ModelProto):
         self.model = model
-        self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.constants = {t.name: self.initialiser(t) for t in model.graph.initializer}
         self.values: dict[str, _Value] = {}
         self.nodes = self.needed(model.graph)
         self.uses: dict[str, int] = {}
-        for names in [*(node.input for node in self.nodes), [o.name for o in model.graph.output]]:
+        for names in [*(node.input for node in self.nodes if node.op_type != "Shape"), [o.name for o in model.graph.output]]:
             for name in names:
                 self.uses[name] = self.uses.get(name, 0) + 1
         self.scaling: tuple[np.ndarray, np.ndarray] | None = None
         self.node = None
+
+    @staticmethod
+    def initialiser(tensor: onnx.TensorProto) -> np.ndarray:
+        try:
+            return numpy_helper.to_array(tensor)
+        except Exception as error:  # whatever numpy or onnx makes of a damaged tensor
+            raise NetworkError(f"initializer {tensor.name!r}: unreadable: {str(error).splitlines()[0]}") from None
 
     @staticmethod
     def needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -174,12 +181,12 @@ class _Importer:
             raise self.error(str(error)) from None
         self.graph.tensors[layer.output] = Tensor(layer.output, *shape)
         self.graph.layers.append(layer)
-        self.values[self.node.output[0]] = _Value(layer.output, rank, self.uses[self.node.output[0]] == 1)
+        self.values[self.node.output[0]] = _Value(layer.output, rank, self.uses.get(self.node.output[0]) == 1)
 
     def alias(self, value: _Value, **changes) -> None:
         """The node's output is its input, seen differently."""
         out = self.node.output[0]
-        self.values[out] = dataclasses.replace(value, sole=value.sole and self.uses[out] == 1, **changes)
+        self.values[out] = dataclasses.replace(value, sole=value.sole and self.uses.get(out) == 1, **changes)
 
     def need(self, ok: bool, why: str) -> None:
         if not ok:
@@ -193,14 +200,16 @@ class _Importer:
         self.need(all(d == 1 for d in at.get("dilations", [])), f"dilations {at.get('dilations')} are not supported")
         stride = tuple(at.get("strides", (1, 1)))
         pads = tuple(at.get("pads", (0, 0, 0, 0)))
+        self.need(len(stride) == 2 and len(pads) == 4 and min(stride) > 0, f"strides {stride}, pads {pads}: not two-dimensional")
         self.need(min(pads) >= 0, f"pads {pads}: negative ones are not supported")
         return stride, pads, at.get("auto_pad", b"NOTSET").decode()
 
     def op_conv(self) -> None:
         value, weights, bias = self.activation(0), self.constant(1), self.constant(2)
-        self.need(value.rank == 4 and weights.ndim == 4, "only two-dimensional convolution is supported")
+        self.need(value.rank == 4 and weights.ndim == 4 and weights.size > 0, "only two-dimensional convolution is supported")
         stride, pads, mode = self.windowed(weights.shape[2:])
         groups = self.attributes.get("group", 1)
+        self.need(groups > 0, f"group {groups}")
         m, c, r, s = weights.shape
         for what, n, allowed in (("filter height", r, range(1, 13)), ("filter width", s, range(1, 33)),
                                  ("vertical stride", stride[0], (1, 2, 4)), ("horizontal stride", stride[1], range(1, 13)),
@@ -208,8 +217,13 @@ class _Importer:
                                  ("filters per group", m // groups, range(1, 1025))):
             text = f"{allowed[0]}..{allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
             self.need(n in allowed, f"{what} {n}: {text} supported")
-        pads = auto_pads(mode, self.tensor(value).shape[1:], (r, s), stride, pads)
         bias = np.zeros(m) if bias is None else bias
+        self.need(bias.shape == (m,), f"bias {bias.shape} for {m} filters")
+        self.need(tuple(self.attributes.get("kernel_shape", (r, s))) == (r, s), f"kernel_shape is not that of weights {r}x{s}")
+        try:
+            pads = auto_pads(mode, self.tensor(value).shape[1:], (r, s), stride, pads)
+        except ValueError as error:
+            raise self.error(str(error)) from None
         self.emit(Conv(self.name, self.use(value), self.node.output[0], weights.astype(np.float32),
                        bias.astype(np.float32), stride, pads, groups), 4)
 
@@ -224,10 +238,11 @@ class _Importer:
     def op_gemm(self) -> None:
         at, matrix, bias = self.attributes, self.constant(1), self.constant(2)
         self.need(not at.get("transA", 0), "transA is not supported")
+        self.need(matrix.ndim == 2, f"constant of shape {matrix.shape}: a matrix is supported")
         matrix = matrix if at.get("transB", 0) else matrix.T
         bias = np.zeros(1) if bias is None else bias
         self.need(bias.size in (1, len(matrix)), f"bias {bias.shape}: one per output is supported")
-        bias = np.broadcast_to(bias.reshape(-1) * at.get("beta", 1.0), len(matrix))
+        bias = np.broadcast_to(bias.reshape(-1).astype(np.float64) * at.get("beta", 1.0), len(matrix))
         self.fully_connected(self.activation(0), matrix * at.get("alpha", 1.0), bias)
 
     def op_matmul(self) -> None:
@@ -396,7 +411,7 @@ class _Importer:
         tensor = self.tensor(value)
         self.need((value.rank == 2 or tensor.size == tensor.channels) and axis % value.rank == 1,
                   f"axis {axis} of {value.rank}: only over a vector of features is supported")
-        self.need(self.uses[self.node.output[0]] == 1 and "argmax" not in self.graph.host_ops,
+        self.need(self.uses.get(self.node.output[0]) == 1 and "argmax" not in self.graph.host_ops,
                   "must be at the end of the network")
         self.use(value)
         self.graph.host_ops += (HOST_OPS[self.node.op_type],)

@@ -170,7 +170,8 @@ class _Search:
                     raise NetworkError(f"layer {layer.name!r} (Add): its operands are 2**{numbers.shift_out} "
                                        "times finer than its output")
                 adds[layer.name] = numbers
-        return QuantisedGraph(self.graph, self.psum_bits, {name: self.f(name) for name in self.graph.tensors}, convs, adds)
+        formats = {name: self.f(name) for name in self.graph.tensors}
+        return QuantisedGraph(self.graph, self.psum_bits, formats, convs, adds)
 
 
 def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: float = 2.0) -> QuantisedGraph:

@@ -30,6 +30,11 @@ def max_pool(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], pa
     return out
 
 
+def window_sums(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], pads: Pads = (0, 0, 0, 0)) -> np.ndarray:
+    """int64 [N, C, E, F] sums of the windows of zero-padded x. Raises ValueError if there is no window."""
+    return sum(tap.astype(np.int64) for tap in _taps(x, kernel, stride, pads, 0))
+
+
 def divisors(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], pads: Pads, count: Pads) -> np.ndarray:
     """[E, F] elements of each window within the box `count` (top, left, bottom, right; half open)."""
     axes = []
@@ -39,16 +44,19 @@ def divisors(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, 
     return np.outer(*axes)
 
 
+def average(total: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """int16 of int64 sums [..., E, F] divided by `by` [E, F]: times the reciprocal, rounded half up; by 0 gives 0."""
+    values, where = np.unique(by, return_inverse=True)
+    table = np.array([reciprocal(int(n)) for n in values], np.int64)[where.reshape(by.shape)]
+    return saturate(round_shift(total * table[..., 0], table[..., 1]))
+
+
 def average_pool(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], pads: Pads = (0, 0, 0, 0),
                  count: Pads | None = None) -> np.ndarray:
-    """int16 [N, C, E, F] averages: the 32-bit sum times the divisor's reciprocal, rounded half up.
+    """int16 [N, C, E, F] averages of int16 x [N, C, H, W].
 
     count: box of the elements a divisor counts, the input itself if None; a divisor of 0 gives 0.
     Raises ValueError if there is no window.
     """
-    total = sum(tap.astype(np.int64) for tap in _taps(x, kernel, stride, pads, 0))
     by = divisors(x.shape[2:], kernel, stride, pads, (0, 0, *x.shape[2:]) if count is None else count)
-    table = {int(n): reciprocal(int(n)) for n in np.unique(by)}
-    scale = np.vectorize(lambda n: table[n][0], otypes=[np.int64])(by)
-    shift = np.vectorize(lambda n: table[n][1], otypes=[np.int64])(by)
-    return saturate(round_shift(total * scale, shift))
+    return average(window_sums(x, kernel, stride, pads), by)

@@ -220,6 +220,18 @@ def test_broken_files(tmp_path):
         load(m.SerializeToString())
 
 
+def test_damaged_initialiser_and_geometry():
+    m = model([node("Conv", "x w", strides=[1])], (1, 3, 8, 9), W)
+    with pytest.raises(NetworkError, match="y_node.*not two-dimensional"):
+        load(m.SerializeToString())
+    m.graph.initializer[0].dims[0] = 5
+    with pytest.raises(NetworkError, match="name: w"):
+        load(m.SerializeToString())
+    for constants, message in (({**W, "b": f32(3)}, r"bias \(3,\) for 4"), ({**W, "b": f32(4, 1)}, "bias")):
+        with pytest.raises(NetworkError, match=f"y_node.*{message}"):
+            load(model([node("Conv", "x w b")], (1, 3, 8, 9), constants).SerializeToString())
+
+
 def test_check_names_the_layer():
     tensors = {"a": Tensor("a", 1), "b": Tensor("b", 2)}
     with pytest.raises(NetworkError, match="layer 'r'.*output is"):

@@ -1,17 +1,14 @@
 import json
-import time
 
 import numpy as np
 import pytest
 
-from compiler.float_run import float_run, host_run
+from compiler.float_run import float_run
 from compiler.graph import Add, Concat, Conv, NetworkError, Pool, Relu
-from compiler.onnx_import import load
 from compiler.quantise import dequantise, golden_run, quantise, quantise_input
 from golden.conv import conv2d
 from golden.fixed import requantise
 from tests.compiler.networks import Builder, branches
-from tests.data import shared
 
 
 def images(graph, n=12, scale=1.0, seed=1):
