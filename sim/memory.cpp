@@ -139,30 +139,46 @@ uint32_t beat_address(const Burst& b) {
     return b.done ? ((b.address & ~mask) + (b.done << b.size)) : b.address;
 }
 
+// The outputs as they are before the edge; sim_cycle updates them.
+struct Outputs {
+    svBit arready = 0;
+    svBit rvalid = 0;
+    uint64_t rdata = 0;
+    uint32_t rresp = 0;
+    svBit rlast = 0;
+    uint32_t rid = 0;
+    svBit awready = 0;
+    svBit wready = 0;
+    svBit bvalid = 0;
+    uint32_t bresp = 0;
+    uint32_t bid = 0;
+    svBit s_awvalid = 0;
+    uint32_t s_awaddr = 0;
+    svBit s_wvalid = 0;
+    uint32_t s_wdata = 0;
+    svBit s_bready = 0;
+    svBit s_arvalid = 0;
+    uint32_t s_araddr = 0;
+    svBit s_rready = 0;
+    svBit rst = 1;
+    uint32_t response = 0;
+    uint32_t result = 0;
+    uint64_t answer = 0;
+    uint64_t cycle = 0;
+} o;
+
 }  // namespace
 
-// One rising edge. Inputs: before the edge; outputs: after it.
-extern "C" void sim_cycle(
-    // AXI4 from the accelerator
-    svBit arvalid, uint32_t araddr, uint32_t arlen, uint32_t arsize, uint32_t arburst, uint32_t arid, svBit rready,
-    svBit awvalid, uint32_t awaddr, uint32_t awlen, uint32_t awsize, uint32_t awburst, uint32_t awid,
-    svBit wvalid, uint64_t wdata, uint32_t wstrb, svBit wlast, svBit bready,
-    // AXI4 to the accelerator
-    svBit* arready, svBit* rvalid, uint64_t* rdata, uint32_t* rresp, svBit* rlast, uint32_t* rid,
-    svBit* awready, svBit* wready, svBit* bvalid, uint32_t* bresp, uint32_t* bid,
-    // AXI4-Lite from the accelerator
-    svBit s_awready, svBit s_wready, svBit s_bvalid, uint32_t s_bresp,
-    svBit s_arready, svBit s_rvalid, uint32_t s_rdata, uint32_t s_rresp, svBit interrupt,
-    // AXI4-Lite to the accelerator
-    svBit* s_awvalid, uint32_t* s_awaddr, svBit* s_wvalid, uint32_t* s_wdata, svBit* s_bready,
-    svBit* s_arvalid, uint32_t* s_araddr, svBit* s_rready, svBit* rst,
-    // Mailbox: a change of `request` posts an operation, `response` follows when it is done
-    uint32_t request, uint32_t op, uint32_t address, uint64_t value,
-    uint32_t* response, uint32_t* result, uint64_t* answer, uint64_t* cycle) {
-
+// One rising edge: the accelerator's outputs before it in, `o` updated.
+static void edge(
+    svBit arvalid, uint32_t araddr, uint32_t arlen, uint32_t arsize, uint32_t arburst, uint32_t arid, svBit
+    rready, svBit awvalid, uint32_t awaddr, uint32_t awlen, uint32_t awsize, uint32_t awburst, uint32_t awid,
+    svBit wvalid, uint64_t wdata, uint32_t wstrb, svBit wlast, svBit bready, svBit s_awready, svBit s_wready,
+    svBit s_bvalid, uint32_t s_bresp, svBit s_arready, svBit s_rvalid, uint32_t s_rdata, uint32_t s_rresp, svBit
+    interrupt, uint32_t request, uint32_t op, uint32_t address, uint64_t value) {
     if (!m.bytes) start();
     m.cycle++;
-    *cycle = m.cycle;
+    o.cycle = m.cycle;
     if (!m.random) m.random = m.settings[SEED] * 0x9E3779B97F4A7C15ull | 1;
 
     // ---- reset: nothing is taken or offered ----
@@ -171,12 +187,12 @@ extern "C" void sim_cycle(
         m.reads.clear(), m.writes.clear(), m.responses.clear();
         m.ar_held = m.aw_held = m.w_held = m.b_held = m.r_held = false;
         m.tokens = BUCKET;
-        *arready = *rvalid = *awready = *wready = *bvalid = 0;
-        *s_awvalid = *s_wvalid = *s_arvalid = *s_bready = *s_rready = 0;
-        *rst = m.reset != 0;
+        o.arready = o.rvalid = o.awready = o.wready = o.bvalid = 0;
+        o.s_awvalid = o.s_wvalid = o.s_arvalid = o.s_bready = o.s_rready = 0;
+        o.rst = m.reset != 0;
         if (m.reset == 0 && m.op == OP_RESET) {
             m.op = OP_NOP;
-            *result = RESULT_OK, *response = m.last_request;
+            o.result = RESULT_OK, o.response = m.last_request;
         }
         return;
     }
@@ -184,26 +200,26 @@ extern "C" void sim_cycle(
     // ---- AXI4: what moved at this edge ----
     m.tokens += m.settings[BANDWIDTH];
     if (m.tokens > BUCKET) m.tokens = BUCKET;
-    hold("AR", m.ar_held, m.ar, arvalid, *arready, pack_address(araddr, arlen, arsize, arburst, arid));
-    hold("AW", m.aw_held, m.aw, awvalid, *awready, pack_address(awaddr, awlen, awsize, awburst, awid));
+    hold("AR", m.ar_held, m.ar, arvalid, o.arready, pack_address(araddr, arlen, arsize, arburst, arid));
+    hold("AW", m.aw_held, m.aw, awvalid, o.awready, pack_address(awaddr, awlen, awsize, awburst, awid));
     {
         const bool held = m.w_held;
         if (held && wvalid && m.w_strobe != (wstrb | (uint32_t)wlast << 8)) die("AXI: W: strobe or last changed while waiting");
-        hold("W", m.w_held, m.w, wvalid, *wready, wdata);
+        hold("W", m.w_held, m.w, wvalid, o.wready, wdata);
         m.w_strobe = wstrb | (uint32_t)wlast << 8;
     }
-    if (arvalid && *arready) {
+    if (arvalid && o.arready) {
         check_burst("AR", araddr, arlen, arsize, arburst);
         m.reads.push_back({araddr, arlen + 1, arsize, arid, fault_of(araddr, arlen + 1, arsize),
                            m.cycle + m.settings[LATENCY] - 1});
     }
-    if (awvalid && *awready) {
+    if (awvalid && o.awready) {
         check_burst("AW", awaddr, awlen, awsize, awburst);
         m.writes.push_back({awaddr, awlen + 1, awsize, awid, fault_of(awaddr, awlen + 1, awsize), 0});
     }
-    if (*rvalid && rready) *rvalid = 0;
-    if (*bvalid && bready) *bvalid = 0;
-    if (wvalid && *wready) {
+    if (o.rvalid && rready) o.rvalid = 0;
+    if (o.bvalid && bready) o.bvalid = 0;
+    if (wvalid && o.wready) {
         Burst& b = m.writes.front();
         const uint32_t at = beat_address(b), lanes = 1u << b.size;
         const uint32_t first = at & 7, past = (first & ~(lanes - 1)) + lanes;
@@ -225,7 +241,7 @@ extern "C" void sim_cycle(
     }
 
     // ---- AXI4: what is offered next ----
-    const bool can_read = !*rvalid && !m.reads.empty() && m.reads.front().fault != FAULT_SILENT
+    const bool can_read = !o.rvalid && !m.reads.empty() && m.reads.front().fault != FAULT_SILENT
                           && m.cycle >= m.reads.front().ready;
     const bool can_write = !m.writes.empty();
     const bool budget = m.tokens >= BEAT;
@@ -239,44 +255,44 @@ extern "C" void sim_cycle(
     if (read) {
         Burst& b = m.reads.front();
         const uint32_t at = beat_address(b) & ~7u;
-        *rdata = 0;
-        if (b.fault == FAULT_NONE) memcpy(rdata, m.bytes + at, 8);
-        *rvalid = 1;
-        *rresp = b.fault;
-        *rid = b.id;
+        o.rdata = 0;
+        if (b.fault == FAULT_NONE) memcpy(&o.rdata, m.bytes + at, 8);
+        o.rvalid = 1;
+        o.rresp = b.fault;
+        o.rid = b.id;
         m.read_bytes += 1u << b.size;
         m.tokens -= BEAT;
-        *rlast = ++b.done == b.beats;
-        if (*rlast) m.reads.pop_front();
+        o.rlast = ++b.done == b.beats;
+        if (o.rlast) m.reads.pop_front();
     }
-    *wready = can_write && m.tokens >= BEAT && !stall(STALL_W);
-    if (!*bvalid && !m.responses.empty() && m.cycle >= m.responses.front().ready && !stall(STALL_B)) {
+    o.wready = can_write && m.tokens >= BEAT && !stall(STALL_W);
+    if (!o.bvalid && !m.responses.empty() && m.cycle >= m.responses.front().ready && !stall(STALL_B)) {
         const Burst& b = m.responses.front();
-        *bvalid = 1;
-        *bresp = b.fault;
-        *bid = b.id;
+        o.bvalid = 1;
+        o.bresp = b.fault;
+        o.bid = b.id;
         m.responses.pop_front();
     }
-    *arready = m.reads.size() < OUTSTANDING && !stall(STALL_AR);
-    *awready = m.writes.size() + m.responses.size() < OUTSTANDING && !stall(STALL_AW);
+    o.arready = m.reads.size() < OUTSTANDING && !stall(STALL_AR);
+    o.awready = m.writes.size() + m.responses.size() < OUTSTANDING && !stall(STALL_AW);
 
     // ---- AXI4-Lite and the mailbox ----
     if (m.b_held && (!s_bvalid || s_bresp != m.s_b)) die("AXI4-Lite: B changed before ready");
     if (m.r_held && (!s_rvalid || ((uint64_t)s_rdata << 2 | s_rresp) != m.s_r)) die("AXI4-Lite: R changed before ready");
-    m.b_held = s_bvalid && !*s_bready, m.s_b = s_bresp;
-    m.r_held = s_rvalid && !*s_rready, m.s_r = (uint64_t)s_rdata << 2 | s_rresp;
-    if (*s_awvalid && s_awready) *s_awvalid = 0;
-    if (*s_wvalid && s_wready) *s_wvalid = 0;
-    if (*s_arvalid && s_arready) *s_arvalid = 0;
-    const bool got_b = *s_bready && s_bvalid, got_r = *s_rready && s_rvalid;
-    if (got_b) *s_bready = 0;
-    if (got_r) *s_rready = 0;
+    m.b_held = s_bvalid && !o.s_bready, m.s_b = s_bresp;
+    m.r_held = s_rvalid && !o.s_rready, m.s_r = (uint64_t)s_rdata << 2 | s_rresp;
+    if (o.s_awvalid && s_awready) o.s_awvalid = 0;
+    if (o.s_wvalid && s_wready) o.s_wvalid = 0;
+    if (o.s_arvalid && s_arready) o.s_arvalid = 0;
+    const bool got_b = o.s_bready && s_bvalid, got_r = o.s_rready && s_rvalid;
+    if (got_b) o.s_bready = 0;
+    if (got_r) o.s_rready = 0;
 
     const auto finish = [&](uint32_t code, uint64_t what) {
         m.op = OP_NOP;
-        *result = code, *answer = what, *response = m.last_request;
+        o.result = code, o.answer = what, o.response = m.last_request;
     };
-    const auto start_read = [&](uint32_t a) { *s_arvalid = 1, *s_araddr = a, *s_rready = 1; };
+    const auto start_read = [&](uint32_t a) { o.s_arvalid = 1, o.s_araddr = a, o.s_rready = 1; };
 
     switch (m.op) {
     case OP_READ:
@@ -307,7 +323,7 @@ extern "C" void sim_cycle(
         switch (op) {
         case OP_READ: start_read(address); break;
         case OP_WRITE:
-            *s_awvalid = *s_wvalid = *s_bready = 1, *s_awaddr = address, *s_wdata = value;
+            o.s_awvalid = o.s_wvalid = o.s_bready = 1, o.s_awaddr = address, o.s_wdata = value;
             break;
         case OP_WAIT: m.waited = 0, m.limit = value, m.phase = 0, m.next_poll = 1; break;
         case OP_SET:
@@ -320,8 +336,56 @@ extern "C" void sim_cycle(
             finish(RESULT_OK, address == READ_BYTES ? m.read_bytes : address == WRITE_BYTES ? m.written_bytes
                               : address < KEYS ? m.settings[address] : 0);
             break;
-        case OP_RESET: m.reset = 8, *rst = 1; break;
+        case OP_RESET: m.reset = 8, o.rst = 1; break;
         default: finish(RESULT_OK, 0); break;
         }
     }
+}
+
+// One rising edge. Inputs: before the edge; outputs: after it.
+extern "C" void sim_cycle(
+    // AXI4 from the accelerator
+    svBit arvalid, uint32_t araddr, uint32_t arlen, uint32_t arsize, uint32_t arburst, uint32_t arid, svBit rready,
+    svBit awvalid, uint32_t awaddr, uint32_t awlen, uint32_t awsize, uint32_t awburst, uint32_t awid,
+    svBit wvalid, uint64_t wdata, uint32_t wstrb, svBit wlast, svBit bready,
+    // AXI4 to the accelerator
+    svBit* to_arready, svBit* to_rvalid, uint64_t* to_rdata, uint32_t* to_rresp, svBit* to_rlast, uint32_t* to_rid,
+    svBit* to_awready, svBit* to_wready, svBit* to_bvalid, uint32_t* to_bresp, uint32_t* to_bid,
+    // AXI4-Lite from the accelerator
+    svBit s_awready, svBit s_wready, svBit s_bvalid, uint32_t s_bresp,
+    svBit s_arready, svBit s_rvalid, uint32_t s_rdata, uint32_t s_rresp, svBit interrupt,
+    // AXI4-Lite to the accelerator
+    svBit* to_s_awvalid, uint32_t* to_s_awaddr, svBit* to_s_wvalid, uint32_t* to_s_wdata, svBit* to_s_bready,
+    svBit* to_s_arvalid, uint32_t* to_s_araddr, svBit* to_s_rready, svBit* to_rst,
+    // Mailbox: a change of `request` posts an operation, `response` follows when it is done
+    uint32_t request, uint32_t op, uint32_t address, uint64_t value,
+    uint32_t* to_response, uint32_t* to_result, uint64_t* to_answer, uint64_t* to_cycle) {
+
+    edge(arvalid, araddr, arlen, arsize, arburst, arid, rready, awvalid, awaddr, awlen, awsize, awburst, awid,
+        wvalid, wdata, wstrb, wlast, bready, s_awready, s_wready, s_bvalid, s_bresp, s_arready, s_rvalid,
+        s_rdata, s_rresp, interrupt, request, op, address, value);
+    *to_arready = o.arready;
+    *to_rvalid = o.rvalid;
+    *to_rdata = o.rdata;
+    *to_rresp = o.rresp;
+    *to_rlast = o.rlast;
+    *to_rid = o.rid;
+    *to_awready = o.awready;
+    *to_wready = o.wready;
+    *to_bvalid = o.bvalid;
+    *to_bresp = o.bresp;
+    *to_bid = o.bid;
+    *to_s_awvalid = o.s_awvalid;
+    *to_s_awaddr = o.s_awaddr;
+    *to_s_wvalid = o.s_wvalid;
+    *to_s_wdata = o.s_wdata;
+    *to_s_bready = o.s_bready;
+    *to_s_arvalid = o.s_arvalid;
+    *to_s_araddr = o.s_araddr;
+    *to_s_rready = o.s_rready;
+    *to_rst = o.rst;
+    *to_response = o.response;
+    *to_result = o.result;
+    *to_answer = o.answer;
+    *to_cycle = o.cycle;
 }

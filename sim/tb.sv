@@ -19,20 +19,20 @@ module tb (
         input bit awvalid, input int unsigned awaddr, input int unsigned awlen, input int unsigned awsize,
         input int unsigned awburst, input int unsigned awid,
         input bit wvalid, input longint unsigned wdata, input int unsigned wstrb, input bit wlast, input bit bready,
-        inout bit o_arready, inout bit o_rvalid, inout longint unsigned o_rdata, inout int unsigned o_rresp,
-        inout bit o_rlast, inout int unsigned o_rid,
-        inout bit o_awready, inout bit o_wready, inout bit o_bvalid, inout int unsigned o_bresp,
-        inout int unsigned o_bid,
+        output bit o_arready, output bit o_rvalid, output longint unsigned o_rdata, output int unsigned o_rresp,
+        output bit o_rlast, output int unsigned o_rid,
+        output bit o_awready, output bit o_wready, output bit o_bvalid, output int unsigned o_bresp,
+        output int unsigned o_bid,
         input bit s_awready, input bit s_wready, input bit s_bvalid, input int unsigned s_bresp,
         input bit s_arready, input bit s_rvalid, input int unsigned s_rdata, input int unsigned s_rresp,
         input bit irq,
-        inout bit o_s_awvalid, inout int unsigned o_s_awaddr, inout bit o_s_wvalid, inout int unsigned o_s_wdata,
-        inout bit o_s_bready, inout bit o_s_arvalid, inout int unsigned o_s_araddr, inout bit o_s_rready,
-        inout bit o_rst,
+        output bit o_s_awvalid, output int unsigned o_s_awaddr, output bit o_s_wvalid, output int unsigned o_s_wdata,
+        output bit o_s_bready, output bit o_s_arvalid, output int unsigned o_s_araddr, output bit o_s_rready,
+        output bit o_rst,
         input int unsigned i_request, input int unsigned i_op, input int unsigned i_address,
         input longint unsigned i_value,
-        inout int unsigned o_response, inout int unsigned o_result, inout longint unsigned o_answer,
-        inout longint unsigned o_cycle);
+        output int unsigned o_response, output int unsigned o_result, output longint unsigned o_answer,
+        output longint unsigned o_cycle);
 
     logic        awid, awvalid, wlast, wvalid, bready, arid, arvalid, rready;
     logic [31:0] awaddr, araddr;
@@ -43,7 +43,7 @@ module tb (
     logic        s_awready, s_wready, s_bvalid, s_arready, s_rvalid, interrupt;
     logic [31:0] s_rdata;
 
-    // What sim_cycle returned: `next` during the edge, then, as registers, what the DUT sees.
+    // What sim_cycle returns (n_), and the registers that the accelerator sees.
     bit              rst = 1, n_rst = 1;
     bit              arready, rvalid, rlast, awready, wready, bvalid;
     bit              n_arready, n_rvalid, n_rlast, n_awready, n_wready, n_bvalid;
