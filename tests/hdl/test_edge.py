@@ -53,7 +53,9 @@ class Core:
     async def chain(self, ctx):
         port = self.dut.config
         while True:
-            await ctx.tick().until(port.valid)
+            _, _, valid = await ctx.tick().sample(port.valid)
+            if not valid:
+                continue
             assert self.open == 0
             await idle(ctx, 6)
             ctx.set(port.ready, 1)
@@ -167,7 +169,7 @@ def test_program(stall):
             assert await read(ctx, dut, Register.COUNTERS + 8 * i + 4) == 0
             if name in want:
                 assert low == want[name], name
-            if name in ("cycles", "load_busy", "store_busy", "load_wait", "store_wait"):
+            if name in ("cycles", "load_busy", "store_busy", "store_wait"):
                 assert low > 20, name
         assert core.log.count("ifmap") == core.log.count("ofmap") == 6
         assert core.log[0] == "config" and core.log.count("config") == 4
@@ -219,7 +221,7 @@ def test_fault_and_recovery(name, stall):
         memory[OUT:] = bytes(MEMORY - OUT)
         assert await go(ctx, program(3)) == Status.DONE
         assert copied(memory, 3)
-    simulate(bench, stall=stall)
+    simulate(bench, stall=stall, bad_reads=bad_reads, bad_writes=bad_writes)
 
 
 def test_engine_error_and_stuck_engine():
