@@ -18,7 +18,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from hdl.verilog import BUILD, verilator_command
+from hdl.verilog import BUILD, verilator_command, write_atomic
 
 HERE = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
@@ -71,8 +71,13 @@ def _verilate(work: Path, sources: list[str], top: str, waves: bool, flags: list
     make = ["make", f"-j{JOBS}", "-C", "obj", "-f", "Vtop.mk", "CXX=g++", "LINK=g++", "AR=ar", "PYTHON3=python3",
             "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", "VM_PARALLEL_BUILDS=1",
             f"USER_CPPFLAGS=-I{HERE / 'fst'} -std=c++20", "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
-            "libverilated.a", "libVtop.a"]
-    _run(make, work, env)
+            "libVtop.a"]
+    # Verilator's own library is the same for every design: half of a small build.
+    library = CACHE / ("runtime-" + _key([waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()]))
+    _run(make if library.exists() else [*make, "libverilated.a"], work, env)
+    if not library.exists():
+        write_atomic(library, (work / "obj" / "libverilated.a").read_bytes())
+    shutil.copy(library, work / "obj" / "libverilated.a")
     root = env["VERILATOR_ROOT"]
     return [*CXX_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", f"-I{HERE / 'fst'}",
             "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", f"-DVM_TRACE={int(waves)}",
