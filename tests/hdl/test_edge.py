@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 from amaranth.back import rtlil
-from streams import ReadMemory, WriteMemory, flat_master, holds, idle, run
+from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run
 from test_control import read, write
 from test_fetch import GOOD
 
