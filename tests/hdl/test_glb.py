@@ -7,6 +7,7 @@ import pytest
 
 from hdl.config import PRESETS
 from hdl.glb import READERS, RESPONSE_DEPTH, WRITERS, GlobalBuffer
+from hdl.isa import WORD_ADDR
 from tests.hdl.streams import idle, run
 
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
@@ -260,3 +261,15 @@ def test_a_read_sees_what_was_written_a_cycle_before():
         got.extend(out)
     run(dut, main)
     assert got == [1, 2]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_word_after_the_last_address_is_the_first(config):
+    """An unaligned read that begins before word 0 still finds it in its upper half."""
+    dut, got = GlobalBuffer(CONFIGS[config]), []
+
+    async def main(ctx):
+        await write(ctx, dut.write_load, [dict(word=0, data=0x1234, mask=0x0F)])
+        await read(ctx, dut.read_ifmap, [2**WORD_ADDR - 1], got)
+    run(dut, main)
+    assert got[0] >> 64 == 0x1234
