@@ -23,8 +23,8 @@ class IfmapSequencer(wiring.Component):
     """IFMAP: global buffer -> ifmap network (isa.IfmapBody has the nest).
 
     Members: `command`, `done`; `glb` read port; `output` words. One word a cycle; words of
-    padding rows need no read. Between commands 2 cycles pass without a word, the second of
-    them for the header.
+    padding rows need no read. Between commands 2 cycles pass without a word, one of them
+    for the header.
     """
 
     def __init__(self, config: Config):

@@ -185,8 +185,8 @@ def test_ifmap_full_rate():
     _, times = play(IfmapSequencer(CONFIG), buffer, commands, wanted, reads, 0)
     for t in times:
         assert t[-1] - t[1] == len(t) - 2
-    # The buffer's latency is hidden: one cycle without a word, then the header.
-    assert all((b[0] - a[-1], b[1] - b[0]) == (2, 1) for a, b in zip(times, times[1:]))
+    # The buffer's latency is hidden: the header, then one cycle without a word.
+    assert all((b[0] - a[-1], b[1] - b[0]) == (1, 2) for a, b in zip(times, times[1:]))
 
 
 # ---- FILTER -----------------------------------------------------------------------------
