@@ -204,13 +204,14 @@ def span(busy):
 
 # p, q*S, F and the number of images change at every boundary
 REMAINDER = [(8, 6, 2, 6, 1), (3, 8, 1, 8, 1), (5, 4, 4, 10, 1), (4, 8, 2, 3, 2)]
-# Columns of the chain start up to a few words apart, once in a row of passes.
-SKEW = 12
+# The last PE of a mapping gets its first word up to a word of each network later than the
+# first; that is paid once in a row of passes, whatever their number.
+SKEW = 6
 
 
 @pytest.mark.parametrize("mapping", [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (6, 1, 1, 1, 1)])
 def test_boundaries_between_passes_of_different_shapes(mapping):
-    """Back to back with all words there, N passes take their MACs and no cycle more."""
+    """Back to back with all words there, passes take their MACs and no cycle more at a boundary."""
     shapes = REMAINDER * 2
     busy = play(config(2, 3), [(mapping, 0, shapes)], delay=150)
     macs = sum(p * window * f * images for p, window, _, f, images in shapes)
@@ -275,4 +276,4 @@ def test_boundaries_with_the_sequencers(mapping):
     rest, _ = span([0] * at + busy[at:])
     loss = (rest - sum(macs[1:])) / (len(shapes) - 2)
     print(f"{mapping}: {rest} cycles for {sum(macs[1:])} of MACs, {loss:.2f} a boundary")
-    assert rest - sum(macs[1:]) <= SKEW + 2 * len(shapes)
+    assert rest - sum(macs[1:]) <= SKEW
