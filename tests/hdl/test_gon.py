@@ -153,3 +153,21 @@ def test_latency_is_one_cycle():
         assert ctx.get(dut.output.valid) and ctx.get(dut.output.payload.data) == 5
         assert ctx.get(dut.output.payload.last)
     run(dut, main)
+
+
+def test_a_first_source_that_takes_no_part_is_passed_over():
+    """Right after a restart too, when its turn has not been skipped yet."""
+    dut, got = OutputBus(WORD, 3), []
+
+    async def main(ctx):
+        ctx.set(dut.source_0.valid, 1)
+        ctx.set(dut.source_0.payload, dict(data=99, last=1))
+        ctx.set(dut.members, 0b110)
+        for _ in range(2):
+            await restart(ctx, dut, [1, 2])
+            for n in (1, 2):
+                assert not ctx.get(dut.source_0.ready)
+                await send(ctx, getattr(dut, f"source_{n}"), [dict(data=n, last=1)])
+            await idle(ctx, 3)
+    run(dut, main, lambda ctx: receive(ctx, dut.output, 4, got))
+    assert [(w.data, w.last) for w in got] == [(1, 0), (2, 1)] * 2

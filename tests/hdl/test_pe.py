@@ -169,6 +169,32 @@ def test_latency():
 
 
 def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
-    todo = work(random.Random(2), [(2, 2, 1, 2, 1)], 1, 1)
+    todo = work(random.Random(2), [(2, 2, 1, 12, 1)], 1, 1)     # more words than fit anywhere
     cycles = play(CONFIG, todo | {"chain_in": [], "out": [], "macs": 0, "zeros": 0}, 1, 1, enable=0, quiet=80)
     assert all(now == {"idle"} for now in cycles)
+
+
+def test_capacity():
+    """Without anything to compute a PE takes its buffers full and no more."""
+    dut, taken = PeBench(CONFIG), dict.fromkeys(STREAMS, 0)
+
+    async def main(ctx):
+        ctx.set(dut.tags_in, dict(enable=1, head=1, tail=1, **TAGS))
+        ctx.set(dut.shift, 1)
+        await ctx.tick()
+        ctx.set(dut.shift, 0)
+        for name in ("ifmap", "psum", "filter"):
+            port = getattr(dut, name)
+            ctx.set(port.payload, dict(tag=TAGS[name], count=4))
+            ctx.set(port.valid, 1)
+        ctx.set(dut.chain_in.valid, 1)
+        for now in range(250):      # a filter half is closed by its last word
+            half = (taken["filter"] + 1) % (CONFIG.filter_half // 4) == 0
+            ctx.set(dut.filter.payload.last, half)
+            _, _, *ready = await ctx.tick().sample(*(getattr(dut, n).ready for n in STREAMS))
+            for name, moved in zip(STREAMS, ready):
+                taken[name] += moved
+    run(dut, main)
+    bus = 2
+    assert taken == dict(ifmap=CONFIG.ifmap_spad // 4 + CONFIG.ifmap_fifo + bus, filter=CONFIG.filter_spad // 4 + bus,
+                         psum=CONFIG.psum_fifo + bus, chain_in=2)
