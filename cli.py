@@ -96,10 +96,10 @@ def run(args) -> int:
     from compiler.float_run import float_run
     from compiler.interpreter import Interpreter
     from compiler.program import ALIGN, compile_network
-    from compiler.run import RunError, run_network
+    from compiler.run import run_network
     from hdl.isa import Mode
     from hdl.verilog import write_atomic
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     config = _config(args)
     started = time.monotonic()
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
@@ -126,9 +126,6 @@ def run(args) -> int:
             report = run_network(program, network, device, images,
                                  lambda done, layer: progress.update(
                                      step, completed=done, description=f"{args.device}: {layer}"))
-        except RunError as e:
-            print(f"eyrie: error: {e}", file=sys.stderr)
-            return 1
         finally:
             if args.device == "rtl":
                 device.close()
@@ -162,13 +159,15 @@ def run(args) -> int:
 
 def print_layers(console, report, config, program) -> None:
     """The table of `run`: a row a layer, means of a batch."""
+    from rich import box
     from rich.table import Table
     table = Table(title=f"{config.name}: {config.pes} PEs, batch of {report.batch}, "
-                        f"DRAM at {config.dram_bytes_per_cycle:g} B/cycle", title_justify="left")
+                        f"DRAM at {config.dram_bytes_per_cycle:g} B/cycle", title_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)
     for name, justify in (("layer", "left"), ("shape", "left"), ("mapping", "left"),
                           ("cycles", "right"), ("filter bound", "right"), ("MACs", "right"),
                           ("util. %", "right"), ("DRAM bytes", "right"), ("mismatches", "right")):
-        table.add_column(name, justify=justify, no_wrap=name not in ("layer", "shape", "mapping"))
+        table.add_column(name, justify=justify, min_width=8)
 
     def number(x):
         return f"{x:,.0f}" if x else "-"
@@ -274,6 +273,11 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as e:
         print(f"eyrie: error: {e}", file=sys.stderr)
         return 2
+    except RuntimeError as e:  # a tool or the simulator failed
+        if type(e).__module__.partition(".")[0] not in ("sim", "compiler"):
+            raise
+        print(f"eyrie: error: {e}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
