@@ -226,8 +226,8 @@ class Interpreter:
         x = (v["start"] + _span((v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)).ravel())
         x = wrap(x, ENTRY_ADDR)
         row = v["row_first"] + np.arange(v["rows"])
-        strip = (v["base"] + _span((v["images"], v["image_stride"]), (v["rows"], v["row_stride"]),
-                                   (v["groups"], v["group_stride"])) + v["row_first"] * v["row_stride"])
+        strip = v["base"] + _span((v["images"], v["image_stride"]), (v["rows"], v["row_stride"]),
+                                  (v["groups"], v["group_stride"]))
         inside = (x >= 0) & (x < v["strip"])
         valid = ((row >= 0) & (row < v["rows_valid"]))[None, :, None, None] & inside
         address = self._entries(np.where(valid, strip[..., None] + x, 0))
@@ -312,6 +312,7 @@ class Interpreter:
     def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
         """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""
         self._positive(o, "ring")
+        self._need(o["row_start"] == o["row_first"] * o["row_stride"], "row_start is not row_first * row_stride")
         kept = min(o["rows"], o["rows_valid"])
         row = (o["row_first"] + np.arange(kept)) % o["ring"] * o["row_stride"]
         address = (o["base"] + _span((o["images"], o["image_stride"]), (o["positions"], o["position_stride"]))[..., None, None]
