@@ -226,12 +226,13 @@ class Interpreter:
         x = (v["start"] + _span((v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)).ravel())
         x = wrap(x, ENTRY_ADDR)
         row = v["row_first"] + np.arange(v["rows"])
-        strip = v["base"] + _span((v["images"], v["image_stride"]), (v["rows"], v["row_stride"]),
-                                  (v["groups"], v["group_stride"]))
+        strip = (v["base"] + _span((v["images"], v["image_stride"]), (v["rows"], v["row_stride"]),
+                                   (v["groups"], v["group_stride"])))
         inside = (x >= 0) & (x < v["strip"])
         valid = ((row >= 0) & (row < v["rows_valid"]))[None, :, None, None] & inside
-        address = self._entries(np.where(valid, strip[..., None] + x, 0))
-        return np.where(valid, self.glb[address], np.int16(0))
+        address = (strip[..., None] + x) & ENTRY_MASK
+        # Groups past the last channel carry zero weights and may point anywhere.
+        return np.where(valid, self.glb[address % len(self.glb)], np.int16(0))
 
     def _filter(self, v: dict[str, int]) -> np.ndarray:
         """Weights int16 [tag, entry]."""

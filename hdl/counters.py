@@ -1,6 +1,6 @@
 """Performance counters, one per name in isa.COUNTERS."""
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,8 @@ from .isa import COUNTERS
 EDGE_EVENTS = ("cycles", "dram_read_bytes", "dram_write_bytes", "command_bytes", "load_busy",
                "store_busy", "load_wait", "store_wait")
 CORE_EVENTS = tuple(n for n in COUNTERS if n not in EDGE_EVENTS)
+
+LOW = 32      # bits of the low half; its carry has a cycle of its own
 
 
 def event_width(config: Config, name: str) -> int:
@@ -52,15 +54,16 @@ class Counters(wiring.Component):
                 values.append(0)
                 continue
             step = Signal(event_width(self.config, name), name=f"{name}_step")
-            low, high = Signal(33, name=f"{name}_low"), Signal(32, name=f"{name}_high")
+            low = Signal(LOW + 1, name=f"{name}_low")
+            high = Signal(64 - LOW, name=f"{name}_high")
             # The carry waits a cycle in the top bit of the low half.
-            m.d.sync += [step.eq(0), low.eq(low[:32] + step), high.eq(high + low[32])]
+            m.d.sync += [step.eq(0), low.eq(low[:LOW] + step), high.eq(high + low[LOW])]
             with m.If(self.enable):
                 m.d.sync += step.eq(self.events[name])
             with m.If(self.clear):
                 m.d.sync += [step.eq(0), low.eq(0), high.eq(0)]
             value = Signal(64, name=name)
-            m.d.comb += [value[:32].eq(low[:32]), value[32:].eq(high)]
+            m.d.comb += value.eq(Cat(low[:LOW], high))
             values.append(value)
         index = Signal.like(self.index)
         m.d.sync += [index.eq(self.index), self.value.eq(Array(values)[index])]

@@ -139,6 +139,42 @@ def _ports_of(component) -> dict:
     return out
 
 
+def _origin(fragment):
+    """The component that a fragment was elaborated from, or None."""
+    for origin in fragment.origins or ():
+        if isinstance(origin, wiring.Component) and not isinstance(origin, memory.Memory):
+            return origin
+    return None
+
+
+def _parameters(fragment):
+    """A key that is equal for components elaborated alike, or None if that cannot be told:
+    the class, its plain attributes and its clock domains."""
+    if type(fragment) is not Fragment:
+        return None
+    origin = _origin(fragment)
+    if origin is None:
+        return None
+    members = set(origin.signature.members)
+    plain = []
+    for name, value in sorted(vars(origin).items()):
+        if name in members or name.startswith("_"):
+            continue
+        if not isinstance(value, (int, str, tuple, Config, data.Layout)):
+            return None
+        plain.append((name, repr(value)))
+    domains = tuple(sorted(d for d in _domains_of(fragment)))
+    return type(origin), tuple(plain), repr(origin.signature.members), domains
+
+
+def _domains_of(fragment):
+    """Names of the clock domains whose registers a fragment holds, children included."""
+    out = {d for d in fragment.statements if d != "comb"}
+    for child, _name, _src in fragment.subfragments:
+        out |= _domains_of(child)
+    return out
+
+
 class _Emitter:
     def __init__(self):
         self.modules = {}     # final name -> RTLIL text
@@ -146,8 +182,17 @@ class _Emitter:
         self.uses = {}        # signal duid -> number of fragments that use it
         self.own = {}         # id(fragment) -> its own signals
         self.domains = {}     # name -> ClockDomain defined somewhere in the design
+        self.alike = {}       # _parameters of a component -> (module name, clock ports)
+        self.seen = set()     # of those, the ones already collected
 
     def collect(self, fragment):
+        # Components of one class and one set of parameters are one module: the second and
+        # later ones need not be looked into.
+        key = _parameters(fragment)
+        if key is not None:
+            if key in self.seen:
+                return
+            self.seen.add(key)
         own = self.own[id(fragment)] = _own_signals(fragment)
         for duid in own:
             self.uses[duid] = self.uses.get(duid, 0) + 1
@@ -156,6 +201,8 @@ class _Emitter:
             self.collect(child)
 
     def subtree(self, fragment, counts):
+        if id(fragment) not in self.own:   # like one collected before
+            return True
         for duid in self.own[id(fragment)]:
             counts[duid] = counts.get(duid, 0) + 1
         hermetic = not _has_io(fragment) and all(d.local for d in fragment.domains.values())
@@ -190,18 +237,30 @@ class _Emitter:
     def fragment(self, fragment):
         """Replaces the component children of a fragment by instances of their modules."""
         for i, (child, name, src) in enumerate(fragment.subfragments):
+            key = _parameters(child)
+            if key in self.alike:
+                final, domains = self.alike[key]
+                fragment.subfragments[i] = (self.instance(child, final, domains), name, src)
+                continue
             origin = self.component(child)
             self.fragment(child)
             if origin is None:
                 continue
             ports = _ports_of(origin)
             final, domains = self.convert(child, snake(type(origin).__name__), ports)
-            args = [(kind, port, value) for port, (value, kind) in ports.items()]
-            for domain, (clk, rst) in domains.items():
-                args.append(("i", clk, ClockSignal(domain)))
-                if rst is not None:
-                    args.append(("i", rst, ResetSignal(domain, allow_reset_less=True)))
-            fragment.subfragments[i] = (Instance(final, *args), name, src)
+            if key is not None:
+                self.alike[key] = final, domains
+            fragment.subfragments[i] = (self.instance(child, final, domains), name, src)
+
+    def instance(self, fragment, final, domains):
+        """An instance of module `final` in place of a component's fragment."""
+        args = [(kind, port, value)
+                for port, (value, kind) in _ports_of(_origin(fragment)).items()]
+        for domain, (clk, rst) in domains.items():
+            args.append(("i", clk, ClockSignal(domain)))
+            if rst is not None:
+                args.append(("i", rst, ResetSignal(domain, allow_reset_less=True)))
+        return Instance(final, *args)
 
     def convert(self, fragment, base, ports, final=None):
         """Emits a fragment whose component children are instances already.
@@ -281,7 +340,7 @@ def _tidy(text: str) -> str:
 
     text = re.sub(r"(?m)(^    \S+ ?\[\d+\] = [^;\n]*;\n)+", clear, text)
     loops = "".join(f"  integer _i{i + 1}_;\n" for i in range(counted))
-    return re.sub(r"\A(module [^\n]*\n)", lambda m: m[1] + loops, text)
+    return re.sub(r"(?s)\A(module .*?\);\n)", lambda m: m[1] + loops, text)
 
 
 def emit(what, name: str | None = None) -> tuple[str, dict]:

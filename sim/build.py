@@ -18,7 +18,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from hdl.verilog import BUILD, verilator_command
+from hdl.verilog import BUILD, verilator_command, write_atomic
 
 HERE = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
@@ -66,13 +66,20 @@ def _verilate(work: Path, sources: list[str], top: str, waves: bool, flags: list
     command, env = verilator_command()
     trace = ["--trace-fst"] if waves else []
     _run([*command, *VERILATOR_FLAGS, *trace, *flags, "--top-module", top, "-Mdir", "obj", *sources], work, env)
+    # Headers dominate small designs: those are compiled as one file.
+    large = sum(p.stat().st_size for p in (work / "obj").glob("*.cpp")) > 500_000
     # The precompiled header and the tools of the wheel's makefile are those of the machine that
     # built it; CPPFLAGS finds sim/fst before any system's lz4.h and zlib.h.
     make = ["make", f"-j{JOBS}", "-C", "obj", "-f", "Vtop.mk", "CXX=g++", "LINK=g++", "AR=ar", "PYTHON3=python3",
-            "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", "VM_PARALLEL_BUILDS=1",
+            "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", f"VM_PARALLEL_BUILDS={int(large)}",
             f"USER_CPPFLAGS=-I{HERE / 'fst'} -std=c++20", "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
-            "libverilated.a", "libVtop.a"]
-    _run(make, work, env)
+            "Vtop__ALL.a"]
+    # Verilator's own library is the same for every design: half of a small build.
+    library = CACHE / ("runtime-" + _key([waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()]))
+    _run(make if library.exists() else [*make, "libverilated.a"], work, env)
+    if not library.exists():
+        write_atomic(library, (work / "obj" / "libverilated.a").read_bytes())
+    shutil.copy(library, work / "obj" / "libverilated.a")
     root = env["VERILATOR_ROOT"]
     return [*CXX_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", f"-I{HERE / 'fst'}",
             "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", f"-DVM_TRACE={int(waves)}",
@@ -82,7 +89,7 @@ def _verilate(work: Path, sources: list[str], top: str, waves: bool, flags: list
 def _link(work: Path, flags: list[str], output: str, sources: list[Path], cocotb: bool):
     libs, _ = _cocotb()
     extra = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator"] if cocotb else [str(HERE / "no_vpi.cpp")]
-    _run(["g++", *flags, "-o", output, *map(str, sources), "obj/libVtop.a", "obj/libverilated.a", *extra,
+    _run(["g++", *flags, "-o", output, *map(str, sources), "obj/Vtop__ALL.a", "obj/libverilated.a", *extra,
           "-pthread", "-latomic"], work)
 
 

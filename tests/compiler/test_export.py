@@ -20,8 +20,9 @@ from hdl.config import PRESETS
 from hdl.isa import COMMAND_BYTES, Error, Opcode
 from sim.device import SimDevice
 from tests.compiler.networks import Builder, branches
-from tests.data import MODELS
+from tests.data import ROOT
 
+MODELS = ROOT / "compiler" / "models"
 TINY, DEMO = PRESETS["tiny"], PRESETS["demo"]
 BASE = 0x3000
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffreestanding"]

@@ -166,8 +166,10 @@ def test_watchdog_and_forced_reset():
     run(dut, bench)
 
 
+@pytest.mark.parametrize("low", [32, 8])
 @pytest.mark.parametrize("counters", [True, False])
-def test_counters(counters):
+def test_counters(counters, low, monkeypatch):
+    monkeypatch.setattr("hdl.counters.LOW", low)      # so that the carry is seen
     config = CONFIG.replace(counters=counters)
     dut = Counters(config)
     rng = random.Random(16)

@@ -270,7 +270,8 @@ def test_store_random(seed):
             base=rng.randrange(ENTRIES), row_first=rng.randrange(12), ring=12,
             images=rng.randrange(1, 3), image_stride=rng.randrange(300), pool=rng.randrange(3),
             # chunk divides the second operand's block too
-            add=rng.randrange(2) if commands[-1][0] == Opcode.SHAPE else 0, relu=rng.randrange(2), dram=0x1000 + 0x2000 * i + 2 * rng.randrange(4)))
+            add=rng.randrange(2) if commands[-1][0] == Opcode.SHAPE else 0,
+            relu=rng.randrange(2), dram=0x1000 + 0x2000 * i + 2 * rng.randrange(4)))
     simulate(commands, stall=rng.choice([0, 0.2]))
 
 

@@ -1,0 +1,133 @@
+"""The main job: a program on a device, every layer's output compared with golden bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from compiler.device import Device, RunResult, run_program
+from compiler.program import Program, Segment
+from compiler.quantise import GoldenRun, QuantisedGraph, golden_run, quantise_input
+from hdl.isa import COMMAND_BYTES
+
+WATCHDOG = 100_000  # cycles without movement
+
+
+class RunError(RuntimeError):
+    """A device that stopped with an error; names the layer, the error and the command."""
+
+
+@dataclass
+class LayerResult:
+    """A row of the table. Cycles, MACs and bytes are means of a batch; `utilisation` is
+    macs / (cycles * PEs); `filter_bound`: the cycles it takes at least to bring every filter
+    word once over DRAM and the filter network; `wrapped`: final psums that wrapped;
+    `mismatches`: elements that differ from golden, over all images."""
+    name: str
+    kind: str
+    shape: str
+    mapping: str
+    cycles: float = 0.0
+    macs: int = 0
+    utilisation: float = 0.0
+    dram_bytes: float = 0.0
+    filter_bound: int = 0
+    wrapped: int = 0
+    mismatches: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class RunReport:
+    """What a run found. `device`, `golden`: class scores int16 [images, K]."""
+    layers: list[LayerResult]
+    images: int
+    batch: int
+    golden: np.ndarray
+    device: np.ndarray
+
+    @property
+    def mismatches(self) -> int:
+        return sum(layer.mismatches for layer in self.layers)
+
+    def to_dict(self) -> dict:
+        return {"images": self.images, "batch": self.batch, "mismatches": self.mismatches,
+                "total": {"cycles": sum(row.cycles for row in self.layers),
+                          "macs": sum(row.macs for row in self.layers),
+                          "dram_bytes": sum(row.dram_bytes for row in self.layers)},
+                "layers": [asdict(row) for row in self.layers]}
+
+
+def describe(program: Program, segment: Segment) -> str:
+    """'6x28x28 -> 16x10x10, 5x5' of a segment."""
+    layer = next(x for x in program.graph.layers if x.name == segment.name.split("+")[0])
+    def size(name):
+        return "x".join(str(n) for n in program.graph.tensors[name].shape)
+    text = f"{size(layer.inputs[0])} -> {size(segment.output)}"
+    if segment.mapping is not None:
+        text += f", {layer.kernel[0]}x{layer.kernel[1]}"
+        if layer.stride != (1, 1):
+            text += f" /{layer.stride[0]}x{layer.stride[1]}"
+    return text
+
+
+def start_segment(program: Program, device: Device, segment: Segment) -> RunResult:
+    """Run one layer. Raises RunError if the device reports an error."""
+    return _run(program, device, segment.name, segment.first, segment.count)
+
+
+def _run(program, device, what, first, count):
+    result = run_program(
+        device, program.program + first * COMMAND_BYTES, count,
+        read_window=(program.base, program.end), write_window=(program.base, program.constant),
+        watchdog=WATCHDOG)
+    if not result.ok:
+        raise RunError(f"layer {what!r}: the device stopped with {result.error.name} at its "
+                       f"command {result.index} (command {first + result.index} of the program)")
+    return result
+
+
+def run_network(program: Program, network: QuantisedGraph, device: Device, images: np.ndarray,
+                progress: Callable[[int, str], None] | None = None) -> RunReport:
+    """Run raw images [N, C, H, W] in batches, layer by layer, comparing each with golden.
+
+    progress(images done, layer) is called before each layer of each batch. Raises RunError.
+    """
+    graph = program.graph
+    fixed = quantise_input(network, images)
+    golden: GoldenRun = golden_run(network, fixed)
+    rows = [LayerResult(s.name, s.kind, describe(program, s), str(s.mapping or ""), macs=s.macs,
+                        filter_bound=int(s.filter_words * max(1, 8 / program.config.dram_bytes_per_cycle)))
+            for s in program.segments]
+    for row in rows:
+        row.wrapped = golden.wrapped.get(row.name.split("+")[0], 0)
+    program.load(device)
+    scores = []
+    batches = -(-len(fixed) // program.images)
+    for batch in range(batches):
+        part = fixed[batch * program.images:(batch + 1) * program.images]
+        program.write_input(device, part)
+        for segment, row in zip(program.segments, rows):
+            if progress:
+                progress(batch * program.images, segment.name)
+            counters = start_segment(program, device, segment).counters
+            for name, value in counters.items():
+                row.counters[name] = row.counters.get(name, 0) + value
+            got = program.read_tensor(device, segment.output)[:len(part)]
+            want = golden.tensors[segment.output][batch * program.images:][:len(part)]
+            if got.shape != want.shape:
+                raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
+            row.mismatches += int((got != want).sum())
+        scores.append(program.read_tensor(device, graph.output)[:len(part)])
+    for row in rows:
+        row.cycles = row.counters["cycles"] / batches
+        row.dram_bytes = (row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]) / batches
+        if row.cycles:
+            row.utilisation = row.macs / (row.cycles * program.config.pes)
+    if progress:
+        progress(len(fixed), "done")
+    return RunReport(rows, len(fixed), program.images,
+                     golden.tensors[graph.output].reshape(len(fixed), -1),
+                     np.concatenate(scores).reshape(len(fixed), -1))

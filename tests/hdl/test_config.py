@@ -1,0 +1,62 @@
+"""Validation of configurations: every bad value is refused by name."""
+
+import json
+
+import pytest
+
+from hdl.config import CHIP_STORAGE_BYTES, PRESETS, Config, ConfigError
+
+TINY = PRESETS["tiny"]
+
+BAD = [
+    ("name", "a b"), ("rows", 0), ("rows", 33), ("columns", 0), ("columns", 33), ("rows", 2.0), ("rows", True),
+    ("filter_spad", 15), ("filter_spad", 4096), ("ifmap_spad", 12), ("psum_spad", 6), ("psum_spad", 68),
+    ("psum_bits", 23), ("psum_bits", 33), ("ifmap_fifo", 1), ("psum_fifo", 0), ("glb_pairs", 1), ("glb_pairs", 65),
+    ("glb_depth", 100), ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
+    ("gating", 1), ("counters", "yes"),
+]
+
+
+@pytest.mark.parametrize("field, value", BAD)
+def test_refused(field, value):
+    with pytest.raises(ConfigError, match=field):
+        TINY.replace(**{field: value})
+
+
+def test_one_pe_is_refused():
+    with pytest.raises(ConfigError, match="two PEs"):
+        TINY.replace(rows=1, columns=1)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_round_trip(name, tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(PRESETS[name].to_dict()))
+    assert Config.load(str(path)) == PRESETS[name] == Config.load(name)
+
+
+def test_keys():
+    values = TINY.to_dict()
+    with pytest.raises(ConfigError, match="unknown key 'color'"):
+        Config.from_dict({**values, "color": 1})
+    with pytest.raises(ConfigError, match="unknown key 'color'"):
+        TINY.replace(color=1)
+    del values["rows"]
+    with pytest.raises(ConfigError, match="missing key 'rows'"):
+        Config.from_dict(values)
+
+
+def test_load_errors(tmp_path):
+    with pytest.raises(ConfigError, match="unknown preset 'nope'"):
+        Config.load("nope")
+    with pytest.raises(ConfigError, match="absent.json"):
+        Config.load(str(tmp_path / "absent.json"))
+    for text, message in (("{", "not JSON"), ("[1]", "one JSON object")):
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            Config.load(str(tmp_path / "c.json"))
+
+
+def test_eyeriss_fits_the_chip():
+    assert PRESETS["eyeriss"].pes == 168
+    assert PRESETS["eyeriss"].storage_bytes <= CHIP_STORAGE_BYTES

@@ -1,0 +1,24 @@
+"""The cache of simulators: found again by content, and whole or absent."""
+
+import pytest
+
+from hdl.verilog import emit
+from sim import build
+
+from .standin import StandIn
+
+
+def test_content_is_the_key(tmp_path, monkeypatch):
+    text, sidecar = emit(StandIn())
+    place = build.build(text, sidecar["top"])
+    before = (place / "seconds").read_text()
+    assert build.build(text, sidecar["top"]) == place
+    assert (place / "seconds").read_text() == before
+    assert (place / "sim_cpp").exists() and (place / "sim_cocotb").exists()
+
+
+def test_failure_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "CACHE", tmp_path / "cache")
+    with pytest.raises(build.BuildError, match="syntax error"):
+        build.build("module broken(; endmodule", "broken")
+    assert list((tmp_path / "cache").iterdir()) == []
