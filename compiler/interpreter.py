@@ -231,7 +231,8 @@ class Interpreter:
         inside = (x >= 0) & (x < v["strip"])
         valid = ((row >= 0) & (row < v["rows_valid"]))[None, :, None, None] & inside
         address = (strip[..., None] + x) & ENTRY_MASK
-        # Groups past the last channel carry zero weights and may point anywhere.
+        # Groups past the last channel carry zero weights and may point anywhere; the first has channels.
+        self._entries(np.where(valid, address, 0)[:, :, 0])
         return np.where(valid, self.glb[address % len(self.glb)], np.int16(0))
 
     def _filter(self, v: dict[str, int]) -> np.ndarray:

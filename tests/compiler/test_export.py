@@ -192,17 +192,16 @@ def test_header_agrees_with_isa(lenet):
     for opcode, body in isa.BODIES.items():
         for name, offset, width, _ in isa.fields(body):
             assert defined[f"EYRIE_CMD_{opcode.name}_{name.upper()}_BIT"] == 64 + offset
-    assert "{" not in text.split("@")[0].split("#ifndef")[0] and "@" not in text
+    assert "@" not in text
 
 
-@pytest.mark.parametrize("extra", [[], ["-DEYRIE_READ32(d,o)=port_read(o)", "-DEYRIE_WRITE32(d,o,v)=port_write(o,v)"]])
-def test_driver_compiles_freestanding(lenet, tmp_path, extra):
-    port = tmp_path / "port.h"
-    port.write_text("uint32_t port_read(uint32_t); void port_write(uint32_t, uint32_t);\n")
-    for flags in (["-O0"], ["-Os", "-m32"] if False else ["-Os"]):
-        done = subprocess.run(["gcc", *FLAGS, *flags, *extra, f'-DEYRIE_PORT="{port}"', "-c", str(lenet[2] / "eyrie.c"),
-                               "-o", str(tmp_path / "eyrie.o")], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("optimise", ["-O0", "-Os"])
+def test_driver_compiles_freestanding(lenet, tmp_path, optimise):
+    out = tmp_path / "eyrie.o"
+    done = subprocess.run(["gcc", *FLAGS, optimise, "-c", str(lenet[2] / "eyrie.c"), "-o", str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    needed = subprocess.run(["nm", "-u", str(out)], capture_output=True, text=True, check=True).stdout.split()
+    assert set(needed) <= {"U", "_GLOBAL_OFFSET_TABLE_"}
 
 
 def test_a_folder_is_replaced_or_left_alone(tmp_path, monkeypatch):
