@@ -193,7 +193,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             segments[-1].count = len(schedule.commands) - segments[-1].first
     program = ceil(blob.address + blob.size, ALIGN) * ALIGN
     end = program + len(schedule.commands) * COMMAND_BYTES
-    if end > 1 << 32:
-        raise NetworkError(f"the program needs {end} bytes of memory; addresses have 32 bits")
+    if end >= 1 << 32:  # limits of windows have 32 bits too
+        raise NetworkError(f"the program would end at address {end:#x}; addresses have 32 bits")
     return Program(config, graph, images, base, blob.address, program, end, schedule.pack(),
                    blob.bytes(), views, segments)

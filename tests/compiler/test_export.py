@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+import cli
 from compiler.device import run_program
 from compiler.export import ExportError, export
 from compiler.images import read_images
@@ -330,3 +331,42 @@ def test_driver_runs_the_simulated_design(tmp_path):
             assert driver.poll() == 0 and wrong(program, device, expected) == []
         finally:
             driver.close()
+
+
+@pytest.mark.parametrize("make", [nested_concat, concat_of_the_input])
+def test_segments_on_the_simulated_design(make):
+    """A start per layer: nothing but tokens orders what shares the global buffer inside one."""
+    network, x, expected = quantised(make(), TINY, 2)
+    program = compile_network(network, TINY, 2, BASE)
+    size = -(-program.end // 4096) * 4096
+    with SimDevice(TINY, "cpp", size, stalls=0.1, reply_timeout=120) as device:
+        fill(device, size)
+        program.load(device)
+        program.write_input(device, x)
+        for s in program.segments:
+            assert run_program(device, program.program + s.first * COMMAND_BYTES, s.count, **windows(program),
+                               watchdog=100_000, timeout=10_000_000).ok
+        assert wrong(program, device, expected) == []
+
+
+# ---- the command -----------------------------------------------------------------------------
+def test_compile_command(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["compile", "--config", "tiny", "-o", str(out), "--base", "0x40000000"]) == 0
+    assert "calibrated on 100 images of digits_calibration.npz" in capsys.readouterr().out
+    assert sorted(p.name for p in out.iterdir()) == ["eyrie.c", "eyrie.h", "eyrie_tiny.json", "eyrie_tiny.v", "map.json", "memory.bin"]
+    assert "module eyrie_tiny(" in (out / "eyrie_tiny.v").read_text()
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    model, held_out = str(MODELS / "lenet5.onnx"), str(MODELS / "digits_heldout.npz")
+    for arguments, message in (
+            ([str(tmp_path / "none.onnx")], "none.onnx: No such file"), ([held_out], "not an ONNX file"),
+            ([model], "CALIB: a network of your own needs"), ([model, "--calib", str(tmp_path / "none")], "no such file"),
+            ([model, "--calib", model], "not an IDX file"), (["--config", "none"], "unknown preset"),
+            (["--base", "8"], "multiple of 4096"), (["--base", "0xFFFFF000"], "addresses have 32 bits"),
+            (["--batch", "0"], "batch of 0")):
+        assert cli.main(["compile", "-o", str(out), "--config", "tiny", *arguments]) == 2, arguments
+        err = capsys.readouterr().err
+        assert err.startswith("eyrie: error: ") and message in err and err.count("\n") == 1
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before and [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert cli.main(["compile", model, "--images", held_out, "--config", "tiny", "-o", str(out)]) == 0
+    assert re.search(r"calibrated on the last (\d+) of \d+ images of digits_heldout.npz", capsys.readouterr().out)
