@@ -119,7 +119,7 @@ def definitions(program: Program, network: QuantisedGraph) -> str:
         *_lines("STATUS, bits 7:0", "STATUS_", [(s.name, int(s)) for s in isa.Status]),
         *_lines("STATUS, bits 15:8", "ERROR_", [(e.name, int(e)) for e in isa.Error]),
         *_lines("Counters: 64 bits at EYRIE_REG_COUNTERS + 8 * number"
-                + ("" if config.counters else " (this build has none: they read 0)"), "COUNTER_",
+                + ("" if config.counters else " (this build has the first; the others read 0)"), "COUNTER_",
                 [*((name, n) for n, name in enumerate(isa.COUNTERS)), ("count", len(isa.COUNTERS))]),
         *_lines("Commands", "", [("COMMAND_BYTES", isa.COMMAND_BYTES)]),
         *_lines("Opcodes", "OP_", [(op.name, int(op)) for op in isa.Opcode]),
