@@ -19,6 +19,7 @@ from compiler.quantise import golden_run, quantise, quantise_input
 from hdl import isa
 from hdl.config import PRESETS
 from hdl.isa import COMMAND_BYTES, Error, Opcode
+from hdl.verilog import emit, verilator_command
 from sim.device import SimDevice
 from tests.compiler.networks import Builder, branches
 from tests.data import ROOT
@@ -370,3 +371,36 @@ def test_compile_command(tmp_path, capsys):
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before and [p.name for p in tmp_path.iterdir()] == ["out"]
     assert cli.main(["compile", model, "--images", held_out, "--config", "tiny", "-o", str(out)]) == 0
     assert re.search(r"calibrated on the last (\d+) of \d+ images of digits_heldout.npz", capsys.readouterr().out)
+
+
+# ---- what docs/integration.md shows ------------------------------------------------------------
+def block(language):
+    text = (ROOT / "docs" / "integration.md").read_text()
+    return re.search(rf"(?s)```{language}\n(.*?)```", text)[1]
+
+
+def test_documented_instance_lints(tmp_path):
+    config = TINY.replace(name="demo")
+    text, sidecar = emit(config)
+    named = set(re.findall(r"\.(\w+)\(", block("verilog")))
+    assert named == {port["name"] for port in sidecar["ports"]}
+    (tmp_path / "soc.v").write_text(text + block("verilog"))
+    command, env = verilator_command()
+    # Its wires end nowhere; what matters is that every port is there, in its width and direction.
+    done = subprocess.run([*command, "--lint-only", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wwarn-PINMISSING", "-Wwarn-WIDTH",
+                           "--top-module", "soc", str(tmp_path / "soc.v")], env=env, capture_output=True, text=True)
+    assert not done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_documented_use_compiles(lenet, tmp_path):
+    (tmp_path / "use.c").write_text(block("c"))
+    done = subprocess.run(["gcc", *FLAGS, f"-I{lenet[2]}", "-c", str(tmp_path / "use.c"), "-o", str(tmp_path / "use.o")],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_documented_registers():
+    rows = re.findall(r"(?m)^\| (0x[0-9A-F]+(?:, 0x[0-9A-F]+)*) \| ([A-Z_, ]+) \|", (ROOT / "docs" / "integration.md").read_text())
+    listed = {n: int(o, 0) for offsets, names in rows for o, n in zip(offsets.split(", "), names.split(", "))}
+    assert listed == {r.name: int(r) for r in isa.Register}
