@@ -166,13 +166,14 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                     layer.name + (f"+{pool.name}" if pool else ""), "fc" if layer.full else "conv",
                     output, first, 0, macs, (blob.size - begin) // 8, m, m.pes))
             case Concat():
+                # The copies of one layer share the buffer, so each waits for the one before.
                 for part, target in zip(layer.inputs, concat_parts(graph, layer, views)):
                     if views[part].storage is target.storage:
                         continue
                     tensor = graph.tensors[part]
-                    last = emit_store(**common, sources=[views[part]], target=target,
-                                      size=(tensor.height, tensor.width), channels=tensor.channels,
-                                      name=layer.name, after=last if chained else None)
+                    last = after = emit_store(
+                        **common, sources=[views[part]], target=target, size=(tensor.height, tensor.width),
+                        channels=tensor.channels, name=layer.name, after=after)
                 if len(schedule.commands) > first:
                     segments.append(Segment(layer.name, "copy", layer.output, first, 0))
             case Pool() if layer.name in pools_done:
@@ -192,7 +193,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             segments[-1].count = len(schedule.commands) - segments[-1].first
     program = ceil(blob.address + blob.size, ALIGN) * ALIGN
     end = program + len(schedule.commands) * COMMAND_BYTES
-    if end > 1 << 32:
-        raise NetworkError(f"the program needs {end} bytes of memory; addresses have 32 bits")
+    if end >= 1 << 32:  # limits of windows have 32 bits too
+        raise NetworkError(f"the program would end at address {end:#x}; addresses have 32 bits")
     return Program(config, graph, images, base, blob.address, program, end, schedule.pack(),
                    blob.bytes(), views, segments)
