@@ -19,8 +19,8 @@ def check_network(device, network, images, **options):
     for segment in program.segments:
         counters[segment.name] = start_segment(program, device, segment).counters
         got = program.read_tensor(device, segment.output)
-        assert got.shape == golden[segment.output].shape
-        np.testing.assert_array_equal(got, golden[segment.output], err_msg=segment.name)
+        assert got.shape == golden[segment.tensor].shape
+        np.testing.assert_array_equal(got, golden[segment.tensor], err_msg=segment.name)
     return program, counters
 
 
@@ -36,5 +36,5 @@ def check_chained(device, network, images, **options):
     golden = golden_run(network, images).tensors
     for segment in program.segments:
         np.testing.assert_array_equal(program.read_tensor(device, segment.output),
-                                      golden[segment.output], err_msg=segment.name)
+                                      golden[segment.tensor], err_msg=segment.name)
     return result.counters

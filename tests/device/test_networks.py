@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cli
-from compiler.graph import Graph
+from compiler.program import compile_network
 from compiler.quantise import quantise, quantise_input
 from hdl.config import PRESETS
 from sim.device import SimDevice
@@ -64,13 +64,21 @@ def pools(seed):
     return b.graph
 
 
+def depthwise(seed):
+    """A depthwise layer leaves blocks of one channel; the 1x1 after it wants its own copy."""
+    b = Builder((512, 1, 1), seed)
+    x = b.conv("x", 512, (1, 1), groups=512, relu=True)
+    b.conv(x, 10, (1, 1))
+    return b.graph
+
+
 @pytest.fixture(scope="module")
 def tiny():
     with SimDevice(TINY, "cpp", 4 << 20) as device:
         yield device
 
 
-@pytest.mark.parametrize("make", [two_consumers, concat, concat_of_input, residual, pools, branches])
+@pytest.mark.parametrize("make", [two_consumers, concat, concat_of_input, residual, pools, branches, depthwise])
 def test_network_on_rtl(tiny, make):
     for seed in range(2):
         graph = make(seed)
@@ -82,6 +90,21 @@ def test_network_on_rtl(tiny, make):
         check_network(tiny, network, images)
         check_network(tiny, network, images, fuse=False)
         check_chained(tiny, network, images)
+
+
+def test_reorder_is_the_last_resort(tiny):
+    """It is emitted where blocks of one channel would be slow, and pays for itself."""
+    graph = depthwise(0)
+    raw = np.random.default_rng(0).normal(size=(3, *graph.tensors["x"].shape))
+    network = quantise(graph, raw)
+    images = quantise_input(network, raw)
+    tiny.stall(0.0)
+    program, counters = check_network(tiny, network, images)
+    assert [s.kind for s in program.segments] == ["conv", "reorder", "conv"]
+    _, without = check_network(tiny, network, images, reorder=False)
+    assert sum(c["cycles"] for c in counters.values()) < sum(c["cycles"] for c in without.values())
+    lenet = quantise(concat(0), np.random.default_rng(0).normal(size=(4, 3, 8, 7)))
+    assert all(s.kind != "reorder" for s in compile_network(lenet, TINY, 1).segments)
 
 
 def test_lenet_on_rtl(tmp_path):
