@@ -208,7 +208,7 @@ def print_layers(console, report, config, program) -> None:
                   box=box.SIMPLE_HEAD, pad_edge=False)
     for name, justify in (("layer", "left"), ("shape", "left"), ("mapping", "left"),
                           ("cycles", "right"), ("filter bound", "right"), ("MACs", "right"),
-                          ("util. %", "right"), ("DRAM bytes", "right"), ("mismatches", "right")):
+                          ("util. %", "right"), ("DRAM bytes", "right"), ("wrapped", "right"), ("mismatches", "right")):
         table.add_column(name, justify=justify, min_width=8)
 
     def number(x):
@@ -216,15 +216,16 @@ def print_layers(console, report, config, program) -> None:
     for row in report.layers:
         table.add_row(row.name, row.shape, row.mapping, number(row.cycles), number(row.filter_bound),
                       number(row.macs), f"{100 * row.utilisation:.1f}" if row.utilisation else "-",
-                      number(row.dram_bytes), str(row.mismatches))
+                      number(row.dram_bytes), str(row.wrapped), str(row.mismatches))
     cycles, macs = (sum(getattr(row, n) for row in report.layers) for n in ("cycles", "macs"))
     table.add_section()
     table.add_row("all", "", "", number(cycles), "", number(macs),
                   f"{100 * macs / (cycles * config.pes):.1f}" if cycles else "-",
-                  number(sum(row.dram_bytes for row in report.layers)), str(report.mismatches))
+                  number(sum(row.dram_bytes for row in report.layers)),
+                  str(sum(row.wrapped for row in report.layers)), str(report.mismatches))
     console.print(table)
     console.print("filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
-                  "filter word a few times only cannot be faster", style="dim")
+                  "filter word a few times only cannot be faster. wrapped: final psums beyond psum_bits", style="dim")
 
 
 def print_predictions(console, guesses, labels) -> None:
