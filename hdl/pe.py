@@ -75,7 +75,7 @@ class ProcessingElement(wiring.Component):
     that costs no MAC cycles unless the buffer is full.
 
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
-    are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 1 more per link.
+    are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 1 more to chain_out.
     """
 
     def __init__(self, config: Config):
@@ -322,7 +322,7 @@ class ProcessingElement(wiring.Component):
         if c.counters:
             waiting = active & ~bubble
             gated_now = Signal()
-            m.d.comb += gated_now.eq(pipe[0].valid & (operand_0 == 0))
+            m.d.comb += gated_now.eq(pipe[0].valid & hold)
             m.d.comb += self.events.eq(Cat(
                 issue, gated_now, waiting & (full == 0), waiting & (full != 0) & (ahead == 0),
                 waiting & (full != 0) & (ahead != 0) & ~have_psum, active & bubble, ~active))

@@ -23,7 +23,7 @@ class IfmapSequencer(wiring.Component):
     """IFMAP: global buffer -> ifmap network (isa.IfmapBody has the nest).
 
     Members: `command`, `done`; `glb` read port; `output` words. One word a cycle; words of
-    padding rows need no read. Between commands 3 cycles pass without a word, one of them
+    padding rows need no read. Between commands 2 cycles pass without a word, one of them
     for the header.
     """
 
@@ -241,7 +241,7 @@ class OfmapSequencer(wiring.Component):
     Members: `command`, `done`; `input` words; `glb` write port; `ring_word`, the ring's
     write pointer, `ring_room`, it has room, `push`, a word entered it; `starved`, a pass is
     open and no word there. One word a cycle, two cycles lost between commands; latency
-    Requantise.LATENCY + 1.
+    Requantise.LATENCY from word to write.
     """
 
     def __init__(self, config: Config):

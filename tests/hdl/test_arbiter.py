@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send
 
 from hdl.arbiter import ReadArbiter
 

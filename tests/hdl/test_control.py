@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from streams import idle, run
+from tests.hdl.streams import idle, run
 
 from hdl.config import PRESETS
 from hdl.control import Control

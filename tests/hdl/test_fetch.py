@@ -2,7 +2,7 @@ import random
 
 import pytest
 from amaranth.hdl import Value
-from streams import ReadMemory, holds, idle, run
+from tests.hdl.streams import ReadMemory, holds, idle, run
 
 from hdl import isa
 from hdl.config import PRESETS

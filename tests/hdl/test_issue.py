@@ -3,7 +3,7 @@ import random
 import pytest
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.hdl import Module
-from streams import holds, run, send
+from tests.hdl.streams import holds, run, send
 
 from hdl.issue import Issue
 from hdl.semaphores import Semaphores

@@ -2,7 +2,7 @@ import itertools
 import random
 
 import pytest
-from streams import ReadMemory, holds, idle, receive, run, send
+from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send
 
 from hdl.isa import Error
 from hdl.load import Load

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from streams import holds, receive, run, send
+from tests.hdl.streams import holds, receive, run, send
 
 from hdl.isa import Pool
 from hdl.packer import Packer

@@ -5,7 +5,7 @@ from collections import deque
 
 import numpy as np
 import pytest
-from streams import WriteMemory, holds, idle, run, send
+from tests.hdl.streams import WriteMemory, holds, idle, run, send
 
 from hdl.isa import Error, Opcode, Pool, fields, BODIES
 from hdl.pool import reciprocal

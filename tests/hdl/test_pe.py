@@ -1,0 +1,164 @@
+"""One processing element driven directly: results against numpy, cycles against the MACs."""
+
+import random
+
+import pytest
+
+from hdl.pe import DEPTH, EVENTS, HAZARD
+from sim.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
+from tests.hdl.streams import holds, idle, run, send
+
+# (p, window, step, positions, images)
+CORNERS = [(1, 1, 1, 1, 1), (8, 8, 8, 2, 1), (1, 8, 1, 3, 1), (2, 8, 8, 2, 2), (3, 1, 1, 5, 1), (8, 1, 1, 3, 2),
+           (4, 8, 1, 2, 2), (8, 7, 3, 2, 1), (2, 3, 2, 4, 1), (1, 2, 2, 1, 2), (3, 8, 5, 3, 1), (1, 1, 1, 5, 2)]
+STREAMS = ("ifmap", "filter", "psum", "chain_in")
+
+
+def lane(word, n, bits):
+    value = word >> n * bits & (1 << bits) - 1
+    return value - (value >> bits - 1 << bits)
+
+
+def play(config, todo, head, tail, gate=0, *, stall=0.0, delay=None, enable=1, quiet=12):
+    """Runs one PE through `todo`; returns the events of each cycle by name, from the first on.
+
+    `delay` maps names of streams to cycles before their first word.
+    """
+    dut, events, bits = PeBench(config), [], config.psum_bits
+    outputs = {1: dut.ofmap, 0: dut.chain_out}
+
+    def source(n, name):
+        async def bench(ctx):
+            await idle(ctx, 2 + (delay or {}).get(name, 0))
+            await send(ctx, getattr(dut, name), todo[name], stall=stall, rng=random.Random(n))
+        return bench
+
+    async def sink(ctx):
+        ctx.set(dut.gate, gate)
+        ctx.set(dut.tags_in, dict(enable=enable, head=head, tail=tail, **TAGS))
+        ctx.set(dut.shift, 1)
+        await ctx.tick()
+        ctx.set(dut.shift, 0)
+        rng, at, left = random.Random(9), 0, quiet
+        port = outputs[tail]
+        while left:
+            ready = rng.random() >= stall
+            ctx.set(port.ready, ready)
+            _, _, valid, payload, other, now = await ctx.tick().sample(
+                port.valid, port.payload, outputs[1 - tail].valid, dut.events)
+            events.append(now)
+            assert not other, "an output of another role"
+            if valid and ready:
+                assert at < len(todo["out"]), "a word too many"
+                wanted = todo["out"][at]
+                if tail:
+                    assert payload.last == wanted[1]
+                    payload = [lane(payload.data, n, bits) for n in range(len(wanted[0]))]
+                    wanted = wanted[0]
+                assert payload == wanted, f"word {at}"
+                at += 1
+            left -= at == len(todo["out"])
+    run(dut, sink, *(source(n, name) for n, name in enumerate(STREAMS)),
+        background=[holds(outputs[tail])])
+    cycles = [{e for n, e in enumerate(EVENTS) if now >> n & 1} for now in events]
+    before = set()
+    for now in cycles:
+        assert len(now - {"gated"}) == 1, now           # exactly one state a cycle
+        assert "gated" not in now or "busy" in before   # one cycle behind its MAC
+        before = now
+    assert sum("busy" in now for now in cycles) == todo["macs"]
+    assert sum("gated" in now for now in cycles) == (todo["zeros"] if gate else 0)
+    return cycles
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
+@pytest.mark.parametrize("bits", [24, 32])
+def test_results(bits, head, tail, stall):
+    """Corners then random shapes back to back; dense and gated alike, also in their cycles."""
+    config = CONFIG.replace(psum_bits=bits)
+    rng = random.Random(f"{bits} {head} {tail}")
+    shapes = rng.sample(CORNERS, 5) + [random_shape(rng) for _ in range(2)]
+    if bits == 32 and not stall:
+        shapes = CORNERS
+    todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
+    traces = [[now - {"gated"} for now in play(config, todo, head, tail, gate, stall=stall)]
+              for gate in ((0, 1) if stall or bits == 32 else (1,))]
+    assert all(t == traces[0] for t in traces)
+
+
+def span(cycles):
+    """The cycles from the first MAC to the last."""
+    busy = [n for n, now in enumerate(cycles) if "busy" in now]
+    return cycles[busy[0]:busy[-1] + 1]
+
+
+# The filters of a pass load in p*window cycles, once the pass before the one before has ended.
+FULL_RATE = {
+    "one shape": [(4, 4, 1, 6, 1)] * 4,
+    "p at the hazard": [(3, 8, 1, 4, 1), (3, 1, 1, 30, 1), (3, 3, 3, 8, 2)],
+    "full spads": [(8, 8, 1, 3, 1), (8, 8, 8, 3, 1), (8, 8, 3, 2, 2)],
+    "windows of one entry": [(8, 1, 1, 9, 1), (4, 1, 1, 12, 1), (5, 1, 1, 8, 2)],
+    "changing p, window, positions and images": [(4, 5, 2, 9, 1), (8, 6, 1, 3, 2), (3, 4, 4, 9, 2), (5, 3, 1, 9, 1)],
+}
+
+
+@pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("name", FULL_RATE)
+def test_mac_every_cycle(name, head, tail):
+    """No bubble between windows, images and passes, whatever the shapes, for p >= HAZARD."""
+    shapes = FULL_RATE[name]
+    assert all(s[0] >= HAZARD for s in shapes)
+    todo = work(random.Random(name), shapes, head, tail)
+    cycles = span(play(CONFIG, todo, head, tail, delay={"ifmap": 80}))
+    assert all("busy" in now for now in cycles)
+    assert len(cycles) == sum(p * window * f * images for p, window, _, f, images in shapes)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_small_p_costs_the_hazard_only(p):
+    shapes = [(p, 8, 1, 4, 1), (p, 4, 4, 5, 2), (p, 1, 1, 20, 1)]
+    cycles = span(play(CONFIG, work(random.Random(p), shapes, 1, 1), 1, 1, delay={"ifmap": 40}))
+    assert all(now & {"busy", "wait_hazard"} for now in cycles)
+    macs = sum(p * window * f * images for p, window, _, f, images in shapes)
+    # the bubbles behind the last MAC are not in the span
+    assert len(cycles) == macs // p * HAZARD - (HAZARD - p)
+
+
+@pytest.mark.parametrize("net, event", [("filter", "wait_filter"), ("ifmap", "wait_ifmap"), ("psum", "wait_psum")])
+def test_events_name_what_is_missing(net, event):
+    shapes = [(4, 3, 1, 6, 1)] * 2
+    todo = work(random.Random(net), shapes, 1, 1)
+    if net == "ifmap":      # the header comes, the entries do not
+        todo["ifmap"][1:1] = [dict(data=0, count=4, header=0, tag=0)] * 100
+    cycles = play(CONFIG, todo, 1, 1, delay={net: 150})
+    waits = [now & {"wait_filter", "wait_ifmap", "wait_psum"} for now in cycles]
+    assert sum(event in w for w in waits) > 60
+    if net == "psum":       # two windows' sums fill the buffer; the third stops at its last entry
+        first = next(n for n, w in enumerate(waits) if event in w)
+        assert sum("busy" in now for now in cycles[:first]) == 3 * 12 - 4
+
+
+def test_latency():
+    """From the issue of a MAC to its sum, and through the drain buffer to the chain."""
+    dut, todo, times = PeBench(CONFIG), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
+
+    async def watch(ctx):
+        ctx.set(dut.tags_in, dict(enable=1, **TAGS))
+        ctx.set(dut.shift, 1)
+        await ctx.tick()
+        ctx.set(dut.shift, 0)
+        for now in range(40):
+            _, _, events, valid = await ctx.tick().sample(dut.events, dut.chain_out.valid)
+            if events & 1:
+                times["issue"] = now
+            if valid:
+                times.setdefault("out", now)
+    run(dut, watch, *(lambda ctx, name=name: send(ctx, getattr(dut, name), todo[name]) for name in STREAMS))
+    assert times["out"] - times["issue"] == DEPTH + 1
+
+
+def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
+    todo = work(random.Random(2), [(2, 2, 1, 2, 1)], 1, 1)
+    cycles = play(CONFIG, todo | {"chain_in": [], "out": [], "macs": 0, "zeros": 0}, 1, 1, enable=0, quiet=80)
+    assert all(now == {"idle"} for now in cycles)
