@@ -26,7 +26,6 @@ def verilog(args) -> int:
 
 def _calibration(args, shape):
     """(raw images to calibrate on, a note that says which) of `compile`."""
-    from pathlib import Path
     from compiler.images import DataError, read_images
     if args.calib is not None:
         images = read_images(args.calib, shape)
@@ -41,7 +40,6 @@ def _calibration(args, shape):
 
 def compile_(args) -> int:
     import json
-    from pathlib import Path
     from compiler.export import check_directory, export
     from compiler.onnx_import import load
     from compiler.quantise import quantise
@@ -49,11 +47,10 @@ def compile_(args) -> int:
     from hdl.verilog import emit
     config = Config.load(args.config)
     check_directory(args.output)
-    models = Path(__file__).resolve().parent / "compiler" / "models"
     if args.model is None:
-        args.model = models / "lenet5.onnx"
+        args.model = MODELS / "lenet5.onnx"
         if args.calib is None and args.images is None:
-            args.calib = models / "digits_calibration.npz"
+            args.calib = MODELS / "digits_calibration.npz"
     graph = load(args.model)
     images, note = _calibration(args, graph.tensors[graph.input].shape)
     network = quantise(graph, images, psum_bits=config.psum_bits)
