@@ -125,6 +125,16 @@ def test_small_p_costs_the_hazard_only(p):
     assert len(cycles) == macs // p * HAZARD - (HAZARD - p)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 8, 1, 1), (4, 4, 1, 1, 1)])
+def test_passes_of_one_window_wait_for_filters(shape):
+    """A half loads in p*window cycles from its release, as long as the pass in between lasts:
+    a few cycles once, none a pass."""
+    p, window, count = *shape[:2], 8
+    cycles = span(play(CONFIG, work(random.Random(1), [shape] * count, 1, 1), 1, 1, delay={"ifmap": 150}))
+    assert all(now & {"busy", "wait_filter"} for now in cycles)
+    assert len(cycles) <= count * p * window + 4
+
+
 @pytest.mark.parametrize("net, event", [("filter", "wait_filter"), ("ifmap", "wait_ifmap"), ("psum", "wait_psum")])
 def test_events_name_what_is_missing(net, event):
     shapes = [(4, 3, 1, 6, 1)] * 2
