@@ -11,6 +11,8 @@ LABELS ?=
 LIMIT  ?=
 CALIB  ?=
 DEVICE ?=
+BATCH  ?=
+JSON   ?=
 WAVES  ?=
 # Further arguments for pytest.
 ARGS   ?=
@@ -35,8 +37,8 @@ $(STAMP):
 verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, linted
 	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
 
-run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE WAVES)
-	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(waves)
+run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE BATCH JSON WAVES)
+	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,BATCH,batch) $(call option,JSON,json) $(waves)
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)

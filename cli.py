@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+MODELS = Path(__file__).resolve().parent / "compiler" / "models"
 
 
 def verilog(args) -> int:
@@ -21,6 +24,45 @@ def verilog(args) -> int:
     return 0
 
 
+def _calibration(args, shape):
+    """(raw images to calibrate on, a note that says which) of `compile`."""
+    from compiler.images import DataError, read_images
+    if args.calib is not None:
+        images = read_images(args.calib, shape)
+        return images, f"calibrated on {len(images)} images of {Path(args.calib).name}"
+    if args.images is None:
+        raise DataError("CALIB: a network of your own needs --calib, or --images to take a part of")
+    images = read_images(args.images, shape)
+    spare = min(100, (len(images) + 4) // 5)
+    return images[-spare:], (f"calibrated on the last {spare} of {len(images)} images of {Path(args.images).name}; "
+                             "an accuracy should be reported on the others")
+
+
+def compile_(args) -> int:
+    import json
+    from compiler.export import check_directory, export
+    from compiler.onnx_import import load
+    from compiler.quantise import quantise
+    from hdl.config import Config
+    from hdl.verilog import emit
+    config = Config.load(args.config)
+    check_directory(args.output)
+    if args.model is None:
+        args.model = MODELS / "lenet5.onnx"
+        if args.calib is None and args.images is None:
+            args.calib = MODELS / "digits_calibration.npz"
+    graph = load(args.model)
+    images, note = _calibration(args, graph.tensors[graph.input].shape)
+    network = quantise(graph, images, psum_bits=config.psum_bits)
+    text, sidecar = emit(config)
+    top = sidecar["top"]
+    program = export(network, config, args.output, images=args.batch, base=args.base,
+                     also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"})
+    print(f"{args.output}: {program.command_count} commands, memory {program.base:#x}..{program.end:#x}, "
+          f"batch of {program.images}\n{note}")
+    return 0
+
+
 def sim(args) -> int:
     from sim.runner import BenchError, benches, run_bench
     failed = 0
@@ -34,11 +76,192 @@ def sim(args) -> int:
     return 1 if failed else 0
 
 
+def _network(args):
+    """(quantised network, raw images, labels or None, note on calibration) of `run`."""
+    from compiler.images import DataError, read_images, read_labels
+    from compiler.onnx_import import load
+    from compiler.quantise import quantise
+    default = args.model is None
+    if not default and args.images is None:
+        raise DataError("IMAGES: a network of your own needs --images (IDX, .npy, .npz or PNG)")
+    graph = load(MODELS / "lenet5.onnx" if default else args.model)
+    shape = graph.tensors[graph.input].shape
+    digits = default and args.images is None
+    source = args.images or MODELS / "digits_heldout.npz"
+    images = read_images(source, shape)
+    labels = None
+    if args.labels or digits or str(source).endswith(".npz") and _has_labels(source):
+        labels = read_labels(args.labels or source)
+        if len(labels) < len(images):
+            raise DataError(f"{args.labels or source}: {len(labels)} labels for {len(images)} images")
+    count = len(images) if not args.limit else min(args.limit, len(images))
+    calib = args.calib or (MODELS / "digits_calibration.npz" if digits else None)
+    if calib is not None:
+        observed = read_images(calib, shape)
+        note = f"calibrated on {len(observed)} images of {Path(calib).name}"
+    else:
+        # A part of the images that is not reported: the last ones.
+        spare = min(100, max(len(images) - count, (len(images) + 4) // 5))
+        if spare >= len(images):
+            raise DataError(f"{source}: one image cannot be both calibrated on and reported; "
+                            "give --calib (CALIB=) or more images")
+        observed = images[len(images) - spare:]
+        count = min(count, len(images) - spare)
+        note = (f"calibrated on the last {spare} of {len(images)} images of {Path(source).name}, "
+                "which are not reported")
+    images, labels = images[:count], labels if labels is None else labels[:count]
+    return quantise(graph, observed, psum_bits=_config(args).psum_bits), images, labels, note
+
+
+def _has_labels(path) -> bool:
+    import numpy as np
+    with np.load(path) as archive:
+        return "labels" in archive.files
+
+
+def _config(args):
+    from hdl.config import Config
+    return Config.load(args.config)
+
+
+def run(args) -> int:
+    import json
+    import time
+
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from compiler.float_run import float_run
+    from compiler.interpreter import Interpreter
+    from compiler.program import ALIGN, compile_network
+    from compiler.run import run_network
+    from hdl.isa import Mode
+    from hdl.verilog import write_atomic
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    config = _config(args)
+    started = time.monotonic()
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+                  TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        step = progress.add_task("reading and quantising", total=None)
+
+        def stage(text, total=None):
+            progress.update(step, total=1, completed=1)
+            return progress.add_task(text, total=total)
+        network, images, labels, note = _network(args)
+        graph = network.graph
+        step = stage("mapping and emitting the program")
+        program = compile_network(network, config, min(args.batch, len(images)),
+                                  mode=Mode[args.mode.upper()])
+        memory = -(-program.end // ALIGN) * ALIGN
+        if args.device == "rtl":
+            step = stage(f"Verilog and simulator of {config.name}")
+            from sim.device import SimDevice
+            device = SimDevice(config, args.driver, memory, waves=args.waves)
+        else:
+            device = Interpreter(config, memory)
+        step = stage(f"running on {args.device}", len(images))
+        try:
+            report = run_network(program, network, device, images,
+                                 lambda done, layer: progress.update(
+                                     step, completed=done, description=f"{args.device}: {layer}"))
+        finally:
+            if args.device == "rtl":
+                device.close()
+        progress.update(step, description=f"running on {args.device}")
+        step = stage("floating point")
+        floats = float_run(graph, images, keep={graph.output})[graph.output].reshape(len(images), -1)
+        progress.update(step, total=1, completed=1)
+
+    guesses = {"float": floats.argmax(1), "golden": report.golden.argmax(1),
+               args.device if args.device == "rtl" else "interpreter": report.device.argmax(1)}
+    print_layers(console, report, config, program)
+    print_predictions(console, guesses, labels)
+    console.print(note, style="dim")
+    result = report.to_dict() | {
+        "config": config.to_dict(), "device": args.device, "calibration": note,
+        "model": Path(args.model).name if args.model else "lenet5.onnx",
+        "accuracy": {} if labels is None else {
+            name: float(np.mean(guess == labels)) for name, guess in guesses.items()},
+        "predictions": {name: guess.tolist() for name, guess in guesses.items()},
+        "seconds": round(time.monotonic() - started, 1)}
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(result, indent=1) + "\n")
+    wrapped = sum(row.wrapped for row in report.layers)
+    if report.mismatches:
+        print(f"eyrie: {report.mismatches} elements differ from golden", file=sys.stderr)
+        return 1
+    console.print(f"all {report.images} images equal to golden in every layer; {wrapped} final psums wrapped; "
+                  f"{result['seconds']} s")
+    return 0
+
+
+def print_layers(console, report, config, program) -> None:
+    """The table of `run`: a row a layer, means of a batch."""
+    from rich import box
+    from rich.table import Table
+    table = Table(title=f"{config.name}: {config.pes} PEs, batch of {report.batch}, "
+                        f"DRAM at {config.dram_bytes_per_cycle:g} B/cycle", title_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (("layer", "left"), ("shape", "left"), ("mapping", "left"),
+                          ("cycles", "right"), ("filter bound", "right"), ("MACs", "right"),
+                          ("util. %", "right"), ("DRAM bytes", "right"), ("wrapped", "right"), ("mismatches", "right")):
+        table.add_column(name, justify=justify, min_width=8)
+
+    def number(x):
+        return f"{x:,.0f}" if x else "-"
+    for row in report.layers:
+        table.add_row(row.name, row.shape, row.mapping, number(row.cycles), number(row.filter_bound),
+                      number(row.macs), f"{100 * row.utilisation:.1f}" if row.utilisation else "-",
+                      number(row.dram_bytes), str(row.wrapped), str(row.mismatches))
+    cycles, macs = (sum(getattr(row, n) for row in report.layers) for n in ("cycles", "macs"))
+    table.add_section()
+    table.add_row("all", "", "", number(cycles), "", number(macs),
+                  f"{100 * macs / (cycles * config.pes):.1f}" if cycles else "-",
+                  number(sum(row.dram_bytes for row in report.layers)),
+                  str(sum(row.wrapped for row in report.layers)), str(report.mismatches))
+    console.print(table)
+    console.print("filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
+                  "filter word a few times only cannot be faster. wrapped: final psums beyond psum_bits", style="dim")
+
+
+def print_predictions(console, guesses, labels) -> None:
+    """Predictions against labels, and the accuracies."""
+    from rich.table import Table
+    device = list(guesses)[-1]
+    shown = 40
+    table = Table(title="predictions", title_justify="left", show_header=False)
+    if labels is not None:
+        table.add_row("label", " ".join(f"{x:>2}" for x in labels[:shown].tolist()))
+    table.add_row(device, " ".join(f"{x:>2}" for x in guesses[device][:shown].tolist()))
+    if len(guesses[device]) > shown:
+        table.add_row("", f"... {len(guesses[device]) - shown} more")
+    console.print(table)
+    if labels is not None:
+        console.print("accuracy: " + ", ".join(
+            f"{name} {100 * (guess == labels).mean():.2f} %" for name, guess in guesses.items())
+            + f" of {len(labels)} images")
+
+
 def clean(args) -> int:
     import shutil
     from hdl.verilog import BUILD
     shutil.rmtree(BUILD, ignore_errors=True)
     return 0
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +275,24 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lint", action="store_true", help="check the result with Verilator and Yosys")
     p.set_defaults(function=verilog)
 
+    p = commands.add_parser("run", help="run a network and compare every layer with golden",
+                            description="Quantises, maps, emits, simulates and compares; LeNet-5 on "
+                                        "handwritten digits by default.")
+    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
+    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
+    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
+    p.add_argument("--limit", type=_count, default=20, metavar="N", help="images to run, 0 for all (default 20)")
+    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+    p.add_argument("--config", default="demo", help="preset or .json file (default demo)")
+    p.add_argument("--device", choices=("rtl", "golden"), default="rtl",
+                   help="rtl: the Verilog under Verilator; golden: the functional interpreter")
+    p.add_argument("--driver", choices=("cocotb", "cpp"), default="cocotb", help="of the simulator (default cocotb)")
+    p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
+    p.add_argument("--mode", choices=("dense", "gate"), default="gate", help="what a zero activation does (default gate)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.add_argument("--waves", action="store_true", help="write an FST file under build/waves")
+    p.set_defaults(function=run)
+
     p = commands.add_parser("sim", help="cocotb benches of the components",
                             description="Runs the benches sim/tb_*.py under Verilator.")
     p.add_argument("bench", nargs="*", help="names without tb_ (default all)")
@@ -61,6 +302,18 @@ def parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("clean", help="remove build/", description="Removes build/, the simulators' cache too.")
     p.set_defaults(function=clean)
+
+    p = commands.add_parser("compile", help="what an integrator takes away: Verilog, memory image, address map, C driver",
+                            description="Writes a folder, whole or not at all: docs/integration.md says what is in it.")
+    p.add_argument("model", nargs="?", metavar="net.onnx", help="ONNX network (default the project's LeNet-5)")
+    p.add_argument("--config", default="demo", help="preset or .json file (default demo)")
+    p.add_argument("-o", "--output", required=True, metavar="DIR", help="new folder, or one of an earlier compile")
+    p.add_argument("--calib", metavar="FILE", help="images to calibrate on: IDX, .npy, .npz, PNG or a folder of PNGs")
+    p.add_argument("--images", metavar="FILE", help="without --calib: images, the last of which are calibrated on")
+    p.add_argument("--batch", type=int, default=1, metavar="N", help="images of a start, 1..255 (default 1)")
+    p.add_argument("--base", type=lambda text: int(text, 0), default=0, metavar="ADDRESS",
+                   help="first byte that the accelerator may use, a multiple of 4096 (default 0)")
+    p.set_defaults(function=compile_)
     return top
 
 
@@ -72,6 +325,11 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as e:
         print(f"eyrie: error: {e}", file=sys.stderr)
         return 2
+    except RuntimeError as e:  # a tool or the simulator failed
+        if type(e).__module__.partition(".")[0] not in ("sim", "compiler"):
+            raise
+        print(f"eyrie: error: {e}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -231,7 +231,8 @@ class Interpreter:
         inside = (x >= 0) & (x < v["strip"])
         valid = ((row >= 0) & (row < v["rows_valid"]))[None, :, None, None] & inside
         address = (strip[..., None] + x) & ENTRY_MASK
-        # Groups past the last channel carry zero weights and may point anywhere.
+        # Groups past the last channel carry zero weights and may point anywhere; the first has channels.
+        self._entries(np.where(valid, address, 0)[:, :, 0])
         return np.where(valid, self.glb[address % len(self.glb)], np.int16(0))
 
     def _filter(self, v: dict[str, int]) -> np.ndarray:
@@ -313,6 +314,7 @@ class Interpreter:
     def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
         """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""
         self._positive(o, "ring")
+        self._need(o["row_start"] == o["row_first"] * o["row_stride"], "row_start is not row_first * row_stride")
         kept = min(o["rows"], o["rows_valid"])
         row = (o["row_first"] + np.arange(kept)) % o["ring"] * o["row_stride"]
         address = (o["base"] + _span((o["images"], o["image_stride"]), (o["positions"], o["position_stride"]))[..., None, None]

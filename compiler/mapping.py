@@ -141,15 +141,17 @@ def estimate(shape: Shape, m: Mapping, config: Config) -> tuple[int, str]:
                       s["ifmap"] * ceil(shape.blocks, m.r) * m_blocks)
     streamed = s["filters"] * (1 if m.filters_resident else tiles)
     stored = shape.N * shape.E * shape.F * shape.M // 4
+    if shape.pool:
+        stored //= shape.pool[1] ** 2
     dram = (8 * (loaded + streamed + stored) + passes * COMMAND_BYTES) / config.dram_bytes_per_cycle
     per_pass = {"MACs": macs, "ifmap network": ifmap, "filter network": filters,
                 "psum network": psums}
     worst = max(per_pass, key=per_pass.get)
     compute = passes * (per_pass[worst] + PASS_OVERHEAD)
     fill = s["tags"] * 2 + config.pes + 2 * config.dram_latency
-    if dram > compute:
-        return int(dram + fill), "DRAM"
-    return int(compute + fill), worst
+    # Transfers and passes overlap, but for about an eighth of the shorter of the two.
+    cycles = int(max(dram, compute) + min(dram, compute) / 8 + fill)
+    return cycles, "DRAM" if dram > compute else worst
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:

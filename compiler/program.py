@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.commands import Schedule
-from compiler.emit import Blob, emit_conv, emit_store
+from compiler.emit import Blob, chunk_of, emit_conv, emit_store
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
-from compiler.layout import Storage, View, concat_parts, plan_views
+from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, Shape, ceil, search
 from compiler.quantise import QuantisedGraph
 from hdl.config import Config
@@ -22,14 +22,19 @@ ALIGN = 4096  # of every region in memory
 class Segment:
     """The commands of one layer (with a pool fused into it)."""
     name: str
-    kind: str            # 'conv', 'fc', 'pool', 'add', 'relu', 'copy'
-    output: str          # the tensor that is in memory afterwards
+    kind: str            # 'conv', 'fc', 'pool', 'add', 'relu', 'copy', 'reorder'
+    output: str          # the view that is in memory afterwards
     first: int           # index of its first command
     count: int
     macs: int = 0        # of the batch
     filter_words: int = 0  # 64-bit words of filters, each sent to the array once at least
     mapping: Mapping | None = None
     pes: int = 0         # PEs that the mapping uses
+
+    @property
+    def tensor(self) -> str:
+        """The tensor that `output` holds: a reorder adds a second view of one."""
+        return self.output.partition("@")[0]
 
 
 @dataclass
@@ -89,13 +94,40 @@ def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block:
                  (pool.kernel[0], pool.stride[0]) if pool else None)
 
 
+def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[str, str],
+             images: int, config: Config) -> None:
+    """Plan a copy of the layer's input in other blocks, as the last resort: only where the
+    estimate gains a tenth of the layer after paying for the copy."""
+    view, tensor = views[layer.input], graph.tensors[layer.input]
+    if not view.plain:
+        return
+
+    def cycles(block):
+        found = search(conv_shape(graph, layer, images, view.slots, block, 1), config)
+        return found.cycles * layer.groups if found else float("inf")
+
+    def copying(block):
+        entries = images * tensor.size
+        return 300 + max(entries / chunk_of(view.storage.block, block),
+                         4 * entries / config.dram_bytes_per_cycle)
+    sizes = [q for q in BLOCK_SIZES if q <= tensor.channels and q != view.storage.block]
+    best = min(sizes, key=lambda q: cycles(q) + copying(q), default=None)
+    if best is not None and cycles(best) + copying(best) < 0.9 * cycles(view.storage.block):
+        key = f"{layer.input}@{best}"
+        views.setdefault(key, View(Storage(key, tensor.height, tensor.width, best,
+                                           ceil(tensor.channels, best)), 0, view.slots))
+        reorders[layer.name] = key
+
+
 def compile_network(network: QuantisedGraph, config: Config, images: int = 1, base: int = 0,
-                    mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True) -> Program:
+                    mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True,
+                    reorder: bool = True) -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
     layers, ordered by tokens, instead of a start per layer; fuse: pools into convolutions
-    where the buffer allows.
+    where the buffer allows; reorder: give a convolution its own copy of its input, in blocks
+    that suit it, where that pays for the copy.
 
     Raises NetworkError or MappingError naming the layer.
     """
@@ -110,6 +142,13 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config)
         return found.cycles * layer.groups if found else float("inf")
     views = plan_views(graph, score)
+    reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
+    for layer in graph.layers:
+        if isinstance(layer, Conv) and reorder:
+            _reorder(graph, layer, views, reorders, images, config)
+
+    def source(layer):
+        return views[reorders.get(layer.name, layer.input)]
 
     # Which pools ride on the convolution before them.
     fused: dict[str, Pool] = {}
@@ -118,7 +157,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     for layer in graph.layers:
         if not isinstance(layer, Conv):
             continue
-        slots, block = views[layer.input].slots, views[layer.input].storage.block
+        slots, block = source(layer).slots, source(layer).storage.block
         readers = graph.consumers(layer.output)
         pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
         if fuse and pool is not None and layer.output != graph.output:
@@ -156,9 +195,20 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                 pool = fused.get(layer.name)
                 output = pool.output if pool else layer.output
                 m = mappings[layer.name]
+                key = reorders.get(layer.name)
+                if key is not None and all(s.output != key for s in segments):
+                    tensor = graph.tensors[layer.input]
+                    last = after = emit_store(
+                        **common, sources=[views[layer.input]], target=views[key],
+                        size=(tensor.height, tensor.width), channels=tensor.channels,
+                        name=f"reorder {layer.input}", after=after)
+                    after = last if chained else None
+                    segments.append(Segment(f"reorder {layer.input}", "reorder", key, first,
+                                            len(schedule.commands) - first))
+                    first = len(schedule.commands)
                 last = emit_conv(
                     **common, layer=layer, numbers=network.convs[layer.name],
-                    source=views[layer.input], target=views[output],
+                    source=source(layer), target=views[output],
                     shapes=[shapes[layer.name]], m=m, blob=blob,
                     size=graph.tensors[layer.output].shape[1:], mode=mode, pool=pool, after=after)
                 macs = images * layer.weights[0].size * graph.tensors[layer.output].size
@@ -166,13 +216,14 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                     layer.name + (f"+{pool.name}" if pool else ""), "fc" if layer.full else "conv",
                     output, first, 0, macs, (blob.size - begin) // 8, m, m.pes))
             case Concat():
+                # The copies of one layer share the buffer, so each waits for the one before.
                 for part, target in zip(layer.inputs, concat_parts(graph, layer, views)):
                     if views[part].storage is target.storage:
                         continue
                     tensor = graph.tensors[part]
-                    last = emit_store(**common, sources=[views[part]], target=target,
-                                      size=(tensor.height, tensor.width), channels=tensor.channels,
-                                      name=layer.name, after=last if chained else None)
+                    last = after = emit_store(
+                        **common, sources=[views[part]], target=target, size=(tensor.height, tensor.width),
+                        channels=tensor.channels, name=layer.name, after=after)
                 if len(schedule.commands) > first:
                     segments.append(Segment(layer.name, "copy", layer.output, first, 0))
             case Pool() if layer.name in pools_done:
@@ -192,7 +243,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             segments[-1].count = len(schedule.commands) - segments[-1].first
     program = ceil(blob.address + blob.size, ALIGN) * ALIGN
     end = program + len(schedule.commands) * COMMAND_BYTES
-    if end > 1 << 32:
-        raise NetworkError(f"the program needs {end} bytes of memory; addresses have 32 bits")
+    if end >= 1 << 32:  # limits of windows have 32 bits too
+        raise NetworkError(f"the program would end at address {end:#x}; addresses have 32 bits")
     return Program(config, graph, images, base, blob.address, program, end, schedule.pack(),
                    blob.bytes(), views, segments)

@@ -62,9 +62,12 @@ class RunReport:
 
 def describe(program: Program, segment: Segment) -> str:
     """'6x28x28 -> 16x10x10, 5x5' of a segment."""
-    layer = next(x for x in program.graph.layers if x.name == segment.name.split("+")[0])
     def size(name):
         return "x".join(str(n) for n in program.graph.tensors[name].shape)
+    if segment.kind == "reorder":
+        blocks = [program.views[name].storage.block for name in (segment.tensor, segment.output)]
+        return f"{size(segment.tensor)}, blocks of {blocks[0]} -> {blocks[1]}"
+    layer = next(x for x in program.graph.layers if x.name == segment.name.split("+")[0])
     text = f"{size(layer.inputs[0])} -> {size(segment.output)}"
     if segment.mapping is not None:
         text += f", {layer.kernel[0]}x{layer.kernel[1]}"
@@ -116,7 +119,7 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
             for name, value in counters.items():
                 row.counters[name] = row.counters.get(name, 0) + value
             got = program.read_tensor(device, segment.output)[:len(part)]
-            want = golden.tensors[segment.output][batch * program.images:][:len(part)]
+            want = golden.tensors[segment.tensor][batch * program.images:][:len(part)]
             if got.shape != want.shape:
                 raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
             row.mismatches += int((got != want).sum())

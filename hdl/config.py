@@ -83,7 +83,7 @@ class Config:
         need(4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0, "psum_spad", "must be a multiple of 4, 4..64")
         need(self.psum_spad <= self.filter_half, "psum_spad", "p filters of one word must fit a filter half")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
-        need(2 <= self.ifmap_fifo <= 16, "ifmap_fifo", "must be 2..16")
+        need(1 <= self.ifmap_fifo <= 16, "ifmap_fifo", "must be 1..16")
         need(1 <= self.psum_fifo <= 16, "psum_fifo", "must be 1..16")
         need(2 <= self.glb_pairs <= 64, "glb_pairs", "must be 2..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")

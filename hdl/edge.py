@@ -72,7 +72,7 @@ class Edge(wiring.Component):
             m.submodules[name] = reset(component)
             return component
         fetch = add("fetch", Fetch(self.build))
-        load, store = add("load", Load()), add("store", Store())
+        load, store = add("load_engine", Load()), add("store_engine", Store())
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(ENGINES))
         m.submodules.counters = counters = Counters(self.build)

@@ -13,7 +13,7 @@ def next_set(m, mask, at, name):
     for n in reversed(range(width)):
         with m.If(mask[n]):
             m.d.comb += following.eq(n)
-    for n in reversed(range(width)):
+    for n in reversed(range(1, width)):
         with m.If(mask[n] & (n > at)):
             m.d.comb += [following.eq(n), wrapped.eq(0)]
     return following, wrapped

@@ -43,8 +43,8 @@ class Packer(wiring.Component):
         item = self.entries.p
         start = Signal(2)
         end = Signal(3)            # 1..7
-        both = Signal(128)
-        lanes = Signal(2 * LANES)
+        both = Signal(16 * (2 * LANES - 1))   # an item starts in the first word
+        lanes = Signal(2 * LANES - 1)
         free = Signal()
         take = Signal()
         m.d.comb += [

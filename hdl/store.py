@@ -61,7 +61,8 @@ class Store(wiring.Component):
         # ---- commands -------------------------------------------------------------------
         # One bit per command under way, in order: it is a SHAPE.
         m.submodules.order = order = SyncFIFO(width=1, depth=COMMANDS)
-        store, shape = Signal(StoreBody), Signal(ShapeBody)
+        store = Signal(StoreBody, name="store_body")
+        shape = Signal(ShapeBody, name="shape_body")
         busy = Signal(2)      # the walk has started but may not show yet
         take = Signal()
         m.d.comb += [

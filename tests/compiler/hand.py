@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from hdl.isa import COMMAND_BYTES, Opcode, pack
+from hdl.isa import COMMAND_BYTES, ENTRY_ADDR, Opcode, pack
 
 
 def to_dram(x, q):
@@ -91,10 +91,12 @@ class ConvProgram:
                 elif not whole:
                     chunks = dict(outer=self.f_total, outer_stride=stride[1] * q, inner=1, length=width * q)
                 where = cb * r * pitch if block == q else cb * q // block * pitch
-                self.put(Opcode.IFMAP, wait=1 if first else 0, base=where,
+                row_first = row * stride[0] + sy * height - pads[0]
+                where += row_first * blocks * pitch  # before the tile if negative
+                self.put(Opcode.IFMAP, wait=1 if first else 0, base=where % (1 << ENTRY_ADDR),
                          start=(sx * width - pads[1]) * block + (0 if block == q else cb * q % block),
                          strip=w * block, images=n, image_stride=h * blocks * pitch, rows=(e - 1) * stride[0] + height,
-                         row_first=row * stride[0] + sy * height - pads[0], rows_valid=h, row_stride=blocks * pitch, groups=r,
+                         row_first=row_first, rows_valid=h, row_stride=blocks * pitch, groups=r,
                          group_stride=pitch, p=p, window=q * width, step=q * min(stride[1], width), positions=self.f_total, **chunks)
                 self.put(Opcode.FILTER, wait=4, signal=8, word=at["filter"], tags=height * r * t, words=words,
                          tail=p * q * width - (words - 1) * 4)
@@ -104,6 +106,7 @@ class ConvProgram:
                 self.put(Opcode.OFMAP, signal=16 if last else 0, to_ring=int(not last), images=n, positions=self.f_total, rows=e,
                          sets=t, p=p, base=self.tile["base"] + tile_m * p * t, image_stride=self.tile["image_stride"],
                          position_stride=self.channels, row_stride=self.tile["row_stride"], row_first=row, ring=self.e_total,
+                         row_start=row * self.tile["row_stride"],
                          rows_valid=min(e, self.e_total - row), shift=shift, relu=int(relu))
                 first = False
         self.tiles = tiles_m * -(-self.e_total // e)

@@ -6,8 +6,8 @@ from collections import deque
 import pytest
 from amaranth.back import rtlil
 from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run
-from test_control import read, write
-from test_fetch import GOOD
+from tests.hdl.test_control import read, write
+from tests.hdl.test_fetch import GOOD
 
 from hdl.config import PRESETS
 from hdl.edge import CORE_ENGINES, Edge

@@ -1,0 +1,7 @@
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--layers", type=int, default=210,
+                     help="random layers to run on the RTL of `tiny` (default 210)")
+    parser.addoption("--first-seed", type=int, default=0, help="seed of the first of them")
