@@ -82,9 +82,9 @@ def test_nobody_waits_for_words_of_others():
                 seen.append(word.data)
         assert seen == [0, 1, 2]
         assert not ctx.get(dut.input.ready)
+        ctx.set(dut.room, 0b111111)
     # tag 1 is PE 0 of row 1; words before it belong to nobody
-    run(dut, watch, background=[lambda ctx: send(ctx, dut.input, [
-        dict(data=n, tag=1 if n == 3 else 7) for n in range(9)])])
+    run(dut, watch, lambda ctx: send(ctx, dut.input, [dict(data=n, tag=1 if n == 3 else 7) for n in range(9)]))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
