@@ -115,6 +115,23 @@ def test_mac_every_cycle(name, head, tail):
     assert len(cycles) == sum(p * window * f * images for p, window, _, f, images in shapes)
 
 
+SHALLOW = CONFIG.replace(ifmap_fifo=1, psum_fifo=1)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
+def test_results_with_one_word_of_fifo(head, tail, stall):
+    play(SHALLOW, work(random.Random(5), CORNERS, head, tail, strangers=stall, ragged=stall), head, tail, stall=stall)
+
+
+@pytest.mark.parametrize("name", sorted(set(FULL_RATE) - {"windows of one entry"}))
+def test_mac_every_cycle_with_one_word_of_fifo(name):
+    """Also with the shallowest FIFOs, but for windows of one entry, which take a psum a cycle."""
+    shapes = [s for s in FULL_RATE[name] if s[1] > 1]
+    cycles = span(play(SHALLOW, work(random.Random(name), shapes, 1, 1), 1, 1, delay={"ifmap": 80}))
+    assert all("busy" in now for now in cycles)
+
+
 @pytest.mark.parametrize("p", [1, 2])
 def test_small_p_costs_the_hazard_only(p):
     shapes = [(p, 8, 1, 4, 1), (p, 4, 4, 5, 2), (p, 1, 1, 20, 1)]
