@@ -12,6 +12,7 @@ LIMIT  ?=
 CALIB  ?=
 DEVICE ?=
 BATCH  ?=
+OUT    ?=
 JSON   ?=
 WAVES  ?=
 # Further arguments for pytest.
@@ -23,7 +24,7 @@ STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 option = $(if $($(1)),--$(2) "$($(1))")
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 
-.PHONY: help setup verilog run sim test lint clean
+.PHONY: help setup verilog run compile sim test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -39,6 +40,9 @@ verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, linted
 
 run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE BATCH JSON WAVES)
 	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,BATCH,batch) $(call option,JSON,json) $(waves)
+
+compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (CONFIG CALIB IMAGES BATCH)
+	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call option,CONFIG,config) $(call option,CALIB,calib) $(call option,IMAGES,images) $(call option,BATCH,batch) -o "$(or $(OUT),build/compiled)"
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)

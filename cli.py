@@ -138,7 +138,7 @@ def run(args) -> int:
     from compiler.run import run_network
     from hdl.isa import Mode
     from hdl.verilog import write_atomic
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     config = _config(args)
     started = time.monotonic()
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),

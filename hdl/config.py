@@ -130,6 +130,8 @@ class Config:
                           if self.psum_fifo > 2 else 0,
             "global buffer": self.glb_bytes,
             "command queues": 6 * QUEUE_DEPTH * 64,
+            # buffer responses, notes on reads under way, fetched beats, packed words, tokens
+            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8,
         }
 
     @property
