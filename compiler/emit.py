@@ -283,7 +283,6 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
     ifmap_units: list[Tile] = []
     passes = []  # (group, ifmap unit, tile, filter blocks of the psum block, fb, channel, fold)
     ofmap_units = []  # (group, tile, first filter block, after last)
-    filter_units: list[tuple] = []
     for g in range(groups):
         for tile in tiles:
             n0, y0, f0 = tile
@@ -420,7 +419,6 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
     last_of_unit = {}
     for v, item in enumerate(passes):
         last_of_unit[item[3]] = v
-    accumulations = len(channel_passes) * len(folds)
     for v, (g, unit, tile, of_unit, fb, channel, fold) in enumerate(passes):
         n0, y0, f0 = tile
         n, f = min(m.n, images - n0), min(m.columns, F - f0)

@@ -9,7 +9,7 @@ so a negative stride is its two's complement. docs/architecture.md has the loop 
 import enum
 import functools
 
-from amaranth.hdl import Shape, signed, unsigned
+from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
 COMMAND_BYTES = 64

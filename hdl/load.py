@@ -1,22 +1,16 @@
 """The LOAD engine: DRAM to global buffer."""
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, BurstSplitter, ReadMaster, Window
+from .glb import GlbWrite
 from .isa import WORD_ADDR, Error, LoadBody
 
 OUTSTANDING = 32   # bursts under way: covers the latency of memory with short strips
 COMMANDS = 4       # commands under way
-
-
-class GlbWrite(data.Struct):
-    """A write of the global buffer: mask lane l covers bits 16*l .. 16*l + 15."""
-    word: WORD_ADDR
-    data: 128
-    mask: 8
 
 
 class Load(wiring.Component):

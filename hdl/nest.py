@@ -1,6 +1,6 @@
 """Loop nest: counters and addresses of a sequencer, one step a cycle."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

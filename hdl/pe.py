@@ -1,11 +1,11 @@
 """Processing element: spads, zero gating, p-innermost MAC pipeline (JSSC 2017, fig. 12)."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .config import ENTRY_BITS, LANES, PSUM_LANES, WORD_BITS, Config
+from .config import ENTRY_BITS, PSUM_LANES, WORD_BITS, Config
 
 HAZARD = 3   # cycles between two MACs on one psum
 DEPTH = 5    # cycles from the issue of a MAC to its sum

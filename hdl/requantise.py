@@ -1,6 +1,6 @@
 """Psums to int16: round, shift, saturate, ReLU (golden.fixed.requantise)."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 

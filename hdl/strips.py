@@ -104,7 +104,7 @@ class StripWalker(wiring.Component):
         with m.If(write.ready):
             m.d.sync += write.valid.eq(0)
 
-        with m.FSM() as fsm:
+        with m.FSM():
             with m.State("Idle"):
                 m.d.comb += self.idle.eq(~strip.valid & ~write.valid)
                 m.d.sync += [

@@ -8,7 +8,6 @@ signature, and modules of identical body become one: 168 identical PEs are one m
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, ResetSignal, Shape
+from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, ResetSignal
 from amaranth.hdl import _ast, _ir, _mem
 from amaranth.lib import data, memory, wiring
 

@@ -1,6 +1,3 @@
-import pytest
-
-
 def pytest_addoption(parser):
     parser.addoption("--layers", type=int, default=210,
                      help="random layers to run on the RTL of `tiny` (default 210)")

@@ -1,7 +1,5 @@
 """The deadlock argument of docs/deadlock.md at its minimum: every FIFO as shallow as it may be."""
 
-import pytest
-
 from hdl.config import PRESETS
 from sim.device import SimDevice
 from tests.device.devices import check_network

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Const
 
-import hdl.array
+import hdl.pe_row
 from golden.fixed import wrap
 from hdl.array import ProcessingArray
 from hdl.config import Config
@@ -29,7 +29,7 @@ def collected(monkeypatch, config):
         def __init__(self, config):
             super().__init__(config)
             pes.append(self)
-    monkeypatch.setattr(hdl.array, "ProcessingElement", Recorded)
+    monkeypatch.setattr(hdl.pe_row, "ProcessingElement", Recorded)
     return ProcessingArray(config), pes
 
 

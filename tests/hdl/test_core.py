@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
-from hdl.config import PRESETS, Config
+from hdl.config import PRESETS
 from hdl.core import ENGINES, Core
-from hdl.isa import BODIES, ConfigBody, Opcode
 
 
 def convolve(ifmap, weights, bias, stride, pad):

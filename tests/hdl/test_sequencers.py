@@ -11,12 +11,15 @@ from amaranth.lib.wiring import In, Out
 
 from golden.fixed import requantise
 from hdl.config import PRESETS
-from hdl.core import PsumRing
 from hdl.glb import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.isa import ENTRY_ADDR, WORD_ADDR, OfmapBody, PsumBody
 from hdl.pe import PassHeader, ofmap_word, psum_word
 from hdl.requantise import Requantise
-from hdl.sequencers import FilterSequencer, IfmapSequencer, OfmapSequencer, PsumSequencer
+from hdl.filter_sequencer import FilterSequencer
+from hdl.ifmap_sequencer import IfmapSequencer
+from hdl.ofmap_sequencer import OfmapSequencer
+from hdl.psum_ring import PsumRing
+from hdl.psum_sequencer import PsumSequencer
 from tests.hdl.streams import holds, idle, receive, run, send
 
 CONFIG = PRESETS["tiny"]

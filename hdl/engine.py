@@ -1,0 +1,11 @@
+"""What every engine between the command queues and the array has in common."""
+
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+UNDER_WAY = 8  # reads between a sequencer and its network; covers the buffer's latency
+
+
+def engine_ports(body):
+    """What every engine has: see docs/architecture.md."""
+    return {"command": In(stream.Signature(body)), "done": Out(1)}

@@ -1,0 +1,59 @@
+"""FILTER: streams the filters of a pass to the array."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import Out
+
+from .config import LANES, WORD_BITS, Config
+from .engine import UNDER_WAY, engine_ports
+from .glb import READ_SIGNATURE
+from .isa import WORD_ADDR, FilterBody
+from .pe import filter_word
+
+
+class FilterSequencer(wiring.Component):
+    """FILTER: a linear region of the global buffer -> filter network (isa.FilterBody).
+
+    Members: `command`, `done`; `glb` read port; `output` words. One word a cycle, one cycle
+    lost between commands.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(engine_ports(FilterBody) | {
+            "glb": Out(READ_SIGNATURE), "output": Out(stream.Signature(filter_word(config)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        body = Signal(FilterBody)
+        address, tag, word = Signal(WORD_ADDR), Signal(8), Signal(10)
+        active, last_tag, last_word, step = Signal(), Signal(), Signal(), Signal()
+        note_layout = data.StructLayout({"tag": 8, "closes": 1, "count": 3, "last": 1})
+        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
+        note, noted = Signal(note_layout), Signal(note_layout)
+        m.d.comb += [
+            self.command.ready.eq(~active), last_tag.eq(tag + 1 == body.tags),
+            last_word.eq(word + 1 == body.words),
+            self.glb.request.valid.eq(active & notes.w_rdy), self.glb.request.payload.eq(address),
+            step.eq(self.glb.request.valid & self.glb.request.ready),
+            note.tag.eq(tag), note.closes.eq(last_word), note.last.eq(last_word & last_tag),
+            note.count.eq(Mux(last_word, body.tail, LANES)),
+            notes.w_en.eq(step), notes.w_data.eq(note), noted.eq(notes.r_data)]
+        with m.If(~active):
+            m.d.sync += [body.eq(self.command.payload), active.eq(self.command.valid),
+                         address.eq(self.command.payload.word), tag.eq(0), word.eq(0)]
+        with m.If(step):
+            m.d.sync += [address.eq(address + 1), tag.eq(Mux(last_tag, 0, tag + 1))]
+            with m.If(last_tag):
+                m.d.sync += word.eq(word + 1)
+                with m.If(last_word):
+                    m.d.sync += active.eq(0)
+        m.d.comb += [
+            self.output.valid.eq(self.glb.response.valid & notes.r_rdy),
+            self.glb.response.ready.eq(self.output.ready & notes.r_rdy),
+            notes.r_en.eq(self.output.valid & self.output.ready),
+            self.done.eq(notes.r_en & noted.last),
+            self.output.payload.data.eq(self.glb.response.payload[:WORD_BITS]),
+            self.output.payload.count.eq(noted.count), self.output.payload.last.eq(noted.closes),
+            self.output.payload.tag.eq(noted.tag)]
+        return m

@@ -1,0 +1,113 @@
+"""IFMAP: a loop nest that streams ifmap strips to the array."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import Out
+
+from .config import ENTRY_BITS, LANES, WORD_BITS, Config
+from .engine import UNDER_WAY, engine_ports
+from .glb import READ_SIGNATURE
+from .isa import ENTRY_ADDR, IfmapBody
+from .nest import Nest
+from .pe import PassHeader, ifmap_word
+
+
+class IfmapSequencer(wiring.Component):
+    """IFMAP: global buffer -> ifmap network (isa.IfmapBody has the nest).
+
+    Members: `command`, `done`; `glb` read port; `output` words. One word a cycle; words of
+    padding rows need no read. Between commands 2 cycles pass without a word, one of them
+    for the header.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(engine_ports(IfmapBody) | {
+            "glb": Out(READ_SIGNATURE), "output": Out(stream.Signature(ifmap_word(config)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        body = Signal(IfmapBody)
+        GROUP, ROW, WORD, INNER, OUTER, IMAGE = range(6)
+        m.submodules.nest = nest = Nest(
+            (8, 16, ENTRY_ADDR, 16, 16, 8),
+            {"address": (ENTRY_ADDR, (GROUP, ROW, WORD, INNER, OUTER, IMAGE)),
+             "x": (ENTRY_ADDR, (WORD, INNER, OUTER)), "left": (ENTRY_ADDR, (WORD,)),
+             "tag": (c.ifmap_tag_bits, (GROUP, ROW))})
+        m.d.comb += [
+            nest.count_0.eq(body.groups), nest.count_1.eq(body.rows),
+            nest.count_2.eq((body.length + LANES - 1) >> 2), nest.count_3.eq(body.inner),
+            nest.count_4.eq(body.outer), nest.count_5.eq(body.images),
+            nest.address_start.eq(body.base + body.start), nest.x_start.eq(body.start),
+            nest.address_stride_0.eq(body.group_stride), nest.address_stride_1.eq(body.row_stride),
+            nest.address_stride_2.eq(LANES), nest.address_stride_3.eq(body.inner_stride),
+            nest.address_stride_4.eq(body.outer_stride), nest.address_stride_5.eq(body.image_stride),
+            nest.x_stride_2.eq(LANES), nest.x_stride_3.eq(body.inner_stride),
+            nest.x_stride_4.eq(body.outer_stride),
+            nest.left_start.eq(body.length), nest.left_stride_2.eq(-LANES),
+            nest.tag_stride_0.eq(1), nest.tag_stride_1.eq(body.groups)]
+
+        header = Signal(PassHeader)
+        step_layout = data.StructLayout({"mask": LANES, "lane": 2, "count": 3,
+                                         "tag": c.ifmap_tag_bits})
+        note_layout = data.StructLayout({"header": 1, "read": 1, "last": 1,
+                                         "rest": max(len(header.as_value()), step_layout.size)})
+        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
+        note, noted, step = Signal(note_layout), Signal(note_layout), Signal(step_layout)
+        x, row, read = Signal(signed(ENTRY_ADDR)), Signal(signed(18)), Signal()
+        m.d.comb += [
+            x.eq(nest.x), row.eq(body.row_first + nest.index_1),
+            step.lane.eq(nest.address[:2]), step.tag.eq(nest.tag),
+            step.count.eq(Mux(nest.left > LANES, LANES, nest.left)),
+            read.eq((row >= 0) & (row < body.rows_valid) & (step.mask != 0)),
+            header.p.eq(body.p), header.window.eq(body.window), header.step.eq(body.step),
+            header.positions.eq(body.positions), header.images.eq(body.images)]
+        for lane in range(LANES):
+            m.d.comb += step.mask[lane].eq((x + lane >= 0) & (x + lane < body.strip))
+        m.d.comb += [notes.w_data.eq(note), noted.eq(notes.r_data),
+                     self.glb.request.payload.eq(nest.address[2:])]
+
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += self.command.ready.eq(1)
+                m.d.sync += body.eq(self.command.payload)
+                with m.If(self.command.valid):
+                    m.next = "header"
+            with m.State("header"):
+                m.d.comb += [note.header.eq(1), note.rest.eq(header), notes.w_en.eq(1)]
+                with m.If(notes.w_rdy):
+                    m.d.comb += nest.load.eq(1)
+                    m.next = "words"
+            with m.State("words"):
+                m.d.comb += [
+                    note.read.eq(read), note.last.eq(nest.last), note.rest.eq(step),
+                    self.glb.request.valid.eq(read & notes.w_rdy),
+                    nest.step.eq(notes.w_rdy & (~read | self.glb.request.ready)),
+                    notes.w_en.eq(nest.step)]
+                with m.If(nest.step & nest.last):
+                    m.next = "idle"
+
+        # ---- words as the reads come back -----------------------------------------------
+        out, out_valid, ready = Signal(ifmap_word(c)), Signal(), Signal()
+        here = Signal(step_layout)
+        entries = self.glb.response.payload
+        taken = Signal()
+        m.d.comb += [
+            here.eq(noted.rest), ready.eq(~out_valid | self.output.ready),
+            taken.eq(notes.r_rdy & ready & (~noted.read | self.glb.response.valid)),
+            notes.r_en.eq(taken), self.glb.response.ready.eq(taken & noted.read),
+            self.done.eq(taken & noted.last),
+            self.output.valid.eq(out_valid), self.output.payload.eq(out)]
+        with m.If(ready):
+            m.d.sync += out_valid.eq(taken)
+        with m.If(taken):
+            m.d.sync += [out.header.eq(noted.header), out.tag.eq(here.tag),
+                         out.count.eq(here.count), out.data.eq(noted.rest)]
+            with m.If(~noted.header):
+                moved = Signal(WORD_BITS)
+                m.d.comb += moved.eq(entries >> (here.lane << 4))
+                m.d.sync += out.data.eq(Cat(*(
+                    Mux(noted.read & here.mask[n], moved.word_select(n, ENTRY_BITS), 0)
+                    for n in range(LANES))))
+        return m

@@ -1,0 +1,66 @@
+"""A physical row of the array: PEs on the X-buses of the networks (JSSC 2017, fig. 9)."""
+
+from amaranth.hdl import Module, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config
+from .gon import OutputBus
+from .multicast import XBus
+from .pe import EVENTS, ProcessingElement, filter_word, ifmap_word, ofmap_word, psum_word, tag_layout
+
+NETWORKS = (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_word))
+
+
+class PeRow(wiring.Component):
+    """A physical row: `columns` PEs, an X-bus per network, and their output bus.
+
+    Members: `ifmap`, `filter`, `psum` word streams in, `ofmap` out; `chain_in`,
+    `chain_out`; `shift`, `tags_in`, `tags_out` (tags enter at the last PE and move towards
+    the first); `gate`; `tails` is high when any PE of the row is a tail;
+    `events_<name>`, PEs with the event, one cycle late.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        psum, tags = signed(config.psum_bits), tag_layout(config)
+        ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
+        ports |= {
+            "ofmap": Out(stream.Signature(ofmap_word(config))),
+            "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
+            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1),
+            "tails": Out(1)}
+        ports |= {f"events_{e}": Out(range(config.columns + 1)) for e in EVENTS}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        pes = [ProcessingElement(c) for _ in range(c.columns)]
+        for n, pe in enumerate(pes):
+            m.submodules[f"pe_{n}"] = pe
+            m.d.comb += [pe.shift.eq(self.shift), pe.gate.eq(self.gate)]
+            after = pes[n + 1].tags_out if n + 1 < c.columns else self.tags_in
+            m.d.comb += pe.tags_in.eq(after)
+        m.d.comb += self.tags_out.eq(pes[0].tags_out)
+        wiring.connect(m, wiring.flipped(self.chain_in), pes[0].chain_in)
+        for one, other in zip(pes, pes[1:]):
+            wiring.connect(m, one.chain_out, other.chain_in)
+        wiring.connect(m, pes[-1].chain_out, wiring.flipped(self.chain_out))
+        for net, layout in NETWORKS:
+            m.submodules[f"{net}_bus"] = bus = XBus(layout(c), c.columns)
+            wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
+            for n, pe in enumerate(pes):
+                m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word),
+                             getattr(pe, f"{net}_fire").eq(bus.fire),
+                             bus.accept[n].eq(getattr(pe, f"{net}_accept"))]
+        m.submodules.output_bus = output = OutputBus(ofmap_word(c), c.columns)
+        for n, pe in enumerate(pes):
+            wiring.connect(m, pe.ofmap, getattr(output, f"source_{n}"))
+            m.d.comb += output.members[n].eq(pe.tags_out.enable & pe.tags_out.tail)
+        m.d.comb += [output.restart.eq(self.shift), self.tails.eq(output.members.any())]
+        wiring.connect(m, output.output, wiring.flipped(self.ofmap))
+        if c.counters:
+            for n, event in enumerate(EVENTS):
+                m.d.sync += getattr(self, f"events_{event}").eq(sum(pe.events[n] for pe in pes))
+        return m
