@@ -43,6 +43,12 @@ class Config:
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     counters             performance counters are built
+    sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
+    sparse_words         64-bit words of compressed weights in a sparse PE
+    sparse_pointers      column pointers in a sparse PE, even (two banks)
+    sparse_activations   activations in a sparse PE, of each of its two halves
+    sparse_rows          accumulators in a sparse PE
+    sparse_queue         columns in a sparse PE's activation queue
     dram_bytes_per_cycle bandwidth the memory model grants, both directions together
     dram_latency         core cycles from a read address to its first word
     """
@@ -60,6 +66,12 @@ class Config:
     psum_fifo: int = 4
     gating: bool = True
     counters: bool = True
+    sparse_pes: int = 0
+    sparse_words: int = 64
+    sparse_pointers: int = 64
+    sparse_activations: int = 16
+    sparse_rows: int = 16
+    sparse_queue: int = 8
     dram_bytes_per_cycle: float = 2.4
     dram_latency: int = 40
 
@@ -88,6 +100,13 @@ class Config:
         need(2 <= self.glb_pairs <= 64, "glb_pairs", "must be 2..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
+        need(self.sparse_pes in (0, 4, 8, 16, 32, 64), "sparse_pes", "must be 0, 4, 8, 16, 32 or 64")
+        need(16 <= self.sparse_words <= 1 << 14, "sparse_words", "must be 16..16384")
+        need(self.sparse_pointers % 2 == 0 and 4 <= self.sparse_pointers <= 1 << 15,
+             "sparse_pointers", "must be even, 4..32768")
+        need(4 <= self.sparse_activations <= 1 << 10, "sparse_activations", "must be 4..1024")
+        need(4 <= self.sparse_rows <= 256, "sparse_rows", "must be 4..256")
+        need(1 <= self.sparse_queue <= 16, "sparse_queue", "must be 1..16")
         need(0 < self.dram_bytes_per_cycle <= 16, "dram_bytes_per_cycle", "must be above 0, at most 16")
         need(1 <= self.dram_latency <= 10_000, "dram_latency", "must be 1..10000")
 
@@ -119,6 +138,15 @@ class Config:
     def glb_bytes(self) -> int:
         return self.glb_words * 8
 
+    @property
+    def sparse_pointer_bits(self) -> int:
+        """An entry's index in a sparse PE: eight to a word, and the end."""
+        return bits_for(8 * self.sparse_words)
+
+    @property
+    def sparse_column_bits(self) -> int:
+        return bits_for(self.sparse_pointers)
+
     def storage(self) -> dict[str, int]:
         """On-chip storage in bytes by component, every array over two words deep counted."""
         return {
@@ -129,7 +157,12 @@ class Config:
             "psum FIFOs": self.pes * self.psum_fifo * PSUM_LANES * self.psum_bits // 8
                           if self.psum_fifo > 2 else 0,
             "global buffer": self.glb_bytes,
-            "command queues": 6 * QUEUE_DEPTH * 64,
+            "command queues": (8 if self.sparse_pes else 6) * QUEUE_DEPTH * 64,
+            "sparse weights": self.sparse_pes * self.sparse_words * 8,
+            "sparse pointers": self.sparse_pes * self.sparse_pointers * self.sparse_pointer_bits // 8,
+            "sparse activations": self.sparse_pes * (4 * self.sparse_activations + self.sparse_queue
+                                                     * (16 + self.sparse_column_bits) // 8),
+            "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
             # buffer responses, notes on reads under way, fetched beats, packed words, tokens
             "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8,
         }

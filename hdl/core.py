@@ -9,13 +9,16 @@ from .config import Config
 from .filter_sequencer import FilterSequencer
 from .glb import READ_SIGNATURE, WRITE_SIGNATURE, GlobalBuffer
 from .ifmap_sequencer import IfmapSequencer
-from .isa import ConfigBody, FilterBody, IfmapBody, OfmapBody, PsumBody
+from .isa import ConfigBody, Error, FilterBody, IfmapBody, OfmapBody, PsumBody, SparseFillBody
 from .ofmap_sequencer import OfmapSequencer
 from .pe import EVENTS
 from .psum_ring import PsumRing
 from .psum_sequencer import PsumSequencer
+from .sparse_engine import SparseCommand, SparseEngine
 
 ENGINES = {"ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody, "ofmap": OfmapBody}
+SPARSE_EVENTS = {"busy": "active", "columns": "broadcast", "macs": "macs", "starved": "starved",
+                 "blocked": "blocked", "padding": "padding"}
 
 
 class Core(wiring.Component):
@@ -23,7 +26,8 @@ class Core(wiring.Component):
 
     Members: `config_` stream of ConfigBody and `config_error`; for each of ENGINES
     `<engine>` (command stream) and `<engine>_done`; `glb_load` write port, `glb_store` read
-    port; `array_events_<name>`, and the counters' other inputs below.
+    port; with a sparse engine `fill`, `sparse`, their `done`, `sparse_error` and
+    `sparse_<event>`; `array_events_<name>`, and the counters' other inputs below.
     """
 
     def __init__(self, config: Config):
@@ -33,6 +37,13 @@ class Core(wiring.Component):
         for name, body in ENGINES.items():
             ports |= {name: In(stream.Signature(body)), f"{name}_done": Out(1),
                       f"{name}_word": Out(1), f"{name}_stall": Out(1)}
+        if config.sparse_pes:
+            k = config.sparse_pes
+            ports |= {"fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
+                      "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),
+                      "sparse_error": Out(Error), "sparse_busy": Out(1), "sparse_columns": Out(1),
+                      "sparse_padding": Out(range(8 * k + 1))}
+            ports |= {f"sparse_{e}": Out(range(k + 1)) for e in ("macs", "starved", "blocked")}
         ports |= {f"array_events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
         ports |= {"glb_reads": Out(4), "glb_writes": Out(3), "glb_conflict": Out(1)}
         super().__init__(ports)
@@ -74,6 +85,16 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.config_), array.config_)
         wiring.connect(m, wiring.flipped(self.glb_load), glb.write_load)
         wiring.connect(m, wiring.flipped(self.glb_store), glb.read_store)
+        if c.sparse_pes:
+            m.submodules.sparse_engine = sparse = SparseEngine(c)
+            wiring.connect(m, wiring.flipped(self.fill), sparse.fill)
+            wiring.connect(m, wiring.flipped(self.sparse), sparse.sparse)
+            wiring.connect(m, sparse.glb_fill, glb.read_fill)
+            wiring.connect(m, sparse.glb_dump, glb.write_dump)
+            m.d.comb += [self.fill_done.eq(sparse.fill_done), self.sparse_done.eq(sparse.sparse_done),
+                         self.sparse_error.eq(sparse.error)]
+            m.d.sync += [getattr(self, f"sparse_{counter}").eq(getattr(sparse, event))
+                         for counter, event in SPARSE_EVENTS.items()]
         for e in EVENTS:
             m.d.comb += getattr(self, f"array_events_{e}").eq(getattr(array, f"events_{e}"))
         return m

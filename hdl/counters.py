@@ -19,6 +19,10 @@ def event_width(config: Config, name: str) -> int:
     """Bits of an event: its largest increment in one cycle."""
     if name.startswith(("mac", "pe_")):
         return bits_for(config.pes)
+    if name in ("sparse_macs", "sparse_starved", "sparse_blocked"):
+        return bits_for(config.sparse_pes)
+    if name == "sparse_padding":
+        return bits_for(8 * config.sparse_pes)
     if name in ("glb_reads", "glb_writes"):
         return bits_for(2 * config.glb_pairs)
     if name.endswith("_bytes"):

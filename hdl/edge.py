@@ -10,14 +10,14 @@ from .axi import lite_ports, master_ports
 from .config import Config
 from .control import Control
 from .counters import CORE_EVENTS, Counters, events
-from .fetch import ENGINE_BODY, ENGINES, Fetch
+from .fetch import Fetch, engines
 from .isa import WORD_ADDR, ConfigBody, Error
 from .issue import INDEX, Issue
 from .load import GlbWrite, Load
 from .semaphores import Semaphores
 from .store import Store
 
-CORE_ENGINES = ("ifmap", "filter", "psum", "ofmap")
+ARRAY_ENGINES = ("ifmap", "filter", "psum", "ofmap")
 BEAT_BYTES = 8
 
 
@@ -27,11 +27,17 @@ def engine_port(body) -> wiring.Signature:
                              "error": In(Error)})
 
 
+def core_engines(config: Config) -> dict:
+    """The engines that are in the core -> what they execute."""
+    return {n: body for n, body in engines(config).items() if n not in ("load", "store")}
+
+
 class Edge(wiring.Component):
     """The accelerator without its core.
 
     Members, outside: flat `m_axi_*` (AXI4 master, 64-bit data), `s_axi_*` (AXI4-Lite slave)
-    and `interrupt`. To the core: `ifmap`, `filter`, `psum`, `ofmap`, each with `command`,
+    and `interrupt`. To the core: `ifmap`, `filter`, `psum`, `ofmap` and, with a sparse
+    engine, `fill` and `sparse`, each with `command`,
     `done` and `error`; `config`, stream of ConfigBody, offered when these four are idle
     (ready when the chain has taken it) and `config_refused`, its mapping does not fit the
     chain; `load_write`, stream of GlbWrite; `store_request`
@@ -49,7 +55,7 @@ class Edge(wiring.Component):
         self.build = config
         super().__init__({
             **master_ports(), **lite_ports(), "interrupt": Out(1),
-            **{n: Out(engine_port(ENGINE_BODY[n])) for n in CORE_ENGINES},
+            **{n: Out(engine_port(body)) for n, body in core_engines(config).items()},
             "config": Out(stream.Signature(ConfigBody)),
             "load_write": Out(stream.Signature(GlbWrite)),
             "store_request": Out(stream.Signature(WORD_ADDR)),
@@ -61,7 +67,8 @@ class Edge(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.control = control = Control(self.build, 1 + len(ENGINES))
+        bodies = engines(self.build)
+        m.submodules.control = control = Control(self.build, 1 + len(bodies))
         # A domain of its own, and no ResetInserter, which would make every module distinct.
         m.domains.engine = engine = ClockDomain("engine", local=True)
         m.d.comb += [engine.clk.eq(ClockSignal()),
@@ -74,9 +81,9 @@ class Edge(wiring.Component):
         fetch = add("fetch", Fetch(self.build))
         load, store = add("load_engine", Load()), add("store_engine", Store())
         arbiter = add("arbiter", ReadArbiter())
-        m.submodules.semaphores = semaphores = Semaphores(len(ENGINES))
+        m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
-        issues = {n: add(f"issue_{n}", Issue(ENGINE_BODY[n])) for n in ENGINES}
+        issues = {n: add(f"issue_{n}", Issue(body)) for n, body in bodies.items()}
         m.d.comb += [
             semaphores.clear.eq(control.start | control.core_reset),
             self.running.eq(control.running), self.halt.eq(control.halt),
@@ -91,10 +98,10 @@ class Edge(wiring.Component):
         m.d.comb += [store.base.eq(control.write_base), store.limit.eq(control.write_limit),
                      store.halt.eq(control.halt)]
         m.d.comb += [control.codes[0].eq(fetch.error), control.indices[0].eq(fetch.index)]
-        engines = {"load": load, "store": store,
-                   **{n: getattr(self, n) for n in CORE_ENGINES}}
-        for i, name in enumerate(ENGINES):
-            issue, engine = issues[name], engines[name]
+        units = {"load": load, "store": store,
+                   **{n: getattr(self, n) for n in core_engines(self.build)}}
+        for i, name in enumerate(bodies):
+            issue, engine = issues[name], units[name]
             wiring.connect(m, getattr(fetch, name), issue.queue)
             command = engine.command if name in ("load", "store") else wiring.flipped(engine.command)
             wiring.connect(m, issue.command, command)
@@ -107,7 +114,7 @@ class Edge(wiring.Component):
         wiring.connect(m, fetch.config, wiring.flipped(self.config))
         m.d.comb += fetch.config_refused.eq(self.config_refused)
         m.d.comb += [
-            fetch.drained.eq(~Cat(issues[n].busy for n in CORE_ENGINES).any()),
+            fetch.drained.eq(~Cat(issues[n].busy for n in ARRAY_ENGINES).any()),
             control.finished.eq(~fetch.busy & ~Cat(i.busy for i in issues.values()).any()),
         ]
 
@@ -161,7 +168,7 @@ class Edge(wiring.Component):
         moves = [p.valid & p.ready for p in (
             read.address, read.data, aw, w, b, load.write, store.request, store.response,
             self.config, *(i.command for i in issues.values()))]
-        moves += [e.done for e in engines.values()]
+        moves += [e.done for e in units.values()]
         m.d.sync += control.progress.eq(Cat(*moves, self.progress).any())
 
         beat = read.data.valid & read.data.ready

@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 from .axi import ADDRESS, ReadMaster, Window
 from .config import Config
 from .isa import (BODIES, COMMAND_BYTES, ConfigBody, Error, FilterBody, Header, IfmapBody,
-                  LoadBody, OfmapBody, Opcode, PsumBody)
+                  LoadBody, OfmapBody, Opcode, PsumBody, SparseFillBody)
 from .issue import INDEX, queued
 from .legal import rules
+from .sparse_engine import SparseCommand
 from .store import StoreCommand
 
 PREFETCH = 4      # commands buffered or under way
@@ -18,9 +19,17 @@ BEATS = COMMAND_BYTES // 8
 BODY_BITS = 8 * COMMAND_BYTES - 64
 
 # In the order of the engines' numbers.
-ENGINES = ("load", "ifmap", "filter", "psum", "ofmap", "store")
 ENGINE_BODY = {"load": LoadBody, "ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody,
                "ofmap": OfmapBody, "store": StoreCommand}
+SPARSE_BODY = {"fill": SparseFillBody, "sparse": SparseCommand}
+# The engines of opcodes that are not named like their engine.
+SHARED = {Opcode.SHAPE: "store", Opcode.SPARSE_FILL: "fill", Opcode.SPARSE_RUN: "sparse",
+          Opcode.SPARSE_OUTPUT: "sparse", Opcode.SPARSE_DUMP: "sparse"}
+
+
+def engines(config: Config) -> dict:
+    """Engine -> what its queue holds."""
+    return ENGINE_BODY | (SPARSE_BODY if config.sparse_pes else {})
 
 
 class Fetch(wiring.Component):
@@ -42,7 +51,7 @@ class Fetch(wiring.Component):
             "start": In(1), "program": In(ADDRESS), "count": In(32),
             "base": In(ADDRESS), "limit": In(ADDRESS),
             "read": Out(ReadMaster),
-            **{name: Out(stream.Signature(queued(body))) for name, body in ENGINE_BODY.items()},
+            **{name: Out(stream.Signature(queued(body))) for name, body in engines(config).items()},
             "config": Out(stream.Signature(ConfigBody)),
             "drained": In(1), "config_refused": In(1), "halt": In(1),
             "index": Out(INDEX), "busy": Out(1), "error": Out(Error),
@@ -101,10 +110,12 @@ class Fetch(wiring.Component):
         # ---- check and dispatch ---------------------------------------------------------
         header = Signal(Header)
         body = Signal(BODY_BITS)
-        known = Signal(len(BODIES))
-        ok = Signal(len(BODIES))
+        bodies = {op: body for op, body in BODIES.items()
+                  if self.build.sparse_pes or not op.name.startswith("SPARSE")}
+        known = Signal(len(bodies))
+        ok = Signal(len(bodies))
         m.d.comb += [Value.cast(header).eq(raw[:64]), body.eq(raw[64:])]
-        for i, (opcode, layout) in enumerate(BODIES.items()):
+        for i, (opcode, layout) in enumerate(bodies.items()):
             fields = Signal(layout, name=f"fields_{opcode.name.lower()}")
             width = Shape.cast(layout).width
             m.d.comb += Value.cast(fields).eq(body)
@@ -112,19 +123,20 @@ class Fetch(wiring.Component):
             # Registered, so that the checks do not sit in the way of the dispatch.
             m.d.sync += [known[i].eq(header.opcode == int(opcode)),
                          ok[i].eq(Cat(*good, body[width:] == 0, header.reserved == 0).all())]
-        names = [op.name.lower() for op in BODIES]
-
         def go(name):
             port = getattr(self, name)
             return port.valid & port.ready
 
-        for name in ENGINES:
+        for name in engines(self.build):
             item = getattr(self, name).p
             m.d.comb += [item.wait.eq(header.wait), item.signal.eq(header.signal),
                          item.index.eq(index)]
             if name == "store":
                 m.d.comb += [item.body.body.eq(body),
                              item.body.is_shape.eq(header.opcode == int(Opcode.SHAPE))]
+            elif name == "sparse":
+                m.d.comb += [item.body.body.eq(body),
+                             item.body.kind.eq(header.opcode - int(Opcode.SPARSE_RUN))]
             else:
                 m.d.comb += Value.cast(item.body).eq(body)
         m.d.comb += Value.cast(self.config.payload).eq(body)
@@ -150,10 +162,10 @@ class Fetch(wiring.Component):
                 with m.Elif(~self.halt):
                     m.next = "Dispatch"
             with m.State("Dispatch"):
-                for i, name in enumerate(names):
-                    target = "store" if name == "shape" else name
+                for i, opcode in enumerate(bodies):
+                    target = SHARED.get(opcode, opcode.name.lower())
                     with m.If(known[i]):
-                        if name == "config":
+                        if opcode is Opcode.CONFIG:
                             with m.If(self.drained):
                                 m.next = "Configure"
                         else:

@@ -12,8 +12,9 @@ from amaranth.lib.wiring import In, Out
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
 
-READERS = ("psum", "ifmap", "store", "filter")  # by falling priority
-WRITERS = ("ofmap", "load")
+# By falling priority; the last of each only with a sparse engine.
+READERS = ("psum", "ifmap", "store", "filter", "fill")
+WRITERS = ("ofmap", "load", "dump")
 RESPONSE_DEPTH = 8  # reads under way or waiting per client; covers the latency of 4
 
 
@@ -28,6 +29,14 @@ READ_SIGNATURE = wiring.Signature({
     "request": Out(stream.Signature(unsigned(WORD_ADDR))),
     "response": In(stream.Signature(unsigned(2 * WORD_BITS)))})
 WRITE_SIGNATURE = stream.Signature(GlbWrite)
+
+
+def readers(config: Config) -> tuple[str, ...]:
+    return READERS if config.sparse_pes else READERS[:-1]
+
+
+def writers(config: Config) -> tuple[str, ...]:
+    return WRITERS if config.sparse_pes else WRITERS[:-1]
 
 
 class GlbBank(wiring.Component):
@@ -57,7 +66,7 @@ class GlbBank(wiring.Component):
 class GlobalBuffer(wiring.Component):
     """The banks and their crossbar.
 
-    Members: `read_<client>` for READERS, `write_<client>` for WRITERS; counters `reads` and
+    Members: `read_<client>` for readers(config), `write_<client>` for writers(config); counters `reads` and
     `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
 
     A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an
@@ -69,13 +78,14 @@ class GlobalBuffer(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         super().__init__(
-            {f"read_{c}": In(READ_SIGNATURE) for c in READERS}
-            | {f"write_{c}": In(WRITE_SIGNATURE) for c in WRITERS}
+            {f"read_{c}": In(READ_SIGNATURE) for c in readers(config)}
+            | {f"write_{c}": In(WRITE_SIGNATURE) for c in writers(config)}
             | {"reads": Out(4), "writes": Out(3), "conflict": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         pairs, depth = self.config.glb_pairs, self.config.glb_depth
+        names, sinks = readers(self.config), writers(self.config)
         row_bits = (depth - 1).bit_length()
         pair_bits = max(1, (pairs - 1).bit_length())
 
@@ -106,16 +116,16 @@ class GlobalBuffer(wiring.Component):
                 m.submodules[f"bank_{p}_{'even' if half == 0 else 'odd'}"] = banks[p][half]
 
         # ---- reads: grant, bank, select, queue ------------------------------------------
-        read_ports = [getattr(self, f"read_{c}") for c in READERS]
+        read_ports = [getattr(self, f"read_{c}") for c in names]
         wants = []
-        for c, port in zip(READERS, read_ports):
+        for c, port in zip(names, read_ports):
             want = Signal(name=f"want_{c}")
             wants.append(want)
         places, grants = requests([p.request.payload for p in read_ports], wants,
                                   [(1, 1)] * len(read_ports))
         issued = []  # registered grants with their places
         for c, port in enumerate(read_ports):
-            name = READERS[c]
+            name = names[c]
             m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(
                 width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
             under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
@@ -163,7 +173,7 @@ class GlobalBuffer(wiring.Component):
                         m.d.comb += [bank.read.eq(1), bank.read_row.eq(stage[f"{side}_row"])]
 
         # ---- writes: grant, bank --------------------------------------------------------
-        write_ports = [getattr(self, f"write_{c}") for c in WRITERS]
+        write_ports = [getattr(self, f"write_{c}") for c in sinks]
         needs, rotated = [], []
         for port in write_ports:
             low, high = port.payload.mask[:4], port.payload.mask[4:]
@@ -181,7 +191,7 @@ class GlobalBuffer(wiring.Component):
             for half in range(2):
                 stage = Signal(data.StructLayout({
                     "mask": 4, "data": WORD_BITS, "pair": pair_bits, "row": row_bits}),
-                    name=f"write_{WRITERS[c]}_{half}")
+                    name=f"write_{sinks[c]}_{half}")
                 m.d.sync += [
                     stage.mask.eq(Mux(w_grants[c], rotated[c][0][half], 0)),
                     stage.data.eq(rotated[c][1][half]),

@@ -26,6 +26,10 @@ class Opcode(enum.IntEnum):
     OFMAP = 6    # output network -> stored psums, or requantised -> ofmap tile, one pass
     STORE = 7    # tile -> pool / add / reorder -> DRAM
     SHAPE = 8    # second operand, pooling and scaling of the STOREs after it
+    SPARSE_FILL = 9     # global buffer -> memories of the sparse PEs
+    SPARSE_RUN = 10     # non-zero activations through the compressed columns
+    SPARSE_OUTPUT = 11  # accumulators -> requantised -> activations
+    SPARSE_DUMP = 12    # activations -> global buffer
 
 
 class Mode(enum.IntEnum):
@@ -37,6 +41,15 @@ class Pool(enum.IntEnum):
     NONE = 0
     MAX = 1
     AVERAGE = 2
+
+
+class Target(enum.IntEnum):
+    """Memories of a sparse PE that SPARSE_FILL writes."""
+    WEIGHTS = 0       # 64-bit words of eight entries
+    POINTERS = 1      # pairs: the even pointer in the low 32 bits, the odd in the high
+    CODEBOOK = 2      # four int16 a word, the same in every PE
+    ACCUMULATORS = 3  # four int32 in two words: one row of four PEs
+    ACTIVATIONS = 4   # four int16 a word: one activation of four PEs
 
 
 class Status(enum.IntEnum):
@@ -55,6 +68,7 @@ class Error(enum.IntEnum):
     READ_RESPONSE = 4     # AXI answered a read with SLVERR or DECERR
     WRITE_RESPONSE = 5    # AXI answered a write with SLVERR or DECERR
     WATCHDOG = 6          # nothing moved for WATCHDOG cycles
+    SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories
 
 
 class Header(data.Struct):
@@ -224,10 +238,57 @@ class ShapeBody(data.Struct):
     shift: 6
 
 
+class SparseFillBody(data.Struct):
+    """WEIGHTS, POINTERS: for pe, index: write the next word to address + index of PE `pe`.
+    CODEBOOK: for index: write the next word to entries 4*(address + index).. of all PEs.
+    ACCUMULATORS, ACTIVATIONS: for index, group of four PEs: write the next two words, or
+    word, to address + index of the group. Words come one after the other from `word` on
+    (even for ACCUMULATORS)."""
+    target: 3
+    word: WORD_ADDR
+    pe: 8
+    pes: 8        # WEIGHTS, POINTERS
+    address: 16
+    count: 16     # indices
+    half: 1       # ACTIVATIONS: which of the two
+
+
+class SparseRunBody(data.Struct):
+    """Every non-zero activation at local index i = address .. address + count - 1 of PE j is
+    column base + (i - address)*PEs + j: broadcast, and multiplied with that column's
+    entries of every PE into the accumulators. `queue`: columns that wait at most in a PE's
+    activation queue, 0 for all that are built."""
+    half: 1
+    address: 16
+    count: 16
+    base: 16
+    queue: 5
+
+
+class SparseOutputBody(data.Struct):
+    """Accumulators 0 .. rows-1 of every PE, requantised to activations address .. of the half;
+    the accumulators are left at 0."""
+    rows: 16
+    shift: 6
+    relu: 1
+    half: 1
+    address: 16
+
+
+class SparseDumpBody(data.Struct):
+    """for index, group of four PEs: the activations at address + index as the next word."""
+    half: 1
+    address: 16
+    count: 16    # indices
+    word: WORD_ADDR
+
+
 BODIES: dict[Opcode, type[data.Struct]] = {
     Opcode.CONFIG: ConfigBody, Opcode.LOAD: LoadBody, Opcode.IFMAP: IfmapBody,
     Opcode.FILTER: FilterBody, Opcode.PSUM: PsumBody, Opcode.OFMAP: OfmapBody,
     Opcode.STORE: StoreBody, Opcode.SHAPE: ShapeBody,
+    Opcode.SPARSE_FILL: SparseFillBody, Opcode.SPARSE_RUN: SparseRunBody,
+    Opcode.SPARSE_OUTPUT: SparseOutputBody, Opcode.SPARSE_DUMP: SparseDumpBody,
 }
 
 
@@ -340,4 +401,10 @@ COUNTERS: tuple[str, ...] = (
     "store_busy",
     "load_wait",          # cycles its next command waited for a semaphore
     "store_wait",
+    "sparse_busy",        # cycles a SPARSE_RUN or SPARSE_OUTPUT was under way
+    "sparse_columns",     # non-zero activations broadcast
+    "sparse_macs",        # multiply-accumulates of the sparse PEs: their busy cycles
+    "sparse_starved",     # sparse-PE-cycles of a SPARSE_RUN with nothing in the PE
+    "sparse_blocked",     # cycles a column waited for a full queue, summed over full PEs
+    "sparse_padding",     # padding entries met
 )

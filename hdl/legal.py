@@ -8,7 +8,7 @@ compute nonsense but touches nothing outside the windows.
 from amaranth.hdl import Shape
 
 from .config import Config
-from .isa import BODIES, Mode, Opcode, Pool, unpack
+from .isa import BODIES, Mode, Opcode, Pool, Target, unpack
 
 # Counts a zero of which would make a loop endless.
 NON_ZERO: dict[Opcode, tuple[str, ...]] = {
@@ -21,6 +21,8 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.OFMAP: ("images", "positions", "rows", "sets", "p"),
     Opcode.STORE: ("block", "ring", "images", "rows", "blocks", "columns", "out_block", "chunk"),
     Opcode.SHAPE: (),
+    Opcode.SPARSE_FILL: ("count", "pes"), Opcode.SPARSE_RUN: ("count",),
+    Opcode.SPARSE_OUTPUT: ("rows",), Opcode.SPARSE_DUMP: ("count",),
 }
 
 
@@ -46,6 +48,23 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
             out += [f["p"] <= config.psum_spad, (f["bias"] & 1) == 0]
         case Opcode.OFMAP:
             out += [f["p"] <= config.psum_spad, (f["to_ring"] != 0) | (f["ring"] != 0)]
+        case Opcode.SPARSE_FILL:
+            out += [f["target"] <= int(max(Target)), f["pe"] + f["pes"] <= config.sparse_pes,
+                    f["word"] < config.glb_words]
+            for target, limit in ((Target.WEIGHTS, config.sparse_words),
+                                  (Target.POINTERS, config.sparse_pointers // 2), (Target.CODEBOOK, 4),
+                                  (Target.ACCUMULATORS, config.sparse_rows),
+                                  (Target.ACTIVATIONS, config.sparse_activations)):
+                out += [(f["target"] != int(target)) | (f["address"] + f["count"] <= limit)]
+        case Opcode.SPARSE_RUN:
+            out += [f["address"] + f["count"] <= config.sparse_activations,
+                    f["queue"] <= config.sparse_queue]
+        case Opcode.SPARSE_OUTPUT:
+            out += [f["rows"] <= config.sparse_rows,
+                    f["address"] + f["rows"] <= config.sparse_activations]
+        case Opcode.SPARSE_DUMP:
+            out += [f["address"] + f["count"] <= config.sparse_activations,
+                    f["word"] < config.glb_words]
         case Opcode.STORE:
             out += [f["chunk"] <= 4, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
             out += [(f[n] & 1) == 0 for n in ("dram", "out_image_stride", "out_row_stride",

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Out
 
 from .axi import lite_ports, master_ports
 from .config import Config
-from .core import ENGINES, Core
+from .core import ENGINES, SPARSE_EVENTS, Core
 from .edge import Edge
 
 # counter name -> (event of the array, extra)
@@ -37,7 +37,7 @@ class Accelerator(wiring.Component):
                              ("interrupt", Out(1))):
             inside, outside = getattr(edge, name), getattr(self, name)
             m.d.comb += outside.eq(inside) if member.flow == Out else inside.eq(outside)
-        for name in ENGINES:
+        for name in (*ENGINES, *(("fill", "sparse") if c.sparse_pes else ())):
             port = getattr(edge, name)
             wiring.connect(m, port.command, getattr(core, name))
             m.d.comb += port.done.eq(getattr(core, f"{name}_done"))
@@ -51,9 +51,15 @@ class Accelerator(wiring.Component):
         for name in ENGINES:
             m.d.comb += [edge.events[f"{name}_words"].eq(getattr(core, f"{name}_word")),
                          edge.events[f"{name}_stall"].eq(getattr(core, f"{name}_stall"))]
+        busy = []
+        if c.sparse_pes:
+            m.d.comb += edge.sparse.error.eq(core.sparse_error)
+            m.d.comb += [edge.events[f"sparse_{n}"].eq(getattr(core, f"sparse_{n}"))
+                         for n in SPARSE_EVENTS]
+            busy = [core.sparse_macs.any(), core.sparse_columns]
         m.d.comb += [
             edge.events.glb_reads.eq(core.glb_reads), edge.events.glb_writes.eq(core.glb_writes),
             edge.events.glb_conflicts.eq(core.glb_conflict),
-            edge.progress.eq(Cat(core.array_events_busy.any(),
+            edge.progress.eq(Cat(core.array_events_busy.any(), *busy,
                                  *(getattr(core, f"{n}_word") for n in ENGINES)).any())]
         return m

@@ -10,7 +10,7 @@ from tests.hdl.test_control import read, write
 from tests.hdl.test_fetch import GOOD
 
 from hdl.config import PRESETS
-from hdl.edge import CORE_ENGINES, Edge
+from hdl.edge import ARRAY_ENGINES, Edge
 from hdl.isa import COUNTERS, Error, Opcode, Register, Status, pack
 
 CONFIG = PRESETS["tiny"]
@@ -120,8 +120,8 @@ def simulate(bench, *, stall=0.0, bad_reads=(), bad_writes=(), latency=20, read_
             if v and r:
                 assert i == (a >= TILE)
     run(dut, process, background=[
-        reads, writes, core.chain, core.buffer, ids, *(core.engine(n) for n in CORE_ENGINES),
-        *(holds(getattr(dut, n).command, n) for n in CORE_ENGINES), holds(dut.load_write, "load write"),
+        reads, writes, core.chain, core.buffer, ids, *(core.engine(n) for n in ARRAY_ENGINES),
+        *(holds(getattr(dut, n).command, n) for n in ARRAY_ENGINES), holds(dut.load_write, "load write"),
         holds(dut.store_request, "store request"), holds(dut.config, "config")])
 
 

@@ -6,7 +6,7 @@ from tests.hdl.streams import ReadMemory, holds, idle, run
 
 from hdl import isa
 from hdl.config import PRESETS
-from hdl.fetch import ENGINES, Fetch
+from hdl.fetch import ENGINE_BODY as ENGINES, Fetch
 from hdl.isa import Error, Opcode, pack
 from hdl.legal import legal
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hdl.config import PRESETS
-from hdl.glb import READERS, RESPONSE_DEPTH, WRITERS, GlobalBuffer
+from hdl.glb import READERS as ALL_READERS, RESPONSE_DEPTH, WRITERS as ALL_WRITERS, GlobalBuffer
 from hdl.isa import WORD_ADDR
 from tests.hdl.streams import idle, run
 

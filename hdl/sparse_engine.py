@@ -1,0 +1,194 @@
+"""The sparse engine: EIE's PEs, detection tree and central control (ISCA 2016)."""
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import LANES, Config
+from .glb import READ_SIGNATURE, WRITE_SIGNATURE
+from .isa import WORD_ADDR, Error, SparseDumpBody, SparseFillBody, SparseOutputBody, SparseRunBody
+from .lnzd import FAN_IN, LnzdNode
+from .requantise import Requantise
+from .sparse_fill import SparseFiller
+from .sparse_pe import EVENTS, SparsePe, column_layout
+
+KINDS = (SparseRunBody, SparseOutputBody, SparseDumpBody)
+BODY = max(Shape.cast(body).width for body in KINDS)
+
+
+class SparseCommand(data.Struct):
+    """One of KINDS, its body in the low bits."""
+    kind: 2
+    body: BODY
+
+
+class SparseEngine(wiring.Component):
+    """K sparse PEs with their control.
+
+    Members
+    -------
+    fill, fill_done, glb_fill     SPARSE_FILL commands and their read port
+    sparse, sparse_done, glb_dump SPARSE_RUN, _OUTPUT, _DUMP and the write port of DUMP
+    error                         isa.Error of the oldest of these, until reset
+    active, broadcast             events: RUN or OUTPUT under way; a column was broadcast
+    macs, starved, blocked, padding  events summed over the PEs
+
+    RUN: the PEs scan their activations, a tree of LnzdNode (one for four PEs) brings the
+    non-zero ones to the root, one a cycle, and the root broadcasts each when every PE's
+    queue has room. It is done when everything has drained. OUTPUT: a Requantise for every
+    four PEs, rows + 4 cycles. DUMP: a word of four activations a cycle.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        k = config.sparse_pes
+        super().__init__({
+            "fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
+            "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),
+            "glb_fill": Out(READ_SIGNATURE), "glb_dump": Out(WRITE_SIGNATURE),
+            "error": Out(Error), "active": Out(1), "broadcast": Out(1),
+            "macs": Out(range(k + 1)), "starved": Out(range(k + 1)), "blocked": Out(range(k + 1)),
+            "padding": Out(range(8 * k + 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        k = c.sparse_pes
+        groups = k // LANES
+        m.submodules.filler = filler = SparseFiller(c)
+        wiring.connect(m, wiring.flipped(self.fill), filler.command)
+        wiring.connect(m, filler.glb, wiring.flipped(self.glb_fill))
+        m.d.comb += self.fill_done.eq(filler.done)
+        pes = [SparsePe(c) for _ in range(k)]
+        for n, pe in enumerate(pes):
+            m.submodules[f"pe_{n}"] = pe
+            m.d.comb += [pe.number.eq(n), pe.fill.eq(filler.fills[n])]
+
+        # ---- detection tree -------------------------------------------------------------
+        level, depth = [pe.found for pe in pes], 0
+        nodes = []
+        while len(level) > 1:
+            above = []
+            for first in range(0, len(level), FAN_IN):
+                m.submodules[f"lnzd_{depth}_{first // FAN_IN}"] = node = LnzdNode(column_layout(c))
+                for n, child in enumerate(level[first:first + FAN_IN]):
+                    wiring.connect(m, child, getattr(node, f"child_{n}"))
+                nodes.append(node)
+                above.append(node.output)
+            level, depth = above, depth + 1
+        root = level[0]
+        everyone = Signal()
+        m.d.comb += [everyone.eq(Cat(pe.column.ready for pe in pes).all()),
+                     root.ready.eq(everyone), self.broadcast.eq(root.valid & everyone)]
+        for pe in pes:
+            m.d.comb += [pe.column.valid.eq(self.broadcast), pe.column.payload.eq(root.payload)]
+
+        # ---- commands -------------------------------------------------------------------
+        kind = Signal(2)
+        raw = Signal(BODY)
+        run, output, dump = Signal(SparseRunBody), Signal(SparseOutputBody), Signal(SparseDumpBody)
+        for body in (run, output, dump):
+            m.d.comb += body.eq(raw[:len(body.as_value())])
+
+        def local(half, address):
+            return address + Mux(half, c.sparse_activations, 0)
+        row, group, index = Signal(16), Signal(range(max(2, groups))), Signal(16)
+        scan, clear, look = Signal(), Signal(), Signal()
+        idle = Signal()
+        m.d.comb += idle.eq(~Cat(*(pe.scanning for pe in pes), *(pe.busy for pe in pes),
+                                 *(node.output.valid for node in nodes)).any())
+        for pe in pes:
+            m.d.comb += [
+                pe.scan.eq(scan), pe.scan_address.eq(local(run.half, run.address)),
+                pe.scan_count.eq(run.count), pe.scan_base.eq(run.base),
+                pe.limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)),
+                pe.row.eq(row), pe.clear.eq(clear), pe.look.eq(look),
+                pe.look_address.eq(local(dump.half, dump.address) + index)]
+        writing = [Signal(name=f"writing_{n}") for n in range(Requantise.LATENCY)]
+        m.d.sync += writing[0].eq(clear)
+        for before, after in zip(writing, writing[1:]):
+            m.d.sync += after.eq(before)
+        kept_at = Signal(16)
+        for g in range(groups):
+            m.submodules[f"requantise_{g}"] = requantise = Requantise(c)
+            m.d.comb += [requantise.enable.eq(1), requantise.shift.eq(output.shift),
+                         requantise.relu.eq(output.relu)]
+            for lane in range(LANES):
+                pe = pes[g * LANES + lane]
+                m.d.comb += [
+                    requantise.psums[lane].eq(pe.accumulator), pe.keep.eq(writing[-1]),
+                    pe.keep_address.eq(local(output.half, output.address) + kept_at),
+                    pe.kept.eq(requantise.entries[lane])]
+        with m.If(writing[-1]):
+            m.d.sync += kept_at.eq(kept_at + 1)
+
+        word, word_at = Signal(64), Signal(WORD_ADDR)
+        shown, shown_group = Signal(), Signal.like(group)
+        with m.Switch(shown_group):
+            for g in range(groups):
+                with m.Case(g):
+                    m.d.comb += word.eq(Cat(pes[g * LANES + lane].looked for lane in range(LANES)))
+        # A word looked up moves on when the buffer takes it; then the next is looked up.
+        m.d.comb += [
+            self.glb_dump.valid.eq(shown), self.glb_dump.payload.word.eq(word_at),
+            self.glb_dump.payload.data.eq(word), self.glb_dump.payload.mask.eq(0x0F)]
+        left = Signal()
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += self.sparse.ready.eq(1)
+                m.d.sync += [kind.eq(self.sparse.payload.kind), raw.eq(self.sparse.payload.body),
+                             row.eq(0), kept_at.eq(0), index.eq(0), group.eq(0), left.eq(1)]
+                with m.If(self.sparse.valid):
+                    m.next = "begin"
+            with m.State("begin"):
+                m.d.sync += word_at.eq(dump.word - 1)
+                with m.Switch(kind):
+                    with m.Case(0):
+                        m.d.comb += scan.eq(1)
+                        m.next = "run"
+                    with m.Case(1):
+                        m.next = "output"
+                    with m.Default():
+                        m.next = "dump"
+            with m.State("run"):
+                m.d.comb += self.active.eq(1)
+                with m.If(idle):
+                    m.next = "done"
+            with m.State("output"):
+                m.d.comb += [self.active.eq(1), clear.eq(1)]
+                m.d.sync += row.eq(row + 1)
+                with m.If(row + 1 == output.rows):
+                    m.next = "flush"
+            with m.State("flush"):
+                m.d.comb += self.active.eq(1)
+                with m.If(~Cat(writing).any()):
+                    m.next = "done"
+            with m.State("dump"):
+                with m.If(~shown | self.glb_dump.ready):
+                    m.d.comb += look.eq(left)
+                    m.d.sync += [shown.eq(left), shown_group.eq(group), word_at.eq(word_at + 1)]
+                    with m.If(left):
+                        m.d.sync += group.eq(group + 1)
+                        with m.If(group == groups - 1):
+                            m.d.sync += [group.eq(0), index.eq(index + 1)]
+                            with m.If(index + 1 == dump.count):
+                                m.d.sync += left.eq(0)
+                    with m.Else():
+                        m.next = "done"
+            with m.State("done"):
+                m.d.comb += self.sparse_done.eq(1)
+                m.next = "idle"
+        with m.If(Cat(pe.error for pe in pes).any()):
+            m.d.sync += self.error.eq(Error.SPARSE_STREAM)
+
+        if c.counters:
+            running = Signal()
+            m.d.comb += running.eq(self.active & (kind == 0))
+
+            def total(name):
+                return sum(pe.events[EVENTS.index(name)] for pe in pes)
+            m.d.sync += [
+                self.macs.eq(total("mac")), self.starved.eq(Mux(running, total("starved"), 0)),
+                self.blocked.eq(Mux(root.valid, total("full"), 0)),
+                self.padding.eq(sum(pe.padding for pe in pes))]
+        return m
