@@ -229,7 +229,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
     for g in range(groups):
         channels = slice(g * shape.C, (g + 1) * shape.C)
         slots = source.slots[channels]
-        lowest = int(slots[0]) // q_in
+        lowest = int(slots.min()) // q_in
         lowest_block.append(lowest)
         span = ceil(shape.blocks, m.r) * m.r * q_in
         rows, columns = ceil(shape.R, m.height) * m.height, shape.S

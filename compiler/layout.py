@@ -51,7 +51,7 @@ class View:
 
     @property
     def blocks(self) -> int:
-        return int(self.slots[-1]) // self.storage.block + 1
+        return int(self.slots.max()) // self.storage.block + 1
 
     @property
     def plain(self) -> bool:

@@ -11,11 +11,14 @@ from compiler.emit import Blob, chunk_of, emit_conv, emit_store
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, Shape, ceil, search
+from compiler.share import SHARED
 from compiler.quantise import QuantisedGraph
+from compiler.sparse import SparseLayer, emit_sparse, plan_sparse, positions_of, vector_size
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
 
 ALIGN = 4096  # of every region in memory
+MOST_DENSE = 0.5  # a denser layer is hardly smaller compressed: an entry costs half a word, and pointers
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Segment:
     filter_words: int = 0  # 64-bit words of filters, each sent to the array once at least
     mapping: Mapping | None = None
     pes: int = 0         # PEs that the mapping uses
+    sparse: SparseLayer | None = None
 
     @property
     def tensor(self) -> str:
@@ -87,7 +91,7 @@ def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block:
     _, height, width = graph.tensors[layer.input].shape
     _, E, F = graph.tensors[layer.output].shape
     channels = layer.weights.shape[1]
-    spans = [int(part[-1]) // block - int(part[0]) // block + 1
+    spans = [int(part.max()) // block - int(part.min()) // block + 1
              for part in slots.reshape(layer.groups, channels)]
     return Shape(images, channels, height, width, len(layer.weights) // layer.groups,
                  *layer.kernel, E, F, *layer.stride, block, max(spans), out_block,
@@ -119,15 +123,52 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
         reorders[layer.name] = key
 
 
+def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Config,
+                     most: float, placement: str) -> dict[str, SparseLayer]:
+    """The fully connected layers for the sparse engine, encoded in the order of the network:
+    each one's rows are permuted, and the permutation is its output's View."""
+    graph, plans = network.graph, {}
+    if not config.sparse_pes:
+        return plans
+    for layer in graph.layers:
+        if not isinstance(layer, Conv):
+            continue
+        channels, height, width = graph.tensors[layer.input].shape
+        weights = network.convs[layer.name].weights
+        values = np.unique(weights)
+        if (layer.groups != 1 or graph.tensors[layer.output].shape[1:] != (1, 1) or any(layer.pads)
+                or layer.kernel != (height, width) or np.count_nonzero(values) > SHARED
+                or np.count_nonzero(weights) > most * weights.size):
+            continue
+        readers = graph.consumers(layer.output)
+        if any(isinstance(reader, Concat) for reader in readers):
+            continue
+        source = views[layer.input]
+        matrix = np.zeros((len(weights), vector_size(source)), np.int16)
+        matrix[:, positions_of(source, height, width).reshape(-1)] = weights.reshape(len(weights), -1)
+        # Only convolutions and the host undo a permutation.
+        keep = all(isinstance(reader, Conv) for reader in readers)
+        plan = plan_sparse(matrix, config, placement if keep else "modulo")
+        block = views[layer.output].storage.block
+        block = block if block % 4 == 0 else 4
+        views[layer.output] = View(Storage(layer.output, 1, 1, block, ceil(plan.positions, block)),
+                                   0, plan.slots)
+        plans[layer.name] = plan
+    return plans
+
+
 def compile_network(network: QuantisedGraph, config: Config, images: int = 1, base: int = 0,
                     mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True,
-                    reorder: bool = True) -> Program:
+                    reorder: bool = True, compress: float = MOST_DENSE,
+                    placement: str = "balanced") -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
     layers, ordered by tokens, instead of a start per layer; fuse: pools into convolutions
     where the buffer allows; reorder: give a convolution its own copy of its input, in blocks
-    that suit it, where that pays for the copy.
+    that suit it, where that pays for the copy; compress: fully connected layers of shared
+    weights go to the sparse engine up to this density (below 0: none), rows on its PEs by
+    `placement`.
 
     Raises NetworkError or MappingError naming the layer.
     """
@@ -142,9 +183,10 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config)
         return found.cycles * layer.groups if found else float("inf")
     views = plan_views(graph, score)
+    compressed = _plan_compressed(network, views, config, compress, placement)
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
     for layer in graph.layers:
-        if isinstance(layer, Conv) and reorder:
+        if isinstance(layer, Conv) and reorder and layer.name not in compressed:
             _reorder(graph, layer, views, reorders, images, config)
 
     def source(layer):
@@ -155,7 +197,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     mappings: dict[str, Mapping] = {}
     shapes: dict[str, Shape] = {}
     for layer in graph.layers:
-        if not isinstance(layer, Conv):
+        if not isinstance(layer, Conv) or layer.name in compressed:
             continue
         slots, block = source(layer).slots, source(layer).storage.block
         readers = graph.consumers(layer.output)
@@ -191,6 +233,12 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         begin = blob.size
         common = dict(schedule=schedule, config=config, images=images)
         match layer:
+            case Conv() if layer.name in compressed:
+                plan, n = compressed[layer.name], network.convs[layer.name]
+                last = emit_sparse(schedule, config, plan, n.bias, n.shift, layer.relu,
+                                   views[layer.input], views[layer.output], images, blob, after)
+                segments.append(Segment(layer.name, "sparse", layer.output, first, 0,
+                                        images * n.weights.size, (blob.size - begin) // 8, sparse=plan))
             case Conv():
                 pool = fused.get(layer.name)
                 output = pool.output if pool else layer.output

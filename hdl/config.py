@@ -106,6 +106,10 @@ class Config:
              "sparse_pointers", "must be even, 4..32768")
         need(4 <= self.sparse_activations <= 1 << 10, "sparse_activations", "must be 4..1024")
         need(4 <= self.sparse_rows <= 256, "sparse_rows", "must be 4..256")
+        need(self.sparse_rows <= self.sparse_activations, "sparse_rows",
+             "must not exceed sparse_activations, which hold a PE's outputs")
+        need(self.sparse_pes == 0 or self.sparse_pointers >= self.sparse_pes + 2, "sparse_pointers",
+             "must exceed sparse_pes by 2")
         need(1 <= self.sparse_queue <= 16, "sparse_queue", "must be 1..16")
         need(0 < self.dram_bytes_per_cycle <= 16, "dram_bytes_per_cycle", "must be above 0, at most 16")
         need(1 <= self.dram_latency <= 10_000, "dram_latency", "must be 1..10000")
@@ -214,11 +218,19 @@ class Config:
 PRESETS: dict[str, Config] = {c.name: c for c in (
     # For tests: every native shape must fold onto six PEs and 8 KB.
     Config("tiny", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
-           glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0),
+           glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
+           sparse_pes=4, sparse_words=64, sparse_pointers=64, sparse_activations=16, sparse_rows=16,
+           sparse_queue=4),
     # The default of `make run`; sized for an ECP5-85F.
     Config("demo", rows=8, columns=8, filter_spad=512, ifmap_spad=32, psum_spad=16,
-           glb_pairs=8, glb_depth=512),
+           glb_pairs=8, glb_depth=512, sparse_pes=16, sparse_words=128, sparse_pointers=512,
+           sparse_activations=32, sparse_rows=16),
     # The Eyeriss chip's PEs and storage.
     Config("eyeriss", rows=12, columns=14, filter_spad=224, ifmap_spad=16, psum_spad=16,
            glb_pairs=9, glb_depth=512, ifmap_fifo=2, psum_fifo=2),
+    # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
+    Config("eie64", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
+           glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
+           sparse_pes=64, sparse_words=16384, sparse_pointers=16384, sparse_activations=512,
+           sparse_rows=64),
 )}

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from hdl.config import PRESETS
-from hdl.glb import READERS as ALL_READERS, RESPONSE_DEPTH, WRITERS as ALL_WRITERS, GlobalBuffer
+from hdl.glb import RESPONSE_DEPTH, GlobalBuffer, readers, writers
 from hdl.isa import WORD_ADDR
 from tests.hdl.streams import idle, run
 
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
            "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64)}
 LATENCY = 4
+# Without a sparse engine.
+READERS, WRITERS = readers(PRESETS["eyeriss"]), writers(PRESETS["eyeriss"])
 
 
 def reader(dut, name):
