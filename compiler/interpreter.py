@@ -15,7 +15,9 @@ from golden import pool
 from golden.add import add
 from golden.conv import matmul
 from golden.fixed import requantise, round_shift, saturate, wrap
+from compiler.commands import ENGINE
 from compiler.device import RESET, START
+from compiler.sparse_memories import SparseMemories, StreamError
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import (COMMAND_BYTES, COUNTERS, ENTRY_ADDR, ID_VALUE, VERSION_VALUE, Error, Mode, Opcode, Pool, Register,
                      Status, unpack)
@@ -60,6 +62,7 @@ class Interpreter:
 
     def __init__(self, config: Config, memory_size: int):
         self.config = config
+        self.sparse = SparseMemories(config)
         self.memory = np.zeros(-(-memory_size // 8) * 8, np.uint8)
         self.registers = {int(r): 0 for r in Register}
         self.registers.update({Register.ID: ID_VALUE, Register.VERSION: VERSION_VALUE, Register.PES: config.pes,
@@ -144,12 +147,12 @@ class Interpreter:
             raise _Stop(Error.ILLEGAL_COMMAND) from None
         opcode = Opcode(opcode)
         self.where = f"command {index} ({opcode.name})"
-        engine = Opcode.STORE if opcode is Opcode.SHAPE else opcode
+        engine = ENGINE[opcode]
         for bit in range(SEMAPHORES):
             if wait >> bit & 1:
                 self._need(self.semaphores[bit] > 0, f"waits for semaphore {bit}, which nothing before it gives")
                 self._need(self.consumers[bit] in (None, engine),
-                           f"semaphore {bit} is also taken by {getattr(self.consumers[bit], 'name', '')}")
+                           f"semaphore {bit} is also taken by {self.consumers[bit]}")
                 self.consumers[bit] = engine
                 self.semaphores[bit] -= 1
         if opcode in PASS:
@@ -166,6 +169,33 @@ class Interpreter:
     def _give(self, signal: int) -> None:
         for bit in range(SEMAPHORES):
             self.semaphores[bit] += signal >> bit & 1
+
+    # ---- the sparse engine ---------------------------------------------------------------
+    def _sparse_fill(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self.sparse.fill(v, self.glb)
+
+    def _sparse_run(self, v: dict[str, int]) -> None:
+        self._sparse()
+        try:
+            columns, macs, padding = self.sparse.run(v)
+        except StreamError:
+            raise _Stop(Error.SPARSE_STREAM) from None
+        for name, n in (("columns", columns), ("macs", macs), ("padding", padding)):
+            self.counters[f"sparse_{name}"] += n
+
+    def _sparse_output(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self.sparse.output(v)
+
+    def _sparse_dump(self, v: dict[str, int]) -> None:
+        self._sparse()
+        data = self.sparse.dump(v)
+        self.glb[self._words(v["word"], len(data) // LANES)] = data
+
+    def _sparse(self) -> None:
+        if not self.config.sparse_pes:
+            raise _Stop(Error.ILLEGAL_COMMAND)
 
     # ---- memory and global buffer --------------------------------------------------------
     def _window(self, start: np.ndarray, size: int, base: int, limit: int, window: Error, response: Error) -> None:

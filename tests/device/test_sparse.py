@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from compiler.device import RESET, run_program
 from compiler.graph import Conv, Graph, Tensor
+from compiler.interpreter import Interpreter
+from compiler.program import compile_network
 from compiler.quantise import ConvNumbers, QuantisedGraph
 from hdl.config import PRESETS
+from hdl.isa import COMMAND_BYTES, Error, Opcode, Register, Status, Target, unpack
 from sim.device import SimDevice
 from tests.device.devices import check_chained, check_network
 
@@ -104,3 +108,66 @@ def test_chain_of_layers(tiny):
     check_chained(tiny, network, images)
     check_network(tiny, network, images, placement="modulo")
     check_network(tiny, network, images, compress=-1)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "demo", "eie64"])
+def test_interpreted(preset):
+    """The same commands without time, for every preset with an engine, sizes beyond a band."""
+    config = PRESETS[preset]
+    rng = np.random.default_rng(3)
+    for rows, columns, density in ((1, 1, 1.0), (300, 200, 0.1), (4200, 70, 0.05), (37, 1100, 0.3)):
+        weights = shared_weights(rng, rows, columns, density)
+        activations = rng.integers(-2**15, 2**15, (2, columns, 1, 1)).astype(np.int16)
+        activations[rng.random(activations.shape) < 0.5] = 0
+        network = layer(weights, bias=rng.integers(-2**31, 2**31, rows).astype(np.int32))
+        program = compile_network(network, config, 2, compress=1.0)
+        device = Interpreter(config, program.end)
+        _, counters = check_network(device, network, activations, compress=1.0)
+        assert counters["fc"]["sparse_macs"] == sum(
+            int((weights[:, a != 0] != 0).sum()) for a in activations[..., 0, 0])
+
+
+def corrupt(network, target, change, device):
+    """Run a layer whose blob of weights or pointers was damaged."""
+    program = compile_network(network, TINY, 1, compress=1.0)
+    constants = bytearray(program.constants)
+    for at in range(0, len(program.commands), COMMAND_BYTES):
+        opcode, _, _, fields = unpack(program.commands[at:at + COMMAND_BYTES])
+        if opcode == Opcode.SPARSE_FILL and fields["target"] == target:
+            load = unpack(program.commands[at - COMMAND_BYTES:at])[3]
+            change(memoryview(constants)[load["dram"] - program.constant:], fields)
+            break
+    device.write(program.base, bytes(program.constant - program.base))
+    device.write(program.constant, bytes(constants))
+    device.write(program.program, program.commands)
+    program.write_input(device, np.ones((1, 40, 1, 1), np.int16))
+    result = run_program(device, program.program, program.command_count, watchdog=5000, timeout=1_000_000,
+                         read_window=(program.base, program.end), write_window=(program.base, program.constant))
+    runs = [n // COMMAND_BYTES for n in range(0, len(program.commands), COMMAND_BYTES)
+            if program.commands[n] == Opcode.SPARSE_RUN]
+    return result, runs
+
+
+def test_corrupted_streams_are_a_status():
+    """Pointers and rows out of range: a status and the command's index, never a hang."""
+    network = layer(shared_weights(np.random.default_rng(1), 40, 40, 0.4))
+
+    def far_row(raw, fields):
+        raw[:8] = bytes([0xF1]) * 8
+
+    def far_pointer(raw, fields):
+        raw[8:12] = (500).to_bytes(4, "little")
+
+    def falling(raw, fields):
+        raw[4:8] = (100).to_bytes(4, "little")
+        raw[8:12] = (3).to_bytes(4, "little")
+    with SimDevice(TINY, "cpp", 1 << 20) as device:
+        for target, change in ((Target.WEIGHTS, far_row), (Target.POINTERS, far_pointer), (Target.POINTERS, falling)):
+            result, runs = corrupt(network, target, change, device)
+            assert (result.status, result.error) == (Status.ERROR, Error.SPARSE_STREAM), (change.__name__, result)
+            assert result.index in runs
+            device.write_register(Register.CONTROL, RESET)
+            check(device, shared_weights(np.random.default_rng(2), 20, 30, 0.3), np.ones((1, 30), np.int16))
+        model = Interpreter(TINY, 1 << 20)
+        result, runs = corrupt(network, Target.WEIGHTS, far_row, model)
+        assert result.error is Error.SPARSE_STREAM and result.index in runs
