@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.commands import Schedule
+from compiler.csc import sparse
 from compiler.emit import Blob, chunk_of, emit_conv, emit_store
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, Shape, ceil, search
-from compiler.share import SHARED
+from compiler.share import SHARED, codebook_of
 from compiler.quantise import QuantisedGraph
 from compiler.sparse import SparseLayer, emit_sparse, plan_sparse, positions_of, vector_size
 from hdl.config import Config
@@ -148,7 +149,8 @@ def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Co
         matrix[:, positions_of(source, height, width).reshape(-1)] = weights.reshape(len(weights), -1)
         # Only convolutions and the host undo a permutation.
         keep = all(isinstance(reader, Conv) for reader in readers)
-        plan = plan_sparse(matrix, config, placement if keep else "modulo")
+        codebook = codebook_of(weights)
+        plan = plan_sparse(sparse(matrix, codebook), codebook, config, placement if keep else "modulo")
         block = views[layer.output].storage.block
         block = block if block % 4 == 0 else 4
         views[layer.output] = View(Storage(layer.output, 1, 1, block, ceil(plan.positions, block)),

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.commands import Command, Schedule
-from compiler.csc import encode, place, sparse
+from compiler.csc import Sparse, encode, place
 from compiler.emit import Blob, Regions, load_fields, output_fields
 from compiler.layout import View
 from compiler.mapping import MappingError, ceil
-from compiler.share import codebook_of
 from golden.csc import Compressed, pack
 from hdl.config import Config
 from hdl.isa import Opcode, Target
@@ -71,41 +70,42 @@ def vector_size(view: View) -> int:
     return view.storage.image_bytes // 2
 
 
-def output_slots(rows: int, config: Config, pe: list[np.ndarray], local: list[np.ndarray],
-                 counts: list[int]) -> tuple[np.ndarray, int]:
+def output_slots(rows: int, config: Config, bands: list[Band]) -> tuple[np.ndarray, int]:
     """(position of each row, positions): bands one after the other, (local row, PE) within."""
-    slots, at, first = np.zeros(rows, np.int64), 0, 0
-    for p, l, n in zip(pe, local, counts):
-        slots[first:first + len(p)] = at + l.astype(np.int64) * config.sparse_pes + p
-        first, at = first + len(p), at + n * config.sparse_pes
+    slots, at = np.zeros(rows, np.int64), 0
+    for band in bands:
+        slots[band.rows] = at + band.local.astype(np.int64) * config.sparse_pes + band.pe
+        at += band.locals_ * config.sparse_pes
     return slots, at
 
 
-def plan_sparse(weights: np.ndarray, config: Config, placement: str = "balanced") -> SparseLayer:
-    """Cut and encode int16 weights [rows, positions] of at most 15 distinct non-zero values.
+def box(matrix: Sparse, row: int, rows: int, column: int, columns: int) -> Sparse:
+    """The non-zeros of a part of a matrix."""
+    begin, end = matrix.pointers[column], matrix.pointers[column + columns]
+    of = np.repeat(np.arange(columns), np.diff(matrix.pointers[column:column + columns + 1]))
+    inside = (matrix.row[begin:end] >= row) & (matrix.row[begin:end] < row + rows)
+    pointers = np.concatenate(([0], np.cumsum(np.bincount(of[inside], minlength=columns))))
+    return Sparse(rows, columns, pointers, (matrix.row[begin:end][inside] - row).astype(np.uint16),
+                  matrix.index[begin:end][inside])
 
-    Raises MappingError if they have more.
+
+def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement: str = "balanced") -> SparseLayer:
+    """Cut and encode a matrix [rows, positions] for an engine.
+
+    Raises MappingError if a PE's row of columns exceeds its weight memory.
     """
     k = config.sparse_pes
-    rows, columns = weights.shape
-    try:
-        codebook = codebook_of(weights)
-    except ValueError as e:
-        raise MappingError(str(e)) from None
     per_band = k * config.sparse_rows
+    limit = min(k * config.sparse_activations, (config.sparse_pointers - 2) // k * k)
     bands, entries = [], 0
-    for first in range(0, rows, per_band):
-        part = weights[first:first + per_band]
-        pe, local = place(sparse(part, codebook), k, placement)
-        locals_ = int(local.max()) + 1
-        limit = min(k * config.sparse_activations, config.sparse_pointers - 2) // k * k
-        if limit < k:
-            raise MappingError(f"config {config.name!r}: sparse_pointers must exceed sparse_pes by 2")
+    for first in range(0, matrix.rows, per_band):
+        rows = min(per_band, matrix.rows - first)
+        pe, local = place(box(matrix, first, rows, 0, matrix.columns), k, placement)
         blocks, at = [], 0
-        while at < columns:
-            wide = min(limit, columns - at)
+        while at < matrix.columns:
+            wide = min(limit, matrix.columns - at)
             while True:
-                compressed = encode(np.ascontiguousarray(part[:, at:at + wide]), codebook, k, (pe, local))
+                compressed = encode(box(matrix, first, rows, at, wide), codebook, k, (pe, local))
                 words = max(1, max(ceil(len(e), 8) for e in compressed.entries))
                 if words <= config.sparse_words:
                     break
@@ -116,51 +116,71 @@ def plan_sparse(weights: np.ndarray, config: Config, placement: str = "balanced"
             blocks.append(Block(at, wide, compressed, words))
             entries += compressed.total
             at += wide
-        bands.append(Band(np.arange(first, first + len(part)), locals_, pe, local, blocks))
-    slots, positions = output_slots(rows, config, [b.pe for b in bands], [b.local for b in bands],
-                                    [b.locals_ for b in bands])
-    return SparseLayer(bands, slots, positions, codebook, int(np.count_nonzero(weights)), entries)
+        bands.append(Band(np.arange(first, first + rows), int(local.max()) + 1, pe, local, blocks))
+    slots, positions = output_slots(matrix.rows, config, bands)
+    return SparseLayer(bands, slots, positions, codebook, matrix.nonzeros, entries)
 
 
-def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.ndarray, shift: int,
-                relu: bool, source: View, target: View, images: int, blob: Blob,
-                after: Command | None = None, queue: int = 0) -> Command:
-    """The layer's commands; returns the last STORE.
+class SparseEmitter:
+    """Emits the commands of one layer, a piece at a time, in the order of their execution.
 
-    bias: int32 [rows]; queue: columns that wait at most in a PE, 0 for all. One resident block
-    is filled once for all images; more are streamed through the engine image by image.
+    queue: columns that wait at most in a PE, 0 for all that are built. The pieces keep the
+    dependencies between load, fill and sparse engines.
     """
-    k = config.sparse_pes
-    groups = k // QUAD
-    vector = vector_size(source)
-    act_words = ceil(vector, 4)
-    widest = max(ceil(block.columns, k) * groups for band in plan.bands for block in band.blocks)
-    most_rows = max(band.locals_ for band in plan.bands)
-    small = {"bias": 2 * groups * most_rows, "codebook": 4, "act0": widest, "act1": widest,
-             "out": groups * most_rows}
-    room = (config.glb_words - sum(small.values()) - 16) // 2
-    if room < 16:
-        raise MappingError(f"config {config.name!r}: the global buffer is too small for the sparse engine's vectors")
-    stage = min(room, 1024)
-    at = Regions(config, [*small.items(), ("stage0", stage), ("stage1", stage)]).start
-    pending = [after]
 
-    def load(dram, word, words):
-        command = schedule.add(Opcode.LOAD, **load_fields(dram, word, words))
-        if pending[0] is not None:
-            schedule.depend(command, pending[0])
-            pending[0] = None
+    def __init__(self, schedule: Schedule, config: Config, plan: SparseLayer, blob: Blob,
+                 after: Command | None = None):
+        self.schedule, self.config, self.plan, self.blob = schedule, config, plan, blob
+        self.groups = config.sparse_pes // QUAD
+        widest = max(ceil(block.columns, config.sparse_pes) * self.groups
+                     for band in plan.bands for block in band.blocks)
+        most_rows = max(band.locals_ for band in plan.bands)
+        small = {"bias": 2 * self.groups * most_rows, "codebook": 4, "act0": widest, "act1": widest,
+                 "out": self.groups * most_rows}
+        room = (config.glb_words - sum(small.values()) - 16) // 2
+        if room < 16:
+            raise MappingError(f"config {config.name!r}: the global buffer is too small for the "
+                               "sparse engine's vectors")
+        self.stage = min(room, 1024)
+        self.at = Regions(config, [*small.items(), ("stage0", self.stage), ("stage1", self.stage)]).start
+        self.pending = after
+        self.staged: list[Command] = []         # fills that read the staging buffers
+        self.vectors: list[Command] = []        # fills of activations
+        self.bias_fill: Command | None = None
+        self.running: Command | None = None     # the last RUN or OUTPUT
+        self.stored: Command | None = None
+        self._chunks: dict[int, list] = {}
+        self._biases: dict[int, int] = {}
+
+    def _load(self, dram: int, word: int, words: int) -> Command:
+        command = self.schedule.add(Opcode.LOAD, **load_fields(dram, word, words))
+        if self.pending is not None:
+            self.schedule.depend(command, self.pending)
+            self.pending = None
         return command
 
-    # ---- weights and pointers: chunks through two staging buffers -----------------------
-    constants = {}
+    def _fill(self, load: Command, **fields) -> Command:
+        fill = self.schedule.add(Opcode.SPARSE_FILL, **fields)
+        self.schedule.depend(fill, load)
+        self.schedule.depend(fill, self.running)
+        return fill
 
-    def chunks(band_index, block_index):
-        """(DRAM address, words, FILL fields) of a block's weights and pointers."""
-        key = band_index, block_index
-        if key not in constants:
-            block = plan.bands[band_index].blocks[block_index]
-            c = block.compressed
+    def codebook(self) -> None:
+        load = self._load(self.blob.add(self.plan.codebook.tobytes()), self.at["codebook"], 4)
+        self._fill(load, target=Target.CODEBOOK, word=self.at["codebook"], pes=1, count=4)
+
+    def weights(self, block: Block) -> None:
+        """A block's weights and pointers, through two staging buffers."""
+        for address, words, fields in self._chunks_of(block):
+            slot = f"stage{len(self.staged) % 2}"
+            load = self._load(address, self.at[slot], words)
+            self.schedule.depend(load, self.staged[-2] if len(self.staged) > 1 else None)
+            self.staged.append(self._fill(load, word=self.at[slot], **fields))
+
+    def _chunks_of(self, block: Block) -> list[tuple[int, int, dict]]:
+        """(DRAM address, words, SPARSE_FILL fields)."""
+        if id(block) not in self._chunks:
+            c, k = block.compressed, self.config.sparse_pes
             weights = np.zeros((k, block.words), np.uint64)
             # Activations come in rows of PEs: the columns that fill the last row are empty.
             pairs = ceil(ceil(c.columns, k) * k + 1, 2)
@@ -173,87 +193,86 @@ def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.
             out = []
             for data, count, kind in ((weights, block.words, Target.WEIGHTS),
                                       (pointers.view(np.uint64), pairs, Target.POINTERS)):
-                address = blob.add(data.tobytes())
-                if count <= stage:
-                    each = stage // count
-                    for pe in range(0, k, each):
-                        n = min(each, k - pe)
-                        out.append((address + 8 * pe * count, n * count,
-                                    dict(target=kind, pe=pe, pes=n, count=count)))
-                else:
-                    for pe in range(k):
-                        for first in range(0, count, stage):
-                            n = min(stage, count - first)
-                            out.append((address + 8 * (pe * count + first), n,
-                                        dict(target=kind, pe=pe, pes=1, address=first, count=n)))
-            constants[key] = out
-        return constants[key]
+                address = self.blob.add(data.tobytes())
+                each = max(1, self.stage // count)  # PEs a chunk
+                for pe in range(0, k, each):
+                    pes = min(each, k - pe)
+                    for first in range(0, count, self.stage):
+                        n = min(self.stage, count - first)
+                        out.append((address + 8 * (pe * count + first), pes * n,
+                                    dict(target=kind, pe=pe, pes=pes, address=first, count=n)))
+            self._chunks[id(block)] = out
+        return self._chunks[id(block)]
 
-    staged: list[Command] = []  # FILLs that read the staging buffers
-    running: list[Command | None] = [None]
+    def bias(self, band: Band, bias: np.ndarray) -> None:
+        if id(band) not in self._biases:
+            table = np.zeros((band.locals_, self.config.sparse_pes), np.int32)
+            table[band.local, band.pe] = bias[band.rows]
+            self._biases[id(band)] = self.blob.add(table.tobytes())
+        load = self._load(self._biases[id(band)], self.at["bias"], 2 * self.groups * band.locals_)
+        self.schedule.depend(load, self.bias_fill)
+        self.bias_fill = self._fill(load, target=Target.ACCUMULATORS, word=self.at["bias"], pes=1,
+                                    count=band.locals_)
 
-    def fill_block(band_index, block_index):
-        for address, words, fields in chunks(band_index, block_index):
-            slot = len(staged) % 2
-            command = load(address, at[f"stage{slot}"], words)
-            schedule.depend(command, staged[-2] if len(staged) > 1 else None)
-            fill = schedule.add(Opcode.SPARSE_FILL, word=at[f"stage{slot}"], **fields)
-            schedule.depend(fill, command)
-            schedule.depend(fill, running[0])
-            staged.append(fill)
+    def activations(self, block: Block, vector: int, words: int) -> None:
+        """A block's part of the vector of `words` words at address `vector`."""
+        region = self.at[f"act{len(self.vectors) % 2}"]
+        count, first = ceil(block.columns, self.config.sparse_pes), block.first // QUAD
+        load = self._load(vector + 8 * first, region, min(count * self.groups, words - first))
+        self.schedule.depend(load, self.vectors[-2] if len(self.vectors) > 1 else None)
+        self.vectors.append(self._fill(load, target=Target.ACTIVATIONS, word=region, pes=1, count=count))
 
-    book = load(blob.add(plan.codebook.tobytes()), at["codebook"], 4)
-    fill = schedule.add(Opcode.SPARSE_FILL, target=Target.CODEBOOK, word=at["codebook"], pes=1, count=4)
-    schedule.depend(fill, book)
+    def run(self, block: Block, queue: int = 0) -> None:
+        command = self.schedule.add(Opcode.SPARSE_RUN, count=ceil(block.columns, self.config.sparse_pes),
+                                    queue=queue)
+        fills = [*self.staged[-1:], *self.vectors[-1:], *([self.bias_fill] if self.bias_fill else [])]
+        if fills:  # the fill engine works in order
+            self.schedule.depend(command, max(fills, key=lambda fill: fill.order))
+        self.running = command
+
+    def output(self, band: Band, shift: int, relu: bool) -> None:
+        self.running = self.schedule.add(Opcode.SPARSE_OUTPUT, rows=band.locals_, shift=shift, relu=relu, half=1)
+
+    def store(self, band: Band, target: View, image: int, position: int) -> Command:
+        """The band's outputs to positions from `position` on of the target."""
+        dump = self.schedule.add(Opcode.SPARSE_DUMP, half=1, count=band.locals_, word=self.at["out"])
+        self.schedule.depend(dump, self.stored)
+        block = target.storage.block
+        fields = output_fields(target, image, 0, 0, 0)
+        fields["dram"] += 2 * position
+        self.stored = self.schedule.add(
+            Opcode.STORE, base=4 * self.at["out"], column_stride=block, block=block, block_stride=block,
+            ring=1, images=1, rows=1, columns=1, chunk=QUAD,
+            blocks=ceil(band.locals_ * self.config.sparse_pes, block), **fields)
+        self.schedule.depend(self.stored, dump)
+        return self.stored
+
+
+def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.ndarray, shift: int,
+                relu: bool, source: View, target: View, images: int, blob: Blob,
+                after: Command | None = None) -> Command:
+    """A layer's commands; returns the last STORE.
+
+    bias: int32 [rows]. A matrix of one block is filled once for all images; the blocks of a
+    larger one are streamed through the engine for every image.
+    """
+    emitter = SparseEmitter(schedule, config, plan, blob, after)
+    emitter.codebook()
     resident = len(plan.bands) == 1 and len(plan.bands[0].blocks) == 1
     if resident:
-        fill_block(0, 0)
-
-    bias_at = []
-    for band in plan.bands:
-        table = np.zeros((band.locals_, k), np.int32)
-        table[band.local, band.pe] = bias[band.rows]
-        bias_at.append(blob.add(table.tobytes()))
-    acts: list[Command] = []
-    bias_fill, store = None, None
+        emitter.weights(plan.bands[0].blocks[0])
+    words = ceil(vector_size(source), QUAD)
     for image in range(images):
-        out_position = 0
-        for b, band in enumerate(plan.bands):
+        position = 0
+        for band in plan.bands:
             if bias.any():
-                command = load(bias_at[b], at["bias"], 2 * groups * band.locals_)
-                schedule.depend(command, bias_fill)
-                bias_fill = schedule.add(Opcode.SPARSE_FILL, target=Target.ACCUMULATORS, word=at["bias"],
-                                         pes=1, count=band.locals_)
-                schedule.depend(bias_fill, command)
-                schedule.depend(bias_fill, running[0])
-            for n, block in enumerate(band.blocks):
+                emitter.bias(band, bias)
+            for block in band.blocks:
                 if not resident:
-                    fill_block(b, n)
-                slot, count = len(acts) % 2, ceil(block.columns, k)
-                word = block.first // 4
-                region = at[f"act{slot}"]
-                command = load(source.storage.address + image * source.storage.image_bytes + 8 * word,
-                               region, min(count * groups, act_words - word))
-                schedule.depend(command, acts[-2] if len(acts) > 1 else None)
-                fill = schedule.add(Opcode.SPARSE_FILL, target=Target.ACTIVATIONS, word=region, pes=1,
-                                    count=count, half=0)
-                schedule.depend(fill, command)
-                schedule.depend(fill, running[0])
-                acts.append(fill)
-                run = schedule.add(Opcode.SPARSE_RUN, half=0, count=count, base=0, queue=queue)
-                schedule.depend(run, fill)
-                running[0] = run
-            output = schedule.add(Opcode.SPARSE_OUTPUT, rows=band.locals_, shift=shift, relu=relu, half=1)
-            dump = schedule.add(Opcode.SPARSE_DUMP, half=1, count=band.locals_, word=at["out"])
-            schedule.depend(dump, store)
-            running[0] = output
-            fields = output_fields(target, image, 0, 0, 0)
-            block = target.storage.block
-            store = schedule.add(
-                Opcode.STORE, base=4 * at["out"], column_stride=block, block=block, block_stride=block,
-                ring=1, images=1, rows=1, columns=1, chunk=4,
-                **fields | dict(dram=fields["dram"] + 2 * out_position,
-                                blocks=ceil(band.locals_ * k, block)))
-            schedule.depend(store, dump)
-            out_position += band.locals_ * k
-    return store
+                    emitter.weights(block)
+                emitter.activations(block, source.storage.address + image * source.storage.image_bytes, words)
+                emitter.run(block)
+            emitter.output(band, shift, relu)
+            emitter.store(band, target, image, position)
+            position += band.locals_ * config.sparse_pes
+    return emitter.stored
