@@ -243,6 +243,77 @@ def print_predictions(console, guesses, labels) -> None:
             + f" of {len(labels)} images")
 
 
+def fc(args) -> int:
+    from compiler.fc_file import read_layer
+    from sim.bench_fc import DEEPEST, DEPTHS, run_layer
+    from sim.device import SimDevice
+    if args.depth and not set(args.depth) <= set(range(1, max(DEPTHS) + 1)):
+        raise ValueError(f"--depth: queues of 1..{max(DEPTHS)} are built")
+    matrix, codebook, activations = read_layer(args.matrix, args.activations, args.codebook)
+    with _progress() as progress, SimDevice(DEEPEST, "cpp", 1 << 30) as device:
+        task = progress.add_task("")
+        results = run_layer(device, DEEPEST, Path(args.matrix).stem, matrix, codebook, activations, args.placement,
+                            tuple(args.depth or (8,)), progress=lambda text: progress.update(task, description=text))
+    return _report_fc(results, args.json, {"command": "eyrie fc"})
+
+
+def bench_fc(args) -> int:
+    from compiler.compression import EIE_LAYERS, synthetic
+    from compiler.csc import PLACEMENTS
+    from sim.bench_fc import DEEPEST, plot, run_layer
+    from sim.device import SimDevice
+    names = args.layer or list(EIE_LAYERS)
+    for name in names:
+        if name not in EIE_LAYERS:
+            raise ValueError(f"layer {name!r}: choose from {', '.join(EIE_LAYERS)}")
+    results = []
+    with _progress() as progress, SimDevice(DEEPEST, "cpp", 1 << 27) as device:
+        task = progress.add_task("", total=len(names) * len(PLACEMENTS))
+        for name in names:
+            layer = synthetic(name)
+            for placement in PLACEMENTS:
+                results += run_layer(device, DEEPEST, name, layer.matrix, layer.codebook, layer.activations,
+                                     placement, published=EIE_LAYERS[name].published,
+                                     progress=lambda text: progress.update(task, description=text))
+                progress.advance(task)
+    if args.plot:
+        plot(results, args.plot)
+    return _report_fc(results, args.json, {"command": "make bench-fc", "config": DEEPEST.to_dict()})
+
+
+def _progress():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+                    console=Console(stderr=True))
+
+
+def _report_fc(results, path, about) -> int:
+    """The table of sparse layers, and its JSON."""
+    import json
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from hdl.verilog import write_atomic
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="64 sparse PEs, weights on chip; efficiency = "
+                  "non-zero MACs / (64 x cycles)", title_justify="left")
+    for name in ("layer", "placement", "queue", "cycles", "non-zero MACs", "padding", "efficiency %",
+                 "with padding %", "EIE's %", "starved %", "fill cycles", "blocks", "mismatches"):
+        table.add_column(name, justify="left" if name in ("layer", "placement") else "right")
+    for r in results:
+        table.add_row(r.name, r.placement, str(r.queue_depth), f"{r.cycles:,}", f"{r.nonzero_macs:,}",
+                      f"{r.padding_entries:,}", f"{100 * r.efficiency:.1f}", f"{100 * r.with_padding:.1f}",
+                      f"{100 * r.published:.1f}" if r.published else "-", f"{100 * r.starved:.1f}",
+                      f"{r.fill_cycles:,}", str(r.blocks), str(r.mismatches))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if path:
+        write_atomic(Path(path), json.dumps(about | {"layers": [r.to_dict() for r in results]}, indent=1) + "\n")
+    wrong = sum(r.mismatches for r in results)
+    if wrong:
+        print(f"eyrie: {wrong} outputs differ from golden", file=sys.stderr)
+    return 1 if wrong else 0
+
+
 def clean(args) -> int:
     import shutil
     from hdl.verilog import BUILD
@@ -299,6 +370,24 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--waves", action="store_true", help="write FST files under build/waves")
     p.add_argument("--seed", type=int, help="seed of the random stalls")
     p.set_defaults(function=sim)
+
+    p = commands.add_parser("fc", help="run a compressed fully connected layer on 64 sparse PEs",
+                            description="Runs a sparse matrix on the RTL of the eie64 engine and prints its figures.")
+    p.add_argument("--matrix", required=True, metavar="FILE", help=".npz of scipy.sparse.save_npz, int16 values")
+    p.add_argument("--activations", metavar="FILE", help=".npy of int16 (default the .npz's array `activations`)")
+    p.add_argument("--codebook", metavar="FILE", help=".npy of 16 int16, the first 0 (default the matrix's values)")
+    p.add_argument("--placement", choices=("modulo", "balanced", "windows"), default="balanced",
+                   help="of rows on PEs (default balanced)")
+    p.add_argument("--depth", type=_positive, action="append", metavar="N", help="queue depth, again for more (default 8)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.set_defaults(function=fc)
+
+    p = commands.add_parser("bench-fc", help="EIE's nine layers on 64 sparse PEs",
+                            description="Synthetic matrices of EIE's table at every queue depth and placement.")
+    p.add_argument("layer", nargs="*", help="names (default all nine)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.add_argument("--plot", metavar="FILE", help="write a plot (.svg or .png)")
+    p.set_defaults(function=bench_fc)
 
     p = commands.add_parser("clean", help="remove build/", description="Removes build/, the simulators' cache too.")
     p.set_defaults(function=clean)
