@@ -95,7 +95,8 @@ def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement:
     Raises MappingError if a PE's row of columns exceeds its weight memory.
     """
     k = config.sparse_pes
-    per_band = k * config.sparse_rows
+    # Bands of equal height: a low one would leave the PEs a column's entry or none.
+    per_band = ceil(ceil(matrix.rows, ceil(matrix.rows, k * config.sparse_rows)), k) * k
     limit = min(k * config.sparse_activations, (config.sparse_pointers - 2) // k * k)
     bands, entries = [], 0
     for first in range(0, matrix.rows, per_band):
