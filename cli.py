@@ -81,10 +81,11 @@ def _network(args):
     from compiler.images import DataError, read_images, read_labels
     from compiler.onnx_import import load
     from compiler.quantise import quantise
-    default = args.model is None
+    # The project's own networks come with its digits.
+    default = args.model is None or Path(args.model).resolve().parent == MODELS
     if not default and args.images is None:
         raise DataError("IMAGES: a network of your own needs --images (IDX, .npy, .npz or PNG)")
-    graph = load(MODELS / "lenet5.onnx" if default else args.model)
+    graph = load(args.model or MODELS / "lenet5.onnx")
     shape = graph.tensors[graph.input].shape
     digits = default and args.images is None
     source = args.images or MODELS / "digits_heldout.npz"

@@ -22,7 +22,7 @@ class RunError(RuntimeError):
 @dataclass
 class LayerResult:
     """A row of the table. Cycles, MACs and bytes are means of a batch; `utilisation` is
-    macs / (cycles * PEs); `filter_bound`: the cycles it takes at least to bring every filter
+    macs / (cycles * PEs), of a sparse layer the non-zero MACs over the sparse PEs; `filter_bound`: the cycles it takes at least to bring every filter
     word once over DRAM and the filter network; `wrapped`: final psums that wrapped;
     `mismatches`: elements that differ from golden, over all images."""
     name: str
@@ -76,6 +76,15 @@ def describe(program: Program, segment: Segment) -> str:
     return text
 
 
+def placed(program: Program, segment: Segment) -> str:
+    """How a segment runs: the mapping, or the compression of a sparse layer."""
+    if segment.sparse is None:
+        return str(segment.mapping or "")
+    plan = segment.sparse
+    return (f"sparse, {100 * plan.nonzeros / plan.weights:.1f} % dense, "
+            f"{plan.bits_per_weight(program.config):.1f} b/weight")
+
+
 def start_segment(program: Program, device: Device, segment: Segment) -> RunResult:
     """Run one layer. Raises RunError if the device reports an error."""
     return _run(program, device, segment.name, segment.first, segment.count)
@@ -101,7 +110,7 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     graph = program.graph
     fixed = quantise_input(network, images)
     golden: GoldenRun = golden_run(network, fixed)
-    rows = [LayerResult(s.name, s.kind, describe(program, s), str(s.mapping or ""), macs=s.macs,
+    rows = [LayerResult(s.name, s.kind, describe(program, s), placed(program, s), macs=s.macs,
                         filter_bound=int(s.filter_words * max(1, 8 / program.config.dram_bytes_per_cycle)))
             for s in program.segments]
     for row in rows:
@@ -127,7 +136,9 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     for row in rows:
         row.cycles = row.counters["cycles"] / batches
         row.dram_bytes = (row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]) / batches
-        if row.cycles:
+        if row.cycles and row.kind == "sparse":
+            row.utilisation = row.counters["sparse_macs"] / batches / (row.cycles * program.config.sparse_pes)
+        elif row.cycles:
             row.utilisation = row.macs / (row.cycles * program.config.pes)
     if progress:
         progress(len(fixed), "done")

@@ -54,6 +54,12 @@ class SparseLayer:
     codebook: np.ndarray
     nonzeros: int
     entries: int          # padding included
+    weights: int          # of the dense matrix
+
+    def bits_per_weight(self, config: Config) -> float:
+        """Stored bits, entries and pointers, for each weight of the dense matrix."""
+        pointers = sum(config.sparse_pes * (block.columns + 1) for band in self.bands for block in band.blocks)
+        return (8 * self.entries + config.sparse_pointer_bits * pointers) / self.weights
 
 
 def positions_of(view: View, height: int, width: int) -> np.ndarray:
@@ -119,7 +125,8 @@ def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement:
             at += wide
         bands.append(Band(np.arange(first, first + rows), int(local.max()) + 1, pe, local, blocks))
     slots, positions = output_slots(matrix.rows, config, bands)
-    return SparseLayer(bands, slots, positions, codebook, matrix.nonzeros, entries)
+    return SparseLayer(bands, slots, positions, codebook, matrix.nonzeros, entries,
+                       matrix.rows * matrix.columns)
 
 
 class SparseEmitter:
