@@ -42,13 +42,19 @@ class SparsePe(wiring.Component):
     keep, keep_address, kept   writes an activation
     look, look_address, looked reads one, a cycle later; not while scanning
     busy            a column is somewhere inside
-    error           a pointer or row out of range was met; stays until reset, nothing is written
+    error           a pointer or row out of range was met; stays until reset; nothing is added
+                    but the three products that may be on their way
     events          one bit per name of EVENTS; `padding`, padding entries met
 
     A column takes one cycle per non-zero weight of this PE. Padding entries are folded into
-    their successor and empty columns pass in the pointer stage, which runs ahead of the
-    decoder: neither costs a MAC cycle unless a whole word is padding or SEGMENTS and WORDS
-    run dry. Latency from column to accumulator: 8 cycles.
+    their successor, unless they are all that a word has of a column: such a part takes a
+    cycle. The pointer stage passes a column, empty or not, and the weights a word in each
+    cycle, ahead of the decoder; empty columns cost a MAC cycle only where SEGMENTS and WORDS
+    run dry. With a `limit` of 1 a column is taken every other cycle. Latency from a column
+    to the write of its first sum: 8 cycles.
+
+    An accumulator fill must not meet MACs or `clear`, nor an activation fill `keep`: they
+    share a write port.
     """
 
     def __init__(self, config: Config):
@@ -59,7 +65,7 @@ class SparsePe(wiring.Component):
         super().__init__({
             "number": In(8), "fill": In(SparseFill),
             "scan": In(1), "scan_address": In(local), "scan_count": In(16),
-            "scan_base": In(c.sparse_column_bits), "scanning": Out(1), "found": Out(column),
+            "scan_base": In(16), "scanning": Out(1), "found": Out(column),
             "column": In(column), "limit": In(5),
             "row": In(range(c.sparse_rows)), "clear": In(1), "accumulator": Out(signed(c.psum_bits)),
             "keep": In(1), "keep_address": In(local), "kept": In(ENTRY_BITS),
@@ -79,6 +85,9 @@ class SparsePe(wiring.Component):
         column = Signal(c.sparse_column_bits)
         reading, read_column = Signal(), Signal(c.sparse_column_bits)
         step, room = Signal(), Signal()
+
+        def stored(column):     # those beyond the pointers stay there instead of wrapping
+            return Mux(column > c.sparse_pointers, c.sparse_pointers, column)
         m.d.comb += [
             a_write.en.eq(self.keep | fill.targets[Target.ACTIVATIONS]),
             a_write.addr.eq(Mux(self.keep, self.keep_address, fill.address)),
@@ -98,10 +107,10 @@ class SparsePe(wiring.Component):
         with m.If(step):
             m.d.sync += [reading.eq(left != 0), read_column.eq(column)]
             with m.If(left != 0):
-                m.d.sync += [left.eq(left - 1), at.eq(at + 1), column.eq(column + c.sparse_pes)]
+                m.d.sync += [left.eq(left - 1), at.eq(at + 1), column.eq(stored(column + c.sparse_pes))]
         with m.If(self.scan):
             m.d.sync += [at.eq(self.scan_address), left.eq(self.scan_count),
-                         column.eq(self.scan_base + self.number)]
+                         column.eq(stored(self.scan_base + self.number))]
 
         # ---- activation queue -----------------------------------------------------------
         m.submodules.queue = queue = fifo.SyncFIFO(

@@ -1,4 +1,4 @@
-"""Stream drivers and checkers, and an AXI memory, for Amaranth's simulator.
+"""Stream drivers and checkers, AXI memories and a global buffer, for Amaranth's simulator.
 
 `stall` is the probability of not being ready, or not valid, in a cycle.
 """
@@ -9,6 +9,10 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
+
+from hdl.isa import ENTRY_ADDR, WORD_ADDR
+
+LATENCY = 4         # of the global buffer's reads
 
 
 async def send(ctx, port, items, *, stall=0.0, rng=None):
@@ -202,3 +206,60 @@ class WriteMemory:
                 assert address >> 12 == address + 8 * length + 7 >> 12, "crosses a page"
                 self.bursts.append((address, length + 1))
                 pending.append((address, length + 1, address))
+
+
+class Buffer:
+    """Memory of 64-bit words behind a read and a write port; what is not set reads as rubbish.
+
+    `reads` and `writes` log what was taken; `answered` counts responses taken.
+    """
+
+    def __init__(self, rng, stall):
+        self.words, self.rng, self.stall = {}, rng, stall
+        self.reads, self.writes, self.write_times, self.answered = [], [], [], 0
+
+    def word(self, at):
+        return self.words.setdefault(at % 2**WORD_ADDR, self.rng.getrandbits(64))
+
+    def entry(self, at):
+        at %= 2**ENTRY_ADDR
+        return self.word(at >> 2) >> 16 * (at & 3) & 0xFFFF
+
+    def reader(self, port):
+        async def bench(ctx):
+            queue, now, offering = deque(), 0, False
+            while True:
+                ready = len(queue) < 8 and self.rng.random() >= self.stall
+                offering = bool(queue) and queue[0][0] <= now and (offering or self.rng.random() >= self.stall)
+                ctx.set(port.request.ready, ready)
+                ctx.set(port.response.valid, offering)
+                ctx.set(port.response.payload, queue[0][1] if offering else self.rng.getrandbits(128))
+                _, _, valid, word, taken = await ctx.tick().sample(
+                    port.request.valid, port.request.payload, port.response.ready)
+                if offering and taken:
+                    queue.popleft()
+                    self.answered += 1
+                    offering = False
+                if valid and ready:
+                    self.reads.append(word)
+                    queue.append((now + LATENCY, self.word(word) | self.word(word + 1) << 64))
+                now += 1
+        return bench
+
+    def writer(self, port):
+        async def bench(ctx):
+            now = 0
+            while True:
+                ready = self.rng.random() >= self.stall
+                ctx.set(port.ready, ready)
+                _, _, valid, item = await ctx.tick().sample(port.valid, port.payload)
+                if valid and ready:
+                    self.writes.append((item.word, item.mask, item.data))
+                    self.write_times.append(now)
+                    for lane in range(8):
+                        if item.mask >> lane & 1:
+                            at, shift = item.word + lane // 4, 16 * (lane % 4)
+                            self.words[at] = self.word(at) & ~(0xFFFF << shift) | (
+                                (item.data >> 16 * lane & 0xFFFF) << shift)
+                now += 1
+        return bench

@@ -1,7 +1,6 @@
 """Sequencers against the loops of hdl/isa.py, beside a model of the global buffer."""
 
 import random
-from collections import deque
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from golden.fixed import requantise
 from hdl.config import PRESETS
 from hdl.glb import READ_SIGNATURE, WRITE_SIGNATURE
-from hdl.isa import ENTRY_ADDR, WORD_ADDR, OfmapBody, PsumBody
+from hdl.isa import WORD_ADDR, OfmapBody, PsumBody
 from hdl.pe import PassHeader, ofmap_word, psum_word
 from hdl.requantise import Requantise
 from hdl.filter_sequencer import FilterSequencer
@@ -20,67 +19,9 @@ from hdl.ifmap_sequencer import IfmapSequencer
 from hdl.ofmap_sequencer import OfmapSequencer
 from hdl.psum_ring import PsumRing
 from hdl.psum_sequencer import PsumSequencer
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send
 
 CONFIG = PRESETS["tiny"]
-LATENCY = 4         # of the global buffer's reads
-
-
-class Buffer:
-    """Memory of 64-bit words behind a read and a write port; what is not set reads as rubbish.
-
-    `reads` and `writes` log what was taken; `answered` counts responses taken.
-    """
-
-    def __init__(self, rng, stall):
-        self.words, self.rng, self.stall = {}, rng, stall
-        self.reads, self.writes, self.write_times, self.answered = [], [], [], 0
-
-    def word(self, at):
-        return self.words.setdefault(at % 2**WORD_ADDR, self.rng.getrandbits(64))
-
-    def entry(self, at):
-        at %= 2**ENTRY_ADDR
-        return self.word(at >> 2) >> 16 * (at & 3) & 0xFFFF
-
-    def reader(self, port):
-        async def bench(ctx):
-            queue, now, offering = deque(), 0, False
-            while True:
-                ready = len(queue) < 8 and self.rng.random() >= self.stall
-                offering = bool(queue) and queue[0][0] <= now and (offering or self.rng.random() >= self.stall)
-                ctx.set(port.request.ready, ready)
-                ctx.set(port.response.valid, offering)
-                ctx.set(port.response.payload, queue[0][1] if offering else self.rng.getrandbits(128))
-                _, _, valid, word, taken = await ctx.tick().sample(
-                    port.request.valid, port.request.payload, port.response.ready)
-                if offering and taken:
-                    queue.popleft()
-                    self.answered += 1
-                    offering = False
-                if valid and ready:
-                    self.reads.append(word)
-                    queue.append((now + LATENCY, self.word(word) | self.word(word + 1) << 64))
-                now += 1
-        return bench
-
-    def writer(self, port):
-        async def bench(ctx):
-            now = 0
-            while True:
-                ready = self.rng.random() >= self.stall
-                ctx.set(port.ready, ready)
-                _, _, valid, item = await ctx.tick().sample(port.valid, port.payload)
-                if valid and ready:
-                    self.writes.append((item.word, item.mask, item.data))
-                    self.write_times.append(now)
-                    for lane in range(8):
-                        if item.mask >> lane & 1:
-                            at, shift = item.word + lane // 4, 16 * (lane % 4)
-                            self.words[at] = self.word(at) & ~(0xFFFF << shift) | (
-                                (item.data >> 16 * lane & 0xFFFF) << shift)
-                now += 1
-        return bench
 
 
 def low(value, count, bits):
