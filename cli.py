@@ -133,6 +133,7 @@ def run(args) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from compiler.compression import whole
     from compiler.float_run import float_run
     from compiler.interpreter import Interpreter
     from compiler.program import ALIGN, compile_network
@@ -177,10 +178,14 @@ def run(args) -> int:
     guesses = {"float": floats.argmax(1), "golden": report.golden.argmax(1),
                args.device if args.device == "rtl" else "interpreter": report.device.argmax(1)}
     print_layers(console, report, config, program)
+    compression = [whole(s.name, [block.compressed for band in s.sparse.bands for block in band.blocks],
+                         config.sparse_pointer_bits) for s in program.segments if s.sparse]
+    if compression:
+        print_compression(console, compression)
     print_predictions(console, guesses, labels)
     console.print(note, style="dim")
     result = report.to_dict() | {
-        "config": config.to_dict(), "device": args.device, "calibration": note,
+        "compression": [r.as_dict() for r in compression], "config": config.to_dict(), "device": args.device, "calibration": note,
         "model": Path(args.model).name if args.model else "lenet5.onnx",
         "accuracy": {} if labels is None else {
             name: float(np.mean(guess == labels)) for name, guess in guesses.items()},
@@ -224,6 +229,23 @@ def print_layers(console, report, config, program) -> None:
     console.print(table)
     console.print("filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
                   "filter word a few times only cannot be faster. wrapped: final psums beyond psum_bits", style="dim")
+
+
+def print_compression(console, reports) -> None:
+    """Sizes of the sparse layers, stage by stage."""
+    from rich import box
+    from rich.table import Table
+    table = Table(title="compressed layers, sizes in bytes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("layer", "density %", "non-zeros", "padding", "16-bit dense", "pruned", "shared", "of it pointers",
+                 "Huffman", "bits a weight", "smaller by"):
+        table.add_column(name, justify="left" if name == "layer" else "right")
+    for r in reports:
+        table.add_row(r.name, f"{100 * r.density:.1f}", f"{r.nonzeros:,}", f"{r.padding:,}",
+                      *(f"{n / 8:,.0f}" for n in (r.dense, r.pruned, r.shared, r.pointers, r.huffman)),
+                      f"{r.bits_per_weight:.2f}", f"{r.ratio:.1f}x, {r.huffman_ratio:.1f}x")
+    console.print(table)
+    console.print("pruned: 16-bit values and 4-bit runs; shared: 4-bit indices into 15 values, as the engine stores "
+                  "them; Huffman: as files hold them", style="dim")
 
 
 def print_predictions(console, guesses, labels) -> None:

@@ -71,6 +71,20 @@ def report(name: str, compressed: Compressed, pointer_bits: int | None = None) -
                   huffman_z=coded["z"], huffman_pointers=coded["pointers"])
 
 
+def whole(name: str, parts: list[Compressed], pointer_bits: int | None = None) -> Report:
+    """Sizes of a layer that is encoded in several parts: their sum."""
+    reports = [report(name, part, pointer_bits) for part in parts]
+    if len(reports) == 1:
+        return reports[0]
+    total = {key: sum(getattr(r, key) for r in reports) for key in
+             ("nonzeros", "padding", "dense", "pruned", "shared", "pointers", "huffman", "huffman_v", "huffman_z",
+              "huffman_pointers")}
+    rows = sum({id(part.pe): part.rows for part in parts}.values())
+    weights = total["dense"] // 16
+    return Report(name, rows, weights // rows, parts[0].pes, density=total["nonzeros"] / weights,
+                  pointer_bits=reports[0].pointer_bits, **total)
+
+
 @dataclass(frozen=True)
 class EieLayer:
     """A row of EIE's tables III and IV (ISCA 2016). published: theoretical over actual time, calculated from it."""
