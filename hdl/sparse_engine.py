@@ -36,7 +36,7 @@ class SparseEngine(wiring.Component):
     RUN: the PEs scan their activations, a tree of LnzdNode (one for four PEs) brings the
     non-zero ones to the root, one a cycle, and the root broadcasts each when every PE's
     queue has room. It is done when everything has drained. OUTPUT: a Requantise for every
-    four PEs, rows + 4 cycles. DUMP: a word of four activations a cycle.
+    four PEs, under way for rows + 4 cycles. DUMP: a word of four activations a cycle.
     """
 
     def __init__(self, config: Config):

@@ -15,8 +15,8 @@ class SparseFiller(wiring.Component):
     """Executes SPARSE_FILL (isa.SparseFillBody has the loops).
 
     Members: `command`, `done`; `glb` read port; `fills`, one SparseFill for each PE, applied
-    in the cycle they are there. One word of the buffer a cycle (two for accumulators), one
-    cycle lost between commands.
+    in the cycle they are there, the last together with `done`. One word of the buffer a cycle
+    (two for accumulators), one cycle lost between commands.
     """
 
     def __init__(self, config: Config):

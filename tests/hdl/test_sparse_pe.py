@@ -255,7 +255,8 @@ def test_empty_columns():
     """Leading, adjacent and trailing ones; a matrix of nothing else."""
     full, none = [entry(0, 1)] * 3, []
     cases = [by_hand(columns, limit=limit, rng=random.Random(3)) for limit in (1, DEPTH) for columns in (
-        [none] * 30, [none] * 9 + [full], [full] + [none] * 9, [none, full] * 9, [none, none, full, none, none, none] * 5,
+        [none] * 30, [none] * 9 + [full], [full] + [none] * 9, [none, full] * 9,
+        [none, none, full, none, none, none] * 5,
         [full] * 4 + [none] * 20 + [full] * 4, [none, full, full, none])]
     play(cases)
 
@@ -335,7 +336,8 @@ def test_long_rows_of_empty_columns_cost_a_cycle_each():
 @pytest.mark.parametrize("kind", ["zeros", "all", "one in four", "last"])
 def test_scan(kind, stall):
     """The non-zero activations with their columns, in order; one activation a cycle."""
-    rng, dut = random.Random(f"{kind} {stall}"), SparsePe(CONFIG)
+    rng, bench = random.Random(f"{kind} {stall}"), Bench()
+    dut = bench.dut
     number, base, size = 3, 16, 2 * CONFIG.sparse_activations
     values = [0] * size if kind == "zeros" else [value(rng) for _ in range(size)]
     if kind == "one in four":
@@ -344,7 +346,6 @@ def test_scan(kind, stall):
         values = [0] * (size - 1) + [1]
 
     async def main(ctx):
-        bench.dut = dut
         ctx.set(dut.number, number)
         await bench.write(ctx, Target.ACTIVATIONS, 0, [v & 0xFFFF for v in values])
         for address, count in ((0, 1), (0, 25), (CONFIG.sparse_activations, 25), (size - 25, 25), (size - 1, 1)):
@@ -369,7 +370,29 @@ def test_scan(kind, stall):
             assert got == wanted
             if not stall:   # a cycle for each, one to read the last, one more if that is shown
                 assert cycles == count + 1 + (values[address + count - 1] != 0)
-    bench = Bench.__new__(Bench)
+    run(dut, main)
+
+
+def test_scan_passes_zeros_while_it_waits():
+    """Behind an activation that nobody takes the zeros pass, so the next is there at once."""
+    bench = Bench()
+    dut = bench.dut
+
+    async def main(ctx):
+        await bench.write(ctx, Target.ACTIVATIONS, 0, [5] + [0] * 9 + [6, 0, 7])
+        ctx.set(dut.scan_count, 13)
+        ctx.set(dut.scan, 1)
+        await ctx.tick()
+        ctx.set(dut.scan, 0)
+        await idle(ctx, 20)
+        got = []
+        ctx.set(dut.found.ready, 1)
+        for _ in range(4):
+            _, _, valid, payload = await ctx.tick().sample(dut.found.valid, dut.found.payload)
+            got.append((valid, payload.column, payload.value) if valid else None)
+        assert got[:2] == [(1, 0, 5), (1, 10 * PES, 6)]
+        assert got[2] is None and got[3] == (1, 12 * PES, 7)    # the zero between them, now read
+        assert not ctx.get(dut.scanning)
     run(dut, main)
 
 
