@@ -19,6 +19,7 @@ from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
 
 ALIGN = 4096  # of every region in memory
+MOST_BLOCKS = 2047  # of a STORE
 MOST_DENSE = 0.5  # a denser layer is hardly smaller compressed: an entry costs half a word, and pointers
 
 
@@ -153,6 +154,8 @@ def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Co
         plan = plan_sparse(sparse(matrix, codebook), codebook, config, placement if keep else "modulo")
         block = views[layer.output].storage.block
         block = block if block % 4 == 0 else 4
+        while ceil(config.sparse_pes * config.sparse_rows, block) > MOST_BLOCKS:
+            block *= 2
         views[layer.output] = View(Storage(layer.output, 1, 1, block, ceil(plan.positions, block)),
                                    0, plan.slots)
         plans[layer.name] = plan

@@ -67,7 +67,7 @@ def run_layer(device: Device, config: Config, name: str, matrix: Sparse, codeboo
     vector = np.zeros(ceil(matrix.columns, 4) * 4, np.int16)
     vector[:matrix.columns] = activations
     source = 0
-    target = View(Storage("out", 1, 1, 4, ceil(locals_ * k, 4), 4096 * ceil(vector.nbytes, 4096)), 0,
+    target = View(Storage("out", 1, 1, 16, ceil(locals_ * k, 16), 4096 * ceil(vector.nbytes, 4096)), 0,
                   np.arange(locals_ * k))
     constant = target.storage.address + 4096 * ceil(2 * locals_ * k, 4096)
     device.write(source, vector.tobytes())
