@@ -273,7 +273,8 @@ def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.
     for image in range(images):
         position = 0
         for band in plan.bands:
-            if bias.any():
+            # OUTPUT leaves zeros, but a run that was aborted before may have left sums.
+            if bias.any() or (image == 0 and band is plan.bands[0]):
                 emitter.bias(band, bias)
             for block in band.blocks:
                 if not resident:
