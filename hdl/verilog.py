@@ -73,7 +73,7 @@ def _value_signals(value, out):
         for v in value.parts:
             _value_signals(v, out)
     else:
-        raise NotImplementedError(f"value {value!r}")
+        raise TypeError(f"value {value!r}")
 
 
 def _format_signals(message, out):
@@ -97,7 +97,7 @@ def _statement_signals(statement, out):
     elif isinstance(statement, _ast.Print):
         _format_signals(statement.message, out)
     else:
-        raise NotImplementedError(f"statement {statement!r}")
+        raise TypeError(f"statement {statement!r}")
 
 
 def _own_signals(fragment) -> dict:
