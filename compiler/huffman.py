@@ -2,28 +2,32 @@
 
 Entries' v and z nibbles and the pointers' differences are coded apart. A coded stream is
 self-contained: u32 symbols, u32 alphabet size, a code length (u8, 0 unused) for each symbol of
-the alphabet, then the codes, most significant bit first, filled up with zeros to a byte. All
-integers little endian. The host decodes at load; the engine stores the plain entries.
+the alphabet, then the codes, most significant bit first, filled up with zeros to a byte, then
+the u32 CRC-32 (zlib's) of all before it. All integers little endian. The host decodes at load;
+the engine stores the plain entries.
 """
 
 from __future__ import annotations
 
 import heapq
+import zlib
 
 import numpy as np
 
 from golden.csc import Compressed
 
-LONGEST = 48     # bits of a code
+LONGEST = 48     # bits of a code; 57 of a word are left behind the bits of a byte
 ALPHABET = 1 << 20
+HEAD, CHECK = 8, 4   # bytes
+_CHUNK = 1 << 17     # bytes of codes that are looked up at a time
 
 
 class HuffmanError(ValueError):
-    """A coded stream that cannot be decoded; `bit` is its place."""
+    """A coded stream that cannot be decoded; `byte` is its place."""
 
-    def __init__(self, message: str, bit: int):
-        self.bit = int(bit)
-        super().__init__(f"bit {self.bit}: {message}")
+    def __init__(self, message: str, byte: int):
+        self.byte = int(byte)
+        super().__init__(f"byte {self.byte}: {message}")
 
 
 def code_lengths(counts: np.ndarray) -> np.ndarray:
@@ -61,48 +65,79 @@ def encode(symbols: np.ndarray) -> bytes:
     codes = _codes(lengths)
     each = lengths[symbols].astype(np.int64)
     end = np.cumsum(each)
-    total = int(end[-1]) if len(end) else 0
-    # bit k of the stream: which symbol it belongs to, and how far from the end of its code
-    owner = np.repeat(np.arange(len(symbols)), each)
-    left = end[owner] - 1 - np.arange(total)
-    bits = (codes[symbols[owner]] >> left.astype(np.uint64) & np.uint64(1)).astype(np.uint8)
-    head = np.array([len(symbols), size], "<u4").tobytes() + lengths.tobytes()
-    return head + np.packbits(bits).tobytes()
+    words = np.zeros(int(each.sum()) // 64 + 1, np.uint64)
+    if size:
+        # No code is as long as a word: one begins in every word, and one at most crosses into the next.
+        word, code = (end - each) >> 6, codes[symbols]
+        left = 64 - ((end - each) & 63) - each      # bits free behind the code, negative where it crosses
+        inside = np.where(left < 0, code >> np.maximum(-left, 0).astype(np.uint64),
+                          code << np.maximum(left, 0).astype(np.uint64))
+        words[:word[-1] + 1] = np.add.reduceat(inside, np.flatnonzero(np.diff(word, prepend=-1)))
+        crosses = np.flatnonzero(left < 0)
+        words[word[crosses] + 1] += code[crosses] << (64 + left[crosses]).astype(np.uint64)
+    data = (np.array([len(symbols), size], "<u4").tobytes() + lengths.tobytes()
+            + words.astype(">u8").tobytes()[:-(-int(each.sum()) // 8)])
+    return data + zlib.crc32(data).to_bytes(CHECK, "little")
+
+
+def _lookup(payload: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Which of the ascending codes, moved up to bit 63, begins at each bit of uint8 payload: int32 [bits]."""
+    first = np.arange(1 << 16, dtype=np.uint64) << np.uint64(48)
+    table, last = (np.searchsorted(codes, x, "right").astype(np.int32) - 1
+                   for x in (first, first | np.uint64((1 << 48) - 1)))
+    table[table != last] = -1  # 16 bits do not tell
+    padded = np.concatenate((payload, np.zeros(8, np.uint8)))
+    out = np.empty((len(payload), 8), np.int32)
+    for first in range(0, len(payload), _CHUNK):
+        n = min(_CHUNK, len(payload) - first)
+        rows = np.lib.stride_tricks.sliding_window_view(padded[first:first + n + 7], 8)
+        words = np.ascontiguousarray(rows).view(">u8").astype(np.uint64) << np.arange(8, dtype=np.uint64)
+        found = table[words >> np.uint64(48)]
+        longer = np.nonzero(found < 0)
+        found[longer] = np.searchsorted(codes, words[longer], "right") - 1
+        out[first:first + n] = found
+    return out.reshape(-1)
 
 
 def decode(data: bytes) -> np.ndarray:
     """int64 symbols of a coded stream. Raises HuffmanError with the place of a fault."""
-    if len(data) < 8:
-        raise HuffmanError("the stream ends in its header", 8 * len(data))
+    start, end = HEAD, len(data) - CHECK
+    if end < start:
+        raise HuffmanError("the stream ends in its header", len(data))
+    stored, actual = int.from_bytes(data[end:], "little"), zlib.crc32(data[:end])
+    if stored != actual:
+        raise HuffmanError(f"checksum {stored:#010x}: that of the stream before it is {actual:#010x}", end)
     count, size = (int(n) for n in np.frombuffer(data, "<u4", 2))
-    if size > ALPHABET or len(data) < 8 + size:
-        raise HuffmanError(f"the stream ends in its table of {size} code lengths", 8 * len(data))
-    lengths = np.frombuffer(data, np.uint8, size, 8)
+    if size > ALPHABET or end < start + size:
+        raise HuffmanError(f"the stream ends in its table of {size} code lengths", end)
+    lengths = np.frombuffer(data, np.uint8, size, start)
     used = np.flatnonzero(lengths)
     if size and lengths.max() > LONGEST:
-        raise HuffmanError(f"a code of {lengths.max()} bits", 8 * (8 + int(lengths.argmax())))
+        raise HuffmanError(f"a code of {lengths.max()} bits", start + int(lengths.argmax()))
     room = sum(1 << LONGEST - int(lengths[s]) for s in used)
     if len(used) > 1 and room != 1 << LONGEST or (count and not len(used)):
-        raise HuffmanError("the code lengths are of no complete code", 64)
-    table = {(int(lengths[s]), int(code)): int(s) for s, code in zip(used, _codes(lengths)[used])}
-    start = 8 + size
-    bits = np.unpackbits(np.frombuffer(data, np.uint8, offset=start)).tolist()
-    out, at, here = np.zeros(count, np.int64), 0, len(bits)
-    for n in range(count):
-        code = length = 0
-        while True:
-            if at == here:
-                raise HuffmanError(f"the stream ends in symbol {n} of {count}", 8 * start + at)
-            code, length, at = code << 1 | bits[at], length + 1, at + 1
-            symbol = table.get((length, code))
-            if symbol is not None:
-                out[n] = symbol
-                break
-            if length >= LONGEST or len(used) == 1:
-                raise HuffmanError("no such code", 8 * start + at - 1)
-    if here - at >= 8 or any(bits[at:]):
-        raise HuffmanError("something follows the last symbol", 8 * start + at)
-    return out
+        raise HuffmanError("the code lengths are of no complete code", start)
+    start += size
+    payload = np.frombuffer(data, np.uint8, end - start, start)
+    bits = 8 * len(payload)
+    if count > bits:
+        raise HuffmanError(f"{bits} bits for {count} symbols", end)
+    symbols = used[np.argsort(lengths[used], kind="stable")]
+    codes = _codes(lengths)[symbols] << (64 - lengths[symbols]).astype(np.uint64)
+    found = _lookup(payload, codes)
+    each, starts, at = lengths[symbols][found].tobytes(), [], 0
+    for _ in range(count):
+        if at >= bits:
+            break
+        starts.append(at)
+        at += each[at]
+    if at > bits or len(starts) < count:
+        raise HuffmanError(f"the stream ends in symbol {len(starts) - (at > bits)} of {count}", end)
+    if bits - at >= 8 or at % 8 and payload[-1] & 255 >> at % 8:
+        raise HuffmanError("something follows the last symbol", start + at // 8)
+    if len(used) == 1 and payload.any():
+        raise HuffmanError("no such code", start + int((payload > 0).argmax()))
+    return symbols[found[starts]] if count else np.zeros(0, np.int64)
 
 
 def encode_streams(c: Compressed) -> dict[str, bytes]:

@@ -1,5 +1,7 @@
 """Pruning, sharing, placement, Huffman coding, the report and the cycle model."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -46,27 +48,65 @@ def test_share():
 def test_huffman_round_trip(symbols):
     data = huffman.encode(np.array(symbols, np.int64))
     assert huffman.decode(data).tolist() == symbols
-    for cut in range(0, len(data), 7):
-        with pytest.raises(HuffmanError, match="bit"):
-            huffman.decode(data[:cut])
+
+
+@pytest.mark.parametrize("longest", [1, 2, 8, 17, 25])
+def test_huffman_lengths_of_codes(longest):
+    """Counts of powers of two make codes of 1..longest bits; their order puts them across words and look-ups."""
+    symbols = np.repeat(np.arange(longest + 1), [*(1 << np.arange(longest)[::-1]), 1])
+    assert huffman.code_lengths(np.bincount(symbols)).max() == longest
+    for order in (symbols, symbols[::-1], np.random.default_rng(longest).permutation(symbols)):
+        np.testing.assert_array_equal(huffman.decode(huffman.encode(order[-1 << 20:])), order[-1 << 20:])
+
+
+@pytest.mark.parametrize("symbols", [[], [3], [0] * 9, list(range(9)), [0, 1, 1, 2, 2, 2, 2, 5] * 5])
+def test_huffman_damage_is_refused(symbols):
+    """Every flipped bit, every truncation and every further byte, with its place."""
+    data = huffman.encode(np.array(symbols, np.int64))
+    assert huffman.decode(data).tolist() == symbols
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(HuffmanError, match=f"byte {len(data) - 4}: checksum"):
+            huffman.decode(bytes(damaged))
+    for size in range(len(data)):
+        with pytest.raises(HuffmanError, match=f"byte {max(size - 4, size if size < 12 else 0)}: "
+                           + ("checksum" if size >= 12 else "the stream ends in its header")):
+            huffman.decode(data[:size])
+    with pytest.raises(HuffmanError, match="checksum"):
+        huffman.decode(data + b"\0")
 
 
 def test_huffman_is_optimal_and_strict():
-    """Sizes against the entropy; damage is refused with its place."""
+    """Sizes against the entropy; a wrong stream with a right checksum is refused too, with its place."""
     rng = np.random.default_rng(2)
     symbols = rng.choice(16, 5000, p=np.arange(1, 17) / 136)
     data = huffman.encode(symbols)
     p = np.bincount(symbols) / len(symbols)
-    bits = 8 * (len(data) - 8 - 16)
+    bits = 8 * (len(data) - 8 - 16 - 4)
     entropy = -(p * np.log2(p)).sum() * len(symbols)
     assert entropy <= bits <= entropy + len(symbols) + 8
-    with pytest.raises(HuffmanError, match="ends in symbol") as e:
-        huffman.decode(data[:-3])
-    assert e.value.bit == 8 * (len(data) - 3)
-    with pytest.raises(HuffmanError, match="follows"):
-        huffman.decode(data + b"\0")
-    with pytest.raises(HuffmanError, match="complete"):
-        huffman.decode(data[:9] + bytes([1, 1, 1]) + data[12:])
+
+    def signed(content):
+        return content + zlib.crc32(content).to_bytes(4, "little")
+    body, single = data[:-4], huffman.encode(np.zeros(9, int))[:-4]
+    cases = [
+        (body[:-3], len(body) - 3, "ends in symbol"),
+        (body[:4] + bytes([17]) + body[5:20], 20, "table of 17 code lengths"),
+        (body[:4] + b"\xFF\xFF\xFF\xFF" + body[8:], len(body), "table of"),
+        (b"\xFF\xFF\xFF\x0F" + body[4:], len(body), "bits for 268435455 symbols"),
+        (b"\x09" + huffman.encode(np.zeros(8, int))[1:-4], 10, "8 bits for 9 symbols"),
+        (b"\x05" + huffman.encode(np.array([0, 0, 1, 2, 1, 2]))[1:-4], 12, "follows"),
+        (b"\x07" + huffman.encode(np.array([0, 0, 0, 0, 1, 2]))[1:-4], 12, "ends in symbol 6 of 7"),
+        (body + b"\0", len(body) - 1, "follows"),
+        (body[:9] + bytes([1, 1, 1]) + body[12:], 8, "complete"),
+        (body[:9] + bytes([49]) + body[10:], 9, "a code of 49 bits"),
+        (single[:-1] + b"\x40", len(single) - 1, "follows"),
+        (single[:-2] + b"\x01\0", len(single) - 2, "no such code")]
+    for content, place, message in cases:
+        with pytest.raises(HuffmanError, match=message) as e:
+            huffman.decode(signed(content))
+        assert e.value.byte == place, message
 
 
 def test_streams_and_report():
