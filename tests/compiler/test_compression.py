@@ -153,3 +153,33 @@ def test_model_by_hand():
     assert simulate(np.array([[4, 0]] * 3), 1) == 12
     with pytest.raises(ValueError):
         simulate(np.ones((2, 2), int), 0)
+
+
+def cycle_by_cycle(work, depth, broadcast):
+    """The model as a loop over cycles: queues are lists, a PE does a MAC a cycle."""
+    waiting = [list(row) for row in work.tolist()]
+    queues, busy, cycles = [[] for _ in range(work.shape[1])], [0] * work.shape[1], 0
+    while waiting or any(map(any, queues)) or any(busy):  # columns to send, or MACs to do
+        sent, moved = 0, True
+        while moved:  # what happens at the beginning of a cycle, until nothing does
+            moved = False
+            for pe, queue in enumerate(queues):
+                if queue and not busy[pe]:
+                    busy[pe], moved = queue.pop(0), True
+            if waiting and sent < broadcast and all(len(queue) < depth for queue in queues):
+                for queue, macs in zip(queues, waiting.pop(0)):
+                    queue.append(macs)
+                sent, moved = sent + 1, True
+        busy = [max(0, left - 1) for left in busy]
+        cycles += 1
+    return cycles
+
+
+@pytest.mark.parametrize("broadcast", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, 2, 8])
+def test_model_cycle_by_cycle(depth, broadcast):
+    rng = np.random.default_rng(depth)
+    for columns, pes in ((0, 3), (1, 1), (2, 1), (7, 2), (30, 1), (40, 4), (25, 16), (60, 7)):
+        for mean in (0.2, 1.0, 2.5):
+            work = rng.poisson(mean, (columns, pes))
+            assert simulate(work, depth, broadcast) == cycle_by_cycle(work, depth, broadcast)
