@@ -56,10 +56,24 @@ def compile_(args) -> int:
     network = quantise(graph, images, psum_bits=config.psum_bits)
     text, sidecar = emit(config)
     top = sidecar["top"]
-    program = export(network, config, args.output, images=args.batch, base=args.base,
+    program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
                      also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"})
     print(f"{args.output}: {program.command_count} commands, memory {program.base:#x}..{program.end:#x}, "
           f"batch of {program.images}\n{note}")
+    if args.huffman:
+        streams, image = sum(table.size for table in program.tables), len(program.memory)
+        stored = (Path(args.output) / "memory.huff").stat().st_size
+        print(f"memory.huff: {stored:,} bytes for {image:,}, {streams:,} of them streams of compressed layers, "
+              f"stored in {stored - image + streams:,}")
+    return 0
+
+
+def unpack(args) -> int:
+    from compiler.export import read_memory
+    from hdl.verilog import write_atomic
+    memory = read_memory(args.folder)
+    write_atomic(Path(args.output), memory)
+    print(f"{args.output}: {len(memory):,} bytes")
     return 0
 
 
@@ -425,7 +439,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=1, metavar="N", help="images of a start, 1..255 (default 1)")
     p.add_argument("--base", type=lambda text: int(text, 0), default=0, metavar="ADDRESS",
                    help="first byte that the accelerator may use, a multiple of 4096 (default 0)")
+    p.add_argument("--huffman", action="store_true",
+                   help="memory.huff with Huffman-coded streams of compressed layers in place of memory.bin")
     p.set_defaults(function=compile_)
+
+    p = commands.add_parser("unpack", help="the plain memory image of a compiled folder",
+                            description="Decodes memory.huff of `eyrie compile --huffman`.")
+    p.add_argument("folder", metavar="DIR", help="of an earlier compile")
+    p.add_argument("-o", "--output", required=True, metavar="FILE", help="the image, as memory.bin")
+    p.set_defaults(function=unpack)
     return top
 
 

@@ -11,6 +11,7 @@ from compiler.commands import Command, Schedule
 from compiler.graph import Pool
 from compiler.layout import View
 from compiler.mapping import Mapping, MappingError, Shape, ceil, sizes
+from compiler.stored import Kind, Table
 from golden.fixed import reciprocal
 from golden.pool import divisors
 from hdl import isa
@@ -28,6 +29,7 @@ class Blob:
         self.address = address
         self._parts: list[bytes] = []
         self.size = 0
+        self.tables: list[Table] = []  # streams of the sparse engine, counted from `address`
 
     def add(self, data: bytes) -> int:
         """Address of the data, on an 8-byte boundary."""
@@ -35,6 +37,12 @@ class Blob:
         padded = data + bytes(-len(data) % 8)
         self._parts.append(padded)
         self.size += len(padded)
+        return at
+
+    def add_table(self, kind: Kind, data: np.ndarray) -> int:
+        """Address of a stream of the sparse engine, [pes, words]."""
+        at = self.add(data.tobytes())
+        self.tables.append(Table(kind, at - self.address, data.nbytes, data.nbytes // len(data)))
         return at
 
     def bytes(self) -> bytes:

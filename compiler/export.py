@@ -14,6 +14,7 @@ import numpy as np
 from compiler.graph import Conv
 from compiler.program import Program, compile_network
 from compiler.quantise import QuantisedGraph
+from compiler.stored import StoredError, pack, unpack
 from hdl import isa
 from hdl.config import Config
 from hdl.isa import Register
@@ -197,13 +198,14 @@ def write_directory(directory: str | Path, files: dict[str, bytes | str]) -> Non
 
 
 def export(network: QuantisedGraph, config: Config, directory: str | Path, images: int = 1, base: int = 0,
-           also: dict[str, bytes | str] | None = None) -> Program:
+           also: dict[str, bytes | str] | None = None, huffman: bool = False) -> Program:
     """Compile a network to one program and write what an integrator needs of it to `directory`.
 
     memory.bin: constants and commands, to be at the program's `constant`; map.json: addresses,
     tensors, layers; eyrie.h, eyrie.c: header and driver. also: further files, by name (the
     Verilog, which this package does not make). images: batch of a start; base: first byte
-    address that the accelerator uses, a multiple of 4096.
+    address that the accelerator uses, a multiple of 4096. huffman: memory.huff, with the streams of
+    the sparse engine coded (compiler.stored), in place of memory.bin.
 
     The folder is written whole or not at all; an earlier export there is replaced, anything
     else is refused. Raises ExportError, and what compile_network raises.
@@ -212,9 +214,33 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
     if base < 0 or base % PAGE:
         raise ExportError(f"base address {base:#x}: must be a multiple of {PAGE}")
     program = compile_network(network, config, images, base, chained=True)
-    memory = program.constants.ljust(program.program - program.constant, b"\0") + program.commands
-    files = {"memory.bin": memory, "eyrie.h": header(program, network),
+    listed = address_map(program, network)
+    if huffman:
+        stored = pack(program.memory, program.tables)
+        listed["memory"] |= {"file": "memory.huff", "stored_bytes": len(stored)}
+    else:
+        stored = program.memory
+    files = {listed["memory"]["file"]: stored, "eyrie.h": header(program, network),
              "eyrie.c": (DRIVER / "eyrie.c").read_bytes(), **(also or {})}
-    listed = {"files": sorted([*files, MAP]), **address_map(program, network)}
+    listed = {"files": sorted([*files, MAP]), **listed}
     write_directory(directory, {**files, MAP: json.dumps(listed, indent=1) + "\n"})
     return program
+
+
+def read_memory(directory: str | Path) -> bytes:
+    """The memory image of an exported folder, decoded. Raises ExportError naming the file."""
+    directory = Path(directory)
+    try:
+        listed = json.loads((directory / MAP).read_text(encoding="utf-8"))["memory"]
+        path, size = directory / listed["file"], listed["bytes"]
+        data = path.read_bytes()
+    except (ValueError, KeyError, TypeError) as e:
+        raise ExportError(f"{directory / MAP}: not of an export: {e}") from None
+    if "stored_bytes" in listed:
+        try:
+            data = unpack(data)
+        except StoredError as e:
+            raise ExportError(f"{path}: {e}") from None
+    if len(data) != size:
+        raise ExportError(f"{path}: {len(data)} bytes of memory, {size} expected")
+    return data

@@ -15,6 +15,7 @@ from compiler.mapping import Mapping, Shape, ceil, search
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import QuantisedGraph
 from compiler.sparse import SparseLayer, emit_sparse, plan_sparse, positions_of, vector_size
+from compiler.stored import Table
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
 
@@ -62,15 +63,20 @@ class Program:
     constants: bytes
     views: dict[str, View]
     segments: list[Segment]
+    tables: list[Table]  # streams of the sparse engine in `constants`
 
     @property
     def command_count(self) -> int:
         return len(self.commands) // COMMAND_BYTES
 
+    @property
+    def memory(self) -> bytes:
+        """What lies from `constant` to `end`."""
+        return self.constants.ljust(self.program - self.constant, b"\0") + self.commands
+
     def load(self, device) -> None:
         """Write constants and commands to a device's memory."""
-        device.write(self.constant, self.constants)
-        device.write(self.program, self.commands)
+        device.write(self.constant, self.memory)
 
     def write_input(self, device, values: np.ndarray) -> None:
         """Put int16 [N, C, H, W], N <= images, where the network reads its input."""
@@ -299,4 +305,4 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     if end >= 1 << 32:  # limits of windows have 32 bits too
         raise NetworkError(f"the program would end at address {end:#x}; addresses have 32 bits")
     return Program(config, graph, images, base, blob.address, program, end, schedule.pack(),
-                   blob.bytes(), views, segments)
+                   blob.bytes(), views, segments, blob.tables)

@@ -18,6 +18,7 @@ from compiler.csc import Sparse, encode, place
 from compiler.emit import Blob, Regions, load_fields, output_fields
 from compiler.layout import View
 from compiler.mapping import MappingError, ceil
+from compiler.stored import Kind
 from golden.csc import Compressed, pack
 from hdl.config import Config
 from hdl.isa import Opcode, Target
@@ -201,7 +202,7 @@ class SparseEmitter:
             out = []
             for data, count, kind in ((weights, block.words, Target.WEIGHTS),
                                       (pointers.view(np.uint64), pairs, Target.POINTERS)):
-                address = self.blob.add(data.tobytes())
+                address = self.blob.add_table(Kind.ENTRIES if kind == Target.WEIGHTS else Kind.POINTERS, data)
                 each = max(1, self.stage // count)  # PEs a chunk
                 for pe in range(0, k, each):
                     pes = min(each, k - pe)
