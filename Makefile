@@ -13,8 +13,12 @@ CALIB  ?=
 DEVICE ?=
 BATCH  ?=
 OUT    ?=
+# As LAYER=on, LAYER=off or LAYER=auto, with blanks between; modulo, balanced or windows.
+SPARSE ?=
+PLACEMENT ?=
 JSON   ?=
 WAVES  ?=
+HUFFMAN ?=
 # Further arguments for pytest.
 ARGS   ?=
 
@@ -22,7 +26,9 @@ ARGS   ?=
 STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
 option = $(if $($(1)),--$(2) "$($(1))")
+sparse = $(foreach s,$(SPARSE),--sparse "$(s)") $(call option,PLACEMENT,placement)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
+huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
 .PHONY: help setup verilog run compile bench-fc sim test lint clean
 help:  ## this list
@@ -35,14 +41,14 @@ $(STAMP):
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, linted
+verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
 	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
 
-run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE BATCH JSON WAVES)
-	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,BATCH,batch) $(call option,JSON,json) $(waves)
+run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE BATCH SPARSE PLACEMENT JSON WAVES)
+	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,BATCH,batch) $(sparse) $(call option,JSON,json) $(waves)
 
-compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (CONFIG CALIB IMAGES BATCH)
-	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call option,CONFIG,config) $(call option,CALIB,calib) $(call option,IMAGES,images) $(call option,BATCH,batch) -o "$(or $(OUT),build/compiled)"
+compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (CONFIG CALIB IMAGES BATCH SPARSE PLACEMENT HUFFMAN)
+	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call option,CONFIG,config) $(call option,CALIB,calib) $(call option,IMAGES,images) $(call option,BATCH,batch) $(sparse) $(huffman) -o "$(or $(OUT),build/compiled)"
 
 bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/eie64.json and .svg
 	$(BIN)/python cli.py bench-fc --json docs/results/eie64.json --plot docs/results/eie64.svg
@@ -53,8 +59,7 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 test: $(STAMP)  ## every test (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP)  ## emit the Verilog of CONFIG and check it with Verilator and Yosys
-	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
+lint: verilog  ## another name of it
 
 clean:  ## remove build/ (the environment stays)
 	rm -rf build

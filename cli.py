@@ -57,6 +57,7 @@ def compile_(args) -> int:
     text, sidecar = emit(config)
     top = sidecar["top"]
     program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
+                     placement=args.placement, switches=dict(args.sparse),
                      also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"})
     print(f"{args.output}: {program.command_count} commands, memory {program.base:#x}..{program.end:#x}, "
           f"batch of {program.images}\n{note}")
@@ -168,7 +169,8 @@ def run(args) -> int:
         graph = network.graph
         step = stage("mapping and emitting the program")
         program = compile_network(network, config, min(args.batch, len(images)),
-                                  mode=Mode[args.mode.upper()])
+                                  mode=Mode[args.mode.upper()], placement=args.placement,
+                                  switches=dict(args.sparse))
         memory = -(-program.end // ALIGN) * ALIGN
         if args.device == "rtl":
             step = stage(f"Verilog and simulator of {config.name}")
@@ -372,6 +374,26 @@ def _positive(text: str) -> int:
     return value
 
 
+def _switch(text: str) -> tuple[str, bool | None]:
+    layer, _, value = text.rpartition("=")
+    values = {"on": True, "off": False, "auto": None}
+    if not layer or value not in values:
+        raise argparse.ArgumentTypeError(f"{text}: expected LAYER=on, LAYER=off or LAYER=auto")
+    return layer, values[value]
+
+
+def _placement_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--placement", choices=("modulo", "balanced", "windows"), default="balanced",
+                   help="of a compressed layer's rows on PEs (default balanced)")
+
+
+def _sparse_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--sparse", type=_switch, action="append", default=[], metavar="LAYER=on|off|auto",
+                   help="run a fully connected layer compressed, on the array, or by its density (auto, the "
+                        "default); again for more")
+    _placement_option(p)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="eyrie", description="Generator of deep-network accelerators.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -397,6 +419,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--driver", choices=("cocotb", "cpp"), default="cocotb", help="of the simulator (default cocotb)")
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
     p.add_argument("--mode", choices=("dense", "gate"), default="gate", help="what a zero activation does (default gate)")
+    _sparse_options(p)
     p.add_argument("--json", metavar="FILE", help="write the table there")
     p.add_argument("--waves", action="store_true", help="write an FST file under build/waves")
     p.set_defaults(function=run)
@@ -413,8 +436,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--matrix", required=True, metavar="FILE", help=".npz of scipy.sparse.save_npz, int16 values")
     p.add_argument("--activations", metavar="FILE", help=".npy of int16 (default the .npz's array `activations`)")
     p.add_argument("--codebook", metavar="FILE", help=".npy of 16 int16, the first 0 (default the matrix's values)")
-    p.add_argument("--placement", choices=("modulo", "balanced", "windows"), default="balanced",
-                   help="of rows on PEs (default balanced)")
+    _placement_option(p)
     p.add_argument("--depth", type=_positive, action="append", metavar="N", help="queue depth, again for more (default 8)")
     p.add_argument("--json", metavar="FILE", help="write the table there")
     p.set_defaults(function=fc)
@@ -439,6 +461,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=1, metavar="N", help="images of a start, 1..255 (default 1)")
     p.add_argument("--base", type=lambda text: int(text, 0), default=0, metavar="ADDRESS",
                    help="first byte that the accelerator may use, a multiple of 4096 (default 0)")
+    _sparse_options(p)
     p.add_argument("--huffman", action="store_true",
                    help="memory.huff with Huffman-coded streams of compressed layers in place of memory.bin")
     p.set_defaults(function=compile_)

@@ -198,14 +198,16 @@ def write_directory(directory: str | Path, files: dict[str, bytes | str]) -> Non
 
 
 def export(network: QuantisedGraph, config: Config, directory: str | Path, images: int = 1, base: int = 0,
-           also: dict[str, bytes | str] | None = None, huffman: bool = False) -> Program:
+           also: dict[str, bytes | str] | None = None, huffman: bool = False, placement: str = "balanced",
+           switches: dict[str, bool | None] | None = None) -> Program:
     """Compile a network to one program and write what an integrator needs of it to `directory`.
 
     memory.bin: constants and commands, to be at the program's `constant`; map.json: addresses,
     tensors, layers; eyrie.h, eyrie.c: header and driver. also: further files, by name (the
     Verilog, which this package does not make). images: batch of a start; base: first byte
     address that the accelerator uses, a multiple of 4096. huffman: memory.huff, with the streams of
-    the sparse engine coded (compiler.stored), in place of memory.bin.
+    the sparse engine coded (compiler.stored), in place of memory.bin. placement, switches: as
+    compile_network.
 
     The folder is written whole or not at all; an earlier export there is replaced, anything
     else is refused. Raises ExportError, and what compile_network raises.
@@ -213,7 +215,7 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
     check_directory(directory)
     if base < 0 or base % PAGE:
         raise ExportError(f"base address {base:#x}: must be a multiple of {PAGE}")
-    program = compile_network(network, config, images, base, chained=True)
+    program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches)
     listed = address_map(program, network)
     if huffman:
         stored = pack(program.memory, program.tables)

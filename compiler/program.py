@@ -11,7 +11,7 @@ from compiler.csc import sparse
 from compiler.emit import Blob, chunk_of, emit_conv, emit_store
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
-from compiler.mapping import Mapping, Shape, ceil, search
+from compiler.mapping import Mapping, MappingError, Shape, ceil, search
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import QuantisedGraph
 from compiler.sparse import SparseLayer, emit_sparse, plan_sparse, positions_of, vector_size
@@ -131,33 +131,53 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
         reorders[layer.name] = key
 
 
-def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Config,
-                     most: float, placement: str) -> dict[str, SparseLayer]:
+def _incompressible(network: QuantisedGraph, layer, config: Config) -> str | None:
+    """Why a layer cannot run on the sparse engine; None if it can."""
+    graph = network.graph
+    if not config.sparse_pes:
+        return f"config {config.name!r} has no sparse engine"
+    if (not isinstance(layer, Conv) or layer.groups != 1 or any(layer.pads)
+            or layer.kernel != graph.tensors[layer.input].shape[1:]):
+        return "it is not a fully connected layer"
+    values = np.count_nonzero(np.unique(network.convs[layer.name].weights))
+    if values > SHARED:
+        return f"it has {values} distinct non-zero weights, a codebook holds {SHARED}"
+    if any(isinstance(reader, Concat) for reader in graph.consumers(layer.output)):
+        return "a Concat reads its output"
+    return None
+
+
+def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Config, most: float,
+                     placement: str, switches: dict[str, bool | None]) -> dict[str, SparseLayer]:
     """The fully connected layers for the sparse engine, encoded in the order of the network:
     each one's rows are permuted, and the permutation is its output's View."""
     graph, plans = network.graph, {}
-    if not config.sparse_pes:
-        return plans
+    names = [layer.name for layer in graph.layers]
+    for name in switches:
+        if name not in names:
+            raise NetworkError(f"no layer {name!r}: choose from {', '.join(names)}")
     for layer in graph.layers:
-        if not isinstance(layer, Conv):
+        switch = switches.get(layer.name)
+        reason = _incompressible(network, layer, config)
+        if switch and reason:
+            raise NetworkError(f"layer {layer.name!r} cannot be compressed: {reason}")
+        if reason or switch is False:
             continue
-        channels, height, width = graph.tensors[layer.input].shape
+        _, height, width = graph.tensors[layer.input].shape
         weights = network.convs[layer.name].weights
-        values = np.unique(weights)
-        if (layer.groups != 1 or graph.tensors[layer.output].shape[1:] != (1, 1) or any(layer.pads)
-                or layer.kernel != (height, width) or np.count_nonzero(values) > SHARED
-                or np.count_nonzero(weights) > most * weights.size):
+        if switch is None and np.count_nonzero(weights) > most * weights.size:
             continue
         readers = graph.consumers(layer.output)
-        if any(isinstance(reader, Concat) for reader in readers):
-            continue
         source = views[layer.input]
         matrix = np.zeros((len(weights), vector_size(source)), np.int16)
         matrix[:, positions_of(source, height, width).reshape(-1)] = weights.reshape(len(weights), -1)
         # Only convolutions and the host undo a permutation.
         keep = all(isinstance(reader, Conv) for reader in readers)
         codebook = codebook_of(weights)
-        plan = plan_sparse(sparse(matrix, codebook), codebook, config, placement if keep else "modulo")
+        try:
+            plan = plan_sparse(sparse(matrix, codebook), codebook, config, placement if keep else "modulo")
+        except MappingError as e:
+            raise MappingError(f"layer {layer.name!r}: {e}") from None
         block = views[layer.output].storage.block
         block = block if block % 4 == 0 else 4
         while ceil(config.sparse_pes * config.sparse_rows, block) > MOST_BLOCKS:
@@ -171,7 +191,7 @@ def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Co
 def compile_network(network: QuantisedGraph, config: Config, images: int = 1, base: int = 0,
                     mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True,
                     reorder: bool = True, compress: float = MOST_DENSE,
-                    placement: str = "balanced") -> Program:
+                    placement: str = "balanced", switches: dict[str, bool | None] | None = None) -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
@@ -179,7 +199,8 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     where the buffer allows; reorder: give a convolution its own copy of its input, in blocks
     that suit it, where that pays for the copy; compress: fully connected layers of shared
     weights go to the sparse engine up to this density (below 0: none), rows on its PEs by
-    `placement`.
+    `placement` (compiler.csc.PLACEMENTS); switches: layers, by name, that go there at any density
+    (True), never (False), or as the others (None).
 
     Raises NetworkError or MappingError naming the layer.
     """
@@ -194,7 +215,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config)
         return found.cycles * layer.groups if found else float("inf")
     views = plan_views(graph, score)
-    compressed = _plan_compressed(network, views, config, compress, placement)
+    compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
     for layer in graph.layers:
         if isinstance(layer, Conv) and reorder and layer.name not in compressed:
