@@ -225,26 +225,28 @@ def print_layers(console, report, config, program) -> None:
     table = Table(title=f"{config.name}: {config.pes} PEs, batch of {report.batch}, "
                         f"DRAM at {config.dram_bytes_per_cycle:g} B/cycle", title_justify="left",
                   box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in (("layer", "left"), ("shape", "left"), ("mapping", "left"),
-                          ("cycles", "right"), ("filter bound", "right"), ("MACs", "right"),
-                          ("util. %", "right"), ("DRAM bytes", "right"), ("wrapped", "right"), ("mismatches", "right")):
-        table.add_column(name, justify=justify, min_width=8)
+    sparse = any(row.load_bound for row in report.layers)
+    for name in ("layer", "shape", "mapping", "cycles", "filter bound", *["load bound"] * sparse, "MACs", "util. %",
+                 "DRAM bytes", "wrapped", "mismatches"):
+        table.add_column(name, justify="left" if name in ("layer", "shape", "mapping") else "right", min_width=8)
 
     def number(x):
         return f"{x:,.0f}" if x else "-"
     for row in report.layers:
         table.add_row(row.name, row.shape, row.mapping, number(row.cycles), number(row.filter_bound),
-                      number(row.macs), f"{100 * row.utilisation:.1f}" if row.utilisation else "-",
+                      *[number(row.load_bound)] * sparse, number(row.macs), f"{100 * row.utilisation:.1f}" if row.utilisation else "-",
                       number(row.dram_bytes), str(row.wrapped), str(row.mismatches))
     cycles, macs = (sum(getattr(row, n) for row in report.layers) for n in ("cycles", "macs"))
     table.add_section()
-    table.add_row("all", "", "", number(cycles), "", number(macs),
+    table.add_row("all", "", "", number(cycles), "", *[""] * sparse, number(macs),
                   f"{100 * macs / (cycles * config.pes):.1f}" if cycles else "-",
                   number(sum(row.dram_bytes for row in report.layers)),
                   str(sum(row.wrapped for row in report.layers)), str(report.mismatches))
     console.print(table)
     console.print("filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
-                  "filter word a few times only cannot be faster. wrapped: final psums beyond psum_bits", style="dim")
+                  "filter word a few times only cannot be faster. "
+                  + "load bound: cycles to bring what a compressed layer loads, weights, pointers and vectors. " * sparse
+                  + "wrapped: final psums beyond psum_bits", style="dim")
 
 
 def print_compression(console, reports) -> None:

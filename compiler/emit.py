@@ -100,6 +100,12 @@ def load_fields(dram: int, word: int, length: int, *loops: tuple[int, int]) -> d
     return fields
 
 
+def loaded_words(commands: list[Command]) -> int:
+    """64-bit words that the LOADs among the commands bring."""
+    return sum(math.prod(c.fields[name] for name in ("length", "count_a", "count_b", "count_c"))
+               for c in commands if c.opcode is Opcode.LOAD)
+
+
 @dataclass
 class Tile:
     """A box of a tensor in the global buffer: rows y.., columns x.., blocks, images."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from compiler.commands import Schedule
 from compiler.csc import sparse
-from compiler.emit import Blob, chunk_of, emit_conv, emit_store
+from compiler.emit import Blob, chunk_of, emit_conv, emit_store, loaded_words
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, MappingError, Shape, ceil, search
@@ -37,6 +37,7 @@ class Segment:
     mapping: Mapping | None = None
     pes: int = 0         # PEs that the mapping uses
     sparse: SparseLayer | None = None
+    load_words: int = 0  # of a sparse layer: 64-bit words of weights, pointers and vectors that a batch loads
 
     @property
     def tensor(self) -> str:
@@ -270,7 +271,8 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                 last = emit_sparse(schedule, config, plan, n.bias, n.shift, layer.relu,
                                    views[layer.input], views[layer.output], images, blob, after)
                 segments.append(Segment(layer.name, "sparse", layer.output, first, 0,
-                                        images * n.weights.size, (blob.size - begin) // 8, sparse=plan))
+                                        images * n.weights.size, sparse=plan,
+                                        load_words=loaded_words(schedule.commands[first:])))
             case Conv():
                 pool = fused.get(layer.name)
                 output = pool.output if pool else layer.output

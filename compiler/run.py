@@ -23,7 +23,8 @@ class RunError(RuntimeError):
 class LayerResult:
     """A row of the table. Cycles, MACs and bytes are means of a batch; `utilisation` is
     macs / (cycles * PEs), of a sparse layer the non-zero MACs over the sparse PEs; `filter_bound`: the cycles it takes at least to bring every filter
-    word once over DRAM and the filter network; `wrapped`: final psums that wrapped;
+    word once over DRAM and the filter network; `load_bound`: of a sparse layer, to bring its weights, pointers and
+    vectors over DRAM, as often as the batch does; `wrapped`: final psums that wrapped;
     `mismatches`: elements that differ from golden, over all images."""
     name: str
     kind: str
@@ -34,6 +35,7 @@ class LayerResult:
     utilisation: float = 0.0
     dram_bytes: float = 0.0
     filter_bound: int = 0
+    load_bound: int = 0
     wrapped: int = 0
     mismatches: int = 0
     counters: dict[str, int] = field(default_factory=dict)
@@ -110,8 +112,9 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     graph = program.graph
     fixed = quantise_input(network, images)
     golden: GoldenRun = golden_run(network, fixed)
+    word_cycles = max(1, 8 / program.config.dram_bytes_per_cycle)  # the port takes a word a cycle at most
     rows = [LayerResult(s.name, s.kind, describe(program, s), placed(program, s), macs=s.macs,
-                        filter_bound=int(s.filter_words * max(1, 8 / program.config.dram_bytes_per_cycle)))
+                        filter_bound=int(s.filter_words * word_cycles), load_bound=int(s.load_words * word_cycles))
             for s in program.segments]
     for row in rows:
         row.wrapped = golden.wrapped.get(row.name.split("+")[0], 0)

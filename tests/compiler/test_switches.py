@@ -8,6 +8,7 @@ from compiler.graph import Conv, Graph, NetworkError, Tensor
 from compiler.interpreter import Interpreter
 from compiler.program import compile_network
 from compiler.quantise import ConvNumbers, QuantisedGraph
+from compiler.run import run_network
 from hdl.config import PRESETS
 from tests.compiler.networks import Builder
 from tests.compiler.test_export import quantised
@@ -90,3 +91,32 @@ def test_run_and_compile(tmp_path, capsys):
         with pytest.raises(SystemExit) as e:
             run(*words)
         assert e.value.code == 2 and words[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows, columns, streams", [(40, 30, False), (200, 450, True)])
+def test_load_bound(rows, columns, streams):
+    """What a sparse layer loads: the codebook, and per image what its blocks need, or once what stays."""
+    rng = np.random.default_rng(6)
+    weights = (rng.integers(1, 9, (rows, columns, 1, 1)) * (rng.random((rows, columns, 1, 1)) < 0.2)).astype(np.int16)
+    graph = Graph("x", "y", [Conv("fc", "x", "y", weights.astype(np.float32), np.zeros(rows, np.float32), full=True)],
+                  {"x": Tensor("x", columns), "y": Tensor("y", rows)}, input_scale=np.ones(columns), input_offset=np.zeros(columns))
+    network = QuantisedGraph(graph, 32, {"x": 0, "y": 0}, {"fc": ConvNumbers(weights, np.ones(rows, np.int32), 0, 4)}, {})
+    images, k = 3, TINY.sparse_pes
+    program = compile_network(network, TINY, images)
+    bands = program.segments[0].sparse.bands
+    blocks = [block for band in bands for block in band.blocks]
+    assert (len(blocks) > 1) == streams
+
+    def up(n, unit):
+        return -(-n // unit)
+    fill = sum(k * (block.words + up(up(block.columns, k) * k + 1, 2)) for block in blocks)
+    vectors = sum(up(block.columns, 4) for block in blocks)
+    biases = sum(up(k * band.locals_, 2) for band in bands)
+    words = 4 + fill * (images if streams else 1) + images * (vectors + biases)
+    assert program.segments[0].load_words == words
+    device = Interpreter(TINY, 1 << 20)
+    report = run_network(program, network, device, rng.integers(-99, 99, (images, columns, 1, 1)).astype(float))
+    row = report.layers[0]
+    assert row.load_bound == int(words * 8 / TINY.dram_bytes_per_cycle) and row.filter_bound == 0
+    assert row.counters["dram_read_bytes"] == 8 * words
+    assert report.mismatches == 0

@@ -36,11 +36,12 @@ def test_ten_times_the_weight_memory(capsys):
     with SimDevice(config, "cpp", 4 << 20) as device:
         program, counters = check_network(device, layer(weights), x)
     c = counters["fc"]
-    bound = (c["dram_read_bytes"] + c["dram_write_bytes"]) / config.dram_bytes_per_cycle
+    bound = 8 * program.segments[0].load_words / config.dram_bytes_per_cycle
     with capsys.disabled():
         print(f"\n{np.count_nonzero(weights):,} weights through an engine that holds {held:,}: {c['cycles']:,} cycles, "
               f"{bound:,.0f} by DRAM bandwidth")
     assert bound <= c["cycles"] < 4 * bound
+    assert 8 * program.segments[0].load_words == c["dram_read_bytes"] - c["command_bytes"]
 
 
 def scipy_file(path, rows=200, columns=500, **extra):
