@@ -24,23 +24,21 @@ def verilog(args) -> int:
     return 0
 
 
-def _calibration(args, shape):
-    """(raw images to calibrate on, a note that says which) of `compile`."""
-    from compiler.images import DataError, read_images
-    if args.calib is not None:
-        images = read_images(args.calib, shape)
-        return images, f"calibrated on {len(images)} images of {Path(args.calib).name}"
-    if args.images is None:
-        raise DataError("CALIB: a network of your own needs --calib, or --images to take a part of")
-    images = read_images(args.images, shape)
-    spare = min(100, (len(images) + 4) // 5)
-    return images[-spare:], (f"calibrated on the last {spare} of {len(images)} images of {Path(args.images).name}; "
-                             "an accuracy should be reported on the others")
+def _calibration(calib, shape, source, images, reported):
+    """(raw images to calibrate on, a note that says which): those of the file `calib`, or else the last of
+    `images`, which are of the file `source`: those behind the first `reported`, a fifth at least, 100 at most."""
+    from compiler.images import read_images
+    if calib is not None:
+        observed = read_images(calib, shape)
+        return observed, f"calibrated on {len(observed)} images of {Path(calib).name}"
+    spare = min(100, max(len(images) - reported, (len(images) + 4) // 5))
+    return images[-spare:], f"calibrated on the last {spare} of {len(images)} images of {Path(source).name}"
 
 
 def compile_(args) -> int:
     import json
     from compiler.export import check_directory, export
+    from compiler.images import DataError, read_images
     from compiler.onnx_import import load
     from compiler.quantise import quantise
     from hdl.config import Config
@@ -52,8 +50,14 @@ def compile_(args) -> int:
         if args.calib is None and args.images is None:
             args.calib = MODELS / "digits_calibration.npz"
     graph = load(args.model)
-    images, note = _calibration(args, graph.tensors[graph.input].shape)
-    network = quantise(graph, images, psum_bits=config.psum_bits)
+    if args.calib is None and args.images is None:
+        raise DataError("CALIB: a network of your own needs --calib, or --images to take a part of")
+    shape = graph.tensors[graph.input].shape
+    images = read_images(args.images, shape) if args.calib is None else ()
+    observed, note = _calibration(args.calib, shape, args.images, images, len(images))
+    if args.calib is None:
+        note += "; an accuracy should be reported on the others"
+    network = quantise(graph, observed, psum_bits=config.psum_bits)
     text, sidecar = emit(config)
     top = sidecar["top"]
     program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
@@ -91,7 +95,7 @@ def sim(args) -> int:
     return 1 if failed else 0
 
 
-def _network(args):
+def _network(args, config):
     """(quantised network, raw images, labels or None, note on calibration) of `run`."""
     from compiler.images import DataError, read_images, read_labels
     from compiler.onnx_import import load
@@ -112,32 +116,20 @@ def _network(args):
             raise DataError(f"{args.labels or source}: {len(labels)} labels for {len(images)} images")
     count = len(images) if not args.limit else min(args.limit, len(images))
     calib = args.calib or (MODELS / "digits_calibration.npz" if digits else None)
-    if calib is not None:
-        observed = read_images(calib, shape)
-        note = f"calibrated on {len(observed)} images of {Path(calib).name}"
-    else:
-        # A part of the images that is not reported: the last ones.
-        spare = min(100, max(len(images) - count, (len(images) + 4) // 5))
-        if spare >= len(images):
+    observed, note = _calibration(calib, shape, source, images, count)
+    if calib is None:
+        if len(observed) == len(images):
             raise DataError(f"{source}: one image cannot be both calibrated on and reported; "
                             "give --calib (CALIB=) or more images")
-        observed = images[len(images) - spare:]
-        count = min(count, len(images) - spare)
-        note = (f"calibrated on the last {spare} of {len(images)} images of {Path(source).name}, "
-                "which are not reported")
+        count, note = min(count, len(images) - len(observed)), f"{note}, which are not reported"
     images, labels = images[:count], labels if labels is None else labels[:count]
-    return quantise(graph, observed, psum_bits=_config(args).psum_bits), images, labels, note
+    return quantise(graph, observed, psum_bits=config.psum_bits), images, labels, note
 
 
 def _has_labels(path) -> bool:
     import numpy as np
     with np.load(path) as archive:
         return "labels" in archive.files
-
-
-def _config(args):
-    from hdl.config import Config
-    return Config.load(args.config)
 
 
 def run(args) -> int:
@@ -153,10 +145,11 @@ def run(args) -> int:
     from compiler.interpreter import Interpreter
     from compiler.program import ALIGN, compile_network
     from compiler.run import run_network
+    from hdl.config import Config
     from hdl.isa import Mode
     from hdl.verilog import write_atomic
     console = Console(width=None if sys.stdout.isatty() else 160)
-    config = _config(args)
+    config = Config.load(args.config)
     started = time.monotonic()
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
                   TimeElapsedColumn(), console=Console(stderr=True)) as progress:
@@ -165,7 +158,7 @@ def run(args) -> int:
         def stage(text, total=None):
             progress.update(step, total=1, completed=1)
             return progress.add_task(text, total=total)
-        network, images, labels, note = _network(args)
+        network, images, labels, note = _network(args, config)
         graph = network.graph
         step = stage("mapping and emitting the program")
         program = compile_network(network, config, min(args.batch, len(images)),

@@ -20,10 +20,8 @@ from compiler.layout import View
 from compiler.mapping import MappingError, ceil
 from compiler.stored import Kind
 from golden.csc import Compressed, pack
-from hdl.config import Config
+from hdl.config import LANES, Config
 from hdl.isa import Opcode, Target
-
-QUAD = 4  # PEs that share a word of activations
 
 
 @dataclass
@@ -140,7 +138,7 @@ class SparseEmitter:
     def __init__(self, schedule: Schedule, config: Config, plan: SparseLayer, blob: Blob,
                  after: Command | None = None):
         self.schedule, self.config, self.plan, self.blob = schedule, config, plan, blob
-        self.groups = config.sparse_pes // QUAD
+        self.groups = config.sparse_pes // LANES
         widest = max(ceil(block.columns, config.sparse_pes) * self.groups
                      for band in plan.bands for block in band.blocks)
         most_rows = max(band.locals_ for band in plan.bands)
@@ -226,7 +224,7 @@ class SparseEmitter:
     def activations(self, block: Block, vector: int, words: int) -> None:
         """A block's part of the vector of `words` words at address `vector`."""
         region = self.at[f"act{len(self.vectors) % 2}"]
-        count, first = ceil(block.columns, self.config.sparse_pes), block.first // QUAD
+        count, first = ceil(block.columns, self.config.sparse_pes), block.first // LANES
         load = self._load(vector + 8 * first, region, min(count * self.groups, words - first))
         self.schedule.depend(load, self.vectors[-2] if len(self.vectors) > 1 else None)
         self.vectors.append(self._fill(load, target=Target.ACTIVATIONS, word=region, pes=1, count=count))
@@ -251,7 +249,7 @@ class SparseEmitter:
         fields["dram"] += 2 * position
         self.stored = self.schedule.add(
             Opcode.STORE, base=4 * self.at["out"], column_stride=block, block=block, block_stride=block,
-            ring=1, images=1, rows=1, columns=1, chunk=QUAD,
+            ring=1, images=1, rows=1, columns=1, chunk=LANES,
             blocks=ceil(band.locals_ * self.config.sparse_pes, block), **fields)
         self.schedule.depend(self.stored, dump)
         return self.stored
@@ -270,7 +268,7 @@ def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.
     resident = len(plan.bands) == 1 and len(plan.bands[0].blocks) == 1
     if resident:
         emitter.weights(plan.bands[0].blocks[0])
-    words = ceil(vector_size(source), QUAD)
+    words = ceil(vector_size(source), LANES)
     for image in range(images):
         position = 0
         for band in plan.bands:

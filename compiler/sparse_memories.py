@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from golden.fixed import requantise, wrap
-from hdl.config import Config
+from hdl.config import LANES, Config
 from hdl.isa import Target
-
-QUAD = 4  # PEs that share a word of activations
 
 
 class StreamError(ValueError):
@@ -45,9 +43,9 @@ class SparseMemories:
             case Target.CODEBOOK:
                 self.codebook[4 * first:4 * (first + count)] = words(count)
             case Target.ACCUMULATORS:
-                self.sums[:, where] = words(count * k // QUAD * 2).view(np.int32).reshape(count, k).T
+                self.sums[:, where] = words(count * k // LANES * 2).view(np.int32).reshape(count, k).T
             case Target.ACTIVATIONS:
-                self.activations[v["half"], :, where] = words(count * k // QUAD).reshape(count, k).T
+                self.activations[v["half"], :, where] = words(count * k // LANES).reshape(count, k).T
 
     def run(self, v: dict[str, int]) -> tuple[int, int, int]:
         """SPARSE_RUN; (columns broadcast, multiply-accumulates, padding entries met).
