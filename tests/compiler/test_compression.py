@@ -103,10 +103,10 @@ def test_huffman_is_optimal_and_strict():
         (body[:9] + bytes([49]) + body[10:], 9, "a code of 49 bits"),
         (single[:-1] + b"\x40", len(single) - 1, "follows"),
         (single[:-2] + b"\x01\0", len(single) - 2, "no such code")]
-    for content, place, message in cases:
+    for content, where, message in cases:
         with pytest.raises(HuffmanError, match=message) as e:
             huffman.decode(signed(content))
-        assert e.value.byte == place, message
+        assert e.value.byte == where, message
 
 
 def test_streams_and_report():
