@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from compiler.commands import Command, Schedule
 from compiler.graph import Pool
 from compiler.layout import View
-from compiler.mapping import Mapping, MappingError, Shape, ceil, sizes
+from compiler.mapping import Counts, Mapping, MappingError, Shape, ceil
 from compiler.stored import Kind, Table
 from golden.fixed import reciprocal
 from golden.pool import divisors
@@ -67,24 +67,42 @@ class Regions:
 
 
 class Stream:
-    """Units loaded into `copies` buffers in turn, ahead of the commands that read them."""
+    """Units loaded in order into `slots` places of the buffer in turn, ahead of the commands
+    that read them. `first`, `last`: the pass that reads a unit first, last."""
 
-    def __init__(self, schedule: Schedule, copies: int, load):
-        self.schedule, self.copies, self.load = schedule, copies, load
+    def __init__(self, schedule: Schedule, slots: int, first: list[int], last: list[int], load):
+        self.schedule, self.slots, self.first, self.last, self.load = schedule, slots, first, last, load
         self.loads: list[Command] = []
         self.last_reader: dict[int, Command] = {}
 
-    def fetch(self, unit: int) -> None:
-        """Emit the load of `unit` (the next one, or one that is already there)."""
-        if unit < len(self.loads):
-            return
-        command = self.load(unit, unit % self.copies)
-        self.schedule.depend(command, self.last_reader.get(unit - self.copies))
+    def wanted(self, now: int) -> int | None:
+        """The pass that the next unit is for, None if its place is not free before pass `now`."""
+        unit = len(self.loads)
+        if unit == len(self.first) or (unit >= self.slots and self.last[unit - self.slots] >= now):
+            return None
+        return self.first[unit]
+
+    def fetch(self) -> None:
+        unit = len(self.loads)
+        command = self.load(unit, unit % self.slots)
+        self.schedule.depend(command, self.last_reader.get(unit - self.slots))
         self.loads.append(command)
 
     def read(self, unit: int, reader: Command) -> None:
         self.schedule.depend(reader, self.loads[unit])
         self.last_reader[unit] = reader
+
+
+AHEAD = 2  # passes that loads run ahead of the one they are for
+
+
+def prefetch(streams: list[Stream], now: int) -> None:
+    """Loads for pass `now` and those that may run ahead of it, in the order of their use."""
+    while True:
+        ready = [(stream.wanted(now), n) for n, stream in enumerate(streams) if stream.wanted(now) is not None]
+        if not ready or min(ready)[0] > now + AHEAD:
+            return
+        streams[min(ready)[1]].fetch()
 
 
 def load_fields(dram: int, word: int, length: int, *loops: tuple[int, int]) -> dict[str, int]:
@@ -192,32 +210,237 @@ def pool_fields(pool: Pool, size: tuple[int, int], first: tuple[int, int], origi
 POOL = {"max": isa.Pool.MAX, "average": isa.Pool.AVERAGE}
 
 
+@dataclass
+class Pass:
+    """A processing pass: filter block `fb` of a group over `rows` ofmap rows and `columns`
+    columns of a tile from (y, x); units of ifmaps, filters, ofmaps; first and last: of the
+    passes that accumulate."""
+    group: int
+    fb: int
+    images: int
+    y: int
+    rows: int
+    x: int
+    columns: int
+    channel: tuple[int, int]
+    fold: tuple[int, int, int]
+    ifmaps: list[int]
+    filters: int
+    first: bool
+    last: bool
+    ofmaps: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Ofmaps:
+    """What a slot of the ofmap buffer takes: rows of images, filters of some blocks."""
+    group: int
+    image: int
+    images: int
+    y: int
+    rows: int
+    x: int
+    columns: int
+    blocks: range
+
+
+def _ofmap_units(units: list[Ofmaps], item: Pass, image: int, m: Mapping, fbs: range) -> None:
+    """The slots that a last pass writes: its own, or those that the pass of the block before began."""
+    first = fbs.start + (item.fb - fbs.start) // m.store_blocks * m.store_blocks
+    mine = range(first, min(fbs.stop, first + m.store_blocks))
+    if item.fb == first:
+        at = len(units)
+        if m.store_bands >= m.bands:
+            units.append(Ofmaps(item.group, image, item.images, item.y, item.rows, item.x, item.columns, mine))
+        else:
+            high = m.e * m.store_bands
+            for n in range(item.images):
+                for y in range(0, item.rows, high):
+                    units.append(Ofmaps(item.group, image + n, 1, item.y + y, min(high, item.rows - y),
+                                        item.x, item.columns, mine))
+        item.ofmaps.extend(range(at, len(units)))
+    else:
+        k = len(units) - 1  # with several blocks a slot holds the whole tile
+        item.ofmaps.append(k)
+
+
+class Constants:
+    """Filters and biases of a layer, in the order of the passes that read them."""
+
+    def __init__(self, blob: Blob, layer, numbers, source: View, shape: Shape, m: Mapping):
+        self.blob, self.shape, self.m = blob, shape, m
+        self.each = len(numbers.weights) // layer.groups
+        blocks = ceil(self.each, m.p * m.t)
+        self.lowest_block: list[int] = []       # of each group: its first block of the input
+        self._placed = []                       # weights in the slots of their channels
+        self.bias: list[tuple[int, int]] = []   # of each group: DRAM address, words
+        self.bias_at: list[list[int]] = []      # ... and the word of each filter block
+        self._filters: dict[tuple, tuple[int, int]] = {}
+        q_in = shape.block
+        for g in range(layer.groups):
+            mine = slice(g * self.each, (g + 1) * self.each)
+            slots = source.slots[g * shape.C:(g + 1) * shape.C]
+            lowest = int(slots.min()) // q_in
+            self.lowest_block.append(lowest)
+            full = np.zeros((blocks * m.p * m.t, ceil(shape.blocks, m.r) * m.r * q_in,
+                             ceil(shape.R, m.height) * m.height, shape.S), np.int16)
+            full[:self.each, slots - lowest * q_in, :shape.R] = numbers.weights[mine]
+            self._placed.append(full)
+            table = []
+            for fb in range(blocks):
+                p = self.filters_of(fb)
+                own = np.zeros((m.t, ceil(p, 4) * 4), np.int32)
+                flat = np.zeros(m.t * p, np.int32)
+                part = numbers.bias[mine][fb * m.p * m.t:][:m.t * p]
+                flat[:len(part)] = part
+                own[:, :p] = flat.reshape(m.t, p)
+                table.append(own.reshape(-1))
+            at = np.cumsum([0] + [len(part) // 2 for part in table])
+            self.bias_at.append([int(x) for x in at])
+            self.bias.append((blob.add(np.concatenate(table).tobytes()), int(at[-1])))
+
+    def filters_of(self, fb: int) -> int:
+        """p of a filter block: the last spreads what is left over its t sets."""
+        return min(self.m.p, ceil(self.each - fb * self.m.p * self.m.t, self.m.t))
+
+    def filters(self, g: int, fb: int, channel: tuple[int, int], fold: tuple[int, int, int]) -> tuple[int, int]:
+        """(DRAM address, words of a tag) of a pass's filters."""
+        key = (g, fb, channel, fold)
+        if key not in self._filters:
+            m, q_in, p = self.m, self.shape.block, self.filters_of(fb)
+            (block, offset), (row, column, wide) = channel, fold
+            part = self._placed[g][fb * m.p * m.t:fb * m.p * m.t + p * m.t, block * q_in:(block + m.r) * q_in,
+                                   row:row + m.height, column:column + wide]
+            part = part.reshape(m.t, p, m.r, q_in, m.height, wide)[:, :, :, offset:offset + m.q]
+            # tag (set, group, filter row); entry (column, channel, filter)
+            part = part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1)
+            words = ceil(part.shape[1], 4)
+            padded = np.zeros((len(part), words * 4), np.int16)
+            padded[:, :part.shape[1]] = part
+            data = padded.reshape(len(part), words, 4).transpose(1, 0, 2)
+            self._filters[key] = self.blob.add(np.ascontiguousarray(data).tobytes()), words
+        return self._filters[key]
+
+
+class Stores:
+    """The ofmap buffer: OFMAP writes a slot, STORE empties it. With a fused pool it is a ring
+    of rows instead, of which each STORE writes those windows that are complete."""
+
+    def __init__(self, schedule: Schedule, layer, target: View, shape: Shape, m: Mapping, count: Counts,
+                 region: int, size: tuple[int, int], pool: Pool | None, units: list[Ofmaps]):
+        self.schedule, self.layer, self.target, self.shape, self.m = schedule, layer, target, shape, m
+        self.count, self.region, self.size, self.pool, self.units = count, region, size, pool, units
+        self.each = len(layer.weights) // layer.groups
+        self.stores: list[Command | None] = []
+        self.opened: set[int] = set()
+        self.pooled: dict[tuple, int] = {}  # pooled rows stored so far, by group and first image
+
+    def _base(self, unit: int) -> int:
+        """Entry of the unit's slot."""
+        slot = 0 if self.pool else unit % self.m.ofmap_slots
+        return 4 * self.region + slot * self.count.ofmap_slot
+
+    def ofmap_fields(self, unit: int, fb: int):
+        """Fields of the OFMAPs that bring filter block `fb` into a unit."""
+        u, m, count = self.units[unit], self.m, self.count
+        row_stride = m.columns * count.width
+        base = self._base(unit) + (fb - u.blocks.start) * m.p * m.t
+        common = dict(position_stride=count.width, row_stride=row_stride)
+        if self.pool:
+            ring = m.ring
+            at_row = u.y % ring
+            yield dict(common, base=base, images=u.images, image_stride=count.ofmap_image, row_first=at_row,
+                       row_start=at_row * row_stride, ring=ring, rows_valid=u.rows)
+        elif m.bands == 1:
+            yield dict(common, base=base, images=u.images, image_stride=count.ofmap_image, ring=m.e, rows_valid=m.e)
+        else:
+            for n in range(u.images):
+                yield dict(common, base=base + n * count.ofmap_image, images=ceil(u.rows, m.e),
+                           image_stride=m.e * row_stride, ring=m.e, rows_valid=m.e)
+
+    def written(self, unit: int, writer: Command) -> None:
+        """`writer` is the unit's first: what was in its place must have been stored."""
+        if unit in self.opened:
+            return
+        self.opened.add(unit)
+        if self.pool is None:
+            if unit >= self.m.ofmap_slots:
+                self.schedule.depend(writer, self.stores[unit - self.m.ofmap_slots])
+            return
+        m, pool, (E, _), units = self.m, self.pool, self.size, self.units
+        start = unit - unit % ceil(E, m.e)
+        # rows below this one are overwritten
+        low = units[unit].y + units[unit].rows - m.ring
+        needed = next((store for store in reversed(self.stores[:start]) if store is not None), None)
+        begin = 0
+        for k in range(start, unit):
+            done = min(E, units[k].y + m.e)
+            ends = [y for y in range(self.target.storage.height) if done == E or
+                    y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
+            end = ends[-1] + 1 if ends else 0
+            if low > begin and self.stores[k] is not None:
+                needed = self.stores[k]
+            begin = max(begin, end * pool.stride[0] - pool.pads[0])  # first row still wanted
+        if low > begin and unit > start:
+            raise MappingError(f"layer {self.layer.name!r}: ring of {m.ring} rows is too small")
+        self.schedule.depend(writer, needed)
+
+    def store(self, unit: int, writer: Command) -> None:
+        u, m, count, pool = self.units[unit], self.m, self.count, self.pool
+        E, F = self.size
+        q_out = self.shape.out_block
+        first = u.blocks.start * m.p * m.t
+        filters_here = min(self.each - first, len(u.blocks) * m.p * m.t)
+        block = (u.group * self.each + first) // q_out
+        common = dict(base=self._base(unit), image_stride=count.ofmap_image, row_stride=m.columns * count.width,
+                      column_stride=count.width, block=q_out, block_stride=q_out, images=u.images,
+                      blocks=ceil(filters_here, q_out), chunk=chunk_of(q_out))
+        if pool is None:
+            store = self.schedule.add(
+                Opcode.STORE, **common, **output_fields(self.target, u.image, u.y, block, u.x),
+                ring=u.rows, rows=u.rows, columns=u.columns)
+            self.schedule.depend(store, writer)
+            self.stores.append(store)
+            return
+        done = u.y + u.rows
+        after_rows = [y for y in range(self.target.storage.height)
+                      if done == E or y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
+        begin = self.pooled.get((u.group, u.image), 0)
+        end = max(begin, after_rows[-1] + 1 if after_rows else 0)
+        self.pooled[u.group, u.image] = end
+        if end == begin:
+            self.stores.append(None)
+            return
+        origin = min(max(0, begin * pool.stride[0] - pool.pads[0]), E - 1)
+        self.schedule.add(Opcode.SHAPE, **pool_fields(
+            pool, (E, F), (begin, 0), (origin, 0), (done - origin, F)))
+        store = self.schedule.add(
+            Opcode.STORE, **common, **output_fields(self.target, u.image, begin, block, 0), ring=m.ring,
+            row_first=origin % m.ring, rows=end - begin, columns=self.target.storage.width, pool=POOL[pool.kind])
+        self.schedule.depend(store, writer)
+        self.stores.append(store)
+
+
 def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, target: View,
-              shapes: list[Shape], m: Mapping, blob: Blob, size: tuple[int, int], mode: isa.Mode,
+              shape: Shape, m: Mapping, blob: Blob, size: tuple[int, int], mode: isa.Mode,
               images: int, pool: Pool | None = None, after: Command | None = None) -> Command:
     """A convolution, group by group, with an optional fused pool; the last STORE is returned.
 
-    shapes: of each group (the same but for nothing that the mapping depends on); size: (E, F)
-    of the convolution; after: the command that completes what this layer reads and the
-    buffer space that it takes.
+    shape: of a group; size: (E, F) of the convolution; after: the command that completes what
+    this layer reads and the buffer space that it takes.
     """
-    shape = shapes[0]
-    count = sizes(shape, m)
+    count = Counts(shape, m)
     E, F = size
     q_in, q_out = shape.block, shape.out_block
     top, left = layer.pads[:2]
-    weights, groups = numbers.weights, layer.groups
-    filters_each = len(weights) // groups
-    s_out = target.storage
-    of_rows = m.ring or m.e * m.ofmap_buffers
-    width = count["width"]
+    groups = layer.groups
+    filters_each = len(numbers.weights) // groups
+    blocks = count.blocks
     regions = Regions(config, [
-        *((f"ifmap{n}", count["ifmap"]) for n in range(m.ifmap_buffers)),
-        *([("filters", count["filters"])] if m.filters_resident else
-          [(f"filter{n}", count["filter"]) for n in range(m.filter_buffers)]),
-        ("ring", count["ring"]), ("ofmap", count["ofmap"]), ("bias", count["bias"])]).start
+        ("ifmap", count.ifmap_unit * m.ifmap_slots), ("filters", count.filter_unit * m.filter_slots),
+        ("ring", count.ring), ("ofmap", count.ofmap), ("bias", count.bias)]).start
     schedule.add(Opcode.CONFIG, height=m.height, groups=m.r, sets=m.t, rows=m.e, stride=shape.uy,
-                 mode=mode, ring=regions["ring"], ring_size=count["ring"])
+                 mode=mode, ring=regions["ring"], ring_size=count.ring)
     pending = [after]
 
     def first_load(command):
@@ -227,280 +450,133 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
             pending[0] = None
         return command
 
-    # ---- filters and biases, in the order of the passes ---------------------------------
     channel_passes = [(block, offset) for block in range(0, shape.blocks, m.r)
                       for offset in range(0, q_in, m.q)]
     folds = [(a * m.height, b * m.width, min(m.width, shape.S - b * m.width))
              for a in range(ceil(shape.R, m.height)) for b in range(ceil(shape.S, m.width))]
-    blocks = count["blocks"]
-
-    def filters_of(block):
-        """p of a filter block: the last spreads what is left over its t sets."""
-        left_over = filters_each - block * m.p * m.t
-        return min(m.p, ceil(left_over, m.t))
-
-    lowest_block, placed = [], []  # per group: first input block, weights in slots
-    for g in range(groups):
-        channels = slice(g * shape.C, (g + 1) * shape.C)
-        slots = source.slots[channels]
-        lowest = int(slots.min()) // q_in
-        lowest_block.append(lowest)
-        span = ceil(shape.blocks, m.r) * m.r * q_in
-        rows, columns = ceil(shape.R, m.height) * m.height, shape.S
-        full = np.zeros((blocks * m.p * m.t, span, rows, columns), np.int16)
-        full[:filters_each, slots - lowest * q_in, :shape.R] = \
-            weights[g * filters_each:(g + 1) * filters_each]
-        placed.append(full)
-
-    filter_words: dict[tuple, tuple[int, int]] = {}  # -> DRAM address, words of a tag
-
-    def filter_region(g, fb, channel, fold):
-        key = (g, fb, channel, fold)
-        if key not in filter_words:
-            p = filters_of(fb)
-            block, offset = channel
-            row, column, wide = fold
-            part = placed[g][fb * m.p * m.t:fb * m.p * m.t + p * m.t,
-                             block * q_in:(block + m.r) * q_in, row:row + m.height,
-                             column:column + wide]
-            part = part.reshape(m.t, p, m.r, q_in, m.height, wide)[:, :, :, offset:offset + m.q]
-            # tag (set, group, filter row); entry (column, channel, filter)
-            part = part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1)
-            words = ceil(part.shape[1], 4)
-            padded = np.zeros((len(part), words * 4), np.int16)
-            padded[:, :part.shape[1]] = part
-            data = padded.reshape(len(part), words, 4).transpose(1, 0, 2)
-            filter_words[key] = blob.add(np.ascontiguousarray(data).tobytes()), words
-        return filter_words[key]
-
-    tags = count["tags"]
-    bias_words, bias_at = [], []
-    for g in range(groups):
-        table = []
-        for fb in range(blocks):
-            p = filters_of(fb)
-            lanes = ceil(p, 4) * 4
-            own = np.zeros((m.t, lanes), np.int32)
-            first = g * filters_each + fb * m.p * m.t
-            part = numbers.bias[first:min(first + p * m.t, (g + 1) * filters_each)]
-            flat = np.zeros(m.t * p, np.int32)
-            flat[:len(part)] = part
-            own[:, :p] = flat.reshape(m.t, p)
-            table.append(own.reshape(-1))
-        at = np.cumsum([0] + [len(part) // 2 for part in table])
-        bias_at.append([int(x) for x in at])
-        bias_words.append(blob.add(np.concatenate(table).tobytes()))
+    constants = Constants(blob, layer, numbers, source, shape, m)
 
     # ---- units and passes ---------------------------------------------------------------
-    tiles = [(n0, y0, f0) for n0 in range(0, images, m.n) for y0 in range(0, E, m.e)
-             for f0 in range(0, F, m.columns)]
     ifmap_units: list[Tile] = []
-    passes = []  # (group, ifmap unit, tile, filter blocks of the psum block, fb, channel, fold)
-    ofmap_units = []  # (group, tile, first filter block, after last)
+    filter_units: list[tuple] = []  # (group, filter block, channel, fold)
+    ofmap_units: list[Ofmaps] = []
+    passes: list[Pass] = []
     for g in range(groups):
-        for tile in tiles:
-            n0, y0, f0 = tile
-            n, f = min(m.n, images - n0), min(m.columns, F - f0)
-            y_low = max(0, y0 * shape.uy - top)
-            # a tile that lies in the padding still loads a row, which no pass reads
-            y_low = min(y_low, shape.H - 1)
-            y_high = max(y_low + 1, min(shape.H, (y0 + m.e - 1) * shape.uy - top + shape.R))
-            x_low = min(max(0, f0 * shape.ux - left), shape.W - 1)
-            x_high = max(x_low + 1, min(shape.W, (f0 + f - 1) * shape.ux - left + shape.S))
+        lowest = constants.lowest_block[g]
+        span = min(shape.blocks, source.blocks - lowest)
+        for c0 in range(0, blocks, m.chunk):
+            chunk = range(c0, min(blocks, c0 + m.chunk))
+            resident: dict[tuple, int] = {}
+            for n0, y0, f0 in ((n0, y0, f0) for n0 in range(0, images, m.n)
+                               for y0 in range(0, E, m.e * m.bands) for f0 in range(0, F, m.columns)):
+                n, f = min(m.n, images - n0), min(m.columns, F - f0)
+                tile_rows = min(m.e * m.bands, E - y0)
+                # a tile that lies in the padding still loads a row, which no pass reads
+                y_low = min(max(0, y0 * shape.uy - top), shape.H - 1)
+                y_high = max(y_low + 1, min(shape.H, (y0 + tile_rows - 1) * shape.uy - top + shape.R))
+                x_low = min(max(0, f0 * shape.ux - left), shape.W - 1)
+                x_high = max(x_low + 1, min(shape.W, (f0 + f - 1) * shape.ux - left + shape.S))
+                kept: dict[int, list[int]] = {}  # units of a block, if ifmaps are resident
+                for mb in range(c0, chunk.stop, m.filter_blocks):
+                    fbs = range(mb, min(chunk.stop, mb + m.filter_blocks))
+                    for channel in channel_passes:
+                        block = channel[0]
+                        if channel[1] == 0 and not (count.ifmap_resident and block in kept):
+                            kept[block] = []
+                            for i in range(0, n, m.ifmap_images):
+                                kept[block].append(len(ifmap_units))
+                                ifmap_units.append(Tile(
+                                    source, n0 + i, min(m.ifmap_images, n - i), y_low, y_high - y_low,
+                                    lowest + block, min(m.r, span - block), x_low, x_high - x_low))
+                        for fold in folds:
+                            for fb in fbs:
+                                key = (g, fb, channel, fold)
+                                if not count.filters_resident or key not in resident:
+                                    resident[key] = len(filter_units)
+                                    filter_units.append(key)
+                                passes.append(Pass(
+                                    g, fb, n, y0, tile_rows, f0, f, channel, fold, kept[block], resident[key],
+                                    first=channel == channel_passes[0] and fold == folds[0],
+                                    last=channel == channel_passes[-1] and fold == folds[-1]))
+                                if passes[-1].last:
+                                    _ofmap_units(ofmap_units, passes[-1], n0, m, fbs)
 
-            def box(block, blocks_):
-                return Tile(source, n0, n, y_low, y_high - y_low, lowest_block[g] + block, blocks_,
-                            x_low, x_high - x_low)
-            span = min(shape.blocks, source.blocks - lowest_block[g])
-            if m.ifmap_resident:
-                ifmap_units.append(box(0, span))
-            for fb0 in range(0, blocks, m.filter_blocks):
-                fbs = range(fb0, min(blocks, fb0 + m.filter_blocks))
-                ofmap_units.append((g, tile, fbs))
-                for number, channel in enumerate(channel_passes):
-                    if not m.ifmap_resident and channel[1] == 0:
-                        ifmap_units.append(box(channel[0], min(m.r, span - channel[0])))
-                    for fold in folds:
-                        for fb in fbs:
-                            passes.append((g, len(ifmap_units) - 1, tile, len(ofmap_units) - 1,
-                                           fb, channel, fold))
+    def uses(units, of):
+        first, last = [len(passes)] * len(units), [0] * len(units)
+        for v, item in enumerate(passes):
+            for unit in of(item):
+                first[unit], last[unit] = min(first[unit], v), v
+        return first, last
 
-    if m.filters_resident:
-        bases = []
-        for g in range(groups):
-            order = [filter_region(g, fb, channel, fold) for channel in channel_passes
-                     for fold in folds for fb in range(blocks)]
-            bases.append((order[0][0], sum(words * tags for _, words in order)))
+    def load_ifmap(unit, slot):
+        return first_load(ifmap_units[unit].load(schedule, regions["ifmap"] + slot * count.ifmap_unit))
 
-        def load_filters(unit, copy):
-            address, words = bases[unit]
-            return first_load(schedule.add(Opcode.LOAD, **load_fields(address, regions["filters"], words)))
-        filters = Stream(schedule, 1, load_filters)
-    else:
-        def load_filters(unit, copy):
-            g, _, _, _, fb, channel, fold = passes[unit]
-            address, words = filter_region(g, fb, channel, fold)
-            return first_load(schedule.add(Opcode.LOAD, **load_fields(
-                address, regions[f"filter{copy}"], words * tags)))
-        filters = Stream(schedule, m.filter_buffers, load_filters)
-
-    def load_ifmap(unit, copy):
-        return first_load(ifmap_units[unit].load(schedule, regions[f"ifmap{copy}"]))
-    ifmaps = Stream(schedule, m.ifmap_buffers, load_ifmap)
-
-    def load_bias(unit, copy):
+    def load_filters(unit, slot):
+        address, words = constants.filters(*filter_units[unit])
         return first_load(schedule.add(Opcode.LOAD, **load_fields(
-            bias_words[unit], regions["bias"], bias_at[unit][-1])))
-    biases = Stream(schedule, 1, load_bias)
+            address, regions["filters"] + slot * count.filter_unit, words * count.tags)))
 
-    # ---- stores -------------------------------------------------------------------------
-    stores: list[Command] = []
-    pooled: dict[tuple, int] = {}  # pooled rows stored so far, by group and first image
+    def load_bias(unit, slot):
+        address, words = constants.bias[unit]
+        return first_load(schedule.add(Opcode.LOAD, **load_fields(address, regions["bias"], words)))
+    ifmaps = Stream(schedule, m.ifmap_slots, *uses(ifmap_units, lambda item: item.ifmaps), load_ifmap)
+    filters = Stream(schedule, m.filter_slots, *uses(filter_units, lambda item: [item.filters]), load_filters)
+    biases = Stream(schedule, 1, *uses(range(groups), lambda item: [item.group]), load_bias)
+    stores = Stores(schedule, layer, target, shape, m, count, regions["ofmap"], size, pool, ofmap_units)
 
-    def store_unit(unit, writer):
-        g, (n0, y0, f0), fbs = ofmap_units[unit]
-        n, f = min(m.n, images - n0), min(m.columns, F - f0)
-        rows = min(m.e, E - y0)
-        first = fbs[0] * m.p * m.t
-        filters_here = min(filters_each - first, len(fbs) * m.p * m.t)
-        block = (g * filters_each + first) // q_out
-        common = dict(base=regions["ofmap"] * 4, image_stride=of_rows * m.columns * width,
-                      row_stride=m.columns * width, column_stride=width, block=q_out,
-                      block_stride=q_out, ring=of_rows, images=n,
-                      blocks=ceil(filters_here, q_out), chunk=chunk_of(q_out))
-        if pool is None:
-            store = schedule.add(Opcode.STORE, **common, **output_fields(target, n0, y0, block, f0),
-                                 row_first=unit % m.ofmap_buffers * m.e, rows=rows, columns=f)
-            schedule.depend(store, writer)
-            stores.append(store)
-            return
-        pe, pf = s_out.height, s_out.width
-        done = y0 + rows
-        after_rows = [y for y in range(pe)
-                      if done == E or y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
-        begin = pooled.get((g, n0), 0)
-        end = max(begin, after_rows[-1] + 1 if after_rows else 0)
-        pooled[g, n0] = end
-        if end == begin:
-            stores.append(None)
-            return
-        origin = min(max(0, begin * pool.stride[0] - pool.pads[0]), E - 1)
-        schedule.add(Opcode.SHAPE, **pool_fields(
-            pool, (E, F), (begin, 0), (origin, 0), (done - origin, F)))
-        store = schedule.add(Opcode.STORE, **common, **output_fields(target, n0, begin, block, 0),
-                             row_first=origin % of_rows, rows=end - begin, columns=pf,
-                             pool=POOL[pool.kind])
-        schedule.depend(store, writer)
-        stores.append(store)
-
-    def room(unit, writer):
-        """The unit's rows in the ofmap buffer must have been stored."""
-        if pool is None:
-            if unit >= m.ofmap_buffers:
-                schedule.depend(writer, stores[unit - m.ofmap_buffers])
-            return
-        g, (n0, y0, _), _ = ofmap_units[unit]
-        per_image = ceil(E, m.e)
-        start = unit - unit % per_image
-        # rows below this one are overwritten
-        low = y0 + min(m.e, E - y0) - of_rows
-        needed = next((store for store in reversed(stores[:start]) if store is not None), None)
-        begin = 0
-        for k in range(start, unit):
-            rows_done = min(E, ofmap_units[k][1][1] + m.e)
-            ends = [y for y in range(s_out.height) if rows_done == E or
-                    y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= rows_done]
-            end = ends[-1] + 1 if ends else 0
-            lowest = end * pool.stride[0] - pool.pads[0]  # first row still wanted
-            if low > begin:
-                if stores[k] is not None:
-                    needed = stores[k]
-            begin = max(begin, lowest)
-        if low > begin and unit > start:
-            raise MappingError(f"layer {layer.name!r}: ring of {of_rows} rows is too small")
-        schedule.depend(writer, needed)
-
-    # ---- emission, with the loads one unit ahead -----------------------------------------
-    filter_base = {}
-    if m.filters_resident:
-        for g in range(groups):
-            for channel in channel_passes:
-                for fold in folds:
-                    for fb in range(blocks):
-                        filter_base[g, fb, channel, fold] = \
-                            regions["filters"] + (filter_region(g, fb, channel, fold)[0] - bases[g][0]) // 8
-    opened: set[int] = set()
-    last_of_unit = {}
+    # ---- emission -----------------------------------------------------------------------
     for v, item in enumerate(passes):
-        last_of_unit[item[3]] = v
-    for v, (g, unit, tile, of_unit, fb, channel, fold) in enumerate(passes):
-        n0, y0, f0 = tile
-        n, f = min(m.n, images - n0), min(m.columns, F - f0)
-        p = filters_of(fb)
-        row, column, wide = fold
+        p = constants.filters_of(item.fb)
+        row, column, wide = item.fold
+        block, offset = item.channel
         window, step = wide * m.q, min(wide, shape.ux) * m.q
-        _, words = filter_region(g, fb, channel, fold)
-        f_unit = g if m.filters_resident else v
-        ifmaps.fetch(unit)
-        filters.fetch(f_unit)
-        biases.fetch(g)
-        if not m.filters_resident and m.filter_buffers > 1 and v + 1 < len(passes):
-            filters.fetch(v + 1)
-        if m.ifmap_buffers > 1 and unit + 1 < len(ifmap_units):
-            ifmaps.fetch(unit + 1)
-
-        box = ifmap_units[unit]
-        strides = box.strides()
-        row_first = y0 * shape.uy - top + row - box.y
-        block = channel[0] if m.ifmap_resident else 0
-        start = (f0 * shape.ux - left + column - box.x) * q_in + box.lane + channel[1]
-        base = 4 * regions[f"ifmap{unit % m.ifmap_buffers}"] + row_first * strides["row_stride"] \
-            + block * strides["block_stride"]
-        if shape.ux <= wide and m.q == q_in:
-            chunks = dict(outer=1, inner=1, length=((f - 1) * shape.ux + wide) * m.q)
-        elif shape.ux <= wide:
-            chunks = dict(outer=1, inner=(f - 1) * shape.ux + wide, inner_stride=q_in, length=m.q)
-        elif m.q == q_in:
-            chunks = dict(outer=f, outer_stride=shape.ux * q_in, inner=1, length=wide * m.q)
-        else:
-            chunks = dict(outer=f, outer_stride=shape.ux * q_in, inner=wide, inner_stride=q_in,
-                          length=m.q)
-        ifmap = schedule.add(
-            Opcode.IFMAP, base=base % MODULUS, start=start,
-            strip=box.lane + box.columns * q_in, images=n, image_stride=strides["image_stride"],
-            rows=(m.e - 1) * shape.uy + m.height, row_first=row_first, rows_valid=box.rows,
-            row_stride=strides["row_stride"], groups=m.r, group_stride=strides["block_stride"],
-            p=p, window=window, step=step, positions=f, **chunks)
-        ifmaps.read(unit, ifmap)
-        at = filter_base[g, fb, channel, fold] if m.filters_resident else \
-            regions[f"filter{v % m.filter_buffers}"]
-        filters.read(f_unit, schedule.add(Opcode.FILTER, word=at, tags=tags, words=words,
-                                          tail=(p * window - 1) % 4 + 1))
-        first = channel == channel_passes[0] and fold == folds[0]
-        last = channel == channel_passes[-1] and fold == folds[-1]
-        psum = schedule.add(Opcode.PSUM, from_ring=not first, bias=regions["bias"] + bias_at[g][fb],
-                            positions=n * f, rows=m.e, sets=m.t, p=p)
-        if first:
-            biases.read(g, psum)
-        fields = dict(images=n, positions=f, rows=m.e, sets=m.t, p=p)
-        if last:
-            fbs = ofmap_units[of_unit][2]
-            at_row = y0 % of_rows if pool else of_unit % m.ofmap_buffers * m.e
-            fields |= dict(
-                base=regions["ofmap"] * 4 + (fb - fbs[0]) * m.p * m.t,
-                image_stride=of_rows * m.columns * width, position_stride=width,
-                row_stride=m.columns * width, row_first=at_row,
-                row_start=at_row * m.columns * width, ring=of_rows,
-                rows_valid=min(m.e, E - y0), shift=numbers.shift, relu=layer.relu)
-        else:
-            fields |= dict(to_ring=1)
-        ofmap = schedule.add(Opcode.OFMAP, **fields)
-        if last and of_unit not in opened:
-            opened.add(of_unit)
-            room(of_unit, ofmap)
-        if last_of_unit[of_unit] == v:
-            store_unit(of_unit, ofmap)
-    return next(store for store in reversed(stores) if store is not None)
+        bands = ceil(item.rows, m.e)
+        laps = item.images * bands
+        prefetch([ifmaps, filters, biases], v)
+        for n, unit in enumerate(item.ifmaps):
+            box = ifmap_units[unit]
+            strides = box.strides()
+            row_first = item.y * shape.uy - top + row - box.y
+            start = (item.x * shape.ux - left + column - box.x) * q_in + box.lane + offset
+            base = 4 * (regions["ifmap"] + unit % m.ifmap_slots * count.ifmap_unit) \
+                + row_first * strides["row_stride"]
+            if shape.ux <= wide and m.q == q_in:
+                chunks = dict(outer=1, inner=1, length=((item.columns - 1) * shape.ux + wide) * m.q)
+            elif shape.ux <= wide:
+                chunks = dict(outer=1, inner=(item.columns - 1) * shape.ux + wide, inner_stride=q_in, length=m.q)
+            elif m.q == q_in:
+                chunks = dict(outer=item.columns, outer_stride=shape.ux * q_in, inner=1, length=wide * m.q)
+            else:
+                chunks = dict(outer=item.columns, outer_stride=shape.ux * q_in, inner=wide, inner_stride=q_in,
+                              length=m.q)
+            band_rows = m.e * shape.uy
+            ifmaps.read(unit, schedule.add(
+                Opcode.IFMAP, base=base % MODULUS, start=start, strip=box.lane + box.columns * q_in,
+                images=box.images, image_stride=strides["image_stride"],
+                bands=bands, band_rows=band_rows, band_stride=band_rows * strides["row_stride"] % MODULUS,
+                rows=(m.e - 1) * shape.uy + m.height, row_first=row_first, rows_valid=box.rows,
+                row_stride=strides["row_stride"], groups=m.r, group_stride=strides["block_stride"],
+                p=p, window=window, step=step, positions=item.columns, header=n == 0, laps=laps, **chunks))
+        _, words = constants.filters(item.group, item.fb, item.channel, item.fold)
+        filters.read(item.filters, schedule.add(
+            Opcode.FILTER, word=regions["filters"] + item.filters % m.filter_slots * count.filter_unit,
+            tags=count.tags, words=words, tail=(p * window - 1) % 4 + 1))
+        psum = schedule.add(Opcode.PSUM, from_ring=not item.first,
+                            bias=regions["bias"] + constants.bias_at[item.group][item.fb],
+                            positions=laps * item.columns, rows=m.e, sets=m.t, p=p)
+        if item.first:
+            biases.read(item.group, psum)
+        common = dict(positions=item.columns, rows=m.e, sets=m.t, p=p)
+        if not item.last:
+            schedule.add(Opcode.OFMAP, **common, to_ring=1, images=laps)
+            continue
+        for unit in item.ofmaps:
+            for fields in stores.ofmap_fields(unit, item.fb):
+                ofmap = schedule.add(Opcode.OFMAP, **common, **fields, shift=numbers.shift, relu=layer.relu)
+                stores.written(unit, ofmap)
+            if ofmap_units[unit].blocks[-1] == item.fb:
+                stores.store(unit, ofmap)
+    return next(store for store in reversed(stores.stores) if store is not None)
 
 
 def emit_store(schedule: Schedule, config: Config, sources: list[View], target: View, images: int,

@@ -109,6 +109,7 @@ class Interpreter:
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.semaphores, self.consumers = [0] * SEMAPHORES, [None] * SEMAPHORES
         self.queues = {opcode: deque() for opcode in PASS}
+        self.sums: np.ndarray | None = None  # psums [lap, column, p] of the pass under way
         self.chain: dict[str, int] | None = None
         self.shape: dict[str, int] = {}
         self.ring_read = self.ring_write = self.ring_level = 0
@@ -129,6 +130,7 @@ class Interpreter:
                 break
         if status is Status.DONE:
             self.where = "end of program"
+            self._need(self.sums is None, "OFMAPs of a pass are missing")
             for opcode, queue in self.queues.items():
                 self._need(not queue, f"{opcode.name} without the rest of its pass")
         self.registers[Register.STATUS] = status | code << 8
@@ -157,11 +159,17 @@ class Interpreter:
                 self.semaphores[bit] -= 1
         if opcode in PASS:
             capture = getattr(self, "_" + opcode.name.lower(), None)
-            self.queues[opcode].append((v, capture(v) if capture else None, signal, self.where))
+            captured = capture(v) if capture else None
+            queue = self.queues[opcode]
+            if opcode is Opcode.IFMAP and not v["header"]:
+                self._need(queue and len(queue[-1][1]) < queue[-1][0]["laps"], "no pass to go on with")
+                joined = np.concatenate([queue[-1][1], captured])
+                queue[-1] = (*queue[-1][:1], joined, *queue[-1][2:])
+            else:
+                queue.append((v, captured, signal, self.where))
             if opcode is not Opcode.OFMAP:
                 self._give(signal)
-            while all(self.queues.values()):
-                self._pass(*(self.queues[o].popleft() for o in PASS))
+            self._passes()
         else:
             getattr(self, "_" + opcode.name.lower())(v)
             self._give(signal)
@@ -240,7 +248,7 @@ class Interpreter:
     # ---- the array -----------------------------------------------------------------------
     def _config(self, v: dict[str, int]) -> None:
         self._positive(v, "height", "groups", "sets", "rows", "stride")
-        self._need(not any(self.queues.values()), "the array cannot drain: a pass is not complete")
+        self._need(self.sums is None and not any(self.queues.values()), "the array cannot drain: a pass is not complete")
         self._need(self.ring_level == 0, "stored psums were not read back")
         used = v["height"] * v["groups"] * v["sets"] * v["rows"]
         self._need(used <= self.config.pes, f"{used} PEs of {self.config.pes}")
@@ -251,15 +259,17 @@ class Interpreter:
         self.ring_read = self.ring_write = 0
 
     def _ifmap(self, v: dict[str, int]) -> np.ndarray:
-        """Entries int16 [image, row, group, sequence] as the PEs receive them."""
-        self._positive(v, "images", "rows", "groups", "outer", "inner", "length", "p", "window", "step", "positions")
+        """Entries int16 [lap, row, group, sequence] as the PEs receive them."""
+        self._positive(v, "images", "bands", "rows", "groups", "outer", "inner", "length", "p", "window", "step", "positions", "laps")
         x = (v["start"] + _span((v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)).ravel())
         x = wrap(x, ENTRY_ADDR)
-        row = v["row_first"] + np.arange(v["rows"])
-        strip = (v["base"] + _span((v["images"], v["image_stride"]), (v["rows"], v["row_stride"]),
-                                   (v["groups"], v["group_stride"])))
+        row = v["row_first"] + _span((v["bands"], v["band_rows"]), (v["rows"], 1))
+        strip = (v["base"] + _span((v["images"], v["image_stride"]), (v["bands"], v["band_stride"]),
+                                   (v["rows"], v["row_stride"]), (v["groups"], v["group_stride"])))
+        strip = strip.reshape(-1, v["rows"], v["groups"])
         inside = (x >= 0) & (x < v["strip"])
-        valid = ((row >= 0) & (row < v["rows_valid"]))[None, :, None, None] & inside
+        row = np.tile(row, (v["images"], 1))
+        valid = ((row >= 0) & (row < v["rows_valid"]))[:, :, None, None] & inside
         address = (strip[..., None] + x) & ENTRY_MASK
         # Groups past the last channel carry zero weights and may point anywhere; the first has channels.
         self._entries(np.where(valid, address, 0)[:, :, 0])
@@ -302,44 +312,69 @@ class Interpreter:
         self.glb.view(np.int32)[self._ring(self.ring_write, words.size)] = words.ravel()
         self.ring_write, self.ring_level = self.ring_write + words.size, self.ring_level + words.size
 
-    def _pass(self, ifmap, filters, psum, ofmap) -> None:
-        """Computes a pass from its four commands: (fields, captured data, signals, name) each."""
-        (i, entries, _, _), (w, weights, _, _), (s, bias, _, _), (o, _, signal, self.where) = ifmap, filters, psum, ofmap
+    def _passes(self) -> None:
+        """Goes on with passes as far as the commands so far allow."""
+        while True:
+            if self.sums is None:
+                ifmaps = self.queues[Opcode.IFMAP]
+                if not (ifmaps and len(ifmaps[0][1]) >= ifmaps[0][0]["laps"] and self.queues[Opcode.FILTER]
+                        and self.queues[Opcode.PSUM]):
+                    return
+                self._pass(*(self.queues[o].popleft() for o in PASS[:3]))
+            if not self.queues[Opcode.OFMAP]:
+                return
+            self._collect(*self.queues[Opcode.OFMAP].popleft())
+
+    def _pass(self, ifmap, filters, psum) -> None:
+        """Computes a pass from its commands: (fields, captured data, signals, name) each."""
+        (i, entries, _, _), (w, weights, _, _), (s, bias, _, _) = ifmap, filters, psum
         chain, p, window, step, positions = self.chain, i["p"], i["window"], i["step"], i["positions"]
         self._need(chain is not None, "a pass before any CONFIG")
         high, r, t, e, stride = (chain[k] for k in ("height", "groups", "sets", "rows", "stride"))
         for what, got, expected in (
                 ("FILTER.tags", w["tags"], high * r * t), ("filter entries of a PE", weights.shape[1], p * window),
                 ("IFMAP.groups", i["groups"], r), ("IFMAP.rows", i["rows"], (e - 1) * stride + high),
-                ("ifmap entries of an image", entries.shape[3], (positions - 1) * step + window),
-                ("PSUM.positions", s["positions"], i["images"] * positions), ("PSUM.rows", s["rows"], e),
-                ("PSUM.sets", s["sets"], t), ("PSUM.p", s["p"], p), ("OFMAP.images", o["images"], i["images"]),
-                ("OFMAP.positions", o["positions"], positions), ("OFMAP.rows", o["rows"], e), ("OFMAP.sets", o["sets"], t),
-                ("OFMAP.p", o["p"], p)):
+                ("laps of the IFMAPs", len(entries), i["laps"]),
+                ("ifmap entries of a lap", entries.shape[3], (positions - 1) * step + window),
+                ("PSUM.positions", s["positions"], i["laps"] * positions), ("PSUM.rows", s["rows"], e),
+                ("PSUM.sets", s["sets"], t), ("PSUM.p", s["p"], p)):
             self._need(got == expected, f"{what} is {got}, the pass has {expected}")
         for what, got, limit in (("p", p, self.config.psum_spad), ("p * window", p * window, self.config.filter_half),
                                  ("window", window, self.config.ifmap_spad)):
             self._need(got <= limit, f"{what} is {got}, a PE holds {limit}")
-        view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]  # image, row, group, position, entry
+        view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]  # lap, row, group, position, entry
         rows = stride * np.arange(e)[:, None] + np.arange(high)
-        operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)  # image, position, ofmap row, group, filter row, entry
+        operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)  # lap, position, ofmap row, group, filter row, entry
         matrix = weights.reshape(t, r, high, window, p).transpose(1, 2, 3, 0, 4).reshape(-1, t * p)
-        columns = i["images"] * positions * e
+        columns = i["laps"] * positions * e
         operands = operands.reshape(columns, -1)
         sums = matmul(operands, matrix).reshape(columns * t, p)
         sums += self._pop(columns * t, p) if bias is None else np.tile(bias, (columns, 1))
-        sums = wrap(sums, self.config.psum_bits)
-        if o["to_ring"]:
-            self._push(sums)
-        else:
-            self._tile(o, requantise(sums, o["shift"], bool(o["relu"])))
-        self._give(signal)
+        self.sums = wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, p)
+        self.positions = positions
         words = columns * t * -(-p // PSUM_LANES)
         macs = operands.size * t * p
         gated = int(np.count_nonzero(operands == 0)) * t * p if chain["mode"] == Mode.GATE else 0
         for name, n in (("macs", macs), ("macs_gated", gated), ("pe_busy", macs), ("psum_words", words),
                         ("ofmap_words", words), ("filter_words", w["tags"] * w["words"])):
             self.counters[name] += n
+
+    def _collect(self, o, _, signal: int, where: str) -> None:
+        """An OFMAP: the next laps of the pass under way."""
+        self.where = where
+        chain, laps = self.chain, o["images"]
+        for what, got, expected in (
+                ("positions", o["positions"], self.positions), ("rows", o["rows"], chain["rows"]),
+                ("sets", o["sets"], chain["sets"]), ("p", o["p"], self.sums.shape[2])):
+            self._need(got == expected, f"OFMAP.{what} is {got}, the pass has {expected}")
+        self._need(laps <= len(self.sums), f"OFMAP.images is {laps}, the pass has {len(self.sums)} left")
+        sums = self.sums[:laps].reshape(-1, o["p"])
+        self.sums = self.sums[laps:] if laps < len(self.sums) else None
+        if o["to_ring"]:
+            self._push(sums)
+        else:
+            self._tile(o, requantise(sums, o["shift"], bool(o["relu"])))
+        self._give(signal)
 
     def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
         """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""

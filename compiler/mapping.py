@@ -1,8 +1,15 @@
-"""Mapping a convolution onto the array: Eyeriss's n, e, p, q, r, t with folds, and tiles.
+"""Mapping a convolution onto the array: Eyeriss's m, n, e, p, q, r, t with folds, and tiles.
 
-A processing pass computes n*p*t*e*F psums from q*r channels (JSSC 2017, III-C). A filter
+A processing pass computes n*p*t*e*F psums from q*r channels (JSSC 2017, III-C), here for
+several bands of e ofmap rows one after the other, so that its filters are sent once. A filter
 taller than a chain allows, or wider than the spads, is folded: a slice of it is one more
 pass that accumulates. What does not fit the global buffer is tiled.
+
+    for chunk of filters:                  kept in the buffer, if filters are resident
+      for tile of images, rows, columns:   its ifmaps kept, if they are resident
+        for m filters:                     whose psums the buffer holds
+          for q*r channels, fold:
+            for p*t filters:               a pass: n images, `bands` bands
 """
 
 from __future__ import annotations
@@ -11,11 +18,11 @@ import dataclasses
 import functools
 from dataclasses import dataclass
 
-from hdl.config import PSUM_LANES, Config
+from hdl.config import HAZARD, PSUM_LANES, Config
 
-HAZARD = 3          # MAC slots of an entry are at least this many (hdl/pe.py)
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
-COMMAND_BYTES = 4 * 64
+COMMAND_BYTES = 64
+PATIENCE = 30, 400  # uses of the array tried without a better one: least, most
 
 
 class MappingError(ValueError):
@@ -43,13 +50,19 @@ class Shape:
     out_block: int
     pool: tuple[int, int] | None = None
 
+    @property
+    def macs(self) -> int:
+        return self.N * self.E * self.F * self.M * self.C * self.R * self.S
+
 
 @dataclass(frozen=True)
 class Mapping:
-    """height, width: R', S' of a slice; p, q, r, t, e as Eyeriss's; n images and `columns`
-    ofmap columns a tile; filter_blocks (of p*t filters) whose psums the buffer holds at
-    once; whether the whole tile of all channels, and all filters, stay in the buffer;
-    copies of each buffer; ring: ofmap rows kept for a fused pool (0: none)."""
+    """height, width: R', S' of a slice; p, q, r, t, e as Eyeriss's. A tile has n images, `bands`
+    bands and `columns` ofmap columns. filter_blocks: blocks of p*t filters whose psums the
+    buffer holds at once (m = p*t*filter_blocks); chunk: blocks whose filters stay there, or all
+    if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
+    filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and
+    store_blocks filter blocks; ring: ofmap rows kept for a fused pool (0: none)."""
     height: int
     width: int
     p: int
@@ -58,20 +71,24 @@ class Mapping:
     t: int
     e: int
     n: int
+    bands: int
     columns: int
     filter_blocks: int
-    ifmap_resident: bool
-    filters_resident: bool
-    ifmap_buffers: int
-    filter_buffers: int
-    ofmap_buffers: int
-    ring: int
+    chunk: int
+    ifmap_images: int
+    ifmap_slots: int
+    filter_slots: int
+    store_bands: int
+    store_blocks: int
+    ofmap_slots: int
+    ring: int = 0
     cycles: int = 0        # the model's estimate for one group
+    dram_bytes: int = 0    # ... of all traffic
     bound: str = ""        # what binds it
 
     def __str__(self):
-        return (f"R'{self.height} S'{self.width} p{self.p} q{self.q} r{self.r} t{self.t} "
-                f"e{self.e} n{self.n} F'{self.columns}")
+        return (f"R'{self.height} S'{self.width} m{self.p * self.t * self.filter_blocks} n{self.n} "
+                f"e{self.e} p{self.p} q{self.q} r{self.r} t{self.t}")
 
     @property
     def pes(self) -> int:
@@ -82,76 +99,94 @@ def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def sizes(shape: Shape, m: Mapping) -> dict[str, int]:
-    """Words of each region of the global buffer, and counts the emitter and model share."""
-    rows = min((m.e - 1) * shape.uy + shape.R, shape.H)
-    columns = min((m.columns - 1) * shape.ux + shape.S, shape.W)
-    strip = ceil(columns * shape.block + 3, 4)
-    words = ceil(m.p * m.q * m.width, 4)
-    tags = m.height * m.r * m.t
-    lanes = ceil(m.p, PSUM_LANES)
-    ratio = shape.block // m.q
-    channel_passes = ceil(shape.blocks, m.r) * ratio
-    folds = ceil(shape.R, m.height) * ceil(shape.S, m.width)
-    accumulations = channel_passes * folds
-    blocks = ceil(shape.M, m.p * m.t)
-    width = blocks * m.p * m.t if m.filter_blocks >= blocks else m.filter_blocks * m.p * m.t
-    of_rows = m.ring or m.e * m.ofmap_buffers
-    return {
-        "strip": strip,
-        "ifmap": m.n * rows * (shape.blocks if m.ifmap_resident else min(m.r, shape.blocks)) * strip,
-        "filter": words * tags,
-        "filters": words * tags * accumulations * blocks,
-        "bias": 2 * lanes * m.t * blocks,
-        "ring": 2 * m.n * m.columns * m.e * m.t * lanes * m.filter_blocks if accumulations > 1 else 2,
-        "ofmap": ceil(m.n * of_rows * m.columns * width + shape.out_block, 4),
-        "channel_passes": channel_passes, "folds": folds, "accumulations": accumulations,
-        "blocks": blocks, "width": width, "words": words, "tags": tags, "lanes": lanes,
-    }
+class Counts:
+    """What a mapping comes to: the numbers that model, search and emitter share.
+
+    rows: ifmap rows of a tile; strip: words of a strip; words: of a tag's filters; tags:
+    filter tags of a pass; lanes: psum words of a logical column; channel_passes, folds;
+    accumulations: passes that add to a psum; blocks: of p*t filters; chunks, tiles;
+    ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
+    laps: bands of all images of a pass; width: filters of an ofmap slot.
+    """
+
+    def __init__(self, shape: Shape, m: Mapping):
+        self.rows = min((m.bands * m.e - 1) * shape.uy + shape.R, shape.H)
+        self.strip = ceil(min((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4)
+        self.words = ceil(m.p * m.q * m.width, 4)
+        self.tags = m.height * m.r * m.t
+        self.lanes = ceil(m.p, PSUM_LANES)
+        self.folds = ceil(shape.R, m.height) * ceil(shape.S, m.width)
+        self.groups = ceil(shape.blocks, m.r)           # of channel blocks
+        self.channel_passes = self.groups * (shape.block // m.q)
+        self.accumulations = self.channel_passes * self.folds
+        self.blocks = ceil(shape.M, m.p * m.t)
+        self.chunks = ceil(self.blocks, m.chunk)
+        self.tiles = (ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns))
+        self.ifmap_unit = m.ifmap_images * self.rows * min(m.r, shape.blocks) * self.strip
+        self.filter_unit = self.words * self.tags
+        self.units = ceil(m.n, m.ifmap_images)
+        self.loads = self.units * self.groups
+        self.laps = m.n * m.bands
+        self.width = m.p * m.t * m.store_blocks
+        self.ifmap_resident = m.ifmap_slots >= self.loads
+        self.filters_resident = m.filter_slots >= min(m.chunk, self.blocks) * self.accumulations
+        self.ring = (2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks
+                     if self.accumulations > 1 else 2)
+        ofmap_rows = m.ring or m.e * m.store_bands
+        images = m.n if m.store_bands == m.bands else 1
+        self.ofmap_image = ofmap_rows * m.columns * self.width    # entries
+        self.ofmap_slot = images * self.ofmap_image
+        self.ofmap = ceil((1 if m.ring else m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4)
+        self.bias = 2 * self.lanes * m.t * self.blocks
+
+    def buffer_words(self, m: Mapping) -> int:
+        return (self.ifmap_unit * m.ifmap_slots + self.filter_unit * m.filter_slots + self.bias
+                + self.ring + self.ofmap + 2)
 
 
-def buffer_words(shape: Shape, m: Mapping) -> int:
-    s = sizes(shape, m)
-    filters = s["filters"] if m.filters_resident else s["filter"] * m.filter_buffers
-    return s["ifmap"] * m.ifmap_buffers + filters + s["bias"] + s["ring"] + s["ofmap"] + 2
+def estimate(shape: Shape, m: Mapping, config: Config) -> tuple[int, int, str]:
+    """(cycles, DRAM bytes, what binds) of one group, from a model: passes and transfers
+    overlap, the slowest of MACs, networks and DRAM sets the pace, but for the first loads
+    and the last store."""
+    s = Counts(shape, m)
+    passes = s.tiles * s.blocks * s.accumulations
+    m_blocks = ceil(min(m.chunk, s.blocks), m.filter_blocks)
+    pace, bound = _pace(shape, m, s)
+    compute = passes * (pace + PASS_OVERHEAD)
+    rounds = s.chunks * (1 if s.ifmap_resident else m_blocks)
+    loaded = s.tiles * s.loads * s.ifmap_unit * rounds
+    filters = s.filter_unit * s.accumulations * s.blocks * (1 if s.filters_resident else s.tiles)
+    stored = shape.N * shape.E * ceil(shape.F * shape.M, 4)
+    if shape.pool:
+        stored //= shape.pool[1] ** 2
+    loads = s.tiles * s.loads * rounds + passes
+    stores = s.tiles * ceil(s.blocks, m.store_blocks) * (ceil(s.laps, m.store_bands) if m.store_bands < m.bands else 1)
+    commands = passes * (3 + s.units) + loads + 2 * stores
+    dram_bytes = 8 * (loaded + filters + s.bias + stored) + COMMAND_BYTES * commands
+    dram = dram_bytes / config.dram_bytes_per_cycle
+    edges = (8 * (s.ifmap_unit + s.filter_unit + s.ofmap_slot // 4) / config.dram_bytes_per_cycle
+             + config.pes + 3 * config.dram_latency)
+    return int(max(compute, dram) + edges), dram_bytes, "DRAM" if dram > compute else bound
 
 
-def estimate(shape: Shape, m: Mapping, config: Config) -> tuple[int, str]:
-    """(cycles, what binds) of one group, from a model: passes overlap, the slowest of MACs,
-    networks and DRAM sets the pace."""
-    s = sizes(shape, m)
-    tiles = ceil(shape.N, m.n) * ceil(shape.E, m.e) * ceil(shape.F, m.columns)
-    m_blocks = ceil(s["blocks"], m.filter_blocks)
-    passes = tiles * s["blocks"] * s["accumulations"]
+def _pace(shape: Shape, m: Mapping, s: Counts) -> tuple[int, str]:
+    """Cycles between passes, were there no DRAM, and what sets them."""
     width = min(m.width, shape.S)
-    macs = m.n * m.columns * max(m.p, HAZARD) * m.q * ceil(shape.S, ceil(shape.S, m.width))
+    macs = s.laps * m.columns * max(m.p, HAZARD) * m.q * ceil(shape.S, ceil(shape.S, m.width))
     rows = (m.e - 1) * shape.uy + m.height
-    contiguous = m.q == shape.block and shape.ux <= width
-    if contiguous:
+    if m.q == shape.block and shape.ux <= width:
         strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, 4)
     elif m.q == shape.block:
         strip = m.columns * ceil(width * m.q, 4)
     else:
         strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, 4)
-    ifmap = m.n * rows * m.r * strip
-    # A PE writes one entry a cycle into its filter spad.
-    filters = max(s["words"] * s["tags"], 4 * s["words"])
-    psums = m.n * m.columns * m.e * m.t * s["lanes"]
-    loaded = tiles * (s["ifmap"] if m.ifmap_resident else
-                      s["ifmap"] * ceil(shape.blocks, m.r) * m_blocks)
-    streamed = s["filters"] * (1 if m.filters_resident else tiles)
-    stored = shape.N * shape.E * shape.F * shape.M // 4
-    if shape.pool:
-        stored //= shape.pool[1] ** 2
-    dram = (8 * (loaded + streamed + stored) + passes * COMMAND_BYTES) / config.dram_bytes_per_cycle
-    per_pass = {"MACs": macs, "ifmap network": ifmap, "filter network": filters,
-                "psum network": psums}
+    per_pass = {
+        "MACs": macs, "ifmap network": s.laps * rows * m.r * strip,
+        # A PE writes one entry a cycle into its filter spad.
+        "filter network": max(s.words * s.tags, 4 * s.words),
+        "psum network": s.laps * m.columns * m.e * m.t * s.lanes}
     worst = max(per_pass, key=per_pass.get)
-    compute = passes * (per_pass[worst] + PASS_OVERHEAD)
-    fill = s["tags"] * 2 + config.pes + 2 * config.dram_latency
-    # Transfers and passes overlap, but for about an eighth of the shorter of the two.
-    cycles = int(max(dram, compute) + min(dram, compute) / 8 + fill)
-    return cycles, "DRAM" if dram > compute else worst
+    return per_pass[worst], worst
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:
@@ -166,90 +201,137 @@ def _splits(n: int, limit: int, most: int = 6) -> list[int]:
     return out
 
 
-def _fit(shape: Shape, m: Mapping, config: Config):
-    """The mapping with tiles and buffers that fit the global buffer, best first guess."""
+def _tilings(shape: Shape, m: Mapping, words: int, worst: float):
+    """The mapping with tiles and buffers that fit `words` of global buffer, without those whose
+    ifmaps alone take `worst` bytes of DRAM traffic."""
     blocks = ceil(shape.M, m.p * m.t)
-    words = config.glb_words
     step = 1  # filter blocks that end on a block of the output
     while step < blocks and step * m.p * m.t % shape.out_block:
         step += 1
-    for n in sorted({min(shape.N, k) for k in (shape.N, 2, 1)}, reverse=True):
-        columns = shape.F
-        while True:
-            for fbs in sorted({blocks, *(k for k in (step * ceil(blocks, step * d)
-                                         for d in (2, 4, 8, 16, 64)) if k < blocks), step}, reverse=True):
-                for resident, copies, f_copies, o_copies in (
-                        (True, 2, 2, 2), (True, 1, 2, 2), (False, 2, 2, 2), (False, 2, 2, 1),
-                        (True, 1, 1, 1), (False, 1, 1, 1)):
-                    if shape.pool:
-                        if columns != shape.F or fbs != blocks:
-                            continue
-                        kernel, stride = shape.pool
-                        ring = min(shape.E, m.e * o_copies + kernel)
-                        ring = max(ring, min(shape.E, m.e + max(kernel, stride)))
-                        # e rows are written at a time, from anywhere
-                        ring = max(ring, m.e)
-                    else:
-                        ring = 0
-                    trial = Mapping(m.height, m.width, m.p, m.q, m.r, m.t, m.e, n, columns, fbs,
-                                    resident, False, copies, f_copies, o_copies, ring)
-                    if buffer_words(shape, trial) <= words:
+    aligned = sorted({min(blocks, step * ceil(ceil(blocks, step), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32)},
+                     reverse=True)
+    bands_all = ceil(shape.E, m.e)
+    pool = shape.pool is not None
+    for n in sorted({shape.N, ceil(shape.N, 2), 1}, reverse=True):
+        for bands in [1] if pool else _splits(bands_all, bands_all, 6):
+            for columns in [shape.F] if pool else sorted({*_splits(shape.F, shape.F, 6), 1}, reverse=True):
+                for ifmap_images in {1, n}:
+                    base = dataclasses.replace(
+                        m, n=n, bands=bands, columns=columns, filter_blocks=step, chunk=blocks,
+                        ifmap_images=ifmap_images, store_bands=bands, store_blocks=step)
+                    s = Counts(shape, base)
+                    if s.ifmap_unit + s.filter_unit > words or 8 * s.tiles * s.loads * s.ifmap_unit >= worst:
+                        continue
+                    yield from _buffers(shape, base, s, words, aligned, blocks)
 
-                        kept = dataclasses.replace(trial, filters_resident=True)
-                        tiles = ceil(shape.N, n) * ceil(shape.E, m.e) * ceil(shape.F, columns)
-                        if tiles > 1 and buffer_words(shape, kept) <= words:
-                            return kept
-                        return trial
-            if columns == 1 or shape.pool:
-                break
-            columns = ceil(columns, 2)
-    return None
+
+def _buffers(shape: Shape, base: Mapping, s: Counts, words: int, aligned: list[int], blocks: int):
+    pool = shape.pool
+    fixed = s.bias + 2
+    ring_each = s.ring // base.filter_blocks if s.accumulations > 1 else 0
+    for filter_blocks in ([blocks] if pool else aligned):
+        ring = ring_each * filter_blocks if s.accumulations > 1 else 2
+        # Ofmaps leave by single bands, by whole tiles of a step, or by whole psum blocks.
+        stores = []
+        if pool:
+            kernel, stride = pool
+            for slots in (2, 1):
+                rows = min(shape.E, base.e * slots + kernel)
+                rows = max(rows, min(shape.E, base.e + max(kernel, stride)), base.e)
+                stores.append((1, blocks, slots, rows))
+        else:
+            step = base.store_blocks
+            single = step * base.p * base.t % shape.out_block == 0 or step >= blocks
+            one = [k for k in (1, 2, 4) if k < base.bands] if step == 1 or filter_blocks == step == 1 else []
+            if single:
+                stores += [(k, 1, slots, 0) for k in reversed(one) for slots in (3, 2)]
+                stores += [(base.bands, step, slots, 0) for slots in (2, 1)]
+        for store_bands, store_blocks, ofmap_slots, pool_ring in stores:
+            trial = dataclasses.replace(base, filter_blocks=filter_blocks, store_bands=store_bands,
+                                        store_blocks=store_blocks, ofmap_slots=ofmap_slots, ring=pool_ring,
+                                        ifmap_slots=1, filter_slots=1)
+            c = Counts(shape, trial)
+            left = words - fixed - ring - c.ofmap
+            if left < c.ifmap_unit * c.units + c.filter_unit:
+                continue
+            per_block = c.accumulations * c.filter_unit
+            for ifmap_slots in {c.loads, c.loads + 1, c.units, c.units + 1, 2 * c.units}:
+                rest = left - ifmap_slots * c.ifmap_unit
+                if rest < c.filter_unit or c.units > ifmap_slots:
+                    continue
+                common = dict(ifmap_slots=ifmap_slots)
+                yield dataclasses.replace(trial, **common, filter_slots=min(4, rest // c.filter_unit))
+                if c.tiles > 1 and rest >= per_block * filter_blocks:
+                    chunk = min(blocks, rest // (per_block * filter_blocks) * filter_blocks)
+                    chunk = ceil(ceil(blocks, filter_blocks), ceil(blocks, chunk)) * filter_blocks
+                    chunk = min(chunk, blocks)
+                    slots = chunk * c.accumulations
+                    extra = slots + 1 if chunk < blocks and rest >= (slots + 1) * c.filter_unit else slots
+                    yield dataclasses.replace(trial, **common, chunk=chunk, filter_slots=extra)
+
+
+def _spatial(shape: Shape, config: Config):
+    """(cycles without DRAM, mapping without tiles) of every use of the array worth a look."""
+    half, spad = config.filter_half, config.ifmap_spad
+    p_most = min(config.psum_spad, shape.M)
+    seen = {}
+    for height in _splits(shape.R, config.logical_height, 3):
+        for width in _splits(shape.S, spad, 4):
+            for q in (q for q in range(shape.block, 0, -1) if shape.block % q == 0 and q * width <= spad):
+                for p in range(min(p_most, half // (q * width)), 0, -1):
+                    for r in _splits(shape.blocks, config.logical_columns(height), 12):
+                        chains = config.logical_columns(height * r)
+                        if not chains:
+                            continue
+                        for e in _splits(shape.E, chains, 12):
+                            most = chains // e
+                            want = ceil(shape.M, p)
+                            t = ceil(want, ceil(want, most))
+                            # all bands of all images in a pass: the least that passes can take
+                            m = Mapping(height, width, p, q, r, t, e, shape.N, ceil(shape.E, e), shape.F,
+                                        1, 1, 1, 1, 1, 1, 1, 1)
+                            s = Counts(shape, m)
+                            pace, _ = _pace(shape, m, s)
+                            floor = ceil(shape.M, p * t) * s.accumulations * (pace + PASS_OVERHEAD)
+                            key = (height, width, q, r, e, t, s.blocks, s.lanes)
+                            if key not in seen or floor < seen[key][0]:
+                                seen[key] = floor, m
+    return sorted(seen.values(), key=lambda item: item[0])
 
 
 @functools.lru_cache(maxsize=4096)
-def search(shape: Shape, config: Config) -> Mapping | None:
-    """The mapping with the fewest estimated cycles, None if nothing fits (a fused pool that
-    the buffer cannot hold; without one there is always a mapping on the presets)."""
-    best, best_cycles = None, None
-    half, spad = config.filter_half, config.ifmap_spad
-    p_most = min(config.psum_spad, shape.M)
-    ps = sorted({p for p in (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, p_most) if p <= p_most}
-                | {ceil(shape.M, k) for k in range(1, 65) if ceil(shape.M, k) <= p_most and (
-                    ceil(shape.M, k) % 4 == 0)}, reverse=True)
-    total = shape.N * shape.E * shape.F * shape.M * shape.R * shape.S * shape.block * shape.blocks
-    for height in _splits(shape.R, config.pes, 3):
-        chains = config.pes // height
-        for width in _splits(shape.S, spad, 4):
-            for q in (q for q in range(shape.block, 0, -1) if shape.block % q == 0):
-                if q * width > spad:
-                    continue
-                for p in ps:
-                    if p * q * width > half:
-                        continue
-                    # MAC cycles if every chain worked all the time: no mapping beats it
-                    floor = total * max(p, HAZARD) / p / (chains * height)
-                    if best is not None and floor >= best_cycles:
-                        continue
-                    for e in _splits(shape.E, chains, 12):
-                        for r in _splits(shape.blocks, chains // e, 8):
-                            most = chains // (e * r)
-                            for t in {min(most, ceil(shape.M, p)),
-                                      ceil(ceil(shape.M, p), ceil(ceil(shape.M, p), most))}:
-                                trial = Mapping(height, width, p, q, r, t, e, 1, shape.F, 1,
-                                                False, False, 1, 1, 1, 0)
-                                rounds = (ceil(shape.M, p * t) * ceil(shape.E, e) * shape.N
-                                          * ceil(shape.blocks, r) * (shape.block // q)
-                                          * ceil(shape.R, height) * ceil(shape.S, width))
-                                if best is not None and rounds * shape.F * max(p, HAZARD) * q * \
-                                        ceil(shape.S, ceil(shape.S, width)) >= best_cycles:
-                                    continue
-                                fitted = _fit(shape, trial, config)
-                                if fitted is None:
-                                    continue
-                                cycles, bound = estimate(shape, fitted, config)
-                                if best is None or cycles < best_cycles:
-                                    best, best_cycles, best_bound = fitted, cycles, bound
-    if best is None:
-        return None
+def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int = 5) -> tuple[Mapping, ...]:
+    """The best mappings, each of a different use of the array, best first; empty if nothing
+    fits. objective: 'cycles' (then DRAM bytes) or 'dram' (then cycles)."""
+    def score(m):
+        # Differences below a part in 200 do not outweigh the other figure.
+        pair = (m.cycles, m.dram_bytes)
+        first, second = pair if objective == "cycles" else pair[::-1]
+        return first * (1 + 0.005 * second / (1 + best_other)), second
+    best: list[Mapping] = []
+    barren = 0   # uses of the array tried since the best changed
+    best_other = 8 * shape.N * shape.E * shape.F * shape.M if objective == "cycles" else shape.macs / config.pes
+    for floor, m in _spatial(shape, config):
+        if best and (barren > min(max(best[0].cycles // 4000, PATIENCE[0]), PATIENCE[1]) or floor > 1.3 * best[0].cycles
+                     or objective == "cycles" and len(best) == most and floor >= best[-1].cycles):
+            break
+        found, barren = None, barren + 1
+        worst = float("inf")
+        if best:
+            worst = best[0].dram_bytes if objective == "dram" else best[0].cycles * config.dram_bytes_per_cycle
+        for trial in _tilings(shape, m, config.glb_words, worst):
+            cycles, dram_bytes, bound = estimate(shape, trial, config)
+            trial = dataclasses.replace(trial, cycles=cycles, dram_bytes=dram_bytes, bound=bound)
+            if found is None or score(trial) < score(found):
+                found = trial
+        if found is not None:
+            if not best or score(found) < (0.998 * score(best[0])[0],):
+                barren = 0
+            best = sorted([*best, found], key=score)[:most]
+    return tuple(best)
 
-    return dataclasses.replace(best, cycles=best_cycles, bound=best_bound)
+
+def search(shape: Shape, config: Config, objective: str = "cycles") -> Mapping | None:
+    """The best mapping, None if nothing fits (a fused pool that the buffer cannot hold; without
+    one there is always a mapping on the presets)."""
+    return next(iter(ranking(shape, config, objective)), None)

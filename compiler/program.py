@@ -291,7 +291,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                 last = emit_conv(
                     **common, layer=layer, numbers=network.convs[layer.name],
                     source=source(layer), target=views[output],
-                    shapes=[shapes[layer.name]], m=m, blob=blob,
+                    shape=shapes[layer.name], m=m, blob=blob,
                     size=graph.tensors[layer.output].shape[1:], mode=mode, pool=pool, after=after)
                 macs = images * layer.weights[0].size * graph.tensors[layer.output].size
                 segments.append(Segment(

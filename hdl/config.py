@@ -15,6 +15,7 @@ LANES = 4            # entries in a 64-bit word of the ifmap and filter networks
 WORD_BITS = ENTRY_BITS * LANES
 PSUM_LANES = 4       # psums in a word of the psum networks
 PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
+HAZARD = 3           # cycles between two MACs of a PE on one psum
 SEMAPHORES = 16      # dependency tokens; one bit each in a command's masks
 QUEUE_DEPTH = 4      # commands waiting per engine
 CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
@@ -118,6 +119,15 @@ class Config:
     @property
     def pes(self) -> int:
         return self.rows * self.columns
+
+    @property
+    def logical_height(self) -> int:
+        """The most PEs of a logical column."""
+        return self.pes
+
+    def logical_columns(self, height: int) -> int:
+        """Logical columns of `height` PEs that the array holds."""
+        return self.pes // height
 
     @property
     def filter_half(self) -> int:

@@ -17,7 +17,7 @@ class IfmapSequencer(wiring.Component):
 
     Members: `command`, `done`; `glb` read port; `output` words. One word a cycle; words of
     padding rows need no read. Between commands 2 cycles pass without a word, one of them
-    for the header.
+    for the header if there is one.
     """
 
     def __init__(self, config: Config):
@@ -29,24 +29,26 @@ class IfmapSequencer(wiring.Component):
         m = Module()
         c = self.config
         body = Signal(IfmapBody)
-        GROUP, ROW, WORD, INNER, OUTER, IMAGE = range(6)
+        GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE = range(7)
         m.submodules.nest = nest = Nest(
-            (8, 16, ENTRY_ADDR, 16, 16, 8),
-            {"address": (ENTRY_ADDR, (GROUP, ROW, WORD, INNER, OUTER, IMAGE)),
+            (8, 16, ENTRY_ADDR, 16, 16, 8, 8),
+            {"address": (ENTRY_ADDR, (GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE)),
              "x": (ENTRY_ADDR, (WORD, INNER, OUTER)), "left": (ENTRY_ADDR, (WORD,)),
-             "tag": (c.ifmap_tag_bits, (GROUP, ROW))})
+             "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "top": (17, (BAND,))})
         m.d.comb += [
             nest.count_0.eq(body.groups), nest.count_1.eq(body.rows),
             nest.count_2.eq((body.length + LANES - 1) >> 2), nest.count_3.eq(body.inner),
-            nest.count_4.eq(body.outer), nest.count_5.eq(body.images),
+            nest.count_4.eq(body.outer), nest.count_5.eq(body.bands), nest.count_6.eq(body.images),
             nest.address_start.eq(body.base + body.start), nest.x_start.eq(body.start),
             nest.address_stride_0.eq(body.group_stride), nest.address_stride_1.eq(body.row_stride),
             nest.address_stride_2.eq(LANES), nest.address_stride_3.eq(body.inner_stride),
-            nest.address_stride_4.eq(body.outer_stride), nest.address_stride_5.eq(body.image_stride),
+            nest.address_stride_4.eq(body.outer_stride), nest.address_stride_5.eq(body.band_stride),
+            nest.address_stride_6.eq(body.image_stride),
             nest.x_stride_2.eq(LANES), nest.x_stride_3.eq(body.inner_stride),
             nest.x_stride_4.eq(body.outer_stride),
             nest.left_start.eq(body.length), nest.left_stride_2.eq(-LANES),
-            nest.tag_stride_0.eq(1), nest.tag_stride_1.eq(body.groups)]
+            nest.tag_stride_0.eq(1), nest.tag_stride_1.eq(body.groups),
+            nest.top_start.eq(body.row_first), nest.top_stride_5.eq(body.band_rows)]
 
         header = Signal(PassHeader)
         step_layout = data.StructLayout({"mask": LANES, "lane": 2, "count": 3,
@@ -57,12 +59,12 @@ class IfmapSequencer(wiring.Component):
         note, noted, step = Signal(note_layout), Signal(note_layout), Signal(step_layout)
         x, row, read = Signal(signed(ENTRY_ADDR)), Signal(signed(18)), Signal()
         m.d.comb += [
-            x.eq(nest.x), row.eq(body.row_first + nest.index_1),
+            x.eq(nest.x), row.eq(nest.top.as_signed() + nest.index_1),
             step.lane.eq(nest.address[:2]), step.tag.eq(nest.tag),
             step.count.eq(Mux(nest.left > LANES, LANES, nest.left)),
             read.eq((row >= 0) & (row < body.rows_valid) & (step.mask != 0)),
             header.p.eq(body.p), header.window.eq(body.window), header.step.eq(body.step),
-            header.positions.eq(body.positions), header.images.eq(body.images)]
+            header.positions.eq(body.positions), header.laps.eq(body.laps)]
         for lane in range(LANES):
             m.d.comb += step.mask[lane].eq((x + lane >= 0) & (x + lane < body.strip))
         m.d.comb += [notes.w_data.eq(note), noted.eq(notes.r_data),
@@ -75,8 +77,8 @@ class IfmapSequencer(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "header"
             with m.State("header"):
-                m.d.comb += [note.header.eq(1), note.rest.eq(header), notes.w_en.eq(1)]
-                with m.If(notes.w_rdy):
+                m.d.comb += [note.header.eq(1), note.rest.eq(header), notes.w_en.eq(body.header)]
+                with m.If(notes.w_rdy | ~body.header):
                     m.d.comb += nest.load.eq(1)
                     m.next = "words"
             with m.State("words"):

@@ -104,13 +104,17 @@ class LoadBody(data.Struct):
 
 
 class IfmapBody(data.Struct):
-    """for image, outer, inner, word of chunk, row, group: send up to 4 entries to tag
+    """for image, band, outer, inner, word of chunk, row, group: send up to 4 entries to tag
     row*groups + group. Entry offset in the strip x = start + outer*outer_stride +
     inner*inner_stride + 4*word (signed); entries with x outside [0, strip) and rows
-    row_first + row outside [0, rows_valid) are zero (spatial padding). The strip of
-    (image, row, group) starts at base + image*image_stride + row*row_stride +
-    group*group_stride, modulo 2**ENTRY_ADDR (base may lie before the tile when row_first
-    is negative). A header goes first: it tells every PE the shape of the pass."""
+    row_first + band*band_rows + row outside [0, rows_valid) are zero (spatial padding). The
+    strip of (image, band, row, group) starts at base + image*image_stride +
+    band*band_stride + row*row_stride + group*group_stride, modulo 2**ENTRY_ADDR (base may
+    lie before the tile when row_first is negative).
+
+    A band is the e ofmap rows that the array computes at a time: the PEs keep their filters
+    for `laps` bands of all images. `header` sends first what every PE must know of the pass;
+    a command without it goes on with the pass of the one before."""
     base: ENTRY_ADDR
     start: signed(ENTRY_ADDR)
     strip: ENTRY_ADDR
@@ -120,6 +124,9 @@ class IfmapBody(data.Struct):
     row_first: signed(16)
     rows_valid: 16
     row_stride: ENTRY_ADDR
+    bands: 8
+    band_rows: 8
+    band_stride: ENTRY_ADDR
     groups: 8
     group_stride: ENTRY_ADDR
     outer: 16
@@ -130,7 +137,9 @@ class IfmapBody(data.Struct):
     p: 8                # filters in a PE
     window: 8           # q*S: entries in a window
     step: 8             # q*min(U, S): entries a window slides by
-    positions: 16       # F: windows per image
+    positions: 16       # F: windows per lap
+    header: 1
+    laps: 16            # images * bands of the whole pass
 
 
 class FilterBody(data.Struct):
@@ -143,7 +152,7 @@ class FilterBody(data.Struct):
 
 
 class PsumBody(data.Struct):
-    """for position (images*F), column (e*t), word of ceil(p/4): psums from the ring, or
+    """for position (laps*F), column (e*t), word of ceil(p/4): psums from the ring, or
     biases at bias + 2*(set*ceil(p/4) + word) words."""
     from_ring: 1
     bias: WORD_ADDR   # even
@@ -159,7 +168,7 @@ class OfmapBody(data.Struct):
     ((row_first+row) mod ring)*row_stride + set*p + 4*word. row_start is
     row_first*row_stride; ring is at least rows. Rows from rows_valid on are dropped."""
     to_ring: 1
-    images: 8
+    images: 16
     positions: 16
     rows: 8
     sets: 8

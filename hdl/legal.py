@@ -14,8 +14,8 @@ from .isa import BODIES, Mode, Opcode, Pool, Target, unpack
 NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.CONFIG: ("height", "groups", "sets", "rows", "stride"),
     Opcode.LOAD: ("length", "count_a", "count_b", "count_c"),
-    Opcode.IFMAP: ("images", "rows", "groups", "outer", "inner", "length", "p", "window",
-                   "step", "positions"),
+    Opcode.IFMAP: ("images", "bands", "rows", "groups", "outer", "inner", "length", "p", "window",
+                   "step", "positions", "laps"),
     Opcode.FILTER: ("tags", "words", "tail"),
     Opcode.PSUM: ("positions", "rows", "sets", "p"),
     Opcode.OFMAP: ("images", "positions", "rows", "sets", "p"),

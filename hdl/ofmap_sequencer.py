@@ -36,7 +36,7 @@ class OfmapSequencer(wiring.Component):
         WORD, SET, ROW, POSITION, IMAGE = range(5)
         m.d.comb += words.eq((body.p + PSUM_LANES - 1) >> 2)
         m.submodules.nest = nest = Nest(
-            (8, 8, 8, 16, 8), {"address": (ENTRY_ADDR, (WORD, SET, POSITION, IMAGE)),
+            (8, 8, 8, 16, 16), {"address": (ENTRY_ADDR, (WORD, SET, POSITION, IMAGE)),
                                "left": (8, (WORD,))})
         m.d.comb += [
             nest.count_0.eq(words), nest.count_1.eq(body.sets), nest.count_2.eq(body.rows),

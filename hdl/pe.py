@@ -5,9 +5,8 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .config import ENTRY_BITS, PSUM_LANES, WORD_BITS, Config
+from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config
 
-HAZARD = 3   # cycles between two MACs on one psum
 DEPTH = 5    # cycles from the issue of a MAC to its sum
 
 
@@ -17,7 +16,7 @@ class PassHeader(data.Struct):
     window: 8
     step: 8
     positions: 16
-    images: 8
+    laps: 16
 
 
 def tag_layout(config: Config) -> data.StructLayout:
@@ -174,12 +173,12 @@ class ProcessingElement(wiring.Component):
         active = Signal()
         shape = Signal(PassHeader)
         k, i = Signal(8), Signal(8)
-        f, image = Signal(16), Signal(8)
+        f, lap = Signal(16), Signal(16)
         f_used = Signal()                       # half in use
         f_next = Signal(range(2 * c.filter_half))
         room = Signal(range(c.psum_spad + 1), init=c.psum_spad)  # of the drain buffer
         drained = Signal()
-        bubble, slot_end, last_k, last_f, last_image = (Signal() for _ in range(5))
+        bubble, slot_end, last_k, last_f, last_lap = (Signal() for _ in range(5))
         have_psum, issue, slot = Signal(), Signal(), Signal()
         window_end, pass_end = Signal(), Signal()
         m.d.comb += [
@@ -187,12 +186,12 @@ class ProcessingElement(wiring.Component):
             slot_end.eq((i + 1 >= shape.p) & (i + 1 >= HAZARD)),
             last_k.eq(k + 1 == shape.window),
             last_f.eq(f + 1 == shape.positions),
-            last_image.eq(image + 1 == shape.images),
+            last_lap.eq(lap + 1 == shape.laps),
             have_psum.eq(~last_k | (room != 0)),
             issue.eq(active & ~bubble & (full != 0) & (ahead != 0) & have_psum),
             slot.eq(issue | (active & bubble)),  # a cycle that moves on
             window_end.eq(slot & slot_end & last_k),
-            pass_end.eq(window_end & last_f & last_image),
+            pass_end.eq(window_end & last_f & last_lap),
             release.eq(pass_end),
             free.eq(slot & slot_end & ((k < shape.step) | last_f)),
             f_read.addr.eq(f_next), f_read.en.eq(1)]
@@ -206,7 +205,7 @@ class ProcessingElement(wiring.Component):
                     m.d.sync += f.eq(Mux(last_f, 0, f + 1))
                     m.d.sync += f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))
                     with m.If(last_f):
-                        m.d.sync += image.eq(Mux(last_image, 0, image + 1))
+                        m.d.sync += lap.eq(Mux(last_lap, 0, lap + 1))
         # The window slides: reading goes back to the oldest entry still held.
         with m.If(slot & slot_end):
             with m.If(last_k):

@@ -94,7 +94,7 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0):
         w = [[rng.randint(low, 32767 if not extreme else low) for _ in range(p)] for _ in range(window)]
         before = [[[rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)]
                    for _ in range(positions)] for _ in range(images)]
-        shape = PassHeader.const(dict(p=p, window=window, step=step, positions=positions, images=images))
+        shape = PassHeader.const(dict(p=p, window=window, step=step, positions=positions, laps=images))
         words["ifmap"].append(dict(data=Const.cast(shape).value, count=0, header=1, tag=5))
         for image in a:
             for part in chunks(image):

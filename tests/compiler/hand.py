@@ -97,7 +97,8 @@ class ConvProgram:
                          start=(sx * width - pads[1]) * block + (0 if block == q else cb * q % block),
                          strip=w * block, images=n, image_stride=h * blocks * pitch, rows=(e - 1) * stride[0] + height,
                          row_first=row_first, rows_valid=h, row_stride=blocks * pitch, groups=r,
-                         group_stride=pitch, p=p, window=q * width, step=q * min(stride[1], width), positions=self.f_total, **chunks)
+                         group_stride=pitch, p=p, window=q * width, step=q * min(stride[1], width), positions=self.f_total,
+                         bands=1, header=1, laps=n, **chunks)
                 self.put(Opcode.FILTER, wait=4, signal=8, word=at["filter"], tags=height * r * t, words=words,
                          tail=p * q * width - (words - 1) * 4)
                 self.put(Opcode.PSUM, wait=2 if first else 0, from_ring=int(number > 0), bias=at["bias"] + tile_m * t * bias_words * 2,

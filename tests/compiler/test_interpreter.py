@@ -207,7 +207,7 @@ def change(index, **values):
     (change(Opcode.FILTER, words=8), "filter entries"),
     (change(Opcode.PSUM, p=3), "PSUM.p is 3"),
     (change(Opcode.OFMAP, positions=5), "OFMAP.positions is 5"),
-    (change(Opcode.IFMAP, length=7), "ifmap entries of an image is 7"),
+    (change(Opcode.IFMAP, length=7), "ifmap entries of a lap is 7"),
     (change(Opcode.IFMAP, base=4 * 1024), "IFMAP.*outside the global buffer"),
     (change(Opcode.LOAD, word=1020), "LOAD.*outside the global buffer"),
     (change(Opcode.LOAD, count_b=0), "LOAD.*count_b is 0"),
@@ -216,7 +216,7 @@ def change(index, **values):
     (change(Opcode.STORE, pool=1), "no SHAPE"),
     (change(Opcode.STORE, chunk=3), "chunk 3"),
     (lambda p: p.commands.pop(2), "a pass before any CONFIG"),
-    (lambda p: p.commands.pop(-2), "end of program: IFMAP without"),
+    (lambda p: p.commands.pop(-2), "end of program: OFMAPs of a pass are missing"),
     (lambda p: p.commands.insert(5, p.commands[2]), "CONFIG.*cannot drain"),
 ], ids=range(18))
 def test_what_a_compiler_must_not_do(damage, message):

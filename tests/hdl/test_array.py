@@ -104,7 +104,7 @@ def work(rng, config, mapping, shapes):
         a = rng.integers(-32768, 32768, (images, tags_in, length)) * (rng.random((images, tags_in, length)) < 0.8)
         w = rng.integers(-32768, 32768, (sets * groups * height, window, p))
         before = rng.integers(-1 << bits - 1, 1 << bits - 1, (images, positions, rows * sets, p))
-        header = PassHeader.const(dict(p=p, window=window, step=step, positions=positions, images=images))
+        header = PassHeader.const(dict(p=p, window=window, step=step, positions=positions, laps=images))
         ifmap.append(dict(data=Const.cast(header).value, header=1))
         ifmap += [dict(data=lanes(x := a[image, tag, n:n + 4], 16), count=len(x), tag=tag)
                   for image in range(images) for n in range(0, length, 4) for tag in range(tags_in)]
@@ -235,7 +235,8 @@ def test_boundaries_with_the_sequencers(mapping):
         queues["ifmap"].append(dict(
             base=0, start=0, strip=length, images=images, image_stride=taps * groups * pitch, rows=taps, row_first=0,
             rows_valid=taps, row_stride=groups * pitch, groups=groups, group_stride=pitch, outer=1, inner=1,
-            length=length, p=p, window=window, step=step, positions=positions))
+            length=length, p=p, window=window, step=step, positions=positions,
+            bands=1, header=1, laps=images))
         queues["filter"].append(dict(word=pair, tags=height * groups * sets, words=-(-p * window // 4),
                                      tail=(p * window - 1) % 4 + 1))
         queues["psum"].append(dict(bias=2 * pair, positions=images * positions, rows=rows, sets=sets, p=p))

@@ -115,7 +115,7 @@ def test_layer(name, mode):
                     row_stride=blocks * pitch, groups=r, group_stride=pitch,
                     outer=1 if one_chunk else F, outer_stride=U * q, inner=1,
                     length=((F - 1) * U + S) * q if one_chunk else S * q,
-                    p=p, window=q * S, step=q * min(U, S), positions=F))
+                    p=p, window=q * S, step=q * min(U, S), positions=F, bands=1, header=1, laps=1))
                 queues["filter"].append(dict(word=filters[a, fb], tags=R * r * t, words=words,
                                              tail=(p * q * S - 1) % 4 + 1))
                 queues["psum"].append(dict(from_ring=a > 0, bias=biases[fb], positions=F,

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from hdl.pe import DEPTH, EVENTS, HAZARD
+from hdl.config import HAZARD
+from hdl.pe import DEPTH, EVENTS
 from sim.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
 from tests.hdl.streams import holds, idle, run, send
 

@@ -1,5 +1,6 @@
 """Sequencers against the loops of hdl/isa.py, beside a model of the global buffer."""
 
+import itertools
 import random
 
 import numpy as np
@@ -63,9 +64,9 @@ def play(dut, buffer, commands, wanted, reads, stall, background=()):
 
 def ifmap_words(b, buffer):
     """(words, addresses read) of a command, from the docstring of isa.IfmapBody."""
-    header = PassHeader.const({n: b[n] for n in ("p", "window", "step", "positions", "images")})
-    words, reads = [("header", Const.cast(header).value)], []
-    for image in range(b["images"]):
+    header = PassHeader.const({n: b[n] for n in ("p", "window", "step", "positions", "laps")})
+    words, reads = [("header", Const.cast(header).value)] * b["header"], []
+    for image, band in itertools.product(range(b["images"]), range(b["bands"])):
         for outer in range(b["outer"]):
             for inner in range(b["inner"]):
                 for word in range(-(-b["length"] // 4)):
@@ -74,9 +75,9 @@ def ifmap_words(b, buffer):
                             x = b["start"] + outer * b["outer_stride"] + inner * b["inner_stride"] + 4 * word
                             x = (x + 2**19) % 2**20 - 2**19
                             strip = (b["base"] + image * b["image_stride"] + row * b["row_stride"]
-                                     + group * b["group_stride"])
+                                     + group * b["group_stride"] + band * b["band_stride"])
                             count = min(4, b["length"] - 4 * word)
-                            here = 0 <= b["row_first"] + row < b["rows_valid"]
+                            here = 0 <= b["row_first"] + band * b["band_rows"] + row < b["rows_valid"]
                             # the four lanes of the word decide whether it is read
                             if here and any(0 <= x + n < b["strip"] for n in range(4)):
                                 reads.append((strip + x) % 2**20 >> 2)
@@ -91,7 +92,8 @@ def ifmap_command(rng, **changes):
     return dict(
         base=rng.randrange(400), start=rng.randint(-6, 2), strip=rng.randint(1, 20), images=rng.randint(1, 2),
         image_stride=rng.randrange(2**20), rows=rng.randint(1, 3), row_first=rng.randint(-2, 2),
-        rows_valid=rng.randint(1, 4), row_stride=rng.randrange(60), groups=groups, group_stride=rng.randrange(30),
+        rows_valid=rng.randint(1, 4), row_stride=rng.randrange(60), bands=rng.randint(1, 3), band_rows=rng.randint(1, 3),
+        band_stride=rng.randrange(2**20), laps=rng.randint(1, 9), header=int(rng.random() < 0.7), groups=groups, group_stride=rng.randrange(30),
         outer=rng.randint(1, 2), outer_stride=rng.choice([3, 8, 2**20 - 5]), inner=rng.randint(1, 2),
         inner_stride=rng.choice([1, 7, 2**20 - 2]), length=rng.randint(1, 9), p=rng.randint(1, 8),
         window=rng.randint(1, 8), step=rng.randint(1, 8), positions=rng.randint(1, 99)) | changes
@@ -99,7 +101,7 @@ def ifmap_command(rng, **changes):
 
 IFMAP_CORNERS = [
     dict(images=1, rows=1, groups=1, outer=1, inner=1, length=1, start=0, strip=1, row_first=0, rows_valid=1),
-    dict(row_first=-3, rows=2, rows_valid=9),                       # padding rows only: no read at all
+    dict(row_first=-3, rows=2, rows_valid=9, bands=1),                       # padding rows only: no read at all
     dict(base=0, start=-3, strip=5, length=8, row_first=0, rows_valid=9),  # before the buffer's first word
     dict(start=-8, strip=4, length=16, row_first=-1, rows=3, rows_valid=1),
     dict(start=30, strip=4),                                        # behind the strip
@@ -123,7 +125,7 @@ def test_ifmap(stall):
 def test_ifmap_full_rate():
     rng = random.Random(6)
     buffer = Buffer(rng, 0)
-    change = dict(start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=3, outer=1, inner=1)
+    change = dict(start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=99, outer=1, inner=1, header=1)
     commands = [ifmap_command(rng, **change) for _ in range(4)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
     _, times = play(IfmapSequencer(CONFIG), buffer, commands, wanted, reads, 0)
