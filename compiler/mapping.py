@@ -18,11 +18,13 @@ import dataclasses
 import functools
 from dataclasses import dataclass
 
+import numpy as np
+
 from hdl.config import HAZARD, PSUM_LANES, Config
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
-PATIENCE = 30, 400  # uses of the array tried without a better one: least, most
+PATIENCE = 60, 1000 # uses of the array tried without a better one: least, most
 
 
 class MappingError(ValueError):
@@ -100,7 +102,8 @@ def ceil(a: int, b: int) -> int:
 
 
 class Counts:
-    """What a mapping comes to: the numbers that model, search and emitter share.
+    """What a mapping comes to: the numbers that model, search and emitter share. The fields of
+    the mapping may be numpy arrays, for many tilings at once.
 
     rows: ifmap rows of a tile; strip: words of a strip; words: of a tag's filters; tags:
     filter tags of a pass; lanes: psum words of a logical column; channel_passes, folds;
@@ -110,8 +113,10 @@ class Counts:
     """
 
     def __init__(self, shape: Shape, m: Mapping):
-        self.rows = min((m.bands * m.e - 1) * shape.uy + shape.R, shape.H)
-        self.strip = ceil(min((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4)
+        minimum = min if isinstance(m.n, int) else np.minimum
+        where = (lambda a, b, c: b if a else c) if isinstance(m.n, int) else np.where
+        self.rows = minimum((m.bands * m.e - 1) * shape.uy + shape.R, shape.H)
+        self.strip = ceil(minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4)
         self.words = ceil(m.p * m.q * m.width, 4)
         self.tags = m.height * m.r * m.t
         self.lanes = ceil(m.p, PSUM_LANES)
@@ -129,50 +134,56 @@ class Counts:
         self.laps = m.n * m.bands
         self.width = m.p * m.t * m.store_blocks
         self.ifmap_resident = m.ifmap_slots >= self.loads
-        self.filters_resident = m.filter_slots >= min(m.chunk, self.blocks) * self.accumulations
+        self.filters_resident = m.filter_slots >= m.chunk * self.accumulations
         self.ring = (2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks
-                     if self.accumulations > 1 else 2)
-        ofmap_rows = m.ring or m.e * m.store_bands
-        images = m.n if m.store_bands == m.bands else 1
+                     if self.accumulations > 1 else 2 + 0 * self.laps)
+        ofmap_rows = where(m.ring != 0, m.ring, m.e * m.store_bands)
         self.ofmap_image = ofmap_rows * m.columns * self.width    # entries
-        self.ofmap_slot = images * self.ofmap_image
-        self.ofmap = ceil((1 if m.ring else m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4)
+        self.ofmap_slot = where(m.store_bands >= m.bands, m.n, 1) * self.ofmap_image
+        self.ofmap = ceil(where(m.ring != 0, 1, m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4)
         self.bias = 2 * self.lanes * m.t * self.blocks
 
-    def buffer_words(self, m: Mapping) -> int:
+    def buffer_words(self, m: Mapping):
         return (self.ifmap_unit * m.ifmap_slots + self.filter_unit * m.filter_slots + self.bias
                 + self.ring + self.ofmap + 2)
 
 
-def estimate(shape: Shape, m: Mapping, config: Config) -> tuple[int, int, str]:
-    """(cycles, DRAM bytes, what binds) of one group, from a model: passes and transfers
-    overlap, the slowest of MACs, networks and DRAM sets the pace, but for the first loads
-    and the last store."""
+def estimate(shape: Shape, m: Mapping, config: Config):
+    """(cycles, DRAM bytes, {what binds: its cycles}) of one group, from a model: passes and
+    transfers overlap, the slowest of MACs, networks and DRAM sets the pace, but for the first
+    loads, loads with no second place to go to, and stores that no later pass hides."""
     s = Counts(shape, m)
+    rate = config.dram_bytes_per_cycle
     passes = s.tiles * s.blocks * s.accumulations
-    m_blocks = ceil(min(m.chunk, s.blocks), m.filter_blocks)
-    pace, bound = _pace(shape, m, s)
-    compute = passes * (pace + PASS_OVERHEAD)
-    rounds = s.chunks * (1 if s.ifmap_resident else m_blocks)
-    loaded = s.tiles * s.loads * s.ifmap_unit * rounds
-    filters = s.filter_unit * s.accumulations * s.blocks * (1 if s.filters_resident else s.tiles)
+    m_blocks = ceil(np.minimum(m.chunk, s.blocks), m.filter_blocks)
+    paces = _paces(shape, m, s)
+    pace = functools.reduce(np.maximum, paces.values()) + PASS_OVERHEAD
+    rounds = s.chunks * np.where(s.ifmap_resident, 1, m_blocks)
+    units = s.tiles * s.loads * rounds
+    filters = s.filter_unit * s.accumulations * s.blocks * np.where(s.filters_resident, 1, s.tiles)
     stored = shape.N * shape.E * ceil(shape.F * shape.M, 4)
     if shape.pool:
         stored //= shape.pool[1] ** 2
-    loads = s.tiles * s.loads * rounds + passes
-    stores = s.tiles * ceil(s.blocks, m.store_blocks) * (ceil(s.laps, m.store_bands) if m.store_bands < m.bands else 1)
-    commands = passes * (3 + s.units) + loads + 2 * stores
-    dram_bytes = 8 * (loaded + filters + s.bias + stored) + COMMAND_BYTES * commands
-    dram = dram_bytes / config.dram_bytes_per_cycle
-    edges = (8 * (s.ifmap_unit + s.filter_unit + s.ofmap_slot // 4) / config.dram_bytes_per_cycle
-             + config.pes + 3 * config.dram_latency)
-    return int(max(compute, dram) + edges), dram_bytes, "DRAM" if dram > compute else bound
+    stores = s.tiles * ceil(s.blocks, m.store_blocks) * np.where(
+        m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
+    commands = passes * (3 + s.units) + units + passes + 2 * stores
+    dram_bytes = 8 * (units * s.ifmap_unit + filters + s.bias + stored) + COMMAND_BYTES * commands
+    dram = dram_bytes / rate
+    # A single place: the load of the next unit waits for the pass that reads this one.
+    alone = (m.ifmap_slots == 1) & (units > 1)
+    exposed = np.where(alone, (units - 1) * (8 * s.ifmap_unit / rate + config.dram_latency), 0)
+    last = s.laps * m.columns * m.e * m.t * m.p * 2 / rate  # what a last pass stores
+    drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace)) \
+        if not shape.pool else 0
+    edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
+    compute = passes * pace + exposed + drained
+    return np.maximum(compute, dram) + edges, dram_bytes, {
+        **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "unhidden transfers": exposed + drained}
 
 
-def _pace(shape: Shape, m: Mapping, s: Counts) -> tuple[int, str]:
-    """Cycles between passes, were there no DRAM, and what sets them."""
+def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:
+    """Cycles that a pass takes at each resource of the array."""
     width = min(m.width, shape.S)
-    macs = s.laps * m.columns * max(m.p, HAZARD) * m.q * ceil(shape.S, ceil(shape.S, m.width))
     rows = (m.e - 1) * shape.uy + m.height
     if m.q == shape.block and shape.ux <= width:
         strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, 4)
@@ -180,13 +191,12 @@ def _pace(shape: Shape, m: Mapping, s: Counts) -> tuple[int, str]:
         strip = m.columns * ceil(width * m.q, 4)
     else:
         strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, 4)
-    per_pass = {
-        "MACs": macs, "ifmap network": s.laps * rows * m.r * strip,
+    return {
+        "MACs": s.laps * m.columns * max(m.p, HAZARD) * m.q * ceil(shape.S, ceil(shape.S, m.width)),
+        "ifmap network": s.laps * rows * m.r * strip,
         # A PE writes one entry a cycle into its filter spad.
-        "filter network": max(s.words * s.tags, 4 * s.words),
+        "filter network": max(s.words * s.tags, 4 * s.words) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * s.lanes}
-    worst = max(per_pass, key=per_pass.get)
-    return per_pass[worst], worst
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:
@@ -201,73 +211,97 @@ def _splits(n: int, limit: int, most: int = 6) -> list[int]:
     return out
 
 
-def _tilings(shape: Shape, m: Mapping, words: int, worst: float):
-    """The mapping with tiles and buffers that fit `words` of global buffer, without those whose
-    ifmaps alone take `worst` bytes of DRAM traffic."""
+class Table:
+    """Tilings of one use of the array: a column per field that varies, for numpy."""
+
+    def __init__(self, m: Mapping):
+        self.base, self.columns, self.size = m, {}, 1
+
+    def cross(self, names: tuple[str, ...], rows: list[tuple]) -> None:
+        """Every row so far with each of these values of the named fields."""
+        rows = np.array(rows, np.int64).reshape(-1, len(names))
+        self.columns = {name: np.repeat(column, len(rows)) for name, column in self.columns.items()}
+        for name, column in zip(names, rows.T):
+            self.columns[name] = np.tile(column, self.size)
+        self.size *= len(rows)
+
+    def keep(self, mask) -> None:
+        self.columns = {name: column[mask] for name, column in self.columns.items()}
+        self.size = int(np.count_nonzero(mask))
+
+    @property
+    def mapping(self) -> Mapping:
+        """A Mapping whose fields are columns."""
+        return dataclasses.replace(self.base, **self.columns)
+
+    def row(self, n: int) -> Mapping:
+        return dataclasses.replace(self.base, **{name: int(column[n]) for name, column in self.columns.items()})
+
+
+def _tilings(shape: Shape, m: Mapping, words: int, worst: float) -> Table:
+    """The mapping with all tiles and buffers worth a look that fit `words` of global buffer,
+    without those whose ifmaps alone take `worst` bytes of DRAM traffic."""
     blocks = ceil(shape.M, m.p * m.t)
     step = 1  # filter blocks that end on a block of the output
     while step < blocks and step * m.p * m.t % shape.out_block:
         step += 1
-    aligned = sorted({min(blocks, step * ceil(ceil(blocks, step), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32)},
-                     reverse=True)
-    bands_all = ceil(shape.E, m.e)
     pool = shape.pool is not None
-    for n in sorted({shape.N, ceil(shape.N, 2), 1}, reverse=True):
-        for bands in [1] if pool else _splits(bands_all, bands_all, 6):
-            for columns in [shape.F] if pool else sorted({*_splits(shape.F, shape.F, 6), 1}, reverse=True):
-                for ifmap_images in {1, n}:
-                    base = dataclasses.replace(
-                        m, n=n, bands=bands, columns=columns, filter_blocks=step, chunk=blocks,
-                        ifmap_images=ifmap_images, store_bands=bands, store_blocks=step)
-                    s = Counts(shape, base)
-                    if s.ifmap_unit + s.filter_unit > words or 8 * s.tiles * s.loads * s.ifmap_unit >= worst:
-                        continue
-                    yield from _buffers(shape, base, s, words, aligned, blocks)
-
-
-def _buffers(shape: Shape, base: Mapping, s: Counts, words: int, aligned: list[int], blocks: int):
-    pool = shape.pool
-    fixed = s.bias + 2
-    ring_each = s.ring // base.filter_blocks if s.accumulations > 1 else 0
-    for filter_blocks in ([blocks] if pool else aligned):
-        ring = ring_each * filter_blocks if s.accumulations > 1 else 2
-        # Ofmaps leave by single bands, by whole tiles of a step, or by whole psum blocks.
-        stores = []
-        if pool:
-            kernel, stride = pool
-            for slots in (2, 1):
-                rows = min(shape.E, base.e * slots + kernel)
-                rows = max(rows, min(shape.E, base.e + max(kernel, stride)), base.e)
-                stores.append((1, blocks, slots, rows))
-        else:
-            step = base.store_blocks
-            single = step * base.p * base.t % shape.out_block == 0 or step >= blocks
-            one = [k for k in (1, 2, 4) if k < base.bands] if step == 1 or filter_blocks == step == 1 else []
-            if single:
-                stores += [(k, 1, slots, 0) for k in reversed(one) for slots in (3, 2)]
-                stores += [(base.bands, step, slots, 0) for slots in (2, 1)]
-        for store_bands, store_blocks, ofmap_slots, pool_ring in stores:
-            trial = dataclasses.replace(base, filter_blocks=filter_blocks, store_bands=store_bands,
-                                        store_blocks=store_blocks, ofmap_slots=ofmap_slots, ring=pool_ring,
-                                        ifmap_slots=1, filter_slots=1)
-            c = Counts(shape, trial)
-            left = words - fixed - ring - c.ofmap
-            if left < c.ifmap_unit * c.units + c.filter_unit:
-                continue
-            per_block = c.accumulations * c.filter_unit
-            for ifmap_slots in {c.loads, c.loads + 1, c.units, c.units + 1, 2 * c.units}:
-                rest = left - ifmap_slots * c.ifmap_unit
-                if rest < c.filter_unit or c.units > ifmap_slots:
-                    continue
-                common = dict(ifmap_slots=ifmap_slots)
-                yield dataclasses.replace(trial, **common, filter_slots=min(4, rest // c.filter_unit))
-                if c.tiles > 1 and rest >= per_block * filter_blocks:
-                    chunk = min(blocks, rest // (per_block * filter_blocks) * filter_blocks)
-                    chunk = ceil(ceil(blocks, filter_blocks), ceil(blocks, chunk)) * filter_blocks
-                    chunk = min(chunk, blocks)
-                    slots = chunk * c.accumulations
-                    extra = slots + 1 if chunk < blocks and rest >= (slots + 1) * c.filter_unit else slots
-                    yield dataclasses.replace(trial, **common, chunk=chunk, filter_slots=extra)
+    bands = ceil(shape.E, m.e)
+    table = Table(dataclasses.replace(m, filter_blocks=step, chunk=blocks, store_blocks=step))
+    table.cross(("n",), [(n,) for n in {shape.N, ceil(shape.N, 2), 1}])
+    table.cross(("bands",), [(1,)] if pool else [(n,) for n in _splits(bands, bands)])
+    table.cross(("columns",), [(shape.F,)] if pool else [(n,) for n in {*_splits(shape.F, shape.F), 1}])
+    table.cross(("ifmap_images",), [(1,), (0,)])
+    c = table.columns
+    c["ifmap_images"] = np.where(c["ifmap_images"] == 0, c["n"], 1)
+    table.keep((c["n"] > 1) | (np.arange(table.size) % 2 == 0))
+    s = Counts(shape, table.mapping)
+    table.keep((s.units * s.ifmap_unit + s.filter_unit <= words)
+               & (8 * s.tiles * s.loads * s.ifmap_unit < worst))
+    if pool:
+        kernel, stride = shape.pool
+        rings = {max(min(shape.E, m.e * slots + kernel), min(shape.E, m.e + max(kernel, stride)), m.e)
+                 for slots in (1, 2)}
+        table.cross(("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring"),
+                    [(blocks, blocks, 1, 2, ring) for ring in rings])
+    else:
+        table.cross(("filter_blocks",), [(n,) for n in {
+            min(blocks, step * ceil(ceil(blocks, step), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, blocks)}])
+        # Ofmaps leave by the band, where a pass ends on a block of the output, or by the tile.
+        table.cross(("store_bands", "ofmap_slots"), [(0, 2), (0, 1)] + (
+            [(k, slots) for k in (4, 2, 1) for slots in (3, 2)] if step == 1 else []))
+        c = table.columns
+        table.keep(c["store_bands"] < c["bands"])
+        c = table.columns
+        c["store_bands"] = np.where(c["store_bands"] == 0, c["bands"], c["store_bands"])
+    s = Counts(shape, table.mapping)
+    left = words - 2 - s.bias - s.ring - s.ofmap
+    fits = left >= s.units * s.ifmap_unit + s.filter_unit
+    table.keep(fits)
+    # Places for ifmaps: all of a tile or those of a pass, and one ahead; for filters: those of
+    # passes to come, or of a chunk as large as there is room for.
+    table.cross(("ifmap_slots",), [(k,) for k in range(5)])
+    s = Counts(shape, table.mapping)
+    c = table.columns
+    c["ifmap_slots"] = np.choose(c["ifmap_slots"], [s.loads, s.loads + 1, s.units, s.units + 1, 2 * s.units])
+    left = words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit
+    table.keep(left >= s.filter_unit)
+    table.cross(("filter_slots",), [(0,), (1,)])
+    s = Counts(shape, table.mapping)
+    c = table.columns
+    rest = (words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit) // s.filter_unit
+    each = s.accumulations * c["filter_blocks"]   # filter units of a psum block
+    chunk = np.minimum(ceil(blocks, c["filter_blocks"]), rest // each)
+    chunk = np.maximum(1, ceil(ceil(blocks, c["filter_blocks"]), np.maximum(1, ceil(ceil(blocks, c["filter_blocks"]),
+                                                                                   np.maximum(1, chunk)))))
+    chunk = np.minimum(blocks, chunk * c["filter_blocks"])
+    resident = c["filter_slots"] == 1
+    possible = ~resident | ((rest >= each) & (rest >= chunk * s.accumulations) & (s.tiles > 1))
+    c["chunk"] = np.where(resident, chunk, blocks)
+    c["filter_slots"] = np.where(resident, np.minimum(rest, chunk * s.accumulations + (chunk < blocks)),
+                                 np.minimum(4, rest))
+    table.keep(possible)
+    return table
 
 
 def _spatial(shape: Shape, config: Config):
@@ -291,7 +325,7 @@ def _spatial(shape: Shape, config: Config):
                             m = Mapping(height, width, p, q, r, t, e, shape.N, ceil(shape.E, e), shape.F,
                                         1, 1, 1, 1, 1, 1, 1, 1)
                             s = Counts(shape, m)
-                            pace, _ = _pace(shape, m, s)
+                            pace = max(_paces(shape, m, s).values())
                             floor = ceil(shape.M, p * t) * s.accumulations * (pace + PASS_OVERHEAD)
                             key = (height, width, q, r, e, t, s.blocks, s.lanes)
                             if key not in seen or floor < seen[key][0]:
@@ -303,32 +337,40 @@ def _spatial(shape: Shape, config: Config):
 def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int = 5) -> tuple[Mapping, ...]:
     """The best mappings, each of a different use of the array, best first; empty if nothing
     fits. objective: 'cycles' (then DRAM bytes) or 'dram' (then cycles)."""
-    def score(m):
-        # Differences below a part in 200 do not outweigh the other figure.
-        pair = (m.cycles, m.dram_bytes)
-        first, second = pair if objective == "cycles" else pair[::-1]
-        return first * (1 + 0.005 * second / (1 + best_other)), second
-    best: list[Mapping] = []
+    least = 2 * (shape.N * shape.C * min(shape.H, shape.E * shape.uy) * shape.W
+                 + shape.M * (shape.C * shape.R * shape.S + shape.N * shape.E * shape.F))
+
+    def score(cycles, dram_bytes):
+        # Half a percent of the figure that counts is worth the least traffic, or the MACs, of a layer.
+        if objective == "cycles":
+            return cycles * (1 + 0.005 * dram_bytes / least)
+        return dram_bytes * (1 + 0.005 * cycles * config.pes / shape.macs)
+    best: list[tuple[float, Mapping]] = []
     barren = 0   # uses of the array tried since the best changed
-    best_other = 8 * shape.N * shape.E * shape.F * shape.M if objective == "cycles" else shape.macs / config.pes
     for floor, m in _spatial(shape, config):
-        if best and (barren > min(max(best[0].cycles // 4000, PATIENCE[0]), PATIENCE[1]) or floor > 1.3 * best[0].cycles
-                     or objective == "cycles" and len(best) == most and floor >= best[-1].cycles):
+        if best and (barren > min(max(best[0][1].cycles // 4000, PATIENCE[0]), PATIENCE[1])
+                     or floor > 1.3 * best[0][1].cycles
+                     or objective == "cycles" and len(best) == most and floor >= best[-1][1].cycles):
             break
-        found, barren = None, barren + 1
+        barren += 1
         worst = float("inf")
         if best:
-            worst = best[0].dram_bytes if objective == "dram" else best[0].cycles * config.dram_bytes_per_cycle
-        for trial in _tilings(shape, m, config.glb_words, worst):
-            cycles, dram_bytes, bound = estimate(shape, trial, config)
-            trial = dataclasses.replace(trial, cycles=cycles, dram_bytes=dram_bytes, bound=bound)
-            if found is None or score(trial) < score(found):
-                found = trial
-        if found is not None:
-            if not best or score(found) < (0.998 * score(best[0])[0],):
-                barren = 0
-            best = sorted([*best, found], key=score)[:most]
-    return tuple(best)
+            first = best[0][1]
+            worst = first.dram_bytes if objective == "dram" else first.cycles * config.dram_bytes_per_cycle
+        table = _tilings(shape, m, config.glb_words, worst)
+        if not table.size:
+            continue
+        cycles, dram_bytes, _ = estimate(shape, table.mapping, config)
+        scores = score(cycles, dram_bytes)
+        n = int(np.argmin(scores))
+        found = table.row(n)
+        _, _, shares = estimate(shape, found, config)
+        found = dataclasses.replace(found, cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]),
+                                    bound=max(shares, key=shares.get))
+        if not best or scores[n] < 0.998 * best[0][0]:
+            barren = 0
+        best = sorted([*best, (float(scores[n]), found)], key=lambda item: item[0])[:most]
+    return tuple(m for _, m in best)
 
 
 def search(shape: Shape, config: Config, objective: str = "cycles") -> Mapping | None:
