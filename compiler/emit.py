@@ -532,7 +532,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
         window, step = wide * m.q, min(wide, shape.ux) * m.q
         bands = ceil(item.rows, m.e)
         laps = item.images * bands
-        prefetch([ifmaps, filters, biases], v)
+        prefetch([filters, ifmaps, biases], v)
         for n, unit in enumerate(item.ifmaps):
             box = ifmap_units[unit]
             strides = box.strides()

@@ -108,7 +108,7 @@ def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block:
 
 
 def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[str, str],
-             images: int, config: Config) -> None:
+             images: int, config: Config, objective: str) -> None:
     """Plan a copy of the layer's input in other blocks, as the last resort: only where the
     estimate gains a tenth of the layer after paying for the copy."""
     view, tensor = views[layer.input], graph.tensors[layer.input]
@@ -116,7 +116,7 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
         return
 
     def cycles(block):
-        found = search(conv_shape(graph, layer, images, view.slots, block, 1), config)
+        found = search(conv_shape(graph, layer, images, view.slots, block, 1), config, objective)
         return found.cycles * layer.groups if found else float("inf")
 
     def copying(block):
@@ -192,7 +192,8 @@ def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Co
 def compile_network(network: QuantisedGraph, config: Config, images: int = 1, base: int = 0,
                     mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True,
                     reorder: bool = True, compress: float = MOST_DENSE,
-                    placement: str = "balanced", switches: dict[str, bool | None] | None = None) -> Program:
+                    placement: str = "balanced", switches: dict[str, bool | None] | None = None,
+                    objective: str = "cycles") -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
@@ -201,7 +202,8 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     that suit it, where that pays for the copy; compress: fully connected layers of shared
     weights go to the sparse engine up to this density (below 0: none), rows on its PEs by
     `placement` (compiler.csc.PLACEMENTS); switches: layers, by name, that go there at any density
-    (True), never (False), or as the others (None).
+    (True), never (False), or as the others (None); objective: what mappings are chosen for
+    (compiler.mapping.ranking).
 
     Raises NetworkError or MappingError naming the layer.
     """
@@ -213,14 +215,14 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
 
     def score(layer, block):
         channels = graph.tensors[layer.input].channels
-        found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config)
+        found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config, objective)
         return found.cycles * layer.groups if found else float("inf")
     views = plan_views(graph, score)
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
     for layer in graph.layers:
         if isinstance(layer, Conv) and reorder and layer.name not in compressed:
-            _reorder(graph, layer, views, reorders, images, config)
+            _reorder(graph, layer, views, reorders, images, config, objective)
 
     def source(layer):
         return views[reorders.get(layer.name, layer.input)]
@@ -238,13 +240,13 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         if fuse and pool is not None and layer.output != graph.output:
             shape = conv_shape(graph, layer, images, slots, block, views[pool.output].storage.block, pool)
             aligned = layer.groups == 1 or shape.M % shape.out_block == 0
-            found = search(shape, config) if aligned else None
+            found = search(shape, config, objective) if aligned else None
             if found is not None:
                 fused[layer.name] = pool
                 mappings[layer.name], shapes[layer.name] = found, shape
                 continue
         shape = conv_shape(graph, layer, images, slots, block, views[layer.output].storage.block)
-        found = search(shape, config)
+        found = search(shape, config, objective)
         if found is None:
             raise NetworkError(f"layer {layer.name!r}: no mapping fits the global buffer of {config.name!r}")
         mappings[layer.name], shapes[layer.name] = found, shape

@@ -235,9 +235,10 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
     Config("demo", rows=8, columns=8, filter_spad=512, ifmap_spad=32, psum_spad=16,
            glb_pairs=8, glb_depth=512, sparse_pes=16, sparse_words=128, sparse_pointers=512,
            sparse_activations=32, sparse_rows=16),
-    # The Eyeriss chip's PEs and storage.
-    Config("eyeriss", rows=12, columns=14, filter_spad=224, ifmap_spad=16, psum_spad=16,
-           glb_pairs=9, glb_depth=512, ifmap_fifo=2, psum_fifo=2),
+    # The Eyeriss chip's PEs and storage; smaller filter spads than the chip's pay for buffer,
+    # since a pass keeps its filters for many bands.
+    Config("eyeriss", rows=12, columns=14, filter_spad=96, ifmap_spad=16, psum_spad=16,
+           glb_pairs=14, glb_depth=512, ifmap_fifo=2, psum_fifo=2),
     # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
     Config("eie64", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
            glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
