@@ -252,7 +252,7 @@ class Interpreter:
         self._need(self.ring_level == 0, "stored psums were not read back")
         used = v["height"] * v["groups"] * v["sets"] * v["rows"]
         self._need(used <= self.config.pes, f"{used} PEs of {self.config.pes}")
-        self._need(v["mode"] in (Mode.DENSE, Mode.GATE), f"mode {v['mode']}")
+        self._need(v["mode"] in (Mode.DENSE, Mode.GATE) + (Mode.SKIP,) * self.config.skip, f"mode {v['mode']}")
         self._need(v["ring"] % 2 == 0 and v["ring_size"] % 2 == 0, "ring not even")
         self._words(v["ring"], v["ring_size"])
         self.chain = v
@@ -353,8 +353,13 @@ class Interpreter:
         self.sums = wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, p)
         self.positions = positions
         words = columns * t * -(-p // PSUM_LANES)
-        macs = operands.size * t * p
-        gated = int(np.count_nonzero(operands == 0)) * t * p if chain["mode"] == Mode.GATE else 0
+        macs, gated = operands.size * t * p, 0
+        if chain["mode"] == Mode.GATE:
+            gated = int(np.count_nonzero(operands == 0)) * t * p
+        elif chain["mode"] == Mode.SKIP:   # a window without any hands over zeros all the same
+            used = np.count_nonzero(operands.reshape(-1, window), axis=1)
+            gated = int(np.count_nonzero(used == 0)) * t * p
+            macs = int(used.sum()) * t * p + gated
         for name, n in (("macs", macs), ("macs_gated", gated), ("pe_busy", macs), ("psum_words", words),
                         ("ofmap_words", words), ("filter_words", w["tags"] * w["words"])):
             self.counters[name] += n

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Config
 from .gon import OutputBus
-from .isa import ConfigBody
+from .isa import ConfigBody, Mode
 from .multicast import YBus
 from .pe import EVENTS, ofmap_word
 from .pe_row import NETWORKS, PeRow
@@ -65,7 +65,7 @@ class ProcessingArray(wiring.Component):
 
         # ---- configuration: walk i, g, k, j along the chain and shift the tags in -------
         body = self.config_.payload
-        gate, shift = Signal(), Signal()
+        gate, skip, shift = Signal(), Signal(), Signal()
         left = Signal(range(c.pes + 1))
         i, g, k, j = (Signal(8, name=f"config_{n}") for n in "igkj")
         column_base = Signal(c.ifmap_tag_bits)  # U*i*r
@@ -83,7 +83,7 @@ class ProcessingArray(wiring.Component):
             tags.tail.eq(last_j & last_k), tags.ifmap.eq(row_base + k),
             tags.filter.eq(filter_tag), tags.psum.eq(psum_tag)]
         for row in rows:
-            m.d.comb += [row.shift.eq(shift), row.gate.eq(gate)]
+            m.d.comb += [row.shift.eq(shift), row.gate.eq(gate), row.skip.eq(skip)]
         m.d.comb += output.restart.eq(shift)
         with m.FSM(name="config_state"):
             with m.State("idle"):
@@ -113,6 +113,8 @@ class ProcessingArray(wiring.Component):
             with m.State("accept"):
                 m.d.comb += [self.config_.ready.eq(1), self.config_error.eq(~placed)]
                 if c.gating:
-                    m.d.sync += gate.eq(body.mode != 0)
+                    m.d.sync += gate.eq(body.mode == Mode.GATE)
+                if c.skip:
+                    m.d.sync += skip.eq(body.mode == Mode.SKIP)
                 m.next = "idle"
         return m

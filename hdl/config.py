@@ -43,6 +43,7 @@ class Config:
     psum_fifo            128-bit words of psum input FIFO in a PE
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
+    skip                 PEs can skip zero activations
     counters             performance counters are built
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
@@ -66,6 +67,7 @@ class Config:
     ifmap_fifo: int = 4
     psum_fifo: int = 4
     gating: bool = True
+    skip: bool = False
     counters: bool = True
     sparse_pes: int = 0
     sparse_words: int = 64
@@ -165,7 +167,7 @@ class Config:
         """On-chip storage in bytes by component, every array over two words deep counted."""
         return {
             "filter spads": self.pes * self.filter_spad * 2,
-            "ifmap spads": self.pes * self.ifmap_spad * 2,
+            "ifmap spads": self.pes * self.ifmap_spad * (2 + self.skip),
             "psum spads": self.pes * self.psum_spad * self.psum_bits * 2 // 8,
             "ifmap FIFOs": self.pes * self.ifmap_fifo * 8 if self.ifmap_fifo > 2 else 0,
             "psum FIFOs": self.pes * self.psum_fifo * PSUM_LANES * self.psum_bits // 8
@@ -228,7 +230,7 @@ class Config:
 PRESETS: dict[str, Config] = {c.name: c for c in (
     # For tests: every native shape must fold onto six PEs and 8 KB.
     Config("tiny", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
-           glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
+           glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2, skip=True, dram_bytes_per_cycle=8.0,
            sparse_pes=4, sparse_words=64, sparse_pointers=64, sparse_activations=16, sparse_rows=16,
            sparse_queue=4),
     # The default of `make run`; sized for an ECP5-85F.
@@ -238,7 +240,7 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
     # The Eyeriss chip's PEs and storage; smaller filter spads than the chip's pay for buffer,
     # since a pass keeps its filters for many bands.
     Config("eyeriss", rows=12, columns=14, filter_spad=96, ifmap_spad=16, psum_spad=16,
-           glb_pairs=14, glb_depth=512, ifmap_fifo=2, psum_fifo=2),
+           glb_pairs=14, glb_depth=512, ifmap_fifo=2, psum_fifo=2, skip=True),
     # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
     Config("eie64", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
            glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,

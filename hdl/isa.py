@@ -35,6 +35,7 @@ class Opcode(enum.IntEnum):
 class Mode(enum.IntEnum):
     DENSE = 0
     GATE = 1
+    SKIP = 2   # of configurations with `skip`
 
 
 class Pool(enum.IntEnum):

@@ -32,7 +32,7 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
     match opcode:
         case Opcode.CONFIG:
             # Executed by the fetcher, which has no part in the semaphores.
-            out += [wait == 0, signal == 0, f["stride"] <= 4, f["mode"] <= int(max(Mode)),
+            out += [wait == 0, signal == 0, f["stride"] <= 4, f["mode"] <= int(Mode.SKIP if config.skip else Mode.GATE),
                     (f["ring"] & 1) == 0, (f["ring_size"] & 1) == 0,
                     f["ring"] + f["ring_size"] <= config.glb_words]
         case Opcode.LOAD:

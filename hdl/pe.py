@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config
 
 DEPTH = 5    # cycles from the issue of a MAC to its sum
+PLACE = 9    # bits of an entry's place in the stream: half of it is looked ahead at most
 
 
 class PassHeader(data.Struct):
@@ -59,6 +60,7 @@ class ProcessingElement(wiring.Component):
     -------
     shift, tags_in, tags_out   the configuration chain: while `shift` is high the tags move
     gate                       zero activations hold the multiplier (same results and cycles)
+    skip                       zero activations are not stored and cost no MAC
     <net>_word, <net>_fire, <net>_accept   for ifmap, filter, psum: the row offers the word
                  to all its PEs; `accept` is high when the word is not for this PE or there
                  is room; `fire` (only when all accept) moves it
@@ -73,6 +75,10 @@ class ProcessingElement(wiring.Component):
     p sums leave through a buffer of their own, where the predecessor's psums are added;
     that costs no MAC cycles unless the buffer is full.
 
+    With `skip` the spad holds non-zero entries and their places in the stream, so a window
+    takes max(1, non-zero entries) * max(p, HAZARD) slots: one without any hands over zeros.
+    An entry is issued once it is known whether another of its window follows.
+
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
     are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 1 more to chain_out.
     """
@@ -82,7 +88,7 @@ class ProcessingElement(wiring.Component):
         psum = signed(config.psum_bits)
         tags = tag_layout(config)
         ports = {
-            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1),
+            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
             "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
             "ofmap": Out(stream.Signature(ofmap_word(config))),
             "events": Out(len(EVENTS))}
@@ -149,6 +155,8 @@ class ProcessingElement(wiring.Component):
             shape=unsigned(ENTRY_BITS), depth=c.ifmap_spad, init=[])
         a_read, a_write = ifmap_spad.read_port(domain="comb"), ifmap_spad.write_port()
         lane = Signal(2)
+        taken = Signal(2)                       # the lane that goes into the spad
+        wanted, final_lane, near = Signal(), Signal(), Signal()
         write_at = Signal(spad_bits)
         held = Signal(range(c.ifmap_spad + 1))  # entries not yet freed
         ahead = Signal(range(c.ifmap_spad + 1))  # of those, not yet passed by read_at
@@ -160,14 +168,14 @@ class ProcessingElement(wiring.Component):
         following_valid = Signal()
         take_header = Signal()
         m.d.comb += [
-            a_write.addr.eq(write_at), a_write.data.eq(i_out.data.word_select(lane, ENTRY_BITS)),
-            a_write.en.eq(entry_in), a_read.addr.eq(read_at),
-            entry_in.eq(i_fifo.r_rdy & ~i_out.header & (held != c.ifmap_spad)),
+            a_write.addr.eq(write_at), a_write.data.eq(i_out.data.word_select(taken, ENTRY_BITS)),
+            a_write.en.eq(entry_in), a_read.addr.eq(read_at), near.eq(1),
+            taken.eq(lane), wanted.eq(1), final_lane.eq(lane + 1 == i_out.count),
+            entry_in.eq(i_fifo.r_rdy & ~i_out.header & (held != c.ifmap_spad) & wanted & near),
             take_header.eq(i_fifo.r_rdy & i_out.header & ~following_valid),
-            i_fifo.r_en.eq(take_header | (entry_in & (lane + 1 == i_out.count)))]
+            i_fifo.r_en.eq(take_header | (entry_in & final_lane))]
         with m.If(entry_in):
-            m.d.sync += [write_at.eq(write_at + 1),
-                         lane.eq(Mux(lane + 1 == i_out.count, 0, lane + 1))]
+            m.d.sync += [write_at.eq(write_at + 1), lane.eq(Mux(final_lane, 0, taken + 1))]
 
         # ---- MAC control: entry k of the window, filter i, position f -------------------
         active = Signal()
@@ -175,28 +183,33 @@ class ProcessingElement(wiring.Component):
         k, i = Signal(8), Signal(8)
         f, lap = Signal(16), Signal(16)
         f_used = Signal()                       # half in use
-        f_next = Signal(range(2 * c.filter_half))
+        f_next, f_address_now = Signal(range(2 * c.filter_half)), Signal(range(2 * c.filter_half))
         room = Signal(range(c.psum_spad + 1), init=c.psum_spad)  # of the drain buffer
         drained = Signal()
+        here = Signal(16)                       # the entry's index in the window
+        fresh = Signal(init=1)                  # no entry of the window has been used
+        there, empty = Signal(), Signal()       # an entry of the window; it has none
         bubble, slot_end, last_k, last_f, last_lap = (Signal() for _ in range(5))
         have_psum, issue, slot = Signal(), Signal(), Signal()
         window_end, pass_end = Signal(), Signal()
         m.d.comb += [
             bubble.eq(i >= shape.p),
             slot_end.eq((i + 1 >= shape.p) & (i + 1 >= HAZARD)),
-            last_k.eq(k + 1 == shape.window),
+            here.eq(k), there.eq(ahead != 0), last_k.eq(k + 1 == shape.window),
             last_f.eq(f + 1 == shape.positions),
             last_lap.eq(lap + 1 == shape.laps),
             have_psum.eq(~last_k | (room != 0)),
-            issue.eq(active & ~bubble & (full != 0) & (ahead != 0) & have_psum),
+            issue.eq(active & ~bubble & (full != 0) & there & have_psum),
             slot.eq(issue | (active & bubble)),  # a cycle that moves on
             window_end.eq(slot & slot_end & last_k),
             pass_end.eq(window_end & last_f & last_lap),
             release.eq(pass_end),
-            free.eq(slot & slot_end & ((k < shape.step) | last_f)),
-            f_read.addr.eq(f_next), f_read.en.eq(1)]
+            free.eq(slot & slot_end & ~empty & ((here < shape.step) | last_f)),
+            f_address_now.eq(f_next), f_read.addr.eq(f_address_now), f_read.en.eq(1)]
         with m.If(slot):
             m.d.sync += i.eq(Mux(slot_end, 0, i + 1))
+            with m.If(slot_end):
+                m.d.sync += fresh.eq(last_k)
             with m.If(issue):
                 m.d.sync += f_next.eq(f_next + 1)
             with m.If(slot_end):
@@ -212,13 +225,51 @@ class ProcessingElement(wiring.Component):
                 m.d.sync += read_at.eq(oldest + free)
             with m.Else():
                 m.d.sync += read_at.eq(read_at + 1)
+        if c.skip:
+            # Places count the entries of the stream, zeros included, modulo 2**PLACE.
+            m.submodules.places = places = Memory(shape=unsigned(PLACE), depth=c.ifmap_spad, init=[])
+            at, after, place_in = places.read_port(domain="comb"), places.read_port(domain="comb"), places.write_port()
+            arrived = Signal(PLACE)             # place of the FIFO's head word
+            start = Signal(PLACE)               # of the window
+            known, ended = Signal(PLACE), Signal()
+            index, index_after = Signal(PLACE), Signal(PLACE)
+            lanes = Signal(4)
+            more = Signal()
+            for n in range(4):
+                m.d.comb += lanes[n].eq((n >= lane) & (n < i_out.count)
+                                        & (i_out.data.word_select(n, ENTRY_BITS) != 0))
+            m.d.comb += [
+                at.addr.eq(read_at), after.addr.eq(read_at + 1), place_in.addr.eq(write_at),
+                place_in.en.eq(entry_in), place_in.data.eq(arrived + taken),
+                index.eq(at.data - start), index_after.eq(after.data - start),
+                # everything before this place is in the spad or was zero
+                known.eq(arrived + lane - start), ended.eq(known >= shape.window)]
+            with m.If(self.skip):
+                m.d.comb += [
+                    wanted.eq(lanes.any()), near.eq(known < (1 << PLACE - 1)),
+                    here.eq(Mux(empty, 0, index)),
+                    empty.eq(fresh & Mux(ahead != 0, index >= shape.window, ended)),
+                    more.eq((ahead > 1) & (index_after < shape.window)),
+                    last_k.eq(~more),
+                    there.eq(empty | ((ahead != 0) & ((ahead > 1) | ended)))]
+                for n in reversed(range(4)):
+                    with m.If(lanes[n]):
+                        m.d.comb += [taken.eq(n), final_lane.eq(~lanes[n + 1:].any() if n < 3 else 1)]
+                with m.If(i_fifo.r_rdy & ~i_out.header & ~lanes.any() & near):
+                    m.d.comb += i_fifo.r_en.eq(1)
+                    m.d.sync += lane.eq(0)
+                m.d.comb += f_address_now.eq(Mux(f_used, c.filter_half, 0) + here[:8] * shape.p + i)
+            with m.If(i_fifo.r_en & ~i_out.header):
+                m.d.sync += arrived.eq(arrived + i_out.count)
+            with m.If(window_end):
+                m.d.sync += start.eq(start + Mux(last_f, shape.window, shape.step))
         m.d.sync += [
             oldest.eq(oldest + free), held.eq(held + entry_in - free),
             room.eq(room + drained - (issue & last_k))]
         with m.If(slot & slot_end & last_k & ~last_f):
             m.d.sync += ahead.eq(held - free + entry_in)
         with m.Else():
-            m.d.sync += ahead.eq(ahead + entry_in - (slot & slot_end))
+            m.d.sync += ahead.eq(ahead + entry_in - (slot & slot_end & ~empty))
         with m.If(pass_end):
             m.d.sync += [active.eq(0), f_used.eq(~f_used)]
         with m.If((pass_end | ~active) & following_valid):
@@ -231,7 +282,7 @@ class ProcessingElement(wiring.Component):
         stage = data.StructLayout({"valid": 1, "first": 1, "final": 1, "last": 1, "index": p_bits})
         pipe = [Signal(stage, name=f"pipe_{n}") for n in range(1, DEPTH + 1)]
         m.d.sync += [
-            pipe[0].valid.eq(issue), pipe[0].first.eq(k == 0), pipe[0].final.eq(last_k),
+            pipe[0].valid.eq(issue), pipe[0].first.eq(fresh), pipe[0].final.eq(last_k),
             pipe[0].last.eq(i + 1 == shape.p), pipe[0].index.eq(i)]
         for before, after in zip(pipe, pipe[1:]):
             m.d.sync += after.eq(before)
@@ -240,8 +291,8 @@ class ProcessingElement(wiring.Component):
         product_0, product = Signal(signed(2 * ENTRY_BITS)), Signal(signed(2 * ENTRY_BITS))
         hold = Signal()                          # gated: operands and product keep still
         held_1, held_2, held_3 = Signal(), Signal(), Signal()
-        m.d.sync += operand_0.eq(a_read.data.as_signed())
-        m.d.comb += hold.eq(self.gate & (operand_0 == 0))
+        m.d.sync += operand_0.eq(Mux(empty, 0, a_read.data.as_signed()))
+        m.d.comb += hold.eq((self.gate | self.skip) & (operand_0 == 0))
         with m.If(~hold):
             m.d.sync += [operand_a.eq(operand_0), operand_w.eq(f_read.data.as_signed())]
         m.d.sync += [held_1.eq(hold), held_2.eq(held_1), held_3.eq(held_2)]
@@ -323,6 +374,6 @@ class ProcessingElement(wiring.Component):
             gated_now = Signal()
             m.d.comb += gated_now.eq(pipe[0].valid & hold)
             m.d.comb += self.events.eq(Cat(
-                issue, gated_now, waiting & (full == 0), waiting & (full != 0) & (ahead == 0),
-                waiting & (full != 0) & (ahead != 0) & ~have_psum, active & bubble, ~active))
+                issue, gated_now, waiting & (full == 0), waiting & (full != 0) & ~there,
+                waiting & (full != 0) & there & ~have_psum, active & bubble, ~active))
         return m

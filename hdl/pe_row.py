@@ -17,7 +17,7 @@ class PeRow(wiring.Component):
 
     Members: `ifmap`, `filter`, `psum` word streams in, `ofmap` out; `chain_in`,
     `chain_out`; `shift`, `tags_in`, `tags_out` (tags enter at the last PE and move towards
-    the first); `gate`; `tails` is high when any PE of the row is a tail;
+    the first); `gate`, `skip`; `tails` is high when any PE of the row is a tail;
     `events_<name>`, PEs with the event, one cycle late.
     """
 
@@ -28,7 +28,7 @@ class PeRow(wiring.Component):
         ports |= {
             "ofmap": Out(stream.Signature(ofmap_word(config))),
             "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
-            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1),
+            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
             "tails": Out(1)}
         ports |= {f"events_{e}": Out(range(config.columns + 1)) for e in EVENTS}
         super().__init__(ports)
@@ -39,7 +39,7 @@ class PeRow(wiring.Component):
         pes = [ProcessingElement(c) for _ in range(c.columns)]
         for n, pe in enumerate(pes):
             m.submodules[f"pe_{n}"] = pe
-            m.d.comb += [pe.shift.eq(self.shift), pe.gate.eq(self.gate)]
+            m.d.comb += [pe.shift.eq(self.shift), pe.gate.eq(self.gate), pe.skip.eq(self.skip)]
             after = pes[n + 1].tags_out if n + 1 < c.columns else self.tags_in
             m.d.comb += pe.tags_in.eq(after)
         m.d.comb += self.tags_out.eq(pes[0].tags_out)
