@@ -18,7 +18,8 @@ from compiler.device import Device, run_program
 from compiler.emit import Blob
 from compiler.layout import Storage, View
 from compiler.mapping import ceil
-from compiler.sparse import SparseEmitter, plan_sparse
+from compiler.sparse import plan_sparse
+from compiler.sparse_emit import SparseEmitter
 from golden.fixed import requantise, wrap
 from hdl.config import PRESETS, Config
 from hdl.isa import COMMAND_BYTES
@@ -62,7 +63,7 @@ def run_layer(device: Device, config: Config, name: str, matrix: Sparse, codeboo
     expected sums come from the matrix, not from its encoding.
     """
     k = config.sparse_pes
-    plan = plan_sparse(matrix, codebook, config, placement)
+    plan = plan_sparse(matrix, codebook, config, placement, stream=False)
     locals_ = max(band.locals_ for band in plan.bands)
     vector = np.zeros(ceil(matrix.columns, 4) * 4, np.int16)
     vector[:matrix.columns] = activations
