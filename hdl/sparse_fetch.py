@@ -126,7 +126,7 @@ class ColumnFetcher(wiring.Component):
         moved = Signal()
         m.d.comb += [
             Cat(record.mark, record.words, record.value).eq(columns.r_data),
-            Cat(record.data, record.bad).eq(beats.r_data), record.index.eq(index),
+            Cat(record.data, record.bad).eq(Mux(record.mark, 0, beats.r_data)), record.index.eq(index),
             self.record.valid.eq(columns.r_rdy & (record.mark | beats.r_rdy)),
             moved.eq(self.record.valid & self.record.ready),
             last.eq(record.mark | (index + 1 == record.words)),
