@@ -11,7 +11,7 @@ from compiler.emit import Blob, Regions, load_fields, output_fields
 from compiler.layout import View
 from compiler.mapping import MappingError, ceil
 from compiler.sparse import QUAD, Band, Block, SparseLayer, vector_size
-from golden.csc import pack
+from golden.csc import Compressed, pack
 from hdl.config import Config
 from hdl.isa import Opcode, Target
 
@@ -53,10 +53,11 @@ class Emitter:
             self.pending = None
         return command
 
-    def _fill(self, load: Command, **fields) -> Command:
+    def _fill(self, load: Command, after: Command | None = None, **fields) -> Command:
+        """after: what uses the memory filled (default the last RUN or OUTPUT)."""
         fill = self.schedule.add(Opcode.SPARSE_FILL, **fields)
         self.schedule.depend(fill, load)
-        self.schedule.depend(fill, self.running)
+        self.schedule.depend(fill, after or self.running)
         return fill
 
     def codebook(self) -> None:
@@ -108,42 +109,41 @@ class SparseEmitter(Emitter):
             "act0": widest, "act1": widest, "stage0": self.stage, "stage1": self.stage})
         self.staged: list[Command] = []         # fills that read the staging buffers
         self.vectors: list[Command] = []        # fills of activations
-        self._chunks: dict[int, list] = {}
 
     def weights(self, block: Block) -> None:
-        """A block's weights and pointers, through two staging buffers."""
-        for address, words, fields in self._chunks_of(block):
-            slot = f"stage{len(self.staged) % 2}"
-            load = self._load(address, self.at[slot], words)
-            self.schedule.depend(load, self.staged[-2] if len(self.staged) > 1 else None)
-            self.staged.append(self._fill(load, word=self.at[slot], **fields))
+        """A block's weights and pointers."""
+        self.weights_only(block)
+        # Activations come in rows of PEs: the columns that fill the last row are empty.
+        k = self.config.sparse_pes
+        self.pointers(block.compressed, 0, ceil(block.columns, k) * k)
 
-    def _chunks_of(self, block: Block) -> list[tuple[int, int, dict]]:
-        """(DRAM address, words, SPARSE_FILL fields)."""
-        if id(block) not in self._chunks:
-            c, k = block.compressed, self.config.sparse_pes
-            weights = np.zeros((k, block.words), np.uint64)
-            # Activations come in rows of PEs: the columns that fill the last row are empty.
-            pairs = ceil(ceil(c.columns, k) * k + 1, 2)
-            pointers = np.zeros((k, 2 * pairs), np.uint32)
-            for n in range(k):
-                words = pack(c.entries[n])
-                weights[n, :len(words)] = words
-                pointers[n, :c.columns + 1] = c.pointers[n]
-                pointers[n, c.columns + 1:] = c.pointers[n][-1]
-            out = []
-            for data, count, kind in ((weights, block.words, Target.WEIGHTS),
-                                      (pointers.view(np.uint64), pairs, Target.POINTERS)):
-                address = self.blob.add(data.tobytes())
-                each = max(1, self.stage // count)  # PEs a chunk
-                for pe in range(0, k, each):
-                    pes = min(each, k - pe)
-                    for first in range(0, count, self.stage):
-                        n = min(self.stage, count - first)
-                        out.append((address + 8 * (pe * count + first), pes * n,
-                                    dict(target=kind, pe=pe, pes=pes, address=first, count=n)))
-            self._chunks[id(block)] = out
-        return self._chunks[id(block)]
+    def weights_only(self, block: Block) -> None:
+        c, k = block.compressed, self.config.sparse_pes
+        weights = np.zeros((k, block.words), np.uint64)
+        for n in range(k):
+            words = pack(c.entries[n])
+            weights[n, :len(words)] = words
+        self.stage_in(Target.WEIGHTS, weights)
+
+    def pointers(self, c: Compressed, first: int, columns: int, base: int = 0, after: Command | None = None) -> None:
+        """Pointers of columns first .. first + columns - 1, and the one behind, to base .. of every PE (even)."""
+        at = np.minimum(first + np.arange(2 * ceil(columns + 1, 2)), c.columns)
+        self.stage_in(Target.POINTERS, np.stack([p[at] for p in c.pointers]).astype(np.uint32).view(np.uint64),
+                      base // 2, after)
+
+    def stage_in(self, target: Target, data: np.ndarray, address: int = 0, after: Command | None = None) -> None:
+        """Words of every PE, uint64 [PEs, count], through two staging buffers."""
+        k, count = data.shape
+        at, each = self.blob.add(data.tobytes()), max(1, self.stage // count)  # PEs a chunk
+        for pe in range(0, k, each):
+            pes = min(each, k - pe)
+            for first in range(0, count, self.stage):
+                n = min(self.stage, count - first)
+                slot = self.at[f"stage{len(self.staged) % 2}"]
+                load = self._load(at + 8 * (pe * count + first), slot, pes * n)
+                self.schedule.depend(load, self.staged[-2] if len(self.staged) > 1 else None)
+                self.staged.append(self._fill(load, after, word=slot, target=target, pe=pe, pes=pes,
+                                              address=address + first, count=n))
 
     def activations(self, block: Block, vector: int, words: int) -> None:
         """A block's part of the vector of `words` words at address `vector`."""
@@ -154,8 +154,11 @@ class SparseEmitter(Emitter):
         self.vectors.append(self._fill(load, target=Target.ACTIVATIONS, word=region, pes=1, count=count))
 
     def run(self, block: Block, queue: int = 0) -> None:
-        command = self.schedule.add(Opcode.SPARSE_RUN, count=ceil(block.columns, self.config.sparse_pes),
-                                    queue=queue)
+        self.run_columns(queue=queue, count=ceil(block.columns, self.config.sparse_pes))
+
+    def run_columns(self, **fields: int) -> None:
+        """SPARSE_RUN behind all that has been filled."""
+        command = self.schedule.add(Opcode.SPARSE_RUN, **fields)
         fills = [*self.staged[-1:], *self.vectors[-1:], *([self.bias_fill] if self.bias_fill else [])]
         if fills:  # the fill engine works in order
             self.schedule.depend(command, max(fills, key=lambda fill: fill.order))

@@ -3,6 +3,10 @@
 Each block of a layer is filled once; then it runs at every queue depth. Cycles are those of
 SPARSE_RUN and SPARSE_OUTPUT: from the first activation looked at to the last output kept on
 chip. What the fills took is reported apart.
+
+A layer whose weights fit but whose pointers do not is also run with its pointers in batches: two
+fit, and each further one is filled where the RUN under way has no pointers. And every layer is
+also run with nothing but its activations on chip (SPARSE_STREAM).
 """
 
 from __future__ import annotations
@@ -13,18 +17,19 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from compiler.commands import Schedule
-from compiler.csc import Sparse
+from compiler.csc import Sparse, encode
 from compiler.device import Device, run_program
 from compiler.emit import Blob
 from compiler.layout import Storage, View
 from compiler.mapping import ceil
-from compiler.sparse import plan_sparse
-from compiler.sparse_emit import SparseEmitter
+from compiler.sparse import Block, plan_sparse
+from compiler.sparse_emit import SparseEmitter, emit_sparse
 from golden.fixed import requantise, wrap
 from hdl.config import PRESETS, Config
 from hdl.isa import COMMAND_BYTES
 
 DEPTHS = (1, 2, 4, 8, 16)
+SHIFT = 12
 DEEPEST = PRESETS["eie64"].replace(name="eie64-q16", sparse_queue=max(DEPTHS))
 
 
@@ -33,7 +38,9 @@ class FcResult:
     """One layer at one queue depth and placement. efficiency: nonzero_macs / (PEs * cycles);
     with_padding counts the padding entries met as well; fill_cycles: weights, pointers and
     activations from DRAM; blocks: fills that the layer's columns and rows take; starved and
-    blocked: shares of all PE-cycles."""
+    blocked: shares of all PE-cycles; pointer_batches, batched_cycles: of a layer with too many
+    pointers, the batches they come in and the cycles with those behind the second filled
+    meanwhile."""
     name: str
     queue_depth: int
     placement: str
@@ -49,6 +56,8 @@ class FcResult:
     blocks: int
     mismatches: int
     published: float | None = None
+    pointer_batches: int = 1
+    batched_cycles: int | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -65,14 +74,7 @@ def run_layer(device: Device, config: Config, name: str, matrix: Sparse, codeboo
     k = config.sparse_pes
     plan = plan_sparse(matrix, codebook, config, placement, stream=False)
     locals_ = max(band.locals_ for band in plan.bands)
-    vector = np.zeros(ceil(matrix.columns, 4) * 4, np.int16)
-    vector[:matrix.columns] = activations
-    source = 0
-    target = View(Storage("out", 1, 1, 16, ceil(locals_ * k, 16), 4096 * ceil(vector.nbytes, 4096)), 0,
-                  np.arange(locals_ * k))
-    constant = target.storage.address + 4096 * ceil(2 * locals_ * k, 4096)
-    device.write(source, vector.tobytes())
-    shift = 12
+    source, target, words, constant = place_vectors(device, activations, locals_ * k)
     totals = {d: dict.fromkeys(("cycles", "macs", "padding", "columns", "starved", "blocked"), 0) for d in depths}
     fill_cycles = mismatches = 0
     column = matrix.column()
@@ -80,17 +82,16 @@ def run_layer(device: Device, config: Config, name: str, matrix: Sparse, codeboo
 
     def start(emit, blob):
         schedule = Schedule()
-        emitter = SparseEmitter(schedule, config, plan, blob)
-        emit(emitter)
-        program = 4096 * ceil(blob.address + blob.size, 4096)
-        commands = schedule.pack()
-        device.write(blob.address, blob.bytes())
-        device.write(program, commands)
-        result = run_program(device, program, len(commands) // COMMAND_BYTES, watchdog=1_000_000,
-                             read_window=(0, program + len(commands)), write_window=(0, constant))
-        if not result.ok:
-            raise RuntimeError(f"{name}: {result.error.name} at command {result.index}")
-        return result.counters
+        emit(SparseEmitter(schedule, config, plan, blob))
+        return run_schedule(device, schedule, blob, constant)
+
+    def output(emitter):
+        emitter.output(band, SHIFT, False)
+        emitter.store(band, target, 0, 0)
+
+    def wrong(sums):
+        got = np.frombuffer(device.read(target.storage.address, target.storage.image_bytes), np.int16)
+        return int((got[band.local.astype(int) * k + band.pe] != requantise(sums, SHIFT, False)).sum())
     for band in plan.bands:
         for number, block in enumerate(band.blocks):
             progress(f"{name} {placement}: filling")
@@ -98,31 +99,126 @@ def run_layer(device: Device, config: Config, name: str, matrix: Sparse, codeboo
             def fill(emitter):
                 emitter.codebook()
                 emitter.weights(block)
-                emitter.activations(block, source, len(vector) // 4)
+                emitter.activations(block, source, words)
             fill_cycles += start(fill, Blob(constant))["cycles"]
             inside = (column >= block.first) & (column < block.first + block.columns)
             sums = np.bincount(matrix.row[inside], products[inside], matrix.rows)[band.rows]
-            want = requantise(wrap(sums.astype(np.int64), config.psum_bits), shift, False)
+            sums = wrap(sums.astype(np.int64), config.psum_bits)
             for depth in depths:
                 progress(f"{name} {placement}: queue of {depth}")
                 device.write(target.storage.address, bytes(target.storage.image_bytes))
                 ran = start(lambda emitter: emitter.run(block, depth), Blob(constant))
-
-                def output(emitter):
-                    emitter.output(band, shift, False)
-                    emitter.store(band, target, 0, 0)
                 out = start(output, Blob(constant))
-                got = np.frombuffer(device.read(target.storage.address, target.storage.image_bytes), np.int16)
-                mismatches += int((got[band.local.astype(int) * k + band.pe] != want).sum())
+                mismatches += wrong(sums)
                 t = totals[depth]
                 t["cycles"] += ran["sparse_busy"] + (out["sparse_busy"] if number == len(band.blocks) - 1 else 0)
                 for key in ("macs", "padding", "columns", "starved", "blocked"):
                     t[key] += ran[f"sparse_{key}"]
     blocks = sum(len(band.blocks) for band in plan.bands)
+    batched, batches = {}, 1
+    whole = None
+    if len(plan.bands) == 1 < blocks and matrix.columns <= k * config.sparse_activations:
+        compressed = encode(matrix, codebook, k, (band.pe, band.local))
+        whole = Block(0, matrix.columns, compressed, max(ceil(len(e), 8) for e in compressed.entries))
+    if whole and whole.words <= config.sparse_words:
+        each = (config.sparse_pointers // 2 - 2) // k * k   # columns of a batch
+        firsts = range(0, matrix.columns, each)
+        batches = len(firsts)
+        sums = wrap(np.bincount(matrix.row, products, matrix.rows).astype(np.int64), config.psum_bits)[band.rows]
+
+        def pointers(emitter, n, after=None):
+            emitter.pointers(whole.compressed, firsts[n], min(each, ceil(matrix.columns, k) * k - firsts[n]),
+                             n % 2 * (config.sparse_pointers // 2), after)
+
+        def fill_whole(emitter):
+            emitter.codebook()
+            emitter.weights_only(whole)
+            emitter.activations(whole, source, words)
+            pointers(emitter, 0)
+            pointers(emitter, 1)
+
+        def run_batches(emitter):
+            runs = []
+            for n, first in enumerate(firsts):
+                if n > 1:
+                    pointers(emitter, n, runs[n - 2])
+                emitter.run_columns(queue=depth, address=first // k, base=n % 2 * (config.sparse_pointers // 2),
+                                    count=ceil(min(each, matrix.columns - first), k))
+                runs.append(emitter.running)
+            emitter.output(band, SHIFT, False)
+        for depth in depths:
+            progress(f"{name} {placement}: pointers in batches, queue of {depth}")
+            start(fill_whole, Blob(constant))
+            device.write(target.storage.address, bytes(target.storage.image_bytes))
+            batched[depth] = start(run_batches, Blob(constant))["cycles"]
+            start(lambda emitter: emitter.store(band, target, 0, 0), Blob(constant))
+            mismatches += wrong(sums)
     return [FcResult(name, depth, placement, t["cycles"], t["macs"], t["padding"], t["macs"] / (k * t["cycles"]),
                      (t["macs"] + t["padding"]) / (k * t["cycles"]), t["columns"], t["starved"] / (k * t["cycles"]),
-                     t["blocked"] / (k * t["cycles"]), fill_cycles, blocks, mismatches, published)
+                     t["blocked"] / (k * t["cycles"]), fill_cycles, blocks, mismatches, published, batches,
+                     batched.get(depth))
             for depth, t in totals.items()]
+
+
+@dataclass
+class StreamResult:
+    """One layer with its columns in DRAM. cycles: doorbell to the last output in memory; bound: bytes
+    of both directions at the configured bandwidth; record_bytes: columns of non-zero activations;
+    all_bytes: every column's, tables included."""
+    name: str
+    cycles: int
+    bound: float
+    read_bytes: int
+    record_bytes: int
+    all_bytes: int
+    columns: int
+    nonzero_macs: int
+    mismatches: int
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def run_streamed(device: Device, config: Config, name: str, matrix: Sparse, codebook: np.ndarray,
+                 activations: np.ndarray) -> StreamResult:
+    """Run a layer whose columns are in DRAM, and compare every output with the definition."""
+    plan = plan_sparse(matrix, codebook, config, stream=True)
+    source, target, words, constant = place_vectors(device, activations, plan.positions)
+    schedule, blob = Schedule(), Blob(constant)
+    device.write(target.storage.address, bytes(target.storage.image_bytes))
+    emit_sparse(schedule, config, plan, np.zeros(matrix.rows, np.int32), SHIFT, False,
+                View(Storage("in", 1, 1, 4, words, source), 0, np.arange(matrix.columns)), target, 1, blob)
+    c = run_schedule(device, schedule, blob, constant)
+    sums = np.bincount(matrix.row, codebook[matrix.index].astype(np.int64) * activations[matrix.column()], matrix.rows)
+    got = np.frombuffer(device.read(target.storage.address, target.storage.image_bytes), np.int16)[plan.slots]
+    want = requantise(wrap(sums.astype(np.int64), config.psum_bits), SHIFT, False)
+    return StreamResult(name, c["cycles"], (c["dram_read_bytes"] + c["dram_write_bytes"]) / config.dram_bytes_per_cycle,
+                        c["dram_read_bytes"], c["sparse_bytes"],
+                        sum(8 * (len(b.table) + len(b.records)) for band in plan.bands for b in band.blocks),
+                        c["sparse_columns"], c["sparse_macs"], int((got != want).sum()))
+
+
+def place_vectors(device: Device, activations: np.ndarray, outputs: int) -> tuple[int, View, int, int]:
+    """The activations in memory: (their address, a View for the outputs, words of the vector, the first byte free)."""
+    vector = np.zeros(ceil(len(activations), 4) * 4, np.int16)
+    vector[:len(activations)] = activations
+    device.write(0, vector.tobytes())
+    at = 4096 * ceil(vector.nbytes, 4096)
+    return (0, View(Storage("out", 1, 1, 16, ceil(outputs, 16), at), 0, np.arange(outputs)), len(vector) // 4,
+            at + 4096 * ceil(2 * outputs + 32, 4096))
+
+
+def run_schedule(device: Device, schedule: Schedule, blob: Blob, constant: int) -> dict[str, int]:
+    """Run commands with their constants from address `constant` on; the counters."""
+    program = 4096 * ceil(blob.address + blob.size, 4096)
+    commands = schedule.pack()
+    device.write(blob.address, blob.bytes())
+    device.write(program, commands)
+    result = run_program(device, program, len(commands) // COMMAND_BYTES, watchdog=1_000_000,
+                         read_window=(0, program + len(commands)), write_window=(0, constant))
+    if not result.ok:
+        raise RuntimeError(f"{result.error.name} at command {result.index}")
+    return result.counters
 
 
 def plot(results: list[FcResult], path) -> None:
