@@ -22,7 +22,7 @@ from compiler.device import Device, run_program
 from compiler.emit import Blob
 from compiler.layout import Storage, View
 from compiler.mapping import ceil
-from compiler.sparse import Block, plan_sparse
+from compiler.sparse import Block, SparseLayer, plan_sparse
 from compiler.sparse_emit import SparseEmitter, emit_sparse
 from golden.fixed import requantise, wrap
 from hdl.config import PRESETS, Config
@@ -38,9 +38,7 @@ class FcResult:
     """One layer at one queue depth and placement. efficiency: nonzero_macs / (PEs * cycles);
     with_padding counts the padding entries met as well; fill_cycles: weights, pointers and
     activations from DRAM; blocks: fills that the layer's columns and rows take; starved and
-    blocked: shares of all PE-cycles; pointer_batches, batched_cycles: of a layer with too many
-    pointers, the batches they come in and the cycles with those behind the second filled
-    meanwhile."""
+    blocked: shares of all PE-cycles."""
     name: str
     queue_depth: int
     placement: str
@@ -56,8 +54,6 @@ class FcResult:
     blocks: int
     mismatches: int
     published: float | None = None
-    pointer_batches: int = 1
-    batched_cycles: int | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -115,49 +111,77 @@ def run_layer(device: Device, config: Config, name: str, matrix: Sparse, codeboo
                 for key in ("macs", "padding", "columns", "starved", "blocked"):
                     t[key] += ran[f"sparse_{key}"]
     blocks = sum(len(band.blocks) for band in plan.bands)
-    batched, batches = {}, 1
-    whole = None
-    if len(plan.bands) == 1 < blocks and matrix.columns <= k * config.sparse_activations:
-        compressed = encode(matrix, codebook, k, (band.pe, band.local))
-        whole = Block(0, matrix.columns, compressed, max(ceil(len(e), 8) for e in compressed.entries))
-    if whole and whole.words <= config.sparse_words:
-        each = (config.sparse_pointers // 2 - 2) // k * k   # columns of a batch
-        firsts = range(0, matrix.columns, each)
-        batches = len(firsts)
-        sums = wrap(np.bincount(matrix.row, products, matrix.rows).astype(np.int64), config.psum_bits)[band.rows]
-
-        def pointers(emitter, n, after=None):
-            emitter.pointers(whole.compressed, firsts[n], min(each, ceil(matrix.columns, k) * k - firsts[n]),
-                             n % 2 * (config.sparse_pointers // 2), after)
-
-        def fill_whole(emitter):
-            emitter.codebook()
-            emitter.weights_only(whole)
-            emitter.activations(whole, source, words)
-            pointers(emitter, 0)
-            pointers(emitter, 1)
-
-        def run_batches(emitter):
-            runs = []
-            for n, first in enumerate(firsts):
-                if n > 1:
-                    pointers(emitter, n, runs[n - 2])
-                emitter.run_columns(queue=depth, address=first // k, base=n % 2 * (config.sparse_pointers // 2),
-                                    count=ceil(min(each, matrix.columns - first), k))
-                runs.append(emitter.running)
-            emitter.output(band, SHIFT, False)
-        for depth in depths:
-            progress(f"{name} {placement}: pointers in batches, queue of {depth}")
-            start(fill_whole, Blob(constant))
-            device.write(target.storage.address, bytes(target.storage.image_bytes))
-            batched[depth] = start(run_batches, Blob(constant))["cycles"]
-            start(lambda emitter: emitter.store(band, target, 0, 0), Blob(constant))
-            mismatches += wrong(sums)
     return [FcResult(name, depth, placement, t["cycles"], t["macs"], t["padding"], t["macs"] / (k * t["cycles"]),
                      (t["macs"] + t["padding"]) / (k * t["cycles"]), t["columns"], t["starved"] / (k * t["cycles"]),
-                     t["blocked"] / (k * t["cycles"]), fill_cycles, blocks, mismatches, published, batches,
-                     batched.get(depth))
+                     t["blocked"] / (k * t["cycles"]), fill_cycles, blocks, mismatches, published)
             for depth, t in totals.items()]
+
+
+@dataclass
+class BatchResult:
+    """One layer with more columns than pointers, which come in batches. cycles: from the first
+    SPARSE_RUN to the last output kept on chip, with all batches but the two that fit filled
+    meanwhile; pointer_bytes: of these; on_chip_cycles: as FcResult's, had all pointers fitted."""
+    name: str
+    queue_depth: int
+    placement: str
+    batches: int
+    cycles: int
+    on_chip_cycles: int
+    pointer_bytes: int
+    mismatches: int
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def run_batches(device: Device, config: Config, result: FcResult, matrix: Sparse, codebook: np.ndarray,
+                activations: np.ndarray) -> BatchResult | None:
+    """Run the layer of `result` with its pointers in batches. None if they fit, or other memories do not suffice."""
+    k, half = config.sparse_pes, config.sparse_pointers // 2
+    if matrix.columns < config.sparse_pointers or matrix.columns > k * config.sparse_activations:
+        return None
+    plan = plan_sparse(matrix, codebook, config, result.placement, stream=False)
+    band = plan.bands[0]
+    compressed = encode(matrix, codebook, k, (band.pe, band.local))
+    whole = Block(0, matrix.columns, compressed, max(ceil(len(e), 8) for e in compressed.entries))
+    if len(plan.bands) > 1 or whole.words > config.sparse_words:
+        return None
+    each = (half - 2) // k * k      # columns of a batch: its pointers and the one behind fill a half
+    firsts = range(0, matrix.columns, each)
+    source, target, words, constant = place_vectors(device, activations, band.locals_ * k)
+
+    def start(emit):
+        schedule, blob = Schedule(), Blob(constant)
+        emit(SparseEmitter(schedule, config, plan, blob))
+        return run_schedule(device, schedule, blob, constant), blob.size
+
+    def pointers(emitter, n, after=None):
+        columns = min(each, ceil(matrix.columns, k) * k - firsts[n])
+        emitter.pointers(compressed, firsts[n], columns, n % 2 * half, after)
+
+    def fill(emitter):
+        emitter.codebook()
+        emitter.weights_only(whole)
+        emitter.activations(whole, source, words)
+        pointers(emitter, 0)
+        pointers(emitter, 1)
+
+    def run(emitter):
+        runs = []
+        for n, first in enumerate(firsts):
+            if n > 1:
+                pointers(emitter, n, runs[n - 2])
+            emitter.run_columns(queue=result.queue_depth, address=first // k, base=n % 2 * half,
+                                count=ceil(min(each, matrix.columns - first), k))
+            runs.append(emitter.running)
+        emitter.output(band, SHIFT, False)
+    device.write(target.storage.address, bytes(target.storage.image_bytes))
+    start(fill)
+    counters, size = start(run)
+    start(lambda emitter: emitter.store(band, target, 0, 0))
+    return BatchResult(result.name, result.queue_depth, result.placement, len(firsts), counters["cycles"], result.cycles,
+                       size, mismatches_of(device, config, target, plan, matrix, codebook, activations))
 
 
 @dataclass
@@ -189,13 +213,19 @@ def run_streamed(device: Device, config: Config, name: str, matrix: Sparse, code
     emit_sparse(schedule, config, plan, np.zeros(matrix.rows, np.int32), SHIFT, False,
                 View(Storage("in", 1, 1, 4, words, source), 0, np.arange(matrix.columns)), target, 1, blob)
     c = run_schedule(device, schedule, blob, constant)
-    sums = np.bincount(matrix.row, codebook[matrix.index].astype(np.int64) * activations[matrix.column()], matrix.rows)
-    got = np.frombuffer(device.read(target.storage.address, target.storage.image_bytes), np.int16)[plan.slots]
-    want = requantise(wrap(sums.astype(np.int64), config.psum_bits), SHIFT, False)
     return StreamResult(name, c["cycles"], (c["dram_read_bytes"] + c["dram_write_bytes"]) / config.dram_bytes_per_cycle,
                         c["dram_read_bytes"], c["sparse_bytes"],
                         sum(8 * (len(b.table) + len(b.records)) for band in plan.bands for b in band.blocks),
-                        c["sparse_columns"], c["sparse_macs"], int((got != want).sum()))
+                        c["sparse_columns"], c["sparse_macs"],
+                        mismatches_of(device, config, target, plan, matrix, codebook, activations))
+
+
+def mismatches_of(device: Device, config: Config, target: View, plan: SparseLayer, matrix: Sparse,
+                  codebook: np.ndarray, activations: np.ndarray) -> int:
+    """Outputs in memory that are not what the matrix says."""
+    sums = np.bincount(matrix.row, codebook[matrix.index].astype(np.int64) * activations[matrix.column()], matrix.rows)
+    got = np.frombuffer(device.read(target.storage.address, target.storage.image_bytes), np.int16)[plan.slots]
+    return int((got != requantise(wrap(sums.astype(np.int64), config.psum_bits), SHIFT, False)).sum())
 
 
 def place_vectors(device: Device, activations: np.ndarray, outputs: int) -> tuple[int, View, int, int]:
