@@ -169,16 +169,19 @@ def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement:
 
     stream: whether columns come from DRAM when they are needed, or every block fits the engine's memories;
     None, if one block does not hold all. Raises MappingError if a PE's row of columns exceeds its weight
-    memory, or a streamed column its table.
+    memory (unless streamed), or a streamed column its table.
     """
     k = config.sparse_pes
     if stream is None:
         stream = True
         if matrix.rows <= k * config.sparse_rows and matrix.columns <= resident_columns(config) \
                 and matrix.nonzeros <= 8 * k * config.sparse_words:
-            plan = plan_sparse(matrix, codebook, config, placement, stream=False)
-            if len(plan.bands[0].blocks) == 1:
-                return plan
+            try:
+                plan = plan_sparse(matrix, codebook, config, placement, stream=False)
+                if len(plan.bands[0].blocks) == 1:
+                    return plan
+            except MappingError:
+                pass
     cut = stream_blocks if stream else resident_blocks
     # A PE with an entry in all of its rows may have more than a count holds.
     for most in (config.sparse_rows, (1 << config.sparse_length_bits) - 1):
