@@ -150,7 +150,8 @@ def resident_blocks(part: Sparse, codebook: np.ndarray, config: Config, placemen
             if words <= config.sparse_words:
                 break
             if wide <= k:
-                raise MappingError(f"{wide} columns exceed the sparse engine's weight memory of {config.sparse_words} words")
+                raise MappingError(f"{wide} columns exceed the sparse engine's weight memory of "
+                                   f"{config.sparse_words} words")
             wide = max(k, wide // 2 // k * k)
         blocks.append(Block(at, wide, compressed, words))
         at += wide
@@ -198,4 +199,5 @@ def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement:
             continue
     slots, positions = output_slots(matrix.rows, config, bands)
     entries = sum(block.compressed.total for band in bands for block in band.blocks)
-    return SparseLayer(bands, slots, positions, codebook, matrix.nonzeros, entries, matrix.rows * matrix.columns, stream)
+    return SparseLayer(bands, slots, positions, codebook, matrix.nonzeros, entries,
+                       matrix.rows * matrix.columns, stream)

@@ -105,7 +105,8 @@ class SparseMemories:
         sizes, entries = [], [[] for _ in range(k)]
         fetched = columns[lengths[columns] != 0]
         for column in fetched:
-            raw = np.frombuffer(read(v["dram"] + 8 * int(place[column]) & 0xFFFFFFFF, 8 * int(lengths[column])), np.uint8)
+            at = v["dram"] + 8 * int(place[column]) & 0xFFFFFFFF
+            raw = np.frombuffer(read(at, 8 * int(lengths[column])), np.uint8)
             counts = [0] * k
             if final < lengths[column]:
                 words = raw[:8 * final + 8].view(np.uint64)

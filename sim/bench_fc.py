@@ -180,8 +180,8 @@ def run_batches(device: Device, config: Config, result: FcResult, matrix: Sparse
     start(fill)
     counters, size = start(run)
     start(lambda emitter: emitter.store(band, target, 0, 0))
-    return BatchResult(result.name, result.queue_depth, result.placement, len(firsts), counters["cycles"], result.cycles,
-                       size, mismatches_of(device, config, target, plan, matrix, codebook, activations))
+    return BatchResult(result.name, result.queue_depth, result.placement, len(firsts), counters["cycles"],
+                       result.cycles, size, mismatches_of(device, config, target, plan, matrix, codebook, activations))
 
 
 @dataclass

@@ -27,14 +27,16 @@ def columns_of(rng, config, columns, density, rows=None):
     out, at = [], 0
     for n, size in enumerate(words):
         if size:
-            out.append(([e[p[n]:p[n + 1]].tolist() for e, p in zip(c.entries, c.pointers)], data[at:at + size].tolist()))
+            entries = [e[p[n]:p[n + 1]].tolist() for e, p in zip(c.entries, c.pointers)]
+            out.append((entries, data[at:at + size].tolist()))
             at += size
     assert at == len(data)
     return out
 
 
 def words_of(record, value=1, **changes):
-    return [dict(mark=0, data=w, bad=0, index=i, words=len(record), value=value) | changes for i, w in enumerate(record)]
+    return [dict(mark=0, data=w, bad=0, index=i, words=len(record), value=value) | changes
+            for i, w in enumerate(record)]
 
 
 class Watch:
@@ -120,7 +122,8 @@ def damage(config, rng):
     yield "short", words_of(record[:-1]), Error.SPARSE_STREAM
     yield "long", words_of([*record, 0]), Error.SPARSE_STREAM
     yield "counts cut off", words_of(record[:1], words=1), Error.SPARSE_STREAM
-    yield "a higher count", words_of([record[0] ^ 1 << config.sparse_length_bits - 1 ^ 8, *record[1:]]), Error.SPARSE_STREAM
+    higher = record[0] ^ 1 << config.sparse_length_bits - 1 ^ 8
+    yield "a higher count", words_of([higher, *record[1:]]), Error.SPARSE_STREAM
     yield "all ones", words_of([2**64 - 1] * len(record)), Error.SPARSE_STREAM
     yield "all zeros", words_of([0] * len(record)), Error.SPARSE_STREAM
     bad = words_of(record)
