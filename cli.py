@@ -294,13 +294,13 @@ def fc(args) -> int:
 def bench_fc(args) -> int:
     from compiler.compression import EIE_LAYERS, synthetic
     from compiler.csc import PLACEMENTS
-    from sim.bench_fc import DEEPEST, plot, run_layer
+    from sim.bench_fc import DEEPEST, plot, run_batches, run_layer, run_streamed
     from sim.device import SimDevice
     names = args.layer or list(EIE_LAYERS)
     for name in names:
         if name not in EIE_LAYERS:
             raise ValueError(f"layer {name!r}: choose from {', '.join(EIE_LAYERS)}")
-    results = []
+    results, batches, streamed = [], [], []
     with _progress() as progress, SimDevice(DEEPEST, "cpp", 1 << 27) as device:
         task = progress.add_task("", total=len(names) * len(PLACEMENTS))
         for name in names:
@@ -310,9 +310,15 @@ def bench_fc(args) -> int:
                                      placement, published=EIE_LAYERS[name].published,
                                      progress=lambda text: progress.update(task, description=text))
                 progress.advance(task)
+            progress.update(task, description=f"{name}: pointers in batches, columns streamed")
+            like = next(r for r in results if (r.name, r.placement, r.queue_depth) == (name, "balanced", 8))
+            batches.append(run_batches(device, DEEPEST, like, layer.matrix, layer.codebook, layer.activations))
+            streamed.append(run_streamed(device, DEEPEST, name, layer.matrix, layer.codebook, layer.activations))
     if args.plot:
         plot(results, args.plot)
-    return _report_fc(results, args.json, {"command": "make bench-fc", "config": DEEPEST.to_dict()})
+    return _report_fc(results, args.json, {"command": "make bench-fc", "config": DEEPEST.to_dict(),
+                                           "pointer_batches": [r.to_dict() for r in batches if r],
+                                           "streamed": [r.to_dict() for r in streamed]})
 
 
 def _progress():
@@ -343,6 +349,7 @@ def _report_fc(results, path, about) -> int:
     if path:
         write_atomic(Path(path), json.dumps(about | {"layers": [r.to_dict() for r in results]}, indent=1) + "\n")
     wrong = sum(r.mismatches for r in results)
+    wrong += sum(r["mismatches"] for kind in ("pointer_batches", "streamed") for r in about.get(kind, ()))
     if wrong:
         print(f"eyrie: {wrong} outputs differ from golden", file=sys.stderr)
     return 1 if wrong else 0

@@ -181,6 +181,24 @@ class Interpreter:
             columns, macs, padding = self.sparse.run(v)
         except StreamError:
             raise _Stop(Error.SPARSE_STREAM) from None
+        self._count(columns, macs, padding)
+
+    def _sparse_stream(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self._words(v["word"], v["count"] * self.config.sparse_pes // LANES)
+
+        def read(address: int, size: int) -> bytes:
+            self._reads(np.array(address), size)
+            return self.memory[address:address + size].tobytes()
+        try:
+            *counts, size = self.sparse.stream(v, self.glb, read)
+        except StreamError:
+            raise _Stop(Error.SPARSE_STREAM) from None
+        self._count(*counts)
+        self.counters["sparse_bytes"] += size
+        self.counters["dram_read_bytes"] += size
+
+    def _count(self, columns: int, macs: int, padding: int) -> None:
         for name, n in (("columns", columns), ("macs", macs), ("padding", padding)):
             self.counters[f"sparse_{name}"] += n
 

@@ -14,7 +14,8 @@ from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, MappingError, Shape, ceil, search
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import QuantisedGraph
-from compiler.sparse import SparseLayer, emit_sparse, plan_sparse, positions_of, vector_size
+from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
+from compiler.sparse_emit import emit_sparse
 from compiler.stored import Table
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode

@@ -30,6 +30,7 @@ class Opcode(enum.IntEnum):
     SPARSE_RUN = 10     # non-zero activations through the compressed columns
     SPARSE_OUTPUT = 11  # accumulators -> requantised -> activations
     SPARSE_DUMP = 12    # activations -> global buffer
+    SPARSE_STREAM = 13  # SPARSE_RUN with the columns in DRAM: only those needed are read
 
 
 class Mode(enum.IntEnum):
@@ -68,7 +69,7 @@ class Error(enum.IntEnum):
     READ_RESPONSE = 4     # AXI answered a read with SLVERR or DECERR
     WRITE_RESPONSE = 5    # AXI answered a write with SLVERR or DECERR
     WATCHDOG = 6          # nothing moved for WATCHDOG cycles
-    SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories
+    SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories, lengths that do not add up
 
 
 class Header(data.Struct):
@@ -283,12 +284,34 @@ class SparseDumpBody(data.Struct):
     word: WORD_ADDR
 
 
+class SparseStreamBody(data.Struct):
+    """As SPARSE_RUN with base 0, but the column's entries are its record in DRAM, read only
+    if the activation is not zero. The record's place is in a table in the global buffer
+    from `word` on; each of its words, a TableWord, tells it of four columns.
+
+    A record is of whole words: a count of entries for every PE, config.sparse_length_bits
+    each, 64 // sparse_length_bits to a word, then from the next byte on the entries of PE 0,
+    PE 1, ... (golden/csc.py). A column without entries has no record."""
+    half: 1
+    address: 16
+    count: 16
+    word: WORD_ADDR
+    dram: 32      # address of the records, a multiple of 8
+
+
+class TableWord(data.Struct):
+    """Places of four columns' records, which follow each other."""
+    offset: 20    # of the first, in words from `dram`
+    lengths: data.ArrayLayout(11, 4)   # in words
+
+
 BODIES: dict[Opcode, type[data.Struct]] = {
     Opcode.CONFIG: ConfigBody, Opcode.LOAD: LoadBody, Opcode.IFMAP: IfmapBody,
     Opcode.FILTER: FilterBody, Opcode.PSUM: PsumBody, Opcode.OFMAP: OfmapBody,
     Opcode.STORE: StoreBody, Opcode.SHAPE: ShapeBody,
     Opcode.SPARSE_FILL: SparseFillBody, Opcode.SPARSE_RUN: SparseRunBody,
     Opcode.SPARSE_OUTPUT: SparseOutputBody, Opcode.SPARSE_DUMP: SparseDumpBody,
+    Opcode.SPARSE_STREAM: SparseStreamBody,
 }
 
 
@@ -401,10 +424,11 @@ COUNTERS: tuple[str, ...] = (
     "store_busy",
     "load_wait",          # cycles its next command waited for a semaphore
     "store_wait",
-    "sparse_busy",        # cycles a SPARSE_RUN or SPARSE_OUTPUT was under way
-    "sparse_columns",     # non-zero activations broadcast
+    "sparse_busy",        # cycles a SPARSE_RUN, SPARSE_STREAM or SPARSE_OUTPUT was under way
+    "sparse_columns",     # non-zero activations found
     "sparse_macs",        # multiply-accumulates of the sparse PEs: their busy cycles
-    "sparse_starved",     # sparse-PE-cycles of a SPARSE_RUN with nothing in the PE
+    "sparse_starved",     # sparse-PE-cycles of a SPARSE_RUN or _STREAM with nothing in the PE
     "sparse_blocked",     # cycles a column waited for a full queue, summed over full PEs
     "sparse_padding",     # padding entries met
+    "sparse_bytes",       # records read by SPARSE_STREAM
 )

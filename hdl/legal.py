@@ -22,7 +22,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.STORE: ("block", "ring", "images", "rows", "blocks", "columns", "out_block", "chunk"),
     Opcode.SHAPE: (),
     Opcode.SPARSE_FILL: ("count", "pes"), Opcode.SPARSE_RUN: ("count",),
-    Opcode.SPARSE_OUTPUT: ("rows",), Opcode.SPARSE_DUMP: ("count",),
+    Opcode.SPARSE_OUTPUT: ("rows",), Opcode.SPARSE_DUMP: ("count",), Opcode.SPARSE_STREAM: ("count",),
 }
 
 
@@ -65,6 +65,9 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
         case Opcode.SPARSE_DUMP:
             out += [f["address"] + f["count"] <= config.sparse_activations,
                     f["word"] < config.glb_words]
+        case Opcode.SPARSE_STREAM:
+            out += [f["address"] + f["count"] <= config.sparse_activations, (f["dram"] & 7) == 0,
+                    f["word"] + f["count"] * (config.sparse_pes // 4) <= config.glb_words]
         case Opcode.STORE:
             out += [f["chunk"] <= 4, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
             out += [(f[n] & 1) == 0 for n in ("dram", "out_image_stride", "out_row_stride",
