@@ -41,8 +41,8 @@ class Load(wiring.Component):
 
     Run-length coded strips go through a decoder, which takes a beat per cycle and gives a word
     of four entries per cycle. Their lengths are read ahead, those of the next command too, with
-    bursts of their own between those of strips. After an error what is under way is taken and
-    dropped.
+    bursts of their own between those of strips. After an error nothing more is asked for, and what
+    is under way is taken and dropped.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -134,6 +134,8 @@ class Load(wiring.Component):
             m.d.sync += [r.eq(ahead.table[1:3]) for r in (row_a, row_b, lane)]
 
         # ---- addresses ------------------------------------------------------------------
+        stopped = Signal()
+        m.d.comb += stopped.eq(self.error != Error.NONE)
         address = self.read.address
         for port in (window, lengths):
             m.d.comb += [port.base.eq(self.base), port.limit.eq(self.limit)]
@@ -142,7 +144,8 @@ class Load(wiring.Component):
         issue = Signal()
         expect = Signal(Expected)
         m.d.comb += [
-            issue.eq((table.valid | splitter.burst.valid) & bursts.w_rdy & (~address.valid | address.ready)),
+            issue.eq((table.valid | splitter.burst.valid) & bursts.w_rdy & ~stopped
+                     & (~address.valid | address.ready)),
             table.ready.eq(issue), splitter.burst.ready.eq(issue & ~table.valid),
             bursts.w_en.eq(issue), bursts.w_data.eq(Value.cast(expect)),
             expect.table.eq(table.valid),
@@ -161,7 +164,6 @@ class Load(wiring.Component):
         head = Signal(Target)         # of the oldest command
         kind = Signal(Expected)
         mine = Signal()               # the beat is a word of the oldest command
-        stopped = Signal()
         free = Signal()
         take, copy, put = Signal(), Signal(), Signal()
         word = Signal(WORD_ADDR)      # of the next word
@@ -171,7 +173,6 @@ class Load(wiring.Component):
         closing = Signal()            # the write in the output register ends a command
         m.d.comb += [
             Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
-            stopped.eq(self.error != Error.NONE),
             free.eq((~self.write.valid | self.write.ready) & ~stopped),
             mine.eq(~kind.table & ~kind.coded & ~head.rlc),
             beat.ready.eq(bursts.r_rdy & (stopped | kind.table | (mine & free)
