@@ -8,6 +8,7 @@ from tests.hdl.streams import holds, idle, receive, run, send
 from golden.rlc import encode
 from hdl.isa import Error
 from hdl.rlc_decoder import RlcDecoder
+from hdl.rlc_encoder import RlcEncoder
 
 
 def sample(seed, count=30, zeros=None):
@@ -112,3 +113,61 @@ def test_decoder_refuses(words, count, bad, error, stall):
     run(dut, out, background=[head, body, take, holds(dut.out, "out")])
     assert [g.data for g in got[:5]] == dense(good)
     assert sum(g.last for g in got) == 1
+
+
+def encode_on(strips, *, chunk=4, stall=0.0, cycles=20_000):
+    """Runs the encoder on strips of a multiple of `chunk` entries; returns cycles in which words came out."""
+    dut = RlcEncoder()
+    items, want = [], []
+    rng = np.random.default_rng(1)
+    for s in strips:
+        for i in range(0, len(s), chunk):
+            entries = rng.integers(-9, 9, 4)      # what is not counted may be anything
+            entries[:chunk] = s[i:i + chunk]
+            items.append(dict(entries=entries.tolist(), first=i == 0, last=i + chunk == len(s), lane=i & 3))
+        words = coded(s)
+        want += [(w, int(n == len(words) - 1), 0) for n, w in enumerate(words)] or [(1 << 63, 1, 1)]
+    got, times = [], []
+
+    async def feed(ctx):
+        ctx.set(dut.count, chunk)
+        await send(ctx, dut.entries, items, stall=stall)
+
+    async def out(ctx):
+        await receive(ctx, dut.words, len(want), got, stall=stall, times=times)
+        await idle(ctx, 20)
+        assert ctx.get(dut.idle) and not ctx.get(dut.words.valid)
+    run(dut, feed, out, background=[holds(dut.words, "words")], cycles=cycles)
+    assert [(g.data, g.last, g.empty) for g in got] == want
+    return times
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4])
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("seed", range(3))
+def test_encoder(chunk, stall, seed):
+    strips = [np.resize(s, -(-len(s) // chunk) * chunk) for s in sample(seed)]
+    encode_on(strips, chunk=chunk, stall=stall)
+
+
+def test_encoder_long_runs():
+    strips = np.zeros((6, 4000), np.int16)
+    strips[0, -1] = strips[1, 1000] = strips[2, 0] = 5
+    strips[3, [31, 32, 64, 97, 130]] = 7
+    encode_on(list(strips))
+
+
+@pytest.mark.parametrize("zeros,least", [(0.0, 0.99), (0.1, 0.95)])
+def test_encoder_is_bound_by_its_output(zeros, least):
+    """A word a cycle where entries are levels mostly."""
+    strips = list(strips_of(np.random.default_rng(2), 30, 96, zeros))
+    times = encode_on(strips)
+    assert len(times) / (times[-1] - times[0] + 1) > least
+
+
+@pytest.mark.parametrize("zeros,loss", [(0.35, 0.1), (0.5, 0.05), (0.9, 0.04), (1.0, 0.01)])
+def test_encoder_is_bound_by_its_input(zeros, loss):
+    """Four entries a cycle where words are fewer."""
+    strips = list(strips_of(np.random.default_rng(2), 30, 96, zeros))
+    times = encode_on(strips)
+    assert times[-1] <= 30 * 24 * (1 + loss) + 10
