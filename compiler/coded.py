@@ -19,7 +19,7 @@ def smaller(storage: Storage, zeros: float | None) -> bool:
     if zeros is None:
         return False
     strips = storage.height * storage.blocks
-    return expected_bytes(zeros, strips, storage.entries) < storage.image_bytes
+    return bool(expected_bytes(zeros, strips, storage.entries) < storage.dense_bytes)
 
 
 def choose(mode: str, views: dict[str, View], uses: list[tuple[View, bool]], zeros: dict[str, float],

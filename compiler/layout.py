@@ -46,6 +46,11 @@ class Storage:
         return self.strip_bytes * self.blocks
 
     @property
+    def dense_bytes(self) -> int:
+        """Of an image's strips that are not coded."""
+        return 8 * -(-self.entries // 4) * self.blocks * self.height
+
+    @property
     def table_row_bytes(self) -> int:
         return LENGTH_BYTES * self.blocks
 

@@ -251,7 +251,7 @@ def golden_run(q: QuantisedGraph, images: np.ndarray, keep: set[str] | None = No
         for layer in q.graph.layers:
             values[layer.output] = _run_layer(q, layer, [values[name] for name in layer.inputs], run)
         for name, value in values.items():
-            share = (value.size - np.count_nonzero(value)) / (value[0].size * len(images))
+            share = (value.size - int(np.count_nonzero(value))) / (value[0].size * len(images))
             run.zeros[name] = run.zeros.get(name, 0.0) + share
             if keep is None or name in keep:
                 parts.setdefault(name, []).append(value)

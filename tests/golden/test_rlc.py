@@ -101,3 +101,32 @@ def test_speed_and_estimate():
         assert got == pytest.approx(expected_bytes(zeros, *strips.shape), rel=0.05)
         assert got * 8 > entropy_bits(zeros) * strips.size
     assert expected_bytes(1.0, 10, 50) == 20
+
+
+# Ifmaps of AlexNet's CONV1 to 5, [C, H, W], filters' entries, zeros in % (JSSC 2017, table V).
+ALEXNET = (((3, 227, 227), 34_848, 0.01), ((96, 27, 27), 307_200, 38.7), ((256, 13, 13), 884_736, 72.5),
+           ((384, 13, 13), 663_552, 79.3), ((384, 13, 13), 442_368, 77.6))
+
+
+def alexnet(block=8, batch=4):
+    """(ratio of ifmaps, entropy limit, ratio of filters, ifmaps and ofmaps together) of each layer on
+    random fmaps; an ofmap is the next layer's ifmap, CONV5's 256x6x6 with its own ifmap's zeros."""
+    rng = np.random.default_rng(0)
+    sizes = []
+    for (c, h, w), _, percent in (*ALEXNET, ((256, 6, 6), 0, 77.6)):
+        q = min(block, c)
+        strips = strips_of(rng, batch * h * c // q, w * q, percent / 100)
+        sizes.append((8 * -(-w * q // 4) * len(strips), coded_bytes(strips) + 2 * len(strips)))
+    out = []
+    for i, (_, filters, percent) in enumerate(ALEXNET):
+        (plain, coded_), (plain_out, coded_out) = sizes[i:i + 2]
+        before = plain + plain_out + 2 * filters
+        coded_ = min(coded_, plain)       # what does not shrink stays dense
+        out.append((plain / sizes[i][1], 16 / entropy_bits(percent / 100), before / (coded_ + coded_out + 2 * filters)))
+    return out
+
+
+def test_alexnet_ratios():
+    """The figures of docs/architecture.md."""
+    expected = [(0.75, 1.00, 1.05), (1.21, 1.49, 1.25), (2.57, 3.05, 1.28), (3.35, 3.95, 1.43), (3.11, 3.68, 1.37)]
+    np.testing.assert_allclose(alexnet(), expected, atol=0.006)
