@@ -14,6 +14,11 @@ MODES = ("auto", "on", "off")
 MOST_ENTRIES = (1 << 17) - 1   # of a coded strip
 
 
+def tensor_of(name: str, tensors) -> str:
+    """The tensor of a view, which has its name, or 'tensor@block' in other blocks."""
+    return name if name in tensors else name.partition("@")[0]
+
+
 def smaller(storage: Storage, zeros: float | None) -> bool:
     """Whether a storage with this share of zeros is expected to shrink, its lengths included."""
     if zeros is None:
@@ -27,8 +32,7 @@ def choose(mode: str, views: dict[str, View], uses: list[tuple[View, bool]], zer
     """Sets Storage.rlc of the storages that are coded.
 
     uses: views read or written, and whether in whole rows; zeros: tensor -> share; dense: tensors
-    that may not be coded. A view of a tensor in other blocks is named 'tensor@block'. Raises
-    ValueError for an unknown mode.
+    that may not be coded. Raises ValueError for an unknown mode.
     """
     if mode not in MODES:
         raise ValueError(f"rlc {mode!r}: choose from {', '.join(MODES)}")
@@ -39,7 +43,7 @@ def choose(mode: str, views: dict[str, View], uses: list[tuple[View, bool]], zer
         tensors.setdefault(id(view.storage), []).append(name)
     partly = {id(view.storage) for view, whole in uses if not whole}
     for names in tensors.values():
-        storage, tensor = views[names[0]].storage, names[0].partition("@")[0]
+        storage, tensor = views[names[0]].storage, tensor_of(names[0], zeros)
         if (len(names) == 1 and id(storage) not in partly and tensor not in dense
                 and storage.entries <= MOST_ENTRIES):
             storage.rlc = mode == "on" or smaller(storage, zeros.get(tensor))

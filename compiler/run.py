@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from compiler.coded import tensor_of
 from compiler.device import Device, RunResult, run_program
 from compiler.program import Program, Segment
 from compiler.quantise import GoldenRun, QuantisedGraph, golden_run, quantise_input
@@ -139,7 +140,7 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
             for s in program.segments]
     for row in rows:
         row.wrapped = golden.wrapped.get(row.name.split("+")[0], 0)
-    fmaps = {name: FmapResult(name, golden.zeros[name.partition("@")[0]])
+    fmaps = {name: FmapResult(name, golden.zeros[tensor_of(name, golden.zeros)])
              for name, view in program.views.items() if view.storage.rlc}
     program.load(device)
     scores = []
