@@ -104,6 +104,7 @@ class Load(wiring.Component):
             check.p.request.words.eq(Mux(body.rlc, length, body.length)),
             check.p.bytes.eq(check.p.request.words << 3),
             check.p.request.address.eq(at_c),
+            # Lengths steer the walk; it is the tag alone that sends words through the decoder.
             check.p.request.last.eq(final), check.p.request.tag.eq(body.rlc),
             coded.w_en.eq(step & body.rlc), coded.w_data.eq(Cat(length, final)),
             lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),

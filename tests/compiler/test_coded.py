@@ -1,10 +1,13 @@
 """Which feature maps are coded, and their layout in memory."""
 
+import json
+
 import numpy as np
 import pytest
 from tests.compiler.networks import Builder, branches
 
 from compiler.coded import smaller
+from compiler.export import export
 from compiler.interpreter import Interpreter
 from compiler.layout import Storage, View
 from compiler.program import compile_network
@@ -79,6 +82,17 @@ def test_a_fully_connected_layer_on_the_sparse_engine_is_dense():
     assert program.segments[-1].kind == "sparse"
     assert {n for n, v in program.views.items() if v.storage.rlc} == {"x"}
     check_network(Interpreter(TINY, program.end), network, np.ones((1, 8, 2, 2), np.int16), rlc="on")
+
+
+def test_export(tmp_path):
+    """The host's tensors are plain, an inner one's table is in the map."""
+    network = network_of(chain())
+    program = export(network, TINY, tmp_path / "out", images=2)
+    tensors = {t["name"]: t for t in json.loads((tmp_path / "out" / "map.json").read_text())["tensors"]}
+    assert {name for name, t in tensors.items() if "rlc" in t} == {"t0"}
+    view, t = program.views["t0"], tensors["t0"]
+    assert view.address(1, 2, 0) == t["address"] + t["image_pitch"] + 2 * t["row_pitch"] + t["first_block"] * t["strip_pitch"]
+    assert view.table(1, 2, 0) == t["rlc"]["table"] + t["image_pitch"] + 2 * t["rlc"]["table_row_pitch"] + 2 * t["first_block"]
 
 
 def test_view_of_coded_storage():
