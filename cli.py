@@ -259,7 +259,8 @@ def print_fmaps(console, fmaps) -> None:
     for name in ("tensor", "zeros %", "dense", "coded", "ratio", "entropy limit"):
         table.add_column(name, justify="left" if name == "tensor" else "right")
     for f in fmaps:
-        table.add_row(f.name, f"{100 * f.zeros:.1f}", f"{f.dense:,}", f"{f.coded:,}", f"{f.ratio:.2f}x", f"{f.entropy:.2f}x")
+        table.add_row(f.name, f"{100 * f.zeros:.1f}", f"{f.dense:,}", f"{f.coded:,}", f"{f.ratio:.2f}x",
+                      f"{f.entropy:.2f}x")
     dense, coded = (sum(getattr(f, n) for f in fmaps) for n in ("dense", "coded"))
     table.add_section()
     table.add_row("all", "", f"{dense:,}", f"{coded:,}", f"{dense / coded:.2f}x", "")
@@ -404,7 +405,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
     p.add_argument("--mode", choices=("dense", "gate"), default="gate", help="what a zero activation does (default gate)")
     p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
-                   help="run-length coded feature maps in memory: those that get smaller, all that can be, none (default auto)")
+                   help="feature maps run-length coded in memory: that get smaller, all that can be, none "
+                        "(default auto)")
     p.add_argument("--json", metavar="FILE", help="write the table there")
     p.add_argument("--waves", action="store_true", help="write an FST file under build/waves")
     p.set_defaults(function=run)

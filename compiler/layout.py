@@ -1,10 +1,12 @@
 """Where tensors live in DRAM: one layout per tensor, shared by all its readers and writers.
 
 `[image][row][channel block][column][channel in block]`, int16, a strip (image, row, block)
-on an 8-byte boundary. A run-length coded storage (golden/rlc.py) has a slot of the worst case for
-each strip, and behind the strips of an image the words that each uses, 16 bits. Concat costs nothing where its inputs can be written in place: each
-input then starts on a block of the concatenated storage, and the slots between the
-channels of one input and the next block carry zero weights.
+on an 8-byte boundary. A run-length coded storage (golden/rlc.py) has a slot of the worst case
+for each strip, and behind the strips of an image the words that each uses, 16 bits.
+
+Concat costs nothing where its inputs can be written in place: each input then starts on a block
+of the concatenated storage, and the slots between the channels of one input and the next block
+carry zero weights.
 """
 
 from __future__ import annotations

@@ -35,10 +35,10 @@ class Store(wiring.Component):
     goes out with no strobes; `outstanding`: an AW or its response is pending.
 
     A strip is checked as a whole (its bytes) before its first burst. AW goes out at once,
-    W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out when
-    its words are there: nothing is written past the last. The next command starts when the arithmetic of the one before has
-    drained; its last words and responses may still be under way. Throughput one read of
-    the global buffer per cycle within a command.
+    W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out
+    when its words are there: nothing is written past the last. The next command starts when
+    the arithmetic of the one before has drained; its last words and responses may still be
+    under way. Throughput one read of the global buffer per cycle within a command.
     """
 
     command: In(stream.Signature(StoreCommand))
