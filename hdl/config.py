@@ -177,8 +177,10 @@ class Config:
             "sparse activations": self.sparse_pes * (4 * self.sparse_activations + self.sparse_queue
                                                      * (16 + self.sparse_column_bits) // 8),
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
-            # buffer responses, notes on reads under way, fetched beats, packed words, tokens
-            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8,
+            # buffer responses, notes on reads under way, fetched beats, packed words, tokens,
+            # lengths of coded strips read ahead, under way and to be written
+            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8
+                            + 16 * 65 // 8 + 32 * 17 // 8 + 4 * 65 // 8,
             # records and their columns on the way, table words
             "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,
         }

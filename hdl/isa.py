@@ -70,6 +70,7 @@ class Error(enum.IntEnum):
     WRITE_RESPONSE = 5    # AXI answered a write with SLVERR or DECERR
     WATCHDOG = 6          # nothing moved for WATCHDOG cycles
     SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories, lengths that do not add up
+    RLC_STREAM = 8        # a run-length coded strip that breaks the format or exceeds its slot
 
 
 class Header(data.Struct):
@@ -92,7 +93,11 @@ class ConfigBody(data.Struct):
 
 class LoadBody(data.Struct):
     """for a, b, c: copy `length` words from dram + a*stride_a + b*stride_b + c*stride_c
-    (8-byte aligned) to consecutive words of the global buffer from `word` on."""
+    (8-byte aligned) to consecutive words of the global buffer from `word` on.
+
+    With `rlc` set a strip of `length` words is run-length coded (golden/rlc.py) in a slot there
+    of at most `slot` 64-bit words. The words used are 16-bit entries of a table (even addresses):
+    that of (a, b, c) is at table + a*table_a + b*table_b + 2*c. Unless rlc, these are ignored."""
     dram: 32
     word: WORD_ADDR
     length: 18
@@ -102,6 +107,11 @@ class LoadBody(data.Struct):
     stride_a: 32
     stride_b: 32
     stride_c: 32
+    rlc: 1
+    slot: 18
+    table: 32
+    table_a: 32
+    table_b: 32
 
 
 class IfmapBody(data.Struct):
@@ -180,7 +190,12 @@ class OfmapBody(data.Struct):
 class StoreBody(data.Struct):
     """for image, out row, out block, out column, chunk of the block, window: read `chunk`
     entries of the tile, pool (and add), pack, write. Channel c of the tile is at
-    (c // block)*block_stride + c % block; `chunk` divides block and out_block."""
+    (c // block)*block_stride + c % block; `chunk` divides block and out_block.
+
+    With `rlc` set each strip (image, row, block) is run-length coded (golden/rlc.py) from its
+    address, a multiple of 8, on; nothing is written past its last word. The words used go to
+    table + image*table_image + row*table_row + 2*block, 16 bits each. A strip is at most
+    2**17 - 1 entries. Unless rlc, the table is ignored."""
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
     row_stride: ENTRY_ADDR
@@ -202,6 +217,10 @@ class StoreBody(data.Struct):
     pool: 2         # Pool
     add: 1
     relu: 1
+    rlc: 1
+    table: 32
+    table_image: 32
+    table_row: 32
 
 
 class ShapeBody(data.Struct):

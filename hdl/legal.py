@@ -38,6 +38,7 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
         case Opcode.LOAD:
             out += [(f[n] & 7) == 0 for n in ("dram", "stride_a", "stride_b", "stride_c")]
             out += [f["word"] + f["length"] <= config.glb_words]
+            out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_a", "table_b")]
         case Opcode.IFMAP:
             out += [f["p"] <= config.psum_spad, f["window"] <= config.ifmap_spad,
                     f["step"] <= f["window"]]
@@ -72,6 +73,9 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
             out += [f["chunk"] <= 4, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
             out += [(f[n] & 1) == 0 for n in ("dram", "out_image_stride", "out_row_stride",
                                               "out_block_stride")]
+            out += [(f["rlc"] == 0) | ((f[n] & 7) == 0)
+                    for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")]
+            out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_image", "table_row")]
     return out
 
 
