@@ -162,7 +162,7 @@ def run(args) -> int:
         graph = network.graph
         step = stage("mapping and emitting the program")
         program = compile_network(network, config, min(args.batch, len(images)),
-                                  mode=Mode[args.mode.upper()], placement=args.placement,
+                                  mode=Mode[args.mode.upper()], rlc=args.rlc, placement=args.placement,
                                   switches=dict(args.sparse))
         memory = -(-program.end // ALIGN) * ALIGN
         if args.device == "rtl":
@@ -191,11 +191,13 @@ def run(args) -> int:
                          config.sparse_pointer_bits) for s in program.segments if s.sparse]
     if compression:
         print_compression(console, compression)
+    if report.fmaps:
+        print_fmaps(console, report.fmaps)
     print_predictions(console, guesses, labels)
     console.print(note, style="dim")
     result = report.to_dict() | {
         "compression": [r.as_dict() for r in compression], "config": config.to_dict(), "device": args.device, "calibration": note,
-        "model": Path(args.model).name if args.model else "lenet5.onnx",
+        "rlc": args.rlc, "model": Path(args.model).name if args.model else "lenet5.onnx",
         "accuracy": {} if labels is None else {
             name: float(np.mean(guess == labels)) for name, guess in guesses.items()},
         "predictions": {name: guess.tolist() for name, guess in guesses.items()},
@@ -259,6 +261,25 @@ def print_compression(console, reports) -> None:
                   "them; Huffman: as files hold them", style="dim")
 
 
+def print_fmaps(console, fmaps) -> None:
+    """Run-length coded feature maps beside the entropy limit."""
+    from rich import box
+    from rich.table import Table
+    table = Table(title="run-length coded feature maps, bytes of all images", title_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("tensor", "zeros %", "dense", "coded", "ratio", "entropy limit"):
+        table.add_column(name, justify="left" if name == "tensor" else "right")
+    for f in fmaps:
+        table.add_row(f.name, f"{100 * f.zeros:.1f}", f"{f.dense:,}", f"{f.coded:,}", f"{f.ratio:.2f}x",
+                      f"{f.entropy:.2f}x")
+    dense, coded = (sum(getattr(f, n) for f in fmaps) for n in ("dense", "coded"))
+    table.add_section()
+    table.add_row("all", "", f"{dense:,}", f"{coded:,}", f"{dense / coded:.2f}x", "")
+    console.print(table)
+    console.print("coded: words of strips and their lengths; entropy limit: zeros that come independently, "
+                  "levels of 16 bits", style="dim")
+
+
 def print_predictions(console, guesses, labels) -> None:
     """Predictions against labels, and the accuracies."""
     from rich.table import Table
@@ -294,13 +315,13 @@ def fc(args) -> int:
 def bench_fc(args) -> int:
     from compiler.compression import EIE_LAYERS, synthetic
     from compiler.csc import PLACEMENTS
-    from sim.bench_fc import DEEPEST, plot, run_layer
+    from sim.bench_fc import DEEPEST, plot, run_batches, run_layer, run_streamed
     from sim.device import SimDevice
     names = args.layer or list(EIE_LAYERS)
     for name in names:
         if name not in EIE_LAYERS:
             raise ValueError(f"layer {name!r}: choose from {', '.join(EIE_LAYERS)}")
-    results = []
+    results, batches, streamed = [], [], []
     with _progress() as progress, SimDevice(DEEPEST, "cpp", 1 << 27) as device:
         task = progress.add_task("", total=len(names) * len(PLACEMENTS))
         for name in names:
@@ -310,9 +331,15 @@ def bench_fc(args) -> int:
                                      placement, published=EIE_LAYERS[name].published,
                                      progress=lambda text: progress.update(task, description=text))
                 progress.advance(task)
+            progress.update(task, description=f"{name}: pointers in batches, columns streamed")
+            like = next(r for r in results if (r.name, r.placement, r.queue_depth) == (name, "balanced", 8))
+            batches.append(run_batches(device, DEEPEST, like, layer.matrix, layer.codebook, layer.activations))
+            streamed.append(run_streamed(device, DEEPEST, name, layer.matrix, layer.codebook, layer.activations))
     if args.plot:
         plot(results, args.plot)
-    return _report_fc(results, args.json, {"command": "make bench-fc", "config": DEEPEST.to_dict()})
+    return _report_fc(results, args.json, {"command": "make bench-fc", "config": DEEPEST.to_dict(),
+                                           "pointer_batches": [r.to_dict() for r in batches if r],
+                                           "streamed": [r.to_dict() for r in streamed]})
 
 
 def _progress():
@@ -343,6 +370,7 @@ def _report_fc(results, path, about) -> int:
     if path:
         write_atomic(Path(path), json.dumps(about | {"layers": [r.to_dict() for r in results]}, indent=1) + "\n")
     wrong = sum(r.mismatches for r in results)
+    wrong += sum(r["mismatches"] for kind in ("pointer_batches", "streamed") for r in about.get(kind, ()))
     if wrong:
         print(f"eyrie: {wrong} outputs differ from golden", file=sys.stderr)
     return 1 if wrong else 0
@@ -415,6 +443,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
     p.add_argument("--mode", choices=("dense", "gate"), default="gate", help="what a zero activation does (default gate)")
     _sparse_options(p)
+    p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
+                   help="feature maps run-length coded in memory: that get smaller, all that can be, none "
+                        "(default auto)")
     p.add_argument("--json", metavar="FILE", help="write the table there")
     p.add_argument("--waves", action="store_true", help="write an FST file under build/waves")
     p.set_defaults(function=run)

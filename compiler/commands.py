@@ -15,7 +15,8 @@ from hdl.isa import Opcode
 ENGINE = {Opcode.LOAD: "load", Opcode.IFMAP: "ifmap", Opcode.FILTER: "filter",
           Opcode.PSUM: "psum", Opcode.OFMAP: "ofmap", Opcode.STORE: "store",
           Opcode.SHAPE: "store", Opcode.CONFIG: "config", Opcode.SPARSE_FILL: "fill",
-          Opcode.SPARSE_RUN: "sparse", Opcode.SPARSE_OUTPUT: "sparse", Opcode.SPARSE_DUMP: "sparse"}
+          Opcode.SPARSE_RUN: "sparse", Opcode.SPARSE_OUTPUT: "sparse", Opcode.SPARSE_DUMP: "sparse",
+          Opcode.SPARSE_STREAM: "sparse"}
 
 # One semaphore for each (producer, consumer) pair of engines that ever meet.
 CHANNELS = {pair: n for n, pair in enumerate((

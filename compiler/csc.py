@@ -159,6 +159,32 @@ def _swap(pe: np.ndarray, products: np.ndarray, pes: int) -> None:
         pe[m] = k
 
 
+def records(c: Compressed, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns as SPARSE_STREAM reads them (isa.SparseStreamBody), counts of `bits` bits: the words of each
+    column's record, int64 [columns], and the records, uint64, one after the other.
+
+    Raises OverflowError for a PE with more entries in a column than a count can hold.
+    """
+    sizes = np.array([np.diff(p.astype(np.int64)) for p in c.pointers])    # [pes, columns]
+    if sizes.max() >> bits:
+        pe, column = divmod(int(sizes.argmax()), c.columns)
+        raise OverflowError(f"PE {pe}, column {column}: {sizes.max()} entries exceed a count of {bits} bits")
+    each = 64 // bits
+    final = (c.pes - 1) // each
+    head = 8 * final + -(-(c.pes - final * each) * bits // 8)
+    some = sizes.any(axis=0)
+    words = np.where(some, -(-(head + sizes.sum(axis=0)) // 8), 0)
+    start = np.concatenate(([0], np.cumsum(words)))
+    out = np.zeros(start[-1], np.uint64)
+    raw, at = out.view(np.uint8), 8 * start[:-1] + head
+    for pe, (entries, size) in enumerate(zip(c.entries, sizes)):
+        word, n = divmod(pe, each)
+        out[start[:-1][some] + word] |= size[some].astype(np.uint64) << np.uint64(n * bits)
+        raw[np.repeat(at - (np.cumsum(size) - size), size) + np.arange(len(entries))] = entries
+        at = at + size
+    return words, out
+
+
 def place(matrix: Sparse, pes: int, placement: str = "modulo",
           windows: tuple[int, ...] = WINDOWS) -> tuple[np.ndarray, np.ndarray]:
     """(pe, local) of each row, uint16 [rows], deterministic.

@@ -153,10 +153,25 @@ class Tile:
 
     def load(self, schedule: Schedule, word: int) -> Command:
         s = self.view.storage
+        if s.rlc:
+            return schedule.add(Opcode.LOAD, **self._coded_fields(word))
         dram = self.view.address(self.image, self.y, self.block) + self.x * s.block // 4 * 8
         return schedule.add(Opcode.LOAD, **load_fields(
             dram, word, self.strip, (self.images, s.image_bytes), (self.rows, s.row_bytes),
             (self.blocks, s.strip_bytes)))
+
+    def _coded_fields(self, word: int) -> dict[str, int]:
+        """LOAD of coded strips, which come whole."""
+        s, at = self.view.storage, (self.image, self.y, self.block)
+        assert (self.x, self.columns) == (0, s.width), s.name
+        rows, strips = self.rows, self.blocks
+        if strips == s.blocks and rows * strips < 1 << 16:   # rows follow each other
+            rows, strips = 1, rows * strips
+        return dict(
+            dram=self.view.address(*at), word=word, length=self.strip, rlc=1, slot=s.strip_bytes // 8,
+            count_a=self.images, stride_a=s.image_bytes, count_b=rows, stride_b=s.row_bytes,
+            count_c=strips, stride_c=s.strip_bytes, table=self.view.table(*at), table_a=s.image_bytes,
+            table_b=s.table_row_bytes)
 
     def strides(self) -> dict[str, int]:
         """Entry strides of a STORE operand over this tile."""
@@ -175,9 +190,14 @@ def chunk_of(*blocks: int) -> int:
 
 def output_fields(view: View, image: int, row: int, block: int, column: int) -> dict[str, int]:
     s = view.storage
-    return dict(dram=view.address(image, row, block) + column * s.block * 2,
-                out_image_stride=s.image_bytes, out_row_stride=s.row_bytes,
-                out_block_stride=s.strip_bytes, out_block=s.block)
+    fields = dict(dram=view.address(image, row, block) + column * s.block * 2,
+                  out_image_stride=s.image_bytes, out_row_stride=s.row_bytes,
+                  out_block_stride=s.strip_bytes, out_block=s.block)
+    if s.rlc:
+        assert column == 0, s.name
+        fields |= dict(rlc=1, table=view.table(image, row, block), table_image=s.image_bytes,
+                       table_row=s.table_row_bytes)
+    return fields
 
 
 def pool_fields(pool: Pool, size: tuple[int, int], first: tuple[int, int], origin: tuple[int, int],
@@ -579,6 +599,68 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
     return next(store for store in reversed(stores.stores) if store is not None)
 
 
+@dataclass
+class StoreTiles:
+    """How a layer that only the store engine works on is cut: output rows, columns and channels of
+    a tile, copies of its operands in the global buffer, words of the largest."""
+    sources: list[View]
+    target: View
+    size: tuple[int, int]
+    channels: int
+    pool: Pool | None
+    rows: int = 0
+    cols: int = 0
+    count: int = 0
+    copies: int = 2
+    words: int = 0
+
+    def __post_init__(self):
+        out = self.target.storage
+        self.step = math.lcm(out.block, *(view.storage.block for view in self.sources))
+        self.rows, self.cols, self.count = out.height, out.width, ceil(self.channels, self.step) * self.step
+
+    def span(self, first: int, last: int, axis: int) -> tuple[int, int]:
+        """(low, high) of the source that outputs first..last-1 read; never empty."""
+        limit = self.size[axis]
+        stride, pad, kernel = ((self.pool.stride[axis], self.pool.pads[axis], self.pool.kernel[axis])
+                               if self.pool else (1, 0, 1))
+        low = min(max(0, first * stride - pad), limit - 1)
+        return low, max(low + 1, min(limit, (last - 1) * stride - pad + kernel))
+
+    def boxes(self, n: int, rows: tuple[int, int], cols: tuple[int, int], channel: int, count: int) -> list[Tile]:
+        (y0, y1), (x0, x1) = self.span(*rows, 0), self.span(*cols, 1)
+        return [Tile(view, n, 1, y0, y1 - y0, channel // view.storage.block,
+                     min(ceil(count, view.storage.block), view.blocks - channel // view.storage.block),
+                     x0, x1 - x0) for view in self.sources]
+
+    def fit(self, words: int, name: str) -> StoreTiles:
+        """Halve rows, then channels, then columns until two tiles fit in `words`."""
+        height, width = self.target.storage.height, self.target.storage.width
+        while True:
+            self.words = max(
+                sum(box.words for box in self.boxes(0, (r, min(r + self.rows, height)),
+                                                    (c, min(c + self.cols, width)), 0, self.count))
+                for r in range(0, height, self.rows) for c in range(0, width, self.cols))
+            if self.copies * (self.words + 2) <= words:
+                return self
+            if self.rows > 1:
+                self.rows = ceil(self.rows, 2)
+            elif self.count > self.step:
+                self.count = ceil(ceil(self.count, self.step), 2) * self.step
+            elif self.cols > 1:
+                self.cols = ceil(self.cols, 2)
+            elif self.copies > 1:
+                self.copies = 1
+            else:
+                raise MappingError(f"layer {name!r}: a window of {self.words} words exceeds the global buffer")
+
+    @property
+    def whole(self) -> bool:
+        """Whether strips are read and written whole."""
+        width = self.target.storage.width
+        return self.cols == width and self.span(0, width, 1) == (0, self.size[1])
+
+
 def emit_store(schedule: Schedule, config: Config, sources: list[View], target: View, images: int,
                size: tuple[int, int], channels: int, name: str, *, pool: Pool | None = None,
                add=None, relu: bool = False, after: Command | None = None) -> Command:
@@ -590,41 +672,9 @@ def emit_store(schedule: Schedule, config: Config, sources: list[View], target: 
     height, width = size
     out_rows, out_columns = target.storage.height, target.storage.width
     q_out = target.storage.block
-    step = math.lcm(q_out, *(view.storage.block for view in sources))
-    kernel, stride, pads = (pool.kernel, pool.stride, pool.pads) if pool else ((1, 1), (1, 1), (0, 0, 0, 0))
-
-    def span(first, last, axis, limit):
-        """(low, high) of the source that outputs first..last-1 read; never empty."""
-        low = min(max(0, first * stride[axis] - pads[axis]), limit - 1)
-        high = min(limit, (last - 1) * stride[axis] - pads[axis] + kernel[axis])
-        return low, max(low + 1, high)
-
-    def boxes(n, rows, cols, channel, count):
-        (y0, y1), (x0, x1) = span(*rows, 0, height), span(*cols, 1, width)
-        return [Tile(view, n, 1, y0, y1 - y0, channel // view.storage.block,
-                     min(ceil(count, view.storage.block), view.blocks - channel // view.storage.block),
-                     x0, x1 - x0) for view in sources]
-
-    # Halve rows, then channels, then columns until two tiles fit.
-    rows, cols, count = out_rows, out_columns, ceil(channels, step) * step
-    copies = 2
-    while True:
-        worst = max(sum(box.words for box in boxes(0, (r, min(r + rows, out_rows)),
-                                                   (c, min(c + cols, out_columns)), 0, count))
-                    for r in range(0, out_rows, rows) for c in range(0, out_columns, cols))
-        if copies * (worst + 2) <= config.glb_words:
-            break
-        if rows > 1:
-            rows = ceil(rows, 2)
-        elif count > step:
-            count = ceil(ceil(count, step), 2) * step
-        elif cols > 1:
-            cols = ceil(cols, 2)
-        elif copies > 1:
-            copies = 1
-        else:
-            raise MappingError(f"layer {name!r}: a window of {worst} words exceeds the global buffer")
-    half = ceil(worst, 2) * 2
+    tiles = StoreTiles(sources, target, size, channels, pool).fit(config.glb_words, name)
+    rows, cols, count, copies, step = tiles.rows, tiles.cols, tiles.count, tiles.copies, tiles.step
+    half = ceil(tiles.words, 2) * 2
     stores: list[Command] = []
     shaped = None
     units = [(n, r, ch, c) for n in range(images) for r in range(0, out_rows, rows)
@@ -634,7 +684,7 @@ def emit_store(schedule: Schedule, config: Config, sources: list[View], target: 
         n, r, ch, c = units[unit]
         at = unit % copies * half
         loads = []
-        for box in boxes(n, (r, min(r + rows, out_rows)), (c, min(c + cols, out_columns)), ch,
+        for box in tiles.boxes(n, (r, min(r + rows, out_rows)), (c, min(c + cols, out_columns)), ch,
                          min(count, ceil(channels, step) * step - ch)):
             command = box.load(schedule, at)
             if unit >= copies:

@@ -34,7 +34,9 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
 
     Element (image, channel, y, x) is at address + image * image_pitch + y * row_pitch +
     (first_block + s // block) * strip_pitch + 2 * (x * block + s % block), with s the
-    channel's slot (the channel itself where `slots` is not given).
+    channel's slot (the channel itself where `slots` is not given). With `rlc` the strips are coded
+    (docs/architecture.md) and start there; their lengths are at table + image * image_pitch
+    + row * table_row_pitch + 2 * (first_block + block).
     """
     graph, view = program.graph, program.views[name]
     tensor, s = graph.tensors[name], view.storage
@@ -43,6 +45,8 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
            "row_pitch": s.row_bytes, "strip_pitch": s.strip_bytes, "block": s.block,
            "first_block": view.first_block, "channels": tensor.channels, "height": tensor.height,
            "width": tensor.width, "fraction_bits": network.formats[name]}
+    if s.rlc:
+        out["rlc"] = {"table": s.address + s.row_bytes * s.height, "table_row_pitch": s.table_row_bytes}
     if not view.plain:
         out["slots"] = view.slots.tolist()
     return out
@@ -215,7 +219,9 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
     check_directory(directory)
     if base < 0 or base % PAGE:
         raise ExportError(f"base address {base:#x}: must be a multiple of {PAGE}")
-    program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches)
+    # The host's code knows plain tensors only.
+    program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches,
+                              dense=(network.graph.input, network.graph.output))
     listed = address_map(program, network)
     if huffman:
         stored = pack(program.memory, program.tables)

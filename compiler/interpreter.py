@@ -15,6 +15,7 @@ from golden import pool
 from golden.add import add
 from golden.conv import matmul
 from golden.fixed import requantise, round_shift, saturate, wrap
+from golden.rlc import RlcError, decode, encode
 from compiler.commands import ENGINE
 from compiler.device import RESET, START
 from compiler.sparse_memories import SparseMemories, StreamError
@@ -189,6 +190,24 @@ class Interpreter:
             columns, macs, padding = self.sparse.run(v)
         except StreamError:
             raise _Stop(Error.SPARSE_STREAM) from None
+        self._count(columns, macs, padding)
+
+    def _sparse_stream(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self._words(v["word"], v["count"] * self.config.sparse_pes // LANES)
+
+        def read(address: int, size: int) -> bytes:
+            self._reads(np.array(address), size)
+            return self.memory[address:address + size].tobytes()
+        try:
+            *counts, size = self.sparse.stream(v, self.glb, read)
+        except StreamError:
+            raise _Stop(Error.SPARSE_STREAM) from None
+        self._count(*counts)
+        self.counters["sparse_bytes"] += size
+        self.counters["dram_read_bytes"] += size
+
+    def _count(self, columns: int, macs: int, padding: int) -> None:
         for name, n in (("columns", columns), ("macs", macs), ("padding", padding)):
             self.counters[f"sparse_{name}"] += n
 
@@ -239,11 +258,35 @@ class Interpreter:
         self._positive(v, "length", "count_a", "count_b", "count_c")
         self._need(all(v[k] % 8 == 0 for k in ("dram", "stride_a", "stride_b", "stride_c")), "DRAM address not 8-byte aligned")
         start = v["dram"] + _span(*((v["count_" + k], v["stride_" + k]) for k in "abc")).ravel() & MASK32
+        if v["rlc"]:
+            self._load_coded(v, start)
+            return
         self._reads(start, v["length"] * 8)
         to = self._words(v["word"], start.size * v["length"])
         source = start[:, None] // 8 + np.arange(v["length"])
         self.glb[to] = self.memory.view(np.int64)[source].ravel().view(np.int16)
         self.counters["dram_read_bytes"] += source.size * 8
+
+    def _load_coded(self, v: dict[str, int], start: np.ndarray) -> None:
+        """Strips by their lengths; the words of a table that hold a row's lengths are read once."""
+        self._need(all(v[k] % 2 == 0 for k in ("table", "table_a", "table_b")), "odd address of lengths")
+        row = v["table"] + _span((v["count_a"], v["table_a"]), (v["count_b"], v["table_b"])).ravel() & MASK32
+        words = (row % 8 // 2 + v["count_c"] + 3) // 4
+        for first, count in zip((row // 8 * 8).tolist(), words.tolist()):
+            self._reads(np.array(first), 8 * count)
+        lengths = self.memory.view(np.uint16)[(row[:, None] // 2 + np.arange(v["count_c"])).ravel()].astype(np.int64)
+        if lengths.max() > v["slot"]:
+            raise _Stop(Error.RLC_STREAM)
+        for length in np.unique(lengths):
+            self._reads(start[lengths == length], 8 * int(length))
+        at = start[:, None] // 8 + np.arange(lengths.max())
+        coded = self.memory.view(np.uint64)[np.minimum(at, len(self.memory) // 8 - 1)]
+        try:
+            strips = decode(coded, lengths, v["length"] * LANES)
+        except RlcError:
+            raise _Stop(Error.RLC_STREAM) from None
+        self.glb[self._words(v["word"], strips.size // LANES)] = strips.ravel()
+        self.counters["dram_read_bytes"] += 8 * int(lengths.sum() + words.sum())
 
     # ---- the array -----------------------------------------------------------------------
     def _config(self, v: dict[str, int]) -> None:
@@ -430,9 +473,29 @@ class Interpreter:
         start = v["dram"] + _span((v["images"], v["out_image_stride"]), (v["rows"], v["out_row_stride"]),
                                   (v["blocks"], v["out_block_stride"])) & MASK32
         entries = v["columns"] * v["out_block"]
+        if v["rlc"]:
+            self._store_coded(v, start.ravel(), data.reshape(-1, entries))
+            return
         self._writes(start, entries * 2)
         self.memory.view(np.int16)[start[..., None] // 2 + np.arange(entries)] = data.reshape(*start.shape, entries)
         self.counters["dram_write_bytes"] += data.size * 2
+
+    def _store_coded(self, v: dict[str, int], start: np.ndarray, strips: np.ndarray) -> None:
+        """Strips and their lengths."""
+        self._need(all(v[k] % 8 == 0 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")),
+                   "a coded strip not 8-byte aligned")
+        self._need(all(v[k] % 2 == 0 for k in ("table", "table_image", "table_row")), "odd address of lengths")
+        self._need(strips.shape[1] < 1 << 17, "a coded strip of 2**17 entries or more")
+        words, lengths = encode(strips)
+        table = v["table"] + _span((v["images"], v["table_image"]), (v["rows"], v["table_row"]),
+                                   (v["blocks"], 2)).ravel() & MASK32
+        for length in np.unique(lengths[lengths > 0]):
+            self._writes(start[lengths == length], 8 * int(length))
+        self._writes(table, 2)
+        used = np.arange(words.shape[1]) < lengths[:, None]
+        self.memory.view(np.uint64)[(start[:, None] // 8 + np.arange(words.shape[1]))[used]] = words[used]
+        self.memory.view(np.uint16)[table // 2] = lengths
+        self.counters["dram_write_bytes"] += 8 * int(lengths.sum(dtype=np.int64)) + 2 * len(table)
 
     def _pooled(self, v: dict[str, int], x: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Pools x [image, row, column, channel], given where its rows and columns lie in the tile."""

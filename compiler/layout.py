@@ -1,9 +1,12 @@
 """Where tensors live in DRAM: one layout per tensor, shared by all its readers and writers.
 
 `[image][row][channel block][column][channel in block]`, int16, a strip (image, row, block)
-on an 8-byte boundary. Concat costs nothing where its inputs can be written in place: each
-input then starts on a block of the concatenated storage, and the slots between the
-channels of one input and the next block carry zero weights.
+on an 8-byte boundary. A run-length coded storage (golden/rlc.py) has a slot of the worst case
+for each strip, and behind the strips of an image the words that each uses, 16 bits.
+
+Concat costs nothing where its inputs can be written in place: each input then starts on a block
+of the concatenated storage, and the slots between the channels of one input and the next block
+carry zero weights.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.graph import Concat, Conv, Graph
+from golden.rlc import LENGTH_BYTES, decode, encode, slot_words
 
 BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -27,18 +31,35 @@ class Storage:
     block: int      # q_T
     blocks: int
     address: int = 0
+    rlc: bool = False
+
+    @property
+    def entries(self) -> int:
+        """Of a strip."""
+        return self.width * self.block
 
     @property
     def strip_bytes(self) -> int:
-        return -(-self.width * self.block * 2 // 8) * 8
+        """From a strip to the next."""
+        return 8 * (slot_words(self.entries) if self.rlc else -(-self.entries // 4))
 
     @property
     def row_bytes(self) -> int:
         return self.strip_bytes * self.blocks
 
     @property
+    def dense_bytes(self) -> int:
+        """Of an image's strips that are not coded."""
+        return 8 * -(-self.entries // 4) * self.blocks * self.height
+
+    @property
+    def table_row_bytes(self) -> int:
+        return LENGTH_BYTES * self.blocks
+
+    @property
     def image_bytes(self) -> int:
-        return self.row_bytes * self.height
+        table = -(-self.table_row_bytes * self.height // 8) * 8 if self.rlc else 0
+        return self.row_bytes * self.height + table
 
 
 @dataclass
@@ -62,21 +83,54 @@ class View:
         return (s.address + image * s.image_bytes + row * s.row_bytes
                 + (self.first_block + block) * s.strip_bytes)
 
+    def table(self, image: int = 0, row: int = 0, block: int = 0) -> int:
+        """Address of the length of a coded strip."""
+        s = self.storage
+        return (s.address + image * s.image_bytes + s.row_bytes * s.height + row * s.table_row_bytes
+                + LENGTH_BYTES * (self.first_block + block))
+
     def pack(self, values: np.ndarray, memory: np.ndarray) -> None:
         """Write int16 [N, C, H, W] into `memory`, uint8 of the storage's images."""
         s = self.storage
-        out = self._strips(memory, len(values))
+        if s.rlc:
+            out = np.zeros((len(values), s.height, s.blocks, s.width, s.block), np.int16)
+        else:
+            out = self._strips(memory, len(values))
         block, channel = np.divmod(self.slots, s.block)
         # [N, H, C, W] in strips [N, H, blocks, W, q]
         out[:, :, self.first_block + block, :, channel] = values.transpose(1, 0, 2, 3)
+        if s.rlc:
+            words, lengths = self._coded(memory, len(values))
+            coded = encode(out.reshape(-1, s.entries))
+            words[:], lengths[:] = coded[0].reshape(words.shape), coded[1].reshape(lengths.shape)
 
     def unpack(self, memory: np.ndarray, images: int) -> np.ndarray:
-        """int16 [N, C, H, W] out of the storage's bytes."""
+        """int16 [N, C, H, W] out of the storage's bytes. Raises golden.rlc.RlcError if they are coded
+        and malformed."""
         s = self.storage
-        strips = self._strips(memory, images)
+        if s.rlc:
+            words, lengths = self._coded(memory, images)
+            strips = decode(words.reshape(-1, words.shape[2]), lengths.reshape(-1), s.entries)
+            strips = strips.reshape(images, s.height, s.blocks, s.width, s.block)
+        else:
+            strips = self._strips(memory, images)
         block, channel = np.divmod(self.slots, s.block)
         return np.ascontiguousarray(
             strips[:, :, self.first_block + block, :, channel].transpose(1, 0, 2, 3))
+
+    def coded_bytes(self, memory: np.ndarray, images: int) -> int:
+        """Bytes that the strips and lengths of a coded storage use."""
+        lengths = self._coded(memory, images)[1]
+        return 8 * int(lengths.sum(dtype=np.int64)) + LENGTH_BYTES * lengths.size
+
+    def _coded(self, memory: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
+        """(words uint64 [N, H * blocks, slot], lengths uint16 [N, H * blocks]), views of the bytes."""
+        s = self.storage
+        image = memory[:images * s.image_bytes].reshape(images, s.image_bytes)
+        strips = s.height * s.blocks
+        words = image[:, :s.row_bytes * s.height].view(np.uint64).reshape(images, strips, s.strip_bytes // 8)
+        lengths = image[:, s.row_bytes * s.height:][:, :LENGTH_BYTES * strips].view(np.uint16)
+        return words, lengths
 
     def _strips(self, memory: np.ndarray, images: int) -> np.ndarray:
         s = self.storage

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.commands import Schedule
+from compiler.coded import choose
 from compiler.csc import sparse
-from compiler.emit import Blob, chunk_of, emit_conv, emit_store, loaded_words
+from compiler.emit import Blob, StoreTiles, chunk_of, emit_conv, emit_store, loaded_words
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, MappingError, Shape, ceil, search
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import QuantisedGraph
-from compiler.sparse import SparseLayer, emit_sparse, plan_sparse, positions_of, vector_size
+from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
+from compiler.sparse_emit import emit_sparse
 from compiler.stored import Table
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
@@ -189,11 +192,44 @@ def _plan_compressed(network: QuantisedGraph, views: dict[str, View], config: Co
     return plans
 
 
+def _uses(graph: Graph, views: dict[str, View], config: Config, mappings: dict[str, Mapping],
+          shapes: dict[str, Shape], fused: dict[str, Pool], reorders: dict[str, str],
+          compressed: set[str]) -> list[tuple[View, bool]]:
+    """The views that layers read and write, and whether in whole rows."""
+    uses = []
+
+    def store(sources, target, name, channels, size, pool=None):
+        whole = StoreTiles(sources, target, size, channels, pool).fit(config.glb_words, name).whole
+        uses.extend((view, whole) for view in (*sources, target))
+    pools = {pool.name for pool in fused.values()}
+    for layer in graph.layers:
+        tensor = graph.tensors[layer.inputs[0]]
+        match layer:
+            case Conv() if layer.name in compressed:
+                uses += [(views[layer.input], False), (views[layer.output], False)]
+            case Conv():
+                source = views[reorders.get(layer.name, layer.input)]
+                if source is not views[layer.input]:
+                    store([views[layer.input]], source, layer.name, tensor.channels, tensor.shape[1:])
+                m, shape = mappings[layer.name], shapes[layer.name]
+                rows = m.columns >= shape.F
+                reach = (shape.F - 1) * shape.ux - layer.pads[1] + shape.S
+                output = fused[layer.name].output if layer.name in fused else layer.output
+                uses += [(source, rows and reach >= shape.W), (views[output], rows)]
+            case Concat():
+                uses += [(views[name], False) for name in (*layer.inputs, layer.output)]
+            case _ if layer.name not in pools:
+                store([views[name] for name in layer.inputs], views[layer.output], layer.name,
+                      tensor.channels, tensor.shape[1:], layer if isinstance(layer, Pool) else None)
+    return uses
+
+
 def compile_network(network: QuantisedGraph, config: Config, images: int = 1, base: int = 0,
                     mode: Mode = Mode.GATE, chained: bool = False, fuse: bool = True,
                     reorder: bool = True, compress: float = MOST_DENSE,
                     placement: str = "balanced", switches: dict[str, bool | None] | None = None,
-                    objective: str = "cycles") -> Program:
+                    rlc: str = "auto", zeros: dict[str, float] | None = None,
+                    dense: Collection[str] = (), objective: str = "cycles") -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
@@ -202,10 +238,12 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     that suit it, where that pays for the copy; compress: fully connected layers of shared
     weights go to the sparse engine up to this density (below 0: none), rows on its PEs by
     `placement` (compiler.csc.PLACEMENTS); switches: layers, by name, that go there at any density
-    (True), never (False), or as the others (None); objective: what mappings are chosen for
-    (compiler.mapping.ranking).
+    (True), never (False), or as the others (None); rlc: tensors run-length coded in memory:
+    "on", all that can be (compiler/coded.py), "auto", of those the ones that get smaller, "off";
+    zeros: tensor -> share of zeros, those of the calibration if not given; dense: tensors not to
+    be coded; objective: what mappings are chosen for (compiler.mapping.ranking).
 
-    Raises NetworkError or MappingError naming the layer.
+    Raises NetworkError or MappingError naming the layer, ValueError for an unknown `rlc`.
     """
     graph = network.graph
     if network.psum_bits != config.psum_bits:
@@ -253,6 +291,9 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     silent = {layer.output for layer in graph.layers if layer.name in fused}
     for name in silent:
         del views[name]
+
+    uses = _uses(graph, views, config, mappings, shapes, fused, reorders, set(compressed))
+    choose(rlc, views, uses, network.zeros if zeros is None else zeros, set(dense))
 
     # Memory: tensors, constants, commands.
     at = base

@@ -45,13 +45,14 @@ class AddNumbers:
 @dataclass
 class QuantisedGraph:
     """A Graph and its numbers. formats: tensor -> f; convs, adds: layer -> numbers; peaks: layer ->
-    largest |psum| seen in calibration."""
+    largest |psum| seen in calibration; zeros: tensor -> share of its elements that were 0 then."""
     graph: Graph
     psum_bits: int
     formats: dict[str, int]
     convs: dict[str, ConvNumbers]
     adds: dict[str, AddNumbers]
     peaks: dict[str, int] = field(default_factory=dict)
+    zeros: dict[str, float] = field(default_factory=dict)
 
     def summary(self) -> dict:
         """Formats, shifts and observed psums, fit for JSON."""
@@ -73,10 +74,11 @@ class QuantisedGraph:
 @dataclass
 class GoldenRun:
     """tensors: int16 [N, C, H, W] by name; wrapped: Conv layer -> final psums that wrapped; peaks: Conv
-    layer -> largest |psum| before wrapping."""
+    layer -> largest |psum| before wrapping; zeros: tensor -> share of its elements that are 0."""
     tensors: dict[str, np.ndarray]
     wrapped: dict[str, int]
     peaks: dict[str, int]
+    zeros: dict[str, float] = field(default_factory=dict)
 
 
 def _largest(peak: float, limit: float) -> int:
@@ -193,7 +195,7 @@ def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: f
         run = golden_run(result, quantise_input(result, images), keep=set())
         over = [name for name, peak in run.peaks.items() if peak >= 1 << psum_bits - 2]
         if not over:
-            result.peaks = run.peaks
+            result.peaks, result.zeros = run.peaks, run.zeros
             return result
         for name in over:
             search.lower[name] += 1
@@ -249,6 +251,8 @@ def golden_run(q: QuantisedGraph, images: np.ndarray, keep: set[str] | None = No
         for layer in q.graph.layers:
             values[layer.output] = _run_layer(q, layer, [values[name] for name in layer.inputs], run)
         for name, value in values.items():
+            share = (value.size - int(np.count_nonzero(value))) / (value[0].size * len(images))
+            run.zeros[name] = run.zeros.get(name, 0.0) + share
             if keep is None or name in keep:
                 parts.setdefault(name, []).append(value)
     run.tensors = {name: np.concatenate(part) for name, part in parts.items()}

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from compiler.coded import tensor_of
 from compiler.device import Device, RunResult, run_program
 from compiler.program import Program, Segment
 from compiler.quantise import GoldenRun, QuantisedGraph, golden_run, quantise_input
+from golden.rlc import LEVEL_BITS, entropy_bits
 from hdl.isa import COMMAND_BYTES
 
 WATCHDOG = 100_000  # cycles without movement
@@ -42,9 +44,23 @@ class LayerResult:
 
 
 @dataclass
+class FmapResult:
+    """A feature map run-length coded in memory, over all images: share of zeros; `dense` bytes
+    if it were not coded, and those measured, its lengths included; ratio of the two; `entropy`,
+    the ratio that a code of independent zeros and 16-bit levels cannot exceed (0: no limit)."""
+    name: str
+    zeros: float = 0.0
+    dense: int = 0
+    coded: int = 0
+    ratio: float = 0.0
+    entropy: float = 0.0
+
+
+@dataclass
 class RunReport:
     """What a run found. `device`, `golden`: class scores int16 [images, K]."""
     layers: list[LayerResult]
+    fmaps: list[FmapResult]
     images: int
     batch: int
     golden: np.ndarray
@@ -59,7 +75,8 @@ class RunReport:
                 "total": {"cycles": sum(row.cycles for row in self.layers),
                           "macs": sum(row.macs for row in self.layers),
                           "dram_bytes": sum(row.dram_bytes for row in self.layers)},
-                "layers": [asdict(row) for row in self.layers]}
+                "layers": [asdict(row) for row in self.layers],
+                "fmaps": [asdict(fmap) for fmap in self.fmaps]}
 
 
 def describe(program: Program, segment: Segment) -> str:
@@ -103,6 +120,14 @@ def _run(program, device, what, first, count):
     return result
 
 
+def measure(program: Program, device: Device, fmap: FmapResult, images: int) -> None:
+    """Adds the bytes that the first `images` of a coded tensor take in memory."""
+    view = program.views[fmap.name]
+    raw = np.frombuffer(device.read(view.storage.address, images * view.storage.image_bytes), np.uint8)
+    fmap.coded += view.coded_bytes(raw, images)
+    fmap.dense += images * view.storage.dense_bytes
+
+
 def run_network(program: Program, network: QuantisedGraph, device: Device, images: np.ndarray,
                 progress: Callable[[int, str], None] | None = None) -> RunReport:
     """Run raw images [N, C, H, W] in batches, layer by layer, comparing each with golden.
@@ -118,12 +143,16 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
             for s in program.segments]
     for row in rows:
         row.wrapped = golden.wrapped.get(row.name.split("+")[0], 0)
+    fmaps = {name: FmapResult(name, golden.zeros[tensor_of(name, golden.zeros)])
+             for name, view in program.views.items() if view.storage.rlc}
     program.load(device)
     scores = []
     batches = -(-len(fixed) // program.images)
     for batch in range(batches):
         part = fixed[batch * program.images:(batch + 1) * program.images]
         program.write_input(device, part)
+        if graph.input in fmaps:
+            measure(program, device, fmaps[graph.input], len(part))
         for segment, row in zip(program.segments, rows):
             if progress:
                 progress(batch * program.images, segment.name)
@@ -135,16 +164,24 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
             if got.shape != want.shape:
                 raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
             row.mismatches += int((got != want).sum())
+            if segment.output in fmaps:
+                measure(program, device, fmaps[segment.output], len(part))
         scores.append(program.read_tensor(device, graph.output)[:len(part)])
     for row in rows:
         row.cycles = row.counters["cycles"] / batches
         row.dram_bytes = (row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]) / batches
+        if row.kind == "sparse":  # the columns that were streamed
+            row.load_bound += int(row.counters["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle)
         if row.cycles and row.kind == "sparse":
             row.utilisation = row.counters["sparse_macs"] / batches / (row.cycles * program.config.sparse_pes)
         elif row.cycles:
             row.utilisation = row.macs / (row.cycles * program.config.pes)
     if progress:
         progress(len(fixed), "done")
-    return RunReport(rows, len(fixed), program.images,
+    for fmap in fmaps.values():
+        fmap.ratio = fmap.dense / fmap.coded
+        bits = entropy_bits(fmap.zeros)
+        fmap.entropy = LEVEL_BITS / bits if bits else 0.0
+    return RunReport(rows, list(fmaps.values()), len(fixed), program.images,
                      golden.tensors[graph.output].reshape(len(fixed), -1),
                      np.concatenate(scores).reshape(len(fixed), -1))

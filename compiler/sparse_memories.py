@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from golden.fixed import requantise, wrap
@@ -10,7 +12,7 @@ from hdl.isa import Target
 
 
 class StreamError(ValueError):
-    """A pointer or a row outside a PE's memories (isa.Error.SPARSE_STREAM)."""
+    """A pointer or a row outside a PE's memories, or counts that do not add up (isa.Error.SPARSE_STREAM)."""
 
 
 class SparseMemories:
@@ -66,19 +68,60 @@ class SparseMemories:
                 raise StreamError(f"PE {pe}: a pointer out of range")
             size = end - begin
             at = np.repeat(end - np.cumsum(size), size) + np.arange(size.sum())
-            entry = self.entries[pe][at]
-            step = (entry >> 4).astype(np.int64) + 1
-            walked = np.cumsum(step)
-            before = np.concatenate(([0], walked))[np.cumsum(size) - size]  # of each column
-            row = walked - np.repeat(before, size) - 1
-            if (row >= c.sparse_rows).any():
-                raise StreamError(f"PE {pe}: a row out of range")
-            real = entry & 15 != 0
-            np.add.at(self.sums[pe], row[real],
-                      self.codebook[entry[real] & 15] * np.repeat(values, size)[real])
-            macs, padding = macs + int(real.sum()), padding + int((~real).sum())
+            real = self._add(pe, self.entries[pe][at], size, values)
+            macs, padding = macs + real, padding + len(at) - real
         self.sums = wrap(self.sums, c.psum_bits)
         return len(columns), macs, padding
+
+    def _add(self, pe: int, entry: np.ndarray, size: np.ndarray, values: np.ndarray) -> int:
+        """Entries of columns, `size` of each, times the columns' values; multiply-accumulates."""
+        walked = np.cumsum((entry >> 4).astype(np.int64) + 1)
+        before = np.concatenate(([0], walked))[np.cumsum(size) - size]  # of each column
+        row = walked - np.repeat(before, size) - 1
+        if (row >= self.config.sparse_rows).any():
+            raise StreamError(f"PE {pe}: a row out of range")
+        real = entry & 15 != 0
+        np.add.at(self.sums[pe], row[real], self.codebook[entry[real] & 15] * np.repeat(values, size)[real])
+        return int(real.sum())
+
+    def stream(self, v: dict[str, int], glb: np.ndarray,
+               read: Callable[[int, int], bytes]) -> tuple[int, int, int, int]:
+        """SPARSE_STREAM: (columns found, multiply-accumulates, padding entries met, bytes read).
+
+        read(address, bytes) is the memory. Raises StreamError.
+        """
+        c, k, bits = self.config, self.config.sparse_pes, self.config.sparse_length_bits
+        part = self.activations[v["half"], :, v["address"]:v["address"] + v["count"]].T.reshape(-1)
+        columns = np.flatnonzero(part)
+        table = glb[4 * v["word"]:4 * v["word"] + len(part)].copy().view(np.uint64)
+        lengths = np.stack([table >> np.uint64(20 + 11 * n) & np.uint64(0x7FF) for n in range(4)], axis=1)
+        place = (table & np.uint64(0xFFFFF))[:, None] + np.cumsum(lengths, axis=1, dtype=np.uint64) - lengths
+        lengths, place = lengths.reshape(-1).astype(int), place.reshape(-1).astype(int)
+        each = 64 // bits
+        final = (k - 1) // each
+        head = 8 * final + -(-(k - final * each) * bits // 8)
+        sizes, entries = [], [[] for _ in range(k)]
+        fetched = columns[lengths[columns] != 0]
+        for column in fetched:
+            at = v["dram"] + 8 * int(place[column]) & 0xFFFFFFFF
+            raw = np.frombuffer(read(at, 8 * int(lengths[column])), np.uint8)
+            counts = [0] * k
+            if final < lengths[column]:
+                words = raw[:8 * final + 8].view(np.uint64)
+                counts = [int(words[n // each]) >> n % each * bits & (1 << bits) - 1 for n in range(k)]
+            ends = head + np.cumsum(counts)
+            if -(-int(ends[-1]) // 8) != lengths[column]:
+                raise StreamError(f"column {column}: its counts do not add up")
+            sizes.append(counts)
+            for pe, (end, count) in enumerate(zip(ends, counts)):
+                entries[pe].append(raw[end - count:end])
+        macs = total = 0
+        if sizes:
+            for pe, (own, size) in enumerate(zip(entries, np.array(sizes).T)):
+                entry = np.concatenate(own)
+                macs, total = macs + self._add(pe, entry, size, part[fetched].astype(np.int64)), total + len(entry)
+        self.sums = wrap(self.sums, c.psum_bits)
+        return len(columns), macs, total - macs, 8 * int(lengths[fetched].sum())
 
     def output(self, v: dict[str, int]) -> None:
         """SPARSE_OUTPUT."""

@@ -15,6 +15,7 @@ class Burst(data.Struct):
     address: ADDRESS
     length: 8       # beats - 1
     last: 1         # the last burst of a request marked last
+    tag: 1          # of its request
 
 
 class ReadData(data.Struct):
@@ -34,6 +35,7 @@ class Request(data.Struct):
     address: ADDRESS   # bytes, a multiple of 8
     words: WORDS
     last: 1            # free for the requester: marks the last of a command
+    tag: 1             # free for the requester
 
 
 class Range(data.Struct):
@@ -98,7 +100,7 @@ class BurstSplitter(wiring.Component):
         m = Module()
         address = Signal(ADDRESS)
         words = Signal(WORDS)
-        last = Signal()
+        last, tag = Signal(), Signal()
         room = Signal(7)     # beats to the limit of 64 or to the end of the page
         beats = Signal(7)
         final = Signal()
@@ -110,14 +112,14 @@ class BurstSplitter(wiring.Component):
             self.burst.valid.eq(words != 0),
             self.burst.p.address.eq(address),
             self.burst.p.length.eq(beats - 1),
-            self.burst.p.last.eq(last & final),
+            self.burst.p.last.eq(last & final), self.burst.p.tag.eq(tag),
             self.request.ready.eq((words == 0) | (final & self.burst.ready)),
         ]
         with m.If(self.burst.valid & self.burst.ready):
             m.d.sync += [address.eq(address + (beats << 3)), words.eq(words - beats)]
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [address.eq(self.request.p.address), words.eq(self.request.p.words),
-                         last.eq(self.request.p.last)]
+                         last.eq(self.request.p.last), tag.eq(self.request.p.tag)]
         return m
 
 

@@ -160,8 +160,18 @@ class Config:
         return bits_for(8 * self.sparse_words)
 
     @property
+    def sparse_columns(self) -> int:
+        """The highest column that is told from others: of the pointers' or the activations'."""
+        return max(self.sparse_pointers, self.sparse_pes * self.sparse_activations - 1)
+
+    @property
     def sparse_column_bits(self) -> int:
-        return bits_for(self.sparse_pointers)
+        return bits_for(self.sparse_columns)
+
+    @property
+    def sparse_length_bits(self) -> int:
+        """A PE's entries in a streamed column; one with an entry in every row may have too many."""
+        return bits_for(self.sparse_rows - 1)
 
     def storage(self) -> dict[str, int]:
         """On-chip storage in bytes by component, every array over two words deep counted."""
@@ -179,8 +189,12 @@ class Config:
             "sparse activations": self.sparse_pes * (4 * self.sparse_activations + self.sparse_queue
                                                      * (16 + self.sparse_column_bits) // 8),
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
-            # buffer responses, notes on reads under way, fetched beats, packed words, tokens
-            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8,
+            # buffer responses, notes on reads under way, fetched beats, packed words, tokens,
+            # lengths of coded strips read ahead, under way and to be written
+            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8
+                            + 16 * 65 // 8 + 32 * 17 // 8 + 4 * 65 // 8,
+            # records and their columns on the way, table words
+            "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,
         }
 
     @property

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array import ProcessingArray
+from .axi import ADDRESS, ReadMaster
 from .config import Config
 from .filter_sequencer import FilterSequencer
 from .glb import READ_SIGNATURE, WRITE_SIGNATURE, GlobalBuffer
@@ -26,8 +27,8 @@ class Core(wiring.Component):
 
     Members: `config_` stream of ConfigBody and `config_error`; for each of ENGINES
     `<engine>` (command stream) and `<engine>_done`; `glb_load` write port, `glb_store` read
-    port; with a sparse engine `fill`, `sparse`, their `done`, `sparse_error` and
-    `sparse_<event>`; `array_events_<name>`, and the counters' other inputs below.
+    port; with a sparse engine `fill`, `sparse`, their `done`, `column_read` with its window,
+    `sparse_error` and `sparse_<event>`; `array_events_<name>`, and the counters' other inputs below.
     """
 
     def __init__(self, config: Config):
@@ -41,6 +42,7 @@ class Core(wiring.Component):
             k = config.sparse_pes
             ports |= {"fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
                       "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),
+                      "column_read": Out(ReadMaster), "read_base": In(ADDRESS), "read_limit": In(ADDRESS),
                       "sparse_error": Out(Error), "sparse_busy": Out(1), "sparse_columns": Out(1),
                       "sparse_padding": Out(range(8 * k + 1))}
             ports |= {f"sparse_{e}": Out(range(k + 1)) for e in ("macs", "starved", "blocked")}
@@ -90,9 +92,12 @@ class Core(wiring.Component):
             wiring.connect(m, wiring.flipped(self.fill), sparse.fill)
             wiring.connect(m, wiring.flipped(self.sparse), sparse.sparse)
             wiring.connect(m, sparse.glb_fill, glb.read_fill)
+            wiring.connect(m, sparse.glb_table, glb.read_table)
+            wiring.connect(m, sparse.column_read, wiring.flipped(self.column_read))
             wiring.connect(m, sparse.glb_dump, glb.write_dump)
             m.d.comb += [self.fill_done.eq(sparse.fill_done), self.sparse_done.eq(sparse.sparse_done),
-                         self.sparse_error.eq(sparse.error)]
+                         self.sparse_error.eq(sparse.error),
+                         sparse.read_base.eq(self.read_base), sparse.read_limit.eq(self.read_limit)]
             m.d.sync += [getattr(self, f"sparse_{counter}").eq(getattr(sparse, event))
                          for counter, event in SPARSE_EVENTS.items()]
         for e in EVENTS:

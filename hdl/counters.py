@@ -9,7 +9,7 @@ from .isa import COUNTERS
 
 # Counted at the edge; the others come from the core.
 EDGE_EVENTS = ("cycles", "dram_read_bytes", "dram_write_bytes", "command_bytes", "load_busy",
-               "store_busy", "load_wait", "store_wait")
+               "store_busy", "load_wait", "store_wait", "sparse_bytes")
 CORE_EVENTS = tuple(n for n in COUNTERS if n not in EDGE_EVENTS)
 
 LOW = 32      # bits of the low half; its carry has a cycle of its own

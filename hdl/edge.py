@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .arbiter import FETCH, ReadArbiter
-from .axi import lite_ports, master_ports
+from .axi import ADDRESS, ReadMaster, lite_ports, master_ports
 from .config import Config
 from .control import Control
 from .counters import CORE_EVENTS, Counters, events
@@ -38,7 +38,8 @@ class Edge(wiring.Component):
     Members, outside: flat `m_axi_*` (AXI4 master, 64-bit data), `s_axi_*` (AXI4-Lite slave)
     and `interrupt`. To the core: `ifmap`, `filter`, `psum`, `ofmap` and, with a sparse
     engine, `fill` and `sparse`, each with `command`,
-    `done` and `error`; `config`, stream of ConfigBody, offered when these four are idle
+    `done` and `error`, and for the latter `column_read`, an AXI read master, with its window
+    `read_base` and `read_limit`; `config`, stream of ConfigBody, offered when these four are idle
     (ready when the chain has taken it) and `config_refused`, its mapping does not fit the
     chain; `load_write`, stream of GlbWrite; `store_request`
     and `store_response`, a read port of the global buffer; `events`, increments of the
@@ -56,6 +57,8 @@ class Edge(wiring.Component):
         super().__init__({
             **master_ports(), **lite_ports(), "interrupt": Out(1),
             **{n: Out(engine_port(body)) for n, body in core_engines(config).items()},
+            **({"column_read": In(ReadMaster), "read_base": Out(ADDRESS), "read_limit": Out(ADDRESS)}
+               if config.sparse_pes else {}),
             "config": Out(stream.Signature(ConfigBody)),
             "load_write": Out(stream.Signature(GlbWrite)),
             "store_request": Out(stream.Signature(WORD_ADDR)),
@@ -138,6 +141,9 @@ class Edge(wiring.Component):
         # ---- AXI ------------------------------------------------------------------------
         wiring.connect(m, fetch.read, arbiter.fetch)
         wiring.connect(m, load.read, arbiter.load)
+        if self.build.sparse_pes:
+            wiring.connect(m, wiring.flipped(self.column_read), arbiter.columns)
+            m.d.comb += [self.read_base.eq(control.read_base), self.read_limit.eq(control.read_limit)]
         read, aw, w, b = arbiter, store.write.address, store.write.data, store.write.response
         m.d.comb += [
             arbiter.halt.eq(control.halt),
@@ -172,6 +178,7 @@ class Edge(wiring.Component):
         m.d.sync += control.progress.eq(Cat(*moves, self.progress).any())
 
         beat = read.data.valid & read.data.ready
+        column = arbiter.columns.data
         m.d.comb += [counters.events[n].eq(self.events[n]) for n in CORE_EVENTS]
         m.d.comb += [
             counters.enable.eq(control.running), counters.clear.eq(control.start),
@@ -182,6 +189,7 @@ class Edge(wiring.Component):
                 Mux(w.valid & w.ready, sum(w.p.strobe[i] for i in range(8)), 0)),
             counters.events.command_bytes.eq(
                 Mux(beat & (read.data.p.id == FETCH), BEAT_BYTES, 0)),
+            counters.events.sparse_bytes.eq(Mux(column.valid & column.ready, BEAT_BYTES, 0)),
             counters.events.load_busy.eq(issues["load"].active),
             counters.events.store_busy.eq(issues["store"].active),
             counters.events.load_wait.eq(issues["load"].waiting),

@@ -24,7 +24,7 @@ ENGINE_BODY = {"load": LoadBody, "ifmap": IfmapBody, "filter": FilterBody, "psum
 SPARSE_BODY = {"fill": SparseFillBody, "sparse": SparseCommand}
 # The engines of opcodes that are not named like their engine.
 SHARED = {Opcode.SHAPE: "store", Opcode.SPARSE_FILL: "fill", Opcode.SPARSE_RUN: "sparse",
-          Opcode.SPARSE_OUTPUT: "sparse", Opcode.SPARSE_DUMP: "sparse"}
+          Opcode.SPARSE_OUTPUT: "sparse", Opcode.SPARSE_DUMP: "sparse", Opcode.SPARSE_STREAM: "sparse"}
 
 
 def engines(config: Config) -> dict:

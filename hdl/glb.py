@@ -12,8 +12,8 @@ from amaranth.lib.wiring import In, Out
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
 
-# By falling priority; the last of each only with a sparse engine.
-READERS = ("psum", "ifmap", "store", "filter", "fill")
+# By falling priority; the last two readers and the last writer only with a sparse engine.
+READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
 WRITERS = ("ofmap", "load", "dump")
 RESPONSE_DEPTH = 8  # reads under way or waiting per client; covers the latency of 4
 
@@ -32,7 +32,7 @@ WRITE_SIGNATURE = stream.Signature(GlbWrite)
 
 
 def readers(config: Config) -> tuple[str, ...]:
-    return READERS if config.sparse_pes else READERS[:-1]
+    return READERS if config.sparse_pes else READERS[:-2]
 
 
 def writers(config: Config) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Opcode(enum.IntEnum):
     SPARSE_RUN = 10     # non-zero activations through the compressed columns
     SPARSE_OUTPUT = 11  # accumulators -> requantised -> activations
     SPARSE_DUMP = 12    # activations -> global buffer
+    SPARSE_STREAM = 13  # SPARSE_RUN with the columns in DRAM: only those needed are read
 
 
 class Mode(enum.IntEnum):
@@ -69,7 +70,8 @@ class Error(enum.IntEnum):
     READ_RESPONSE = 4     # AXI answered a read with SLVERR or DECERR
     WRITE_RESPONSE = 5    # AXI answered a write with SLVERR or DECERR
     WATCHDOG = 6          # nothing moved for WATCHDOG cycles
-    SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories
+    SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories, lengths that do not add up
+    RLC_STREAM = 8        # a run-length coded strip that breaks the format or exceeds its slot
 
 
 class Header(data.Struct):
@@ -92,7 +94,11 @@ class ConfigBody(data.Struct):
 
 class LoadBody(data.Struct):
     """for a, b, c: copy `length` words from dram + a*stride_a + b*stride_b + c*stride_c
-    (8-byte aligned) to consecutive words of the global buffer from `word` on."""
+    (8-byte aligned) to consecutive words of the global buffer from `word` on.
+
+    With `rlc` set a strip of `length` words is run-length coded (golden/rlc.py) in a slot there
+    of at most `slot` 64-bit words. The words used are 16-bit entries of a table (even addresses):
+    that of (a, b, c) is at table + a*table_a + b*table_b + 2*c. Unless rlc, these are ignored."""
     dram: 32
     word: WORD_ADDR
     length: 18
@@ -102,6 +108,11 @@ class LoadBody(data.Struct):
     stride_a: 32
     stride_b: 32
     stride_c: 32
+    rlc: 1
+    slot: 18
+    table: 32
+    table_a: 32
+    table_b: 32
 
 
 class IfmapBody(data.Struct):
@@ -189,7 +200,12 @@ class OfmapBody(data.Struct):
 class StoreBody(data.Struct):
     """for image, out row, out block, out column, chunk of the block, window: read `chunk`
     entries of the tile, pool (and add), pack, write. Channel c of the tile is at
-    (c // block)*block_stride + c % block; `chunk` divides block and out_block."""
+    (c // block)*block_stride + c % block; `chunk` divides block and out_block.
+
+    With `rlc` set each strip (image, row, block) is run-length coded (golden/rlc.py) from its
+    address, a multiple of 8, on; nothing is written past its last word. The words used go to
+    table + image*table_image + row*table_row + 2*block, 16 bits each. A strip is at most
+    2**17 - 1 entries. Unless rlc, the table is ignored."""
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
     row_stride: ENTRY_ADDR
@@ -211,6 +227,10 @@ class StoreBody(data.Struct):
     pool: 2         # Pool
     add: 1
     relu: 1
+    rlc: 1
+    table: 32
+    table_image: 32
+    table_row: 32
 
 
 class ShapeBody(data.Struct):
@@ -293,12 +313,34 @@ class SparseDumpBody(data.Struct):
     word: WORD_ADDR
 
 
+class SparseStreamBody(data.Struct):
+    """As SPARSE_RUN with base 0, but the column's entries are its record in DRAM, read only
+    if the activation is not zero. The record's place is in a table in the global buffer
+    from `word` on; each of its words, a TableWord, tells it of four columns.
+
+    A record is of whole words: a count of entries for every PE, config.sparse_length_bits
+    each, 64 // sparse_length_bits to a word, then from the next byte on the entries of PE 0,
+    PE 1, ... (golden/csc.py). A column without entries has no record."""
+    half: 1
+    address: 16
+    count: 16
+    word: WORD_ADDR
+    dram: 32      # address of the records, a multiple of 8
+
+
+class TableWord(data.Struct):
+    """Places of four columns' records, which follow each other."""
+    offset: 20    # of the first, in words from `dram`
+    lengths: data.ArrayLayout(11, 4)   # in words
+
+
 BODIES: dict[Opcode, type[data.Struct]] = {
     Opcode.CONFIG: ConfigBody, Opcode.LOAD: LoadBody, Opcode.IFMAP: IfmapBody,
     Opcode.FILTER: FilterBody, Opcode.PSUM: PsumBody, Opcode.OFMAP: OfmapBody,
     Opcode.STORE: StoreBody, Opcode.SHAPE: ShapeBody,
     Opcode.SPARSE_FILL: SparseFillBody, Opcode.SPARSE_RUN: SparseRunBody,
     Opcode.SPARSE_OUTPUT: SparseOutputBody, Opcode.SPARSE_DUMP: SparseDumpBody,
+    Opcode.SPARSE_STREAM: SparseStreamBody,
 }
 
 
@@ -411,10 +453,11 @@ COUNTERS: tuple[str, ...] = (
     "store_busy",
     "load_wait",          # cycles its next command waited for a semaphore
     "store_wait",
-    "sparse_busy",        # cycles a SPARSE_RUN or SPARSE_OUTPUT was under way
-    "sparse_columns",     # non-zero activations broadcast
+    "sparse_busy",        # cycles a SPARSE_RUN, SPARSE_STREAM or SPARSE_OUTPUT was under way
+    "sparse_columns",     # non-zero activations found
     "sparse_macs",        # multiply-accumulates of the sparse PEs: their busy cycles
-    "sparse_starved",     # sparse-PE-cycles of a SPARSE_RUN with nothing in the PE
+    "sparse_starved",     # sparse-PE-cycles of a SPARSE_RUN or _STREAM with nothing in the PE
     "sparse_blocked",     # cycles a column waited for a full queue, summed over full PEs
     "sparse_padding",     # padding entries met
+    "sparse_bytes",       # records read by SPARSE_STREAM
 )

@@ -22,7 +22,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.STORE: ("block", "ring", "images", "rows", "blocks", "columns", "out_block", "chunk"),
     Opcode.SHAPE: (),
     Opcode.SPARSE_FILL: ("count", "pes"), Opcode.SPARSE_RUN: ("count",),
-    Opcode.SPARSE_OUTPUT: ("rows",), Opcode.SPARSE_DUMP: ("count",),
+    Opcode.SPARSE_OUTPUT: ("rows",), Opcode.SPARSE_DUMP: ("count",), Opcode.SPARSE_STREAM: ("count",),
 }
 
 
@@ -38,6 +38,7 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
         case Opcode.LOAD:
             out += [(f[n] & 7) == 0 for n in ("dram", "stride_a", "stride_b", "stride_c")]
             out += [f["word"] + f["length"] <= config.glb_words]
+            out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_a", "table_b")]
         case Opcode.IFMAP:
             out += [f["p"] <= config.psum_spad, f["window"] <= config.ifmap_spad,
                     f["step"] <= f["window"]]
@@ -65,10 +66,16 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
         case Opcode.SPARSE_DUMP:
             out += [f["address"] + f["count"] <= config.sparse_activations,
                     f["word"] < config.glb_words]
+        case Opcode.SPARSE_STREAM:
+            out += [f["address"] + f["count"] <= config.sparse_activations, (f["dram"] & 7) == 0,
+                    f["word"] + f["count"] * (config.sparse_pes // 4) <= config.glb_words]
         case Opcode.STORE:
             out += [f["chunk"] <= 4, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
             out += [(f[n] & 1) == 0 for n in ("dram", "out_image_stride", "out_row_stride",
                                               "out_block_stride")]
+            out += [(f["rlc"] == 0) | ((f[n] & 7) == 0)
+                    for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")]
+            out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_image", "table_row")]
     return out
 
 

@@ -1,16 +1,31 @@
 """The LOAD engine: DRAM to global buffer."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, BurstSplitter, ReadMaster, Window
 from .glb import GlbWrite
 from .isa import WORD_ADDR, Error, LoadBody
+from .lengths import LengthReader
+from .rlc_decoder import LENGTH, RlcDecoder
 
 OUTSTANDING = 32   # bursts under way: covers the latency of memory with short strips
 COMMANDS = 4       # commands under way
+
+
+class Target(data.Struct):
+    """Where a command's words go, and whether they come from the decoder."""
+    word: WORD_ADDR
+    rlc: 1
+
+
+class Expected(data.Struct):
+    """What a burst under way brings."""
+    last: 1      # the last of a command that is not coded
+    coded: 1     # words for the decoder
+    table: 1     # lengths of strips
 
 
 class Load(wiring.Component):
@@ -22,7 +37,12 @@ class Load(wiring.Component):
 
     A strip is checked as a whole before its first burst. The strips of a command follow the
     bursts of the command before without waiting for its data. Throughput one beat per cycle
-    and one strip per cycle or its bursts; first address four cycles behind the command.
+    and one strip per cycle or its bursts; first address five cycles behind the command.
+
+    Run-length coded strips go through a decoder, which takes a beat per cycle and gives a word
+    of four entries per cycle. Their lengths are read ahead, those of the next command too, with
+    bursts of their own between those of strips. After an error nothing more is asked for, and what
+    is under way is taken and dropped.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -37,99 +57,175 @@ class Load(wiring.Component):
         m = Module()
         m.submodules.window = window = Window()
         m.submodules.splitter = splitter = BurstSplitter()
-        # One bit per burst under way: the last of its command.
-        m.submodules.bursts = bursts = SyncFIFO(width=1, depth=OUTSTANDING)
-        # Where the data of each command under way goes.
-        m.submodules.words = words = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
+        m.submodules.lengths = lengths = LengthReader()
+        m.submodules.decoder = decoder = RlcDecoder()
+        m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
+        # Of each command under way: where it goes; if coded, the words of its strips.
+        m.submodules.words = words = SyncFIFO(width=WORD_ADDR + 1, depth=COMMANDS)
+        m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
+        # Of each coded strip under way: its length, and whether it is its command's last.
+        m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=OUTSTANDING)
+
+        # ---- commands -------------------------------------------------------------------
+        ahead = Signal(LoadBody)       # its lengths are being read
+        waiting = Signal()
+        start = Signal()
+        accept = Signal()
+        m.d.comb += [
+            self.command.ready.eq((~waiting | start) & (~self.command.p.rlc | lengths.command.ready)),
+            accept.eq(self.command.valid & self.command.ready),
+            lengths.command.valid.eq(accept & self.command.p.rlc),
+            lengths.command.payload.eq(self.command.payload),
+        ]
+        with m.If(start):
+            m.d.sync += waiting.eq(0)
+        with m.If(accept):
+            m.d.sync += [waiting.eq(1), ahead.eq(self.command.payload)]
 
         # ---- walk -----------------------------------------------------------------------
         body = Signal(LoadBody)
         walking = Signal()
         at_a, at_b, at_c = Signal(ADDRESS), Signal(ADDRESS), Signal(ADDRESS)
         left_a, left_b, left_c = Signal(16), Signal(16), Signal(16)   # laps after this one
+        # The place of the row's first length in its word, and of this strip's.
+        row_a, row_b, lane = Signal(2), Signal(2), Signal(2)
+        length = Signal(LENGTH)
+        known = Signal()               # the strip's length is there, and sound
         check = window.check
         final = Signal()
         step = Signal()
         m.d.comb += [
             final.eq((left_a == 0) & (left_b == 0) & (left_c == 0)),
             step.eq(check.valid & check.ready),
-            check.valid.eq(walking),
+            length.eq(lengths.words.p.data.word_select(lane, LENGTH)),
+            known.eq(lengths.words.valid & ~lengths.words.p.bad & (length <= body.slot)),
+            check.valid.eq(walking & (~body.rlc | (known & coded.w_rdy))),
             check.p.begin.eq(at_c),
-            check.p.bytes.eq(body.length << 3),
+            check.p.request.words.eq(Mux(body.rlc, length, body.length)),
+            check.p.bytes.eq(check.p.request.words << 3),
             check.p.request.address.eq(at_c),
-            check.p.request.words.eq(body.length),
-            check.p.request.last.eq(final),
-            self.command.ready.eq((~walking | (step & final)) & words.w_rdy),
-            words.w_en.eq(self.command.valid & self.command.ready),
-            words.w_data.eq(self.command.p.word),
+            # Lengths steer the walk; it is the tag alone that sends words through the decoder.
+            check.p.request.last.eq(final), check.p.request.tag.eq(body.rlc),
+            coded.w_en.eq(step & body.rlc), coded.w_data.eq(Cat(length, final)),
+            lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),
+            start.eq(waiting & (~walking | (step & final)) & words.w_rdy),
+            words.w_en.eq(start), words.w_data.eq(Cat(ahead.word, ahead.rlc)),
+            # Never full before `words` is.
+            sizes.w_en.eq(start & ahead.rlc), sizes.w_data.eq(ahead.length),
         ]
         with m.If(step):
             m.d.sync += walking.eq(~final)
             with m.If(left_c != 0):
-                m.d.sync += [left_c.eq(left_c - 1), at_c.eq(at_c + body.stride_c)]
+                m.d.sync += [left_c.eq(left_c - 1), at_c.eq(at_c + body.stride_c), lane.eq(lane + 1)]
             with m.Else():
                 m.d.sync += left_c.eq(body.count_c - 1)
                 with m.If(left_b != 0):
                     m.d.sync += [left_b.eq(left_b - 1), at_b.eq(at_b + body.stride_b),
                                  at_c.eq(at_b + body.stride_b)]
+                    m.d.sync += [r.eq(row_b + body.table_b[1:3]) for r in (row_b, lane)]
                 with m.Else():
                     m.d.sync += [left_b.eq(body.count_b - 1), left_a.eq(left_a - 1)]
                     m.d.sync += [r.eq(at_a + body.stride_a) for r in (at_a, at_b, at_c)]
-        with m.If(self.command.valid & self.command.ready):
-            p = self.command.p
-            m.d.sync += [walking.eq(1), body.eq(p),
-                         left_a.eq(p.count_a - 1), left_b.eq(p.count_b - 1),
-                         left_c.eq(p.count_c - 1)]
-            m.d.sync += [r.eq(p.dram) for r in (at_a, at_b, at_c)]
+                    m.d.sync += [r.eq(row_a + body.table_a[1:3]) for r in (row_a, row_b, lane)]
+        with m.If(start):
+            m.d.sync += [walking.eq(1), body.eq(ahead),
+                         left_a.eq(ahead.count_a - 1), left_b.eq(ahead.count_b - 1),
+                         left_c.eq(ahead.count_c - 1)]
+            m.d.sync += [r.eq(ahead.dram) for r in (at_a, at_b, at_c)]
+            m.d.sync += [r.eq(ahead.table[1:3]) for r in (row_a, row_b, lane)]
 
         # ---- addresses ------------------------------------------------------------------
+        stopped = Signal()
+        m.d.comb += stopped.eq(self.error != Error.NONE)
         address = self.read.address
-        m.d.comb += [window.base.eq(self.base), window.limit.eq(self.limit)]
+        for port in (window, lengths):
+            m.d.comb += [port.base.eq(self.base), port.limit.eq(self.limit)]
         wiring.connect(m, window.request, splitter.request)
+        table = lengths.request
         issue = Signal()
+        expect = Signal(Expected)
         m.d.comb += [
-            issue.eq(splitter.burst.valid & bursts.w_rdy & (~address.valid | address.ready)),
-            splitter.burst.ready.eq(issue),
-            bursts.w_en.eq(issue),
-            bursts.w_data.eq(splitter.burst.p.last),
+            issue.eq((table.valid | splitter.burst.valid) & bursts.w_rdy & ~stopped
+                     & (~address.valid | address.ready)),
+            table.ready.eq(issue), splitter.burst.ready.eq(issue & ~table.valid),
+            bursts.w_en.eq(issue), bursts.w_data.eq(Value.cast(expect)),
+            expect.table.eq(table.valid),
+            expect.coded.eq(~table.valid & splitter.burst.p.tag),
+            expect.last.eq(splitter.burst.p.last),
         ]
         with m.If(address.ready):
             m.d.sync += address.valid.eq(0)
         with m.If(issue):
             m.d.sync += [address.valid.eq(1), address.payload.eq(splitter.burst.payload)]
+            with m.If(table.valid):
+                m.d.sync += [address.p.address.eq(table.p.address), address.p.length.eq(table.p.words - 1)]
 
         # ---- data -----------------------------------------------------------------------
         beat = self.read.data
-        word = Signal(WORD_ADDR)      # of the next beat
-        first = Signal(init=1)        # the next beat is a command's first
+        head = Signal(Target)         # of the oldest command
+        kind = Signal(Expected)
+        mine = Signal()               # the beat is a word of the oldest command
+        free = Signal()
+        take, copy, put = Signal(), Signal(), Signal()
+        word = Signal(WORD_ADDR)      # of the next word
+        first = Signal(init=1)        # the next word is a command's first
         here = Signal(WORD_ADDR)
         ends = Signal()
         closing = Signal()            # the write in the output register ends a command
-        take = Signal()
         m.d.comb += [
-            beat.ready.eq((~self.write.valid | self.write.ready) & bursts.r_rdy),
+            Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
+            free.eq((~self.write.valid | self.write.ready) & ~stopped),
+            mine.eq(~kind.table & ~kind.coded & ~head.rlc),
+            beat.ready.eq(bursts.r_rdy & (stopped | kind.table | (mine & free)
+                                          | (kind.coded & decoder.coded.ready))),
             take.eq(beat.valid & beat.ready),
             bursts.r_en.eq(take & beat.p.last),
-            ends.eq(beat.p.last & bursts.r_data[0]),
+            copy.eq(take & mine & ~stopped),
+
+            lengths.beats.valid.eq(take & kind.table),
+            lengths.beats.p.data.eq(beat.p.data), lengths.beats.p.bad.eq(beat.p.resp[1]),
+            decoder.strips.valid.eq(coded.r_rdy),
+            Cat(decoder.strips.p.coded, decoder.strips.p.last).eq(coded.r_data),
+            decoder.strips.p.words.eq(sizes.r_data),
+            coded.r_en.eq(decoder.strips.ready),
+            sizes.r_en.eq(coded.r_rdy & decoder.strips.ready & decoder.strips.p.last),
+            decoder.coded.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
+            decoder.coded.p.data.eq(beat.p.data), decoder.coded.p.bad.eq(beat.p.resp[1]),
+            decoder.out.ready.eq(free & head.rlc & words.r_rdy),
+
+            put.eq(copy | (decoder.out.valid & decoder.out.ready)),
+            ends.eq(Mux(head.rlc, decoder.out.p.last, beat.p.last & kind.last)),
             here.eq(word),
-            words.r_en.eq(take & ends),
+            words.r_en.eq(put & ends),
         ]
         with m.If(first):
-            m.d.comb += here.eq(words.r_data)
+            m.d.comb += here.eq(head.word)
         with m.If(self.write.ready):
             m.d.sync += self.write.valid.eq(0)
-        with m.If(take):
+        with m.If(put):
             m.d.sync += [self.write.valid.eq(1), self.write.p.word.eq(here),
-                         self.write.p.data.eq(beat.p.data), self.write.p.mask.eq(0x0F),
+                         self.write.p.data.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
+                         self.write.p.mask.eq(0x0F),
                          closing.eq(ends), word.eq(here + 1), first.eq(ends)]
         m.d.comb += self.done.eq(self.write.valid & self.write.ready & closing)
 
         # ---- errors ---------------------------------------------------------------------
-        # A window error belongs to the oldest command only once all before it has landed.
-        with m.If(self.error == Error.NONE):
-            with m.If(take & beat.p.resp[1]):
+        # An error found ahead belongs to the oldest command only once all before it has landed.
+        drained = Signal()
+        landed = Signal()
+        lost = Signal()                # a length that will not come, or is not to be used
+        m.d.comb += [
+            landed.eq(~decoder.out.valid & ~self.write.valid),
+            drained.eq(window.idle & splitter.idle & ~bursts.r_rdy & decoder.idle & landed),
+            lost.eq(walking & body.rlc & drained),
+        ]
+        with m.If(~stopped):
+            with m.If(copy & beat.p.resp[1]):
                 m.d.sync += self.error.eq(Error.READ_RESPONSE)
-            with m.Elif(window.outside & window.idle & splitter.idle & ~bursts.r_rdy
-                        & ~self.write.valid):
+            with m.Elif((decoder.error != Error.NONE) & landed):
+                m.d.sync += self.error.eq(decoder.error)
+            with m.Elif((window.outside & drained) | (lost & lengths.outside)):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
+            with m.Elif(lost & lengths.words.valid & ~known):
+                m.d.sync += self.error.eq(Mux(lengths.words.p.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
         return m

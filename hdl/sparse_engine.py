@@ -4,15 +4,20 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .axi import ADDRESS, ReadMaster
 from .config import LANES, Config
 from .glb import READ_SIGNATURE, WRITE_SIGNATURE
-from .isa import WORD_ADDR, Error, SparseDumpBody, SparseFillBody, SparseOutputBody, SparseRunBody
+from .isa import (WORD_ADDR, Error, SparseDumpBody, SparseFillBody, SparseOutputBody, SparseRunBody,
+                  SparseStreamBody)
+from .issue import IN_FLIGHT
 from .lnzd import FAN_IN, LnzdNode
 from .requantise import Requantise
+from .sparse_fetch import ColumnFetcher
 from .sparse_fill import SparseFiller
 from .sparse_pe import EVENTS, SparsePe, column_layout
+from .sparse_spread import RecordSpreader
 
-KINDS = (SparseRunBody, SparseOutputBody, SparseDumpBody)
+KINDS = (SparseRunBody, SparseOutputBody, SparseDumpBody, SparseStreamBody)
 BODY = max(Shape.cast(body).width for body in KINDS)
 
 
@@ -28,15 +33,21 @@ class SparseEngine(wiring.Component):
     Members
     -------
     fill, fill_done, glb_fill     SPARSE_FILL commands and their read port
-    sparse, sparse_done, glb_dump SPARSE_RUN, _OUTPUT, _DUMP and the write port of DUMP
+    sparse, sparse_done, glb_dump SPARSE_RUN, _OUTPUT, _DUMP, _STREAM and the write port of DUMP
+    glb_table, column_read        read ports of STREAM: its table, and its records in DRAM
+    read_base, read_limit         the window of these
     error                         isa.Error of the oldest of these, until reset
-    active, broadcast             events: RUN or OUTPUT under way; a column was broadcast
+    active, broadcast             events: RUN, STREAM or OUTPUT under way; a column was found
     macs, starved, blocked, padding  events summed over the PEs
 
     RUN: the PEs scan their activations, a tree of LnzdNode (one for four PEs) brings the
     non-zero ones to the root, one a cycle, and the root broadcasts each when every PE's
     queue has room. It is done when everything has drained. OUTPUT: a Requantise for every
     four PEs, under way for rows + 4 cycles. DUMP: a word of four activations a cycle.
+    STREAM: the root's columns go to a ColumnFetcher, whose records a RecordSpreader gives to
+    the PEs. The next STREAM begins when the last column of one has been looked up, so that
+    the memory's latency is met once and not in every command; other commands wait until all
+    have drained.
     """
 
     def __init__(self, config: Config):
@@ -46,6 +57,8 @@ class SparseEngine(wiring.Component):
             "fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
             "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),
             "glb_fill": Out(READ_SIGNATURE), "glb_dump": Out(WRITE_SIGNATURE),
+            "glb_table": Out(READ_SIGNATURE), "column_read": Out(ReadMaster),
+            "read_base": In(ADDRESS), "read_limit": In(ADDRESS),
             "error": Out(Error), "active": Out(1), "broadcast": Out(1),
             "macs": Out(range(k + 1)), "starved": Out(range(k + 1)), "blocked": Out(range(k + 1)),
             "padding": Out(range(8 * k + 1))})
@@ -77,30 +90,63 @@ class SparseEngine(wiring.Component):
                 above.append(node.output)
             level, depth = above, depth + 1
         root = level[0]
-        everyone = Signal()
+        everyone, streaming = Signal(), Signal()
         m.d.comb += [everyone.eq(Cat(pe.column.ready for pe in pes).all()),
-                     root.ready.eq(everyone), self.broadcast.eq(root.valid & everyone)]
+                     self.broadcast.eq(root.valid & root.ready)]
         for pe in pes:
-            m.d.comb += [pe.column.valid.eq(self.broadcast), pe.column.payload.eq(root.payload)]
+            m.d.comb += [pe.column.valid.eq(self.broadcast & ~streaming), pe.column.payload.eq(root.payload)]
+
+        # ---- columns from DRAM ----------------------------------------------------------
+        m.submodules.fetcher = fetcher = ColumnFetcher(c)
+        m.submodules.spreader = spreader = RecordSpreader(c)
+        wiring.connect(m, fetcher.glb, wiring.flipped(self.glb_table))
+        wiring.connect(m, fetcher.read, wiring.flipped(self.column_read))
+        wiring.connect(m, fetcher.record, spreader.record)
+        ending = Signal()      # everything found has gone to the fetcher, but the mark
+        m.d.comb += [
+            fetcher.base.eq(self.read_base), fetcher.limit.eq(self.read_limit),
+            fetcher.wanted.valid.eq((streaming & root.valid) | ending), fetcher.wanted.p.mark.eq(ending),
+            fetcher.wanted.p.column.eq(root.payload.column), fetcher.wanted.p.value.eq(root.payload.value),
+            root.ready.eq(Mux(streaming, fetcher.wanted.ready, everyone)),
+            spreader.output.ready.eq(Cat(pe.record.ready for pe in pes).all())]
+        for n, pe in enumerate(pes):
+            m.d.comb += [
+                pe.record.valid.eq(spreader.output.valid & spreader.output.ready),
+                pe.record.payload.eq(spreader.output.payload), pe.span.eq(spreader.spans[n]),
+                pe.load.eq(spreader.load[n]), pe.mark.eq(spreader.mark)]
+        # A mark is out until every PE has decoded what lies before it.
+        marked, passed, stream_done = Signal(), Signal(), Signal()
+        m.d.comb += [passed.eq(marked & ~Cat(pe.marked for pe in pes).any()), stream_done.eq(passed),
+                     spreader.hold.eq(marked & ~passed)]
+        with m.If(spreader.mark):
+            m.d.sync += marked.eq(1)
+        with m.Elif(passed):
+            m.d.sync += marked.eq(0)
 
         # ---- commands -------------------------------------------------------------------
         kind = Signal(2)
         raw = Signal(BODY)
         run, output, dump = Signal(SparseRunBody), Signal(SparseOutputBody), Signal(SparseDumpBody)
-        for body in (run, output, dump):
+        records = Signal(SparseStreamBody)
+        for body in (run, output, dump, records):
             m.d.comb += body.eq(raw[:len(body.as_value())])
+        m.d.comb += [streaming.eq(kind == KINDS.index(SparseStreamBody)),
+                     fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
 
         def local(half, address):
             return address + Mux(half, c.sparse_activations, 0)
         row, group, index = Signal(16), Signal(range(max(2, groups))), Signal(16)
         scan, clear, look = Signal(), Signal(), Signal()
-        idle = Signal()
-        m.d.comb += idle.eq(~Cat(*(pe.scanning for pe in pes), *(pe.busy for pe in pes),
-                                 *(node.output.valid for node in nodes)).any())
+        found, idle = Signal(), Signal()
+        streams = Signal(range(IN_FLIGHT + 1))     # STREAMs under way
+        streamed = Signal()
+        m.d.sync += streams.eq(streams + streamed - stream_done)
+        m.d.comb += [found.eq(~Cat(*(pe.scanning for pe in pes), *(node.output.valid for node in nodes)).any()),
+                     idle.eq(found & ~Cat(pe.busy for pe in pes).any() & (streams == 0))]
         for pe in pes:
             m.d.comb += [
                 pe.scan.eq(scan), pe.scan_address.eq(local(run.half, run.address)),
-                pe.scan_count.eq(run.count), pe.scan_base.eq(run.base),
+                pe.scan_count.eq(run.count), pe.scan_base.eq(Mux(streaming, 0, run.base)),
                 pe.limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)),
                 pe.row.eq(row), pe.clear.eq(clear), pe.look.eq(look),
                 pe.look_address.eq(local(dump.half, dump.address) + index)]
@@ -132,7 +178,7 @@ class SparseEngine(wiring.Component):
         m.d.comb += [
             self.glb_dump.valid.eq(shown), self.glb_dump.payload.word.eq(word_at),
             self.glb_dump.payload.data.eq(word), self.glb_dump.payload.mask.eq(0x0F)]
-        left = Signal()
+        left, done = Signal(), Signal()
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.sparse.ready.eq(1)
@@ -142,14 +188,25 @@ class SparseEngine(wiring.Component):
                     m.next = "begin"
             with m.State("begin"):
                 m.d.sync += word_at.eq(dump.word - 1)
-                with m.Switch(kind):
-                    with m.Case(0):
-                        m.d.comb += scan.eq(1)
-                        m.next = "run"
-                    with m.Case(1):
-                        m.next = "output"
-                    with m.Default():
-                        m.next = "dump"
+                with m.If(streaming):
+                    m.d.comb += [scan.eq(1), streamed.eq(1)]
+                    m.next = "seek"
+                with m.Elif(idle):
+                    with m.Switch(kind):
+                        with m.Case(0):
+                            m.d.comb += scan.eq(1)
+                            m.next = "run"
+                        with m.Case(1):
+                            m.next = "output"
+                        with m.Default():
+                            m.next = "dump"
+            with m.State("seek"):
+                m.d.comb += ending.eq(found)
+                with m.If(ending & fetcher.wanted.ready):
+                    m.next = "look up"
+            with m.State("look up"):
+                with m.If(fetcher.looked_up):
+                    m.next = "idle"
             with m.State("run"):
                 m.d.comb += self.active.eq(1)
                 with m.If(idle):
@@ -176,19 +233,30 @@ class SparseEngine(wiring.Component):
                     with m.Else():
                         m.next = "done"
             with m.State("done"):
-                m.d.comb += self.sparse_done.eq(1)
+                m.d.comb += done.eq(1)
                 m.next = "idle"
-        with m.If(Cat(pe.error for pe in pes).any()):
+        m.d.comb += self.sparse_done.eq(done | stream_done)
+        with m.If(streams != 0):
+            m.d.comb += self.active.eq(1)
+
+        # An error belongs to the command marked if a PE meets it before the mark; otherwise to
+        # the one behind, which is the oldest only when the mark has passed.
+        with m.If(Cat(pe.error & (pe.marked | ~marked) for pe in pes).any()):
             m.d.sync += self.error.eq(Error.SPARSE_STREAM)
+        with m.Elif((self.error == Error.NONE) & ~marked):
+            with m.If(spreader.error != Error.NONE):
+                m.d.sync += self.error.eq(spreader.error)
+            with m.Elif(fetcher.outside & ~Cat(pe.busy for pe in pes).any()):
+                m.d.sync += self.error.eq(Error.READ_WINDOW)
 
         if c.counters:
             running = Signal()
-            m.d.comb += running.eq(self.active & (kind == 0))
+            m.d.comb += running.eq((self.active & (kind == 0)) | (streams != 0))
 
             def total(name):
                 return sum(pe.events[EVENTS.index(name)] for pe in pes)
             m.d.sync += [
                 self.macs.eq(total("mac")), self.starved.eq(Mux(running, total("starved"), 0)),
-                self.blocked.eq(Mux(root.valid, total("full"), 0)),
+                self.blocked.eq(Mux((root.valid & ~streaming) | spreader.output.valid, total("full"), 0)),
                 self.padding.eq(sum(pe.padding for pe in pes))]
         return m

@@ -1,12 +1,13 @@
 """A PE of the sparse engine: pointers, compressed weights, codebook, accumulators (EIE fig. 4)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS, Config, bits_for
 from .isa import Target
+from .sparse_spread import Span, Spread
 
 LANES = 8       # entries in a 64-bit word
 SEGMENTS = 2    # columns whose pointers are read, ahead of the weights
@@ -38,6 +39,10 @@ class SparsePe(wiring.Component):
     scan, scan_address, scan_count, scan_base    start looking for non-zero activations
     found           stream of them; `scanning` until the last has been taken
     column          stream of broadcast columns; ready while the queue holds less than `limit`
+    record          stream of records' words, of which the PE takes its own bytes, instead of
+                    columns; `span`, `load`: its bytes of the words behind this one
+    mark, marked    a command's last word has come; `marked` until it has been decoded, or for
+                    ever if that met an error
     row, clear, accumulator    reads an accumulator (combinational) and sets it to 0
     keep, keep_address, kept   writes an activation
     look, look_address, looked reads one, a cycle later; not while scanning
@@ -67,6 +72,8 @@ class SparsePe(wiring.Component):
             "scan": In(1), "scan_address": In(local), "scan_count": In(16),
             "scan_base": In(16), "scanning": Out(1), "found": Out(column),
             "column": In(column), "limit": In(5),
+            "record": In(stream.Signature(Spread)), "span": In(Span), "load": In(1),
+            "mark": In(1), "marked": Out(1),
             "row": In(range(c.sparse_rows)), "clear": In(1), "accumulator": Out(signed(c.psum_bits)),
             "keep": In(1), "keep_address": In(local), "kept": In(ENTRY_BITS),
             "look": In(1), "look_address": In(local), "looked": Out(ENTRY_BITS),
@@ -86,8 +93,8 @@ class SparsePe(wiring.Component):
         reading, read_column = Signal(), Signal(c.sparse_column_bits)
         step, room = Signal(), Signal()
 
-        def stored(column):     # those beyond the pointers stay there instead of wrapping
-            return Mux(column > c.sparse_pointers, c.sparse_pointers, column)
+        def stored(column):     # those beyond all others stay there instead of wrapping
+            return Mux(column > c.sparse_columns, c.sparse_columns, column)
         m.d.comb += [
             a_write.en.eq(self.keep | fill.targets[Target.ACTIVATIONS]),
             a_write.addr.eq(Mux(self.keep, self.keep_address, fill.address)),
@@ -166,6 +173,7 @@ class SparsePe(wiring.Component):
         m.submodules.words = words = fifo.SyncFIFO(width=64 + word_layout.size, depth=WORDS)
         ahead = Signal(range(WORDS + 1))  # words read and not yet decoded
         read, last_word, pop = Signal(), Signal(), Signal()
+        record, take, part = self.record.p, Signal(), Signal(word_layout)   # instead of the memory's
         m.d.comb += [
             w_write.en.eq(fill.targets[Target.WEIGHTS]), w_write.addr.eq(fill.address),
             w_write.data.eq(fill.data),
@@ -173,13 +181,31 @@ class SparsePe(wiring.Component):
             last_word.eq(entry[3:] == (segment.end - 1)[3:bits]),
             read.eq(segments.r_rdy & (ahead != WORDS)), segments.r_en.eq(read & last_word),
             w_read.en.eq(read), w_read.addr.eq(entry[3:]),
-            words.w_en.eq(noted), words.w_data.eq(Cat(w_read.data, note))]
-        m.d.sync += [noted.eq(read), ahead.eq(ahead + read - pop)]
+            words.w_en.eq(noted | take), words.w_data.eq(Mux(take, Cat(record.data, part), Cat(w_read.data, note)))]
+        m.d.sync += [noted.eq(read), ahead.eq(ahead + (read | take) - pop)]
         with m.If(read):
             m.d.sync += [
                 begun.eq(~last_word), next_entry.eq((entry[3:] + 1) << 3), note.low.eq(entry[:3]),
                 note.high.eq(Mux(last_word, (segment.end - 1)[:3] + 1, LANES)),
                 note.first.eq(~begun), note.value.eq(segment.value)]
+
+        # ---- or the PE's bytes of a record's words ----------------------------------------
+        span, own = Signal(Span), Signal()
+        behind = Signal(range(WORDS + 1))   # words not yet decoded of the command marked
+        outside = Signal()
+        m.d.comb += [
+            own.eq((span.begin[3:] <= record.index) & (span.end > Cat(Const(0, 3), record.index))
+                   & (span.begin != span.end)),
+            self.record.ready.eq(~own | (ahead != WORDS)), take.eq(self.record.valid & self.record.ready & own),
+            part.first.eq(span.begin[3:] == record.index), part.low.eq(Mux(part.first, span.begin[:3], 0)),
+            part.high.eq(Mux(span.end[3:] == record.index, span.end[:3], LANES)), part.value.eq(record.value),
+            self.marked.eq(behind != 0)]
+        with m.If(self.load):
+            m.d.sync += span.eq(self.span)
+        with m.If(self.mark):
+            m.d.sync += behind.eq(ahead - (pop & ~outside))
+        with m.Elif(pop & (behind != 0) & ~outside & ~self.error):
+            m.d.sync += behind.eq(behind - 1)
 
         # ---- decoder: the next real entry of the word, paddings folded into it -----------
         word = Signal(word_layout)
@@ -216,7 +242,6 @@ class SparsePe(wiring.Component):
             count_after.eq(Mux(more, 0, sum(after[n] for n in range(LANES)))),
             here.eq(base + (count_before << 4) + Mux(some, zeros + 1, 0)),
             then.eq(here + (count_after << 4))]
-        outside = Signal()
         m.d.comb += outside.eq(decode & (then >= c.sparse_rows))
         with m.If(decode):
             m.d.sync += [row.eq(then), under_way.eq(more), position.eq(chosen + 1)]
@@ -259,6 +284,6 @@ class SparsePe(wiring.Component):
         inside = queue.r_rdy | looked | segments.r_rdy | (ahead != 0)
         m.d.comb += [
             self.busy.eq(inside | fetch.valid | multiply.valid | add.valid),
-            self.events.eq(Cat(fetch.valid, ~inside, ~self.column.ready)),
+            self.events.eq(Cat(fetch.valid, ~inside, ~self.column.ready | ~self.record.ready)),
             self.padding.eq(Mux(decode, count_before + count_after, 0))]
         return m

@@ -1,4 +1,4 @@
-"""The STORE engine: tile in the global buffer -> pool, add, reorder -> DRAM."""
+"""The STORE engine: tile in the global buffer -> pool, add, reorder, encode -> DRAM."""
 
 from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -9,6 +9,8 @@ from .axi import ADDRESS, BurstSplitter, Window, WriteMaster
 from .isa import WORD_ADDR, Error, ShapeBody, StoreBody
 from .packer import PackedWord, Packer
 from .pool import Pooler
+from .rlc_encoder import RlcEncoder
+from .slots import SlotWriter
 from .strips import StripWalker
 from .taps import TapReader
 
@@ -33,9 +35,10 @@ class Store(wiring.Component):
     goes out with no strobes; `outstanding`: an AW or its response is pending.
 
     A strip is checked as a whole (its bytes) before its first burst. AW goes out at once,
-    W behind its AW. The next command starts when the arithmetic of the one before has
-    drained; its last words and responses may still be under way. Throughput one read of
-    the global buffer per cycle within a command.
+    W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out
+    when its words are there: nothing is written past the last. The next command starts when
+    the arithmetic of the one before has drained; its last words and responses may still be
+    under way. Throughput one read of the global buffer per cycle within a command.
     """
 
     command: In(stream.Signature(StoreCommand))
@@ -55,6 +58,8 @@ class Store(wiring.Component):
         m.submodules.taps = taps = TapReader()
         m.submodules.pooler = pooler = Pooler()
         m.submodules.packer = packer = Packer()
+        m.submodules.encoder = encoder = RlcEncoder()
+        m.submodules.slots = slots = SlotWriter()
         m.submodules.window = window = Window()
         m.submodules.splitter = splitter = BurstSplitter()
 
@@ -67,7 +72,7 @@ class Store(wiring.Component):
         take = Signal()
         m.d.comb += [
             self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle
-                                  & order.w_rdy),
+                                  & encoder.idle & slots.idle & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
@@ -87,6 +92,7 @@ class Store(wiring.Component):
             taps.store.eq(store), taps.shape.eq(shape), taps.offsets.eq(strips.offsets),
             pooler.add.eq(store.add), pooler.relu.eq(store.relu), pooler.pool.eq(store.pool),
             pooler.chunk.eq(store.chunk), packer.count.eq(store.chunk),
+            encoder.count.eq(store.chunk),
             window.base.eq(self.base), window.limit.eq(self.limit),
         ]
         m.d.comb += [getattr(pooler, n).eq(shape[n]) for n in
@@ -97,13 +103,32 @@ class Store(wiring.Component):
         wiring.connect(m, wiring.flipped(self.request), taps.request)
         wiring.connect(m, wiring.flipped(self.response), taps.response)
         wiring.connect(m, taps.taps, pooler.taps)
-        wiring.connect(m, pooler.out, packer.entries)
+        m.d.comb += [packer.entries.payload.eq(pooler.out.payload),
+                     encoder.entries.payload.eq(pooler.out.payload)]
+        with m.If(store.rlc):
+            m.d.comb += [encoder.entries.valid.eq(pooler.out.valid), pooler.out.ready.eq(encoder.entries.ready)]
+        with m.Else():
+            m.d.comb += [packer.entries.valid.eq(pooler.out.valid), pooler.out.ready.eq(packer.entries.ready)]
+        wiring.connect(m, encoder.words, slots.words)
         m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=BUFFER)
-        m.d.comb += [words.w_data.eq(Value.cast(packer.words.payload)),
-                     words.w_en.eq(packer.words.valid), packer.words.ready.eq(words.w_rdy)]
+        # Packed words that are left come from the command before.
+        older = packer.words.valid
+        m.d.comb += [
+            words.w_data.eq(Mux(older, Value.cast(packer.words.payload), Value.cast(slots.out.payload))),
+            words.w_en.eq(older | slots.out.valid),
+            packer.words.ready.eq(words.w_rdy), slots.out.ready.eq(words.w_rdy & ~older),
+        ]
 
         # ---- write addresses ------------------------------------------------------------
-        wiring.connect(m, strips.writes, window.check)
+        writes, check = strips.writes, window.check
+        m.d.comb += [slots.slots.p.address.eq(writes.p.range.begin), slots.slots.p.table.eq(writes.p.table),
+                     slots.slots.p.last.eq(writes.p.range.request.last)]
+        with m.If(store.rlc):
+            wiring.connect(m, slots.check, check)
+            m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
+        with m.Else():
+            m.d.comb += [check.valid.eq(writes.valid), check.payload.eq(writes.p.range),
+                         writes.ready.eq(check.ready)]
         wiring.connect(m, window.request, splitter.request)
         m.submodules.lengths = lengths = SyncFIFO(width=8, depth=BURSTS)    # awaiting W
         m.submodules.answers = answers = SyncFIFO(width=1, depth=BURSTS)    # awaiting B

@@ -4,8 +4,9 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .axi import Range
+from .axi import ADDRESS, Range
 from .isa import ENTRY_ADDR, Pool, ShapeBody, StoreBody
+from .rlc_encoder import STRIP_BITS
 
 STRIP_ENTRIES = 20   # bits of the entries in a strip of the output
 
@@ -38,12 +39,19 @@ class Strip(data.Struct):
     last: 1                  # of the command
 
 
+class StripWrite(data.Struct):
+    """A strip in DRAM: its bytes unless it is coded, and the address of its length if it is."""
+    range: Range
+    table: ADDRESS
+
+
 class StripWalker(wiring.Component):
     """Finds the strips of a STORE, one ahead of the taps.
 
     Members: `start`, a pulse; `store` and `shape`, stable until `idle`; `offsets`, valid with
-    the first strip; `strips`; `writes`, the same strips as byte ranges in DRAM (at its own
-    pace, within one strip); `too_long`, a strip beyond 2**20 entries (nothing is issued).
+    the first strip; `strips`; `writes`, where the same strips go in DRAM (at its own pace,
+    within one strip); `too_long`, a strip beyond 2**20 entries, or 2**17 if coded (nothing is
+    issued).
 
     Latency: bits of the longest of row_first, stride_x, x_first and out_block, and seven.
     A strip takes out_block/chunk + 1 cycles, the first of a row 4 + stride_y. No multiplier:
@@ -56,13 +64,14 @@ class StripWalker(wiring.Component):
     shape: In(ShapeBody)
     offsets: Out(Offsets)
     strips: Out(stream.Signature(Strip))
-    writes: Out(stream.Signature(Range))
+    writes: Out(stream.Signature(StripWrite))
     too_long: Out(1)
 
     def elaborate(self, platform):
         m = Module()
         store, shape, offsets = self.store, self.shape, self.offsets
         strip, write = self.strips, self.writes
+        span = write.p.range
         pooled = Signal()
         m.d.comb += pooled.eq(store.pool != Pool.NONE)
 
@@ -87,6 +96,9 @@ class StripWalker(wiring.Component):
         low, high = Signal(signed(26)), Signal(signed(26))           # rows that exist
         count_low, count_high = Signal(signed(26)), Signal(signed(26))
         dram_image, dram_row, dram = Signal(32), Signal(32), Signal(32)
+        table_image, table_row, table = Signal(32), Signal(32), Signal(32)
+        excess = Signal()
+        m.d.comb += excess.eq(entries[STRIP_ENTRIES:].any() | (store.rlc & entries[STRIP_BITS:].any()))
         channel_a, channel_b = Signal(Channel), Signal(Channel)
         seen = Signal(11)                  # channels of the out block passed
         rows, count = Signal(8), Signal(8)
@@ -116,7 +128,7 @@ class StripWalker(wiring.Component):
                     entries.eq(0), ring_offset.eq(0),
                     height.eq(Mux(pooled, shape.height, 1 << 16)),
                     image.eq(0), image_a.eq(store.base), image_b.eq(shape.base),
-                    dram_image.eq(store.dram),
+                    dram_image.eq(store.dram), table_image.eq(store.table),
                 ]
                 with m.If(self.start):
                     m.d.sync += offsets.eq(0)
@@ -148,17 +160,19 @@ class StripWalker(wiring.Component):
                 m.d.sync += [
                     row.eq(0), at.eq(0), ring_row.eq(store.row_first),
                     row_a.eq(image_a + ring_offset), row_b.eq(image_b), dram_row.eq(dram_image),
+                    table_row.eq(table_image),
                     top.eq(Mux(pooled, shape.y_first, 0)),
                 ]
                 m.next = "Row"
-                with m.If(entries[STRIP_ENTRIES:].any()):
+                with m.If(excess):
                     m.next = "Too long"
             with m.State("Row"):
                 m.d.sync += [
                     bottom.eq(top + Mux(pooled, shape.kernel_y, 1)),
                     low.eq(Mux(top < 0, 0, top)),
                     count_low.eq(Mux(top < shape.count_top, shape.count_top, top)),
-                    dram.eq(dram_row), block.eq(0), channel_a.eq(0), channel_b.eq(0),
+                    dram.eq(dram_row), table.eq(table_row), block.eq(0),
+                    channel_a.eq(0), channel_b.eq(0),
                 ]
                 m.next = "Bounds"
             with m.State("Bounds"):
@@ -193,16 +207,18 @@ class StripWalker(wiring.Component):
                         strip.p.rows.eq(rows), strip.p.count.eq(count),
                         strip.p.channel_a.eq(channel_a), strip.p.channel_b.eq(channel_b),
                         strip.p.lane.eq(dram[1:3]), strip.p.last.eq(end),
-                        write.valid.eq(1), write.p.begin.eq(dram), write.p.bytes.eq(entries << 1),
-                        write.p.request.address.eq(dram & ~7),
-                        write.p.request.words.eq((entries[:STRIP_ENTRIES] + dram[1:3] + 3) >> 2),
-                        write.p.request.last.eq(end),
+                        write.valid.eq(1), write.p.table.eq(table), span.begin.eq(dram),
+                        span.bytes.eq(entries << 1), span.request.address.eq(dram & ~7),
+                        span.request.words.eq((entries[:STRIP_ENTRIES] + dram[1:3] + 3) >> 2),
+                        span.request.last.eq(end),
                         seen.eq(0), block.eq(block + 1), dram.eq(dram + store.out_block_stride),
+                        table.eq(table + 2),
                     ]
                     m.next = "Channel"
                     with m.If(final):
                         m.d.sync += [
                             row.eq(row + 1), dram_row.eq(dram_row + store.out_row_stride),
+                            table_row.eq(table_row + store.table_row),
                             top.eq(top + Mux(pooled, shape.stride_y, 1)),
                         ]
                         m.next = "Row"
@@ -211,6 +227,7 @@ class StripWalker(wiring.Component):
                                 image.eq(image + 1), image_a.eq(image_a + store.image_stride),
                                 image_b.eq(image_b + shape.image_stride),
                                 dram_image.eq(dram_image + store.out_image_stride),
+                                table_image.eq(table_image + store.table_image),
                             ]
                             m.next = "Image"
                             with m.If(last_image):

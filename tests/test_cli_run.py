@@ -39,6 +39,20 @@ def test_defaults_and_json(tmp_path, capsys):
     assert result["total"]["macs"] == 4 * (117_600 + 240_000 + 48_000 + 10_080 + 840)
 
 
+def test_coded_feature_maps(tmp_path, capsys):
+    """The same predictions with fewer bytes; ratios are below the entropy limit."""
+    seen = {}
+    for mode in ("off", "auto"):
+        out = tmp_path / "r.json"
+        assert run("--rlc", mode, "--limit", 8, "--json", out) == 0
+        seen[mode] = json.loads(out.read_text())
+    assert "entropy limit" in capsys.readouterr().out
+    off, auto = seen["off"], seen["auto"]
+    assert auto["predictions"] == off["predictions"] and not off["fmaps"]
+    assert auto["total"]["dram_bytes"] < off["total"]["dram_bytes"]
+    assert auto["fmaps"] and all(1 < f["ratio"] < f["entropy"] and f["coded"] < f["dense"] for f in auto["fmaps"])
+
+
 def test_image_formats_agree(tmp_path, capsys):
     """The same digits as .npz, .npy, IDX, IDX.gz and PNGs give the same predictions."""
     images = np.load(DIGITS)["images"][:6]
@@ -109,7 +123,7 @@ def test_bad_input(case, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out.json").exists()
 
 
-@pytest.mark.parametrize("words", [["--limit", "-1"], ["--device", "board9"], ["--batch", "0"]])
+@pytest.mark.parametrize("words", [["--limit", "-1"], ["--device", "board9"], ["--batch", "0"], ["--rlc", "maybe"]])
 def test_bad_options(words):
     with pytest.raises(SystemExit) as e:
         run(*words)

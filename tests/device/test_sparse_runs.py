@@ -1,4 +1,4 @@
-"""The sparse engine through the command line, and layers beyond its memories."""
+"""The sparse engine through the command line."""
 
 import json
 
@@ -7,10 +7,7 @@ import pytest
 import scipy.sparse
 
 import cli
-from hdl.config import PRESETS
-from sim.device import SimDevice
-from tests.device.devices import check_network
-from tests.device.test_sparse import layer, shared_weights
+from tests.device.test_sparse import shared_weights
 
 
 def test_pruned_lenet_on_rtl(tmp_path, capsys):
@@ -23,25 +20,6 @@ def test_pruned_lenet_on_rtl(tmp_path, capsys):
     assert "% dense" in result["layers"][2]["mapping"]
     facts = json.loads((cli.MODELS / "lenet5_pruned.json").read_text())
     assert facts["heldout_accuracy"]["trained"] - facts["heldout_accuracy"]["fine_tuned"] <= 0.005
-
-
-def test_ten_times_the_weight_memory(capsys):
-    """Blocks stream through the engine; the measured cycles stand beside what DRAM allows."""
-    config = PRESETS["tiny"]
-    rng = np.random.default_rng(4)
-    held = 8 * config.sparse_words * config.sparse_pes
-    weights = shared_weights(rng, 470, 450, 0.1)
-    assert np.count_nonzero(weights) > 10 * held
-    x = rng.integers(-2**15, 2**15, (1, 450, 1, 1)).astype(np.int16)
-    with SimDevice(config, "cpp", 4 << 20) as device:
-        program, counters = check_network(device, layer(weights), x)
-    c = counters["fc"]
-    bound = 8 * program.segments[0].load_words / config.dram_bytes_per_cycle
-    with capsys.disabled():
-        print(f"\n{np.count_nonzero(weights):,} weights through an engine that holds {held:,}: {c['cycles']:,} cycles, "
-              f"{bound:,.0f} by DRAM bandwidth")
-    assert bound <= c["cycles"] < 4 * bound
-    assert 8 * program.segments[0].load_words == c["dram_read_bytes"] - c["command_bytes"]
 
 
 def scipy_file(path, rows=200, columns=500, **extra):

@@ -23,7 +23,9 @@ async def send(ctx, port, items, *, stall=0.0, rng=None):
             await ctx.tick()
         ctx.set(port.payload, item)
         ctx.set(port.valid, 1)
-        await ctx.tick().until(port.ready)
+        # No `until`: a bench that is dropped while it waits could not close its generator.
+        while not (await ctx.tick().sample(port.ready))[2]:
+            pass
         ctx.set(port.valid, 0)
 
 

@@ -128,13 +128,13 @@ class Glb:
                 valid = False
 
 
-def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM)):
+def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4, reference=reference):
     dut = Store()
     memory = bytearray(DRAM)
     memory[:] = b"\xa5" * DRAM
     want = bytearray(memory)
     reference(commands, want)
-    axi = WriteMemory(dut.write, memory, stall=stall)
+    axi = WriteMemory(dut.write, memory, stall=stall, latency=latency)
     glb = Glb(dut, stall)
     dones = []
 

@@ -1,0 +1,160 @@
+"""Run-length coded strips to entries, the format of golden/rlc.py."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import ENTRY_BITS, LANES
+from .isa import WORD_ADDR, Error
+
+RUN_BITS, PAIRS = 5, 3
+PAIR_BITS = RUN_BITS + ENTRY_BITS
+PLACE = 7                      # bits of a place: 3 entries kept and a word's 96
+SLOTS = 2 * LANES - 1          # places of the word under way, and of what one word may leave
+LENGTH = 16                    # bits of a strip's words
+
+
+class CodedStrip(data.Struct):
+    """A strip to be decoded."""
+    coded: LENGTH              # words in
+    words: WORD_ADDR           # words of four entries out, at least one
+    last: 1                    # of a command
+
+
+class CodedWord(data.Struct):
+    data: 64
+    bad: 1                     # it came with an error
+
+
+class DecodedWord(data.Struct):
+    data: 64
+    last: 1                    # of a strip marked last
+
+
+class RlcDecoder(wiring.Component):
+    """Decodes strips one after the other.
+
+    Members: `strips`, what comes; `coded`, their words; `out`, the words of four entries;
+    `error`: RLC_STREAM at a word that the format forbids, READ_RESPONSE at one that is bad, of
+    the strip that `out` would have gone on with; nothing comes out after it, until reset. `idle`:
+    nothing is inside but a strip whose words are to come.
+
+    Latency three cycles. Throughput a word out per cycle, and a word in per cycle as long as it
+    leaves less than a word of four entries to come; strips follow each other without a gap.
+    """
+
+    strips: In(stream.Signature(CodedStrip))
+    coded: In(stream.Signature(CodedWord))
+    out: Out(stream.Signature(DecodedWord))
+    error: Out(Error)
+    idle: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        pairs = range(PAIRS)
+
+        # ---- words to items: places within the word -------------------------------------
+        inside = Signal()                    # of a strip, behind its first item
+        to_come = Signal(LENGTH)
+        left_in = Signal(LENGTH)             # words of the strip, this one too
+        empty = Signal()                     # a strip without words is an item without levels
+        push = Signal()
+        full = Signal()
+        take = Signal()                      # the item goes on
+        place = [Signal(PLACE, name=f"place_{i}") for i in pairs]
+        level = [Signal(ENTRY_BITS, name=f"level_{i}") for i in pairs]
+        total = Signal(PLACE)
+        first, final, last = Signal(), Signal(), Signal()
+        words = Signal(WORD_ADDR)
+        flaw = Signal(Error)
+        strip, word = self.strips, self.coded.p
+        ready = Signal()
+        m.d.comb += [
+            left_in.eq(Mux(inside, to_come, strip.p.coded)),
+            empty.eq(~inside & (strip.p.coded == 0)),
+            ready.eq((inside | strip.valid) & (~full | take)),
+            self.coded.ready.eq(ready & ~empty),
+            push.eq(ready & (empty | self.coded.valid)),
+            strip.ready.eq(push & ~inside),
+        ]
+        runs = [word.data[PAIR_BITS * i:PAIR_BITS * i + RUN_BITS] for i in pairs]
+        ends = left_in <= 1
+        with m.If(take):
+            m.d.sync += full.eq(0)
+        with m.If(push):
+            m.d.sync += [
+                full.eq(1), first.eq(~inside), final.eq(ends), inside.eq(~ends),
+                to_come.eq(left_in - 1), total.eq(Mux(empty, 0, sum(runs) + PAIRS)),
+                flaw.eq(Mux(empty, Error.NONE, Mux(word.bad, Error.READ_RESPONSE, Mux(
+                    word.data[63] != ends, Error.RLC_STREAM, Error.NONE)))),
+            ]
+            m.d.sync += [place[i].eq(sum(runs[:i + 1]) + i) for i in pairs]
+            m.d.sync += [level[i].eq(Mux(empty, 0, word.data[PAIR_BITS * i + RUN_BITS:PAIR_BITS * (i + 1)]))
+                         for i in pairs]
+            with m.If(~inside):
+                m.d.sync += [words.eq(strip.p.words), last.eq(strip.p.last)]
+
+        # ---- items to entries: places from the word under way on ------------------------
+        have = Signal()
+        at = [Signal(PLACE, name=f"at_{i}") for i in pairs]
+        value = [Signal(ENTRY_BITS, name=f"value_{i}") for i in pairs]
+        end = Signal(PLACE)                  # the entries known
+        closes, closes_last = Signal(), Signal()
+        left = Signal(WORD_ADDR)             # words of the strip to come out
+        kept = [Signal(ENTRY_BITS, name=f"kept_{i}") for i in range(LANES - 1)]
+        fill = Signal(range(LANES))          # of them
+        slots = [Signal(ENTRY_BITS, name=f"slot_{i}") for i in range(SLOTS)]
+        for i, slot in enumerate(slots):
+            found = kept[i] if i < LANES - 1 else 0
+            for a, v in zip(at, value):
+                found = found | Mux(a == i, v, 0)
+            m.d.comb += slot.eq(found)
+        reach, spent, ready_out = Signal(), Signal(), Signal()
+        behind = Signal()                    # a level behind the word under way
+        emit, done, consume, wrong = Signal(), Signal(), Signal(), Signal()
+        out = self.out
+        sound = self.error == Error.NONE
+        m.d.comb += [
+            reach.eq(end >= LANES), spent.eq(end <= SLOTS),
+            ready_out.eq(have & (closes | reach) & sound & (~out.valid | out.ready)),
+            wrong.eq(ready_out & (left == 1) & (~closes | behind)),
+            emit.eq(ready_out & ~wrong),
+            done.eq(emit & (left == 1)),
+            consume.eq(done | (have & ~closes & spent & (emit | ~reach))),
+            take.eq(full & sound & ~wrong & (~have | consume)),
+            self.idle.eq(~full & ~have & ~out.valid & ~(strip.valid & empty)),
+        ]
+        for a, v in zip(at, value):
+            with m.If((a >= LANES) & (v != 0)):
+                m.d.comb += behind.eq(1)
+        with m.If(wrong):
+            m.d.sync += self.error.eq(Error.RLC_STREAM)
+        with m.If(out.ready):
+            m.d.sync += out.valid.eq(0)
+        with m.If(emit):
+            m.d.sync += [out.valid.eq(1), out.p.last.eq(closes_last & done), left.eq(left - 1),
+                         end.eq(end - LANES)]
+            for i in range(LANES):
+                m.d.sync += out.p.data[ENTRY_BITS * i:ENTRY_BITS * (i + 1)].eq(slots[i])
+            for a, v in zip(at, value):
+                m.d.sync += a.eq(a - LANES)
+                with m.If(a < LANES):
+                    m.d.sync += v.eq(0)
+            m.d.sync += [k.eq(0) for k in kept]
+        after = Signal.like(fill)            # entries kept, once the item is consumed
+        m.d.comb += after.eq(fill)
+        with m.If(done):
+            m.d.comb += after.eq(0)
+        with m.Elif(consume):
+            m.d.comb += after.eq(end[:2])
+            for i, k in enumerate(kept):
+                m.d.sync += k.eq(Mux(reach, slots[LANES + i], slots[i]))
+        with m.If(consume):
+            m.d.sync += [have.eq(0), fill.eq(after)]
+        with m.If(take):
+            m.d.sync += [have.eq(1), end.eq(total + after), closes.eq(final), self.error.eq(flaw)]
+            m.d.sync += [a.eq(p + after) for a, p in zip(at, place)]
+            m.d.sync += [v.eq(x) for v, x in zip(value, level)]
+            with m.If(first):
+                m.d.sync += [left.eq(words), closes_last.eq(last)]
+        return m

@@ -1,0 +1,114 @@
+"""Entries to run-length coded strips, the format of golden/rlc.py."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import LANES
+from .packer import Entries
+from .rlc_decoder import PAIR_BITS, PAIRS, RUN_BITS
+
+STRIP_BITS = 17                # of a strip's entries
+SLOTS = PAIRS + LANES          # pairs held
+
+
+class EncodedWord(data.Struct):
+    data: 64
+    last: 1      # of a strip
+    empty: 1     # no word, but the end of a strip that has none
+
+
+class RlcEncoder(wiring.Component):
+    """Encodes strips one after the other.
+
+    Members: `entries` in, `count` (1..4, entries taken of each item) stable while not `idle`;
+    `words` out, at least one item a strip.
+
+    A word waits until another follows it or its strip has ended. Latency two cycles. Throughput
+    an item in per cycle as long as it makes no more than a word out per cycle (four levels make
+    one and a third); a run takes a cycle for every four pairs that continue it, strips follow
+    each other without a gap where three pairs or fewer are left.
+    """
+
+    entries: In(stream.Signature(Entries))
+    count: In(3)
+    words: Out(stream.Signature(EncodedWord))
+    idle: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = range(LANES)
+
+        # ---- entries to pairs -----------------------------------------------------------
+        item = self.entries.p
+        zeros = Signal(STRIP_BITS)              # since the last level
+        some = [Signal(name=f"some_{i}") for i in lanes]
+        rank = [Signal(range(LANES + 1), name=f"rank_{i}") for i in range(LANES + 1)]
+        run = [Signal(STRIP_BITS, name=f"run_{i}") for i in range(LANES + 1)]    # up to this lane
+        full = Signal()
+        pairs = [Signal(PAIR_BITS, name=f"pair_{i}") for i in lanes]
+        levels = Signal(range(LANES + 1))
+        fillers = Signal(STRIP_BITS - RUN_BITS)  # pairs that continue the first level's run
+        last = Signal()
+        taken = Signal()
+        accept = Signal()
+        m.d.comb += [
+            self.entries.ready.eq(~full | taken), accept.eq(self.entries.valid & self.entries.ready),
+            rank[0].eq(0), run[0].eq(zeros),
+        ]
+        for i in lanes:
+            m.d.comb += [some[i].eq((i < self.count) & (item.entries[i] != 0)),
+                         rank[i + 1].eq(rank[i] + some[i]),
+                         run[i + 1].eq(Mux(some[i], 0, run[i] + (i < self.count)))]
+        with m.If(taken):
+            m.d.sync += full.eq(0)
+        with m.If(accept):
+            m.d.sync += [full.eq(1), levels.eq(rank[LANES]), last.eq(item.last),
+                         zeros.eq(Mux(item.last, 0, run[LANES])), fillers.eq(0)]
+            for k in lanes:
+                value = 0
+                for i in range(k, LANES):
+                    this = some[i] & (rank[i] == k)
+                    value = value | Mux(this, Cat(run[i][:RUN_BITS], item.entries[i]), 0)
+                    if k == 0:
+                        with m.If(this):
+                            m.d.sync += fillers.eq(run[i] >> RUN_BITS)
+                m.d.sync += pairs[k].eq(value)
+
+        # ---- pairs to words -------------------------------------------------------------
+        held = [Signal(PAIR_BITS, name=f"held_{i}") for i in range(SLOTS)]
+        level = Signal(range(SLOTS + 1))        # pairs held
+        ended = Signal()                        # they are a strip's last
+        final, go = Signal(), Signal()
+        after = Signal(range(SLOTS + 1))        # pairs held behind the word that goes
+        room, move = Signal(), Signal()
+        filling = Signal()
+        added = Signal(range(LANES + 1))
+        out = self.words
+        m.d.comb += [
+            final.eq(ended & (level <= PAIRS)),
+            out.valid.eq(ended | (level > PAIRS)),
+            out.p.last.eq(final), out.p.empty.eq(level == 0),
+            go.eq(out.valid & out.ready),
+            after.eq(Mux(go, Mux(final, 0, level - PAIRS), level)),
+            room.eq((after <= PAIRS) & (~ended | (go & final))),
+            filling.eq(fillers != 0),
+            added.eq(Mux(filling, Mux(fillers < LANES, fillers, LANES), levels)),
+            move.eq(full & room), taken.eq(move & ~filling),
+            self.idle.eq(~full & ~ended & (level == 0)),
+            out.p.data.eq(Cat(*(Mux(i < level, held[i], 0) for i in range(PAIRS)), final)),
+        ]
+        with m.If(go):
+            m.d.sync += [h.eq(held[i + PAIRS] if i + PAIRS < SLOTS else 0) for i, h in enumerate(held)]
+            m.d.sync += [level.eq(after), ended.eq(ended & ~final)]
+        with m.If(move):
+            new = Array(Mux(filling, (1 << RUN_BITS) - 1, p) for p in pairs)
+            m.d.sync += level.eq(after + added)
+            for i, h in enumerate(held):
+                with m.If(i >= after):
+                    m.d.sync += h.eq(new[(i - after)[:2]])
+            with m.If(filling):
+                m.d.sync += fillers.eq(fillers - added)
+            with m.Else():
+                m.d.sync += ended.eq(last)
+        return m
