@@ -93,7 +93,7 @@ class Stream:
         self.last_reader[unit] = reader
 
 
-AHEAD = 2  # passes that loads run ahead of the one they are for
+AHEAD = 6  # passes that loads run ahead of the one they are for
 
 
 def prefetch(streams: list[Stream], now: int) -> None:

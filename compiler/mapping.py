@@ -24,6 +24,7 @@ from hdl.config import HAZARD, PSUM_LANES, Config
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
+SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
 PATIENCE = 60, 1000 # uses of the array tried without a better one: least, most
 
@@ -36,7 +37,9 @@ class MappingError(ValueError):
 class Shape:
     """One group of a convolution as the mapper sees it. C, M: channels and filters of the
     group; H, W unpadded ifmap; E, F ofmap; uy, ux strides; block: q_T of the input;
-    out_block: of the output; pool: (kernel, stride) rows of a pool to be fused, or None."""
+    out_block: of the output; pool: (kernel, stride) rows of a pool to be fused, or None;
+    density: share of ifmap entries that cost MACs (all, unless zeros are skipped); in_bytes,
+    out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows."""
     N: int
     C: int
     H: int
@@ -52,6 +55,9 @@ class Shape:
     blocks: int      # blocks of the input that hold the group's channels, at most
     out_block: int
     pool: tuple[int, int] | None = None
+    density: float = 1.0
+    in_bytes: float = 1.0
+    out_bytes: float = 1.0
 
     @property
     def macs(self) -> int:
@@ -168,12 +174,19 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     stores = s.tiles * ceil(s.blocks, m.store_blocks) * np.where(
         m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
     commands = passes * (3 + s.units) + units + passes + 2 * stores
-    dram_bytes = 8 * (units * s.ifmap_unit + filters + s.bias + stored) + COMMAND_BYTES * commands
+    coded = m.columns >= shape.F   # only whole strips are
+    loaded = units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1)
+    stored = stored * np.where(coded, shape.out_bytes, 1)
+    dram_bytes = 8 * (loaded + filters + s.bias + stored) + COMMAND_BYTES * commands
     dram = dram_bytes / rate
-    # A single place: the load of the next unit waits for the pass that reads this one.
-    alone = (m.ifmap_slots == 1) & (units > 1)
-    exposed = np.where(alone, (units - 1) * (8 * s.ifmap_unit / rate + config.dram_latency), 0)
-    last = s.laps * m.columns * m.e * m.t * m.p * 2 / rate  # what a last pass stores
+    # Without a place to spare, the next unit is loaded from the last use of the one it replaces on.
+    fetch = 8 * s.ifmap_unit * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
+    each = s.accumulations // s.groups * m.filter_blocks * pace     # cycles of a group of channels
+    hidden = np.where(s.ifmap_resident, s.groups - 1, 0) * each + each * (s.units - 1) / s.units
+    times = np.where(s.ifmap_resident, s.tiles * s.chunks, units / s.units) - 1
+    full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
+    exposed = np.where(full, times * np.maximum(0, fetch - hidden), 0)
+    last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
     drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace)) \
         if not shape.pool else 0
     edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
@@ -194,8 +207,11 @@ def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:
         strip = m.columns * ceil(width * m.q, 4)
     else:
         strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, 4)
+    entries = m.q * ceil(shape.S, ceil(shape.S, m.width))   # of a window
+    if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
+        entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
-        "MACs": s.laps * m.columns * max(m.p, HAZARD) * m.q * ceil(shape.S, ceil(shape.S, m.width)),
+        "MACs": s.laps * m.columns * max(m.p, HAZARD) * entries,
         "ifmap network": s.laps * rows * m.r * strip,
         # A PE writes one entry a cycle into its filter spad.
         "filter network": max(s.words * s.tags, 4 * s.words) + 0 * s.laps,

@@ -19,6 +19,7 @@ from compiler.quantise import QuantisedGraph
 from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
 from compiler.sparse_emit import emit_sparse
 from compiler.stored import Table
+from golden.rlc import expected_bytes
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
 
@@ -98,20 +99,29 @@ class Program:
 
 
 def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block: int,
-               out_block: int, pool: Pool | None = None) -> Shape:
-    """The Shape of one group of a convolution over an input in blocks of `block` channels."""
+               out_block: int, pool: Pool | None = None, *, mode: Mode, zeros: dict[str, float],
+               uncoded: Collection[str]) -> Shape:
+    """The Shape of one group of a convolution over an input in blocks of `block` channels. zeros:
+    share by tensor; uncoded: tensors that are not run-length coded in memory."""
     _, height, width = graph.tensors[layer.input].shape
     _, E, F = graph.tensors[layer.output].shape
     channels = layer.weights.shape[1]
     spans = [int(part.max()) // block - int(part.min()) // block + 1
              for part in slots.reshape(layer.groups, channels)]
+
+    def coded(name, width, block):
+        if name in uncoded or name not in zeros:
+            return 1.0
+        return min(1.0, expected_bytes(zeros[name], 1, width * block) / (8 * ceil(width * block, 4)))
     return Shape(images, channels, height, width, len(layer.weights) // layer.groups,
                  *layer.kernel, E, F, *layer.stride, block, max(spans), out_block,
-                 (pool.kernel[0], pool.stride[0]) if pool else None)
+                 (pool.kernel[0], pool.stride[0]) if pool else None,
+                 1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
+                 coded(layer.input, width, block), coded(pool.output if pool else layer.output, F, out_block))
 
 
 def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[str, str],
-             images: int, config: Config, objective: str) -> None:
+             shape_of, images: int, config: Config, objective: str) -> None:
     """Plan a copy of the layer's input in other blocks, as the last resort: only where the
     estimate gains a tenth of the layer after paying for the copy."""
     view, tensor = views[layer.input], graph.tensors[layer.input]
@@ -119,7 +129,7 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
         return
 
     def cycles(block):
-        found = search(conv_shape(graph, layer, images, view.slots, block, 1), config, objective)
+        found = search(shape_of(layer, view.slots, block, 1), config, objective)
         return found.cycles * layer.groups if found else float("inf")
 
     def copying(block):
@@ -251,16 +261,22 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     if not 1 <= images <= 255:
         raise NetworkError(f"a batch of {images}: must be 1..255")
 
+    known = network.zeros if zeros is None else zeros
+    uncoded = graph.tensors if rlc == "off" else dense
+
+    def shape_of(layer, slots, *blocks):
+        return conv_shape(graph, layer, images, slots, *blocks, mode=mode, zeros=known, uncoded=uncoded)
+
     def score(layer, block):
         channels = graph.tensors[layer.input].channels
-        found = search(conv_shape(graph, layer, images, np.arange(channels), block, 1), config, objective)
+        found = search(shape_of(layer, np.arange(channels), block, 1), config, objective)
         return found.cycles * layer.groups if found else float("inf")
     views = plan_views(graph, score)
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
     for layer in graph.layers:
         if isinstance(layer, Conv) and reorder and layer.name not in compressed:
-            _reorder(graph, layer, views, reorders, images, config, objective)
+            _reorder(graph, layer, views, reorders, shape_of, images, config, objective)
 
     def source(layer):
         return views[reorders.get(layer.name, layer.input)]
@@ -276,14 +292,14 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         readers = graph.consumers(layer.output)
         pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
         if fuse and pool is not None and layer.output != graph.output:
-            shape = conv_shape(graph, layer, images, slots, block, views[pool.output].storage.block, pool)
+            shape = shape_of(layer, slots, block, views[pool.output].storage.block, pool)
             aligned = layer.groups == 1 or shape.M % shape.out_block == 0
             found = search(shape, config, objective) if aligned else None
             if found is not None:
                 fused[layer.name] = pool
                 mappings[layer.name], shapes[layer.name] = found, shape
                 continue
-        shape = conv_shape(graph, layer, images, slots, block, views[layer.output].storage.block)
+        shape = shape_of(layer, slots, block, views[layer.output].storage.block)
         found = search(shape, config, objective)
         if found is None:
             raise NetworkError(f"layer {layer.name!r}: no mapping fits the global buffer of {config.name!r}")
@@ -293,7 +309,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         del views[name]
 
     uses = _uses(graph, views, config, mappings, shapes, fused, reorders, set(compressed))
-    choose(rlc, views, uses, network.zeros if zeros is None else zeros, set(dense))
+    choose(rlc, views, uses, known, set(dense))
 
     # Memory: tensors, constants, commands.
     at = base

@@ -92,7 +92,7 @@ def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
     graph = Graph("in", "out", [conv], {"in": Tensor("in", layer.C, layer.H, layer.H),
                                         "out": Tensor("out", layer.M, layer.E, layer.E)})
     numbers = ConvNumbers(weights, np.rint(bias).astype(np.int32), 0, shift)
-    return QuantisedGraph(graph, 32, {"in": 0, "out": 0}, {layer.name: numbers}, {}), images
+    return QuantisedGraph(graph, 32, {"in": 0, "out": 0}, {layer.name: numbers}, {}, {"in": layer.zeros, "out": share}), images
 
 
 def nonzero_macs(layer: ConvLayer, images: np.ndarray) -> int:

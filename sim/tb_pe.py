@@ -13,10 +13,11 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from golden.fixed import wrap
 from hdl.config import Config
 from hdl.multicast import XBus
+from hdl.isa import Mode
 from hdl.pe import EVENTS, PassHeader, ProcessingElement, filter_word, ifmap_word, ofmap_word, psum_word, tag_layout
 
 CONFIG = Config("pe", rows=1, columns=2, filter_spad=128, ifmap_spad=8, psum_spad=8,
-                glb_pairs=2, glb_depth=64, psum_bits=32, ifmap_fifo=2, psum_fifo=2)
+                glb_pairs=2, glb_depth=64, psum_bits=32, ifmap_fifo=2, psum_fifo=2, skip=True)
 TAGS = dict(ifmap=2, filter=1, psum=1)
 NETWORKS = dict(ifmap=ifmap_word, filter=filter_word, psum=psum_word)
 
@@ -28,7 +29,7 @@ class PeBench(wiring.Component):
         self.config = config
         psum, tags = stream.Signature(signed(config.psum_bits)), tag_layout(config)
         super().__init__({net: In(stream.Signature(layout(config))) for net, layout in NETWORKS.items()} | {
-            "shift": In(1), "tags_in": In(tags), "gate": In(1), "chain_in": In(psum), "chain_out": Out(psum),
+            "shift": In(1), "tags_in": In(tags), "gate": In(1), "skip": In(1), "chain_in": In(psum), "chain_out": Out(psum),
             "ofmap": Out(stream.Signature(ofmap_word(config))), "events": Out(len(EVENTS))})
 
     def elaborate(self, platform):
@@ -42,7 +43,7 @@ class PeBench(wiring.Component):
         for name in ("chain_in", "chain_out", "ofmap"):
             ours, theirs = wiring.flipped(getattr(self, name)), getattr(pe, name)
             wiring.connect(m, *((ours, theirs) if name == "chain_in" else (theirs, ours)))
-        m.d.comb += [pe.shift.eq(self.shift), pe.tags_in.eq(self.tags_in), pe.gate.eq(self.gate),
+        m.d.comb += [pe.shift.eq(self.shift), pe.tags_in.eq(self.tags_in), pe.gate.eq(self.gate), pe.skip.eq(self.skip),
                      self.events.eq(pe.events)]
         return m
 
@@ -62,17 +63,17 @@ def random_shape(rng):
     return p, window, rng.choice([1, window, rng.randint(1, window)]), rng.randint(1, 4), rng.choice([1, 1, 2])
 
 
-def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0):
+def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, sparsity=0.3):
     """What a PE gets and gives in passes of these shapes.
 
     Returns {"ifmap", "filter", "psum", "chain_in": words to send, "out": psums it must give as
-    (values, last) of an ofmap word or a value of the chain, "macs", "zeros": MACs on a zero}.
+    (values, last) of an ofmap word or a value of the chain, "macs", "zeros": MACs on a zero, "empty": those of windows of zeros}.
     `strangers` is the probability of a word for another PE before one, `ragged` of a word
-    that is not full.
+    that is not full, `sparsity` of an entry that is zero.
     """
     bits = config.psum_bits
     words = {name: [] for name in ("ifmap", "filter", "psum", "chain_in", "out")}
-    macs = zeros = 0
+    macs = zeros = empty = 0
 
     def put(net, **word):
         while rng.random() < strangers:
@@ -89,7 +90,7 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0):
     for p, window, step, positions, images in shapes:
         extreme = rng.random() < 0.3        # sums wrap
         low = -32768 if not extreme else rng.choice([-32768, 32767])
-        a = [[0 if rng.random() < 0.3 else rng.randint(low, max(low, 32767) if not extreme else low)
+        a = [[0 if rng.random() < sparsity else rng.randint(low, max(low, 32767) if not extreme else low)
               for _ in range((positions - 1) * step + window)] for _ in range(images)]
         w = [[rng.randint(low, 32767 if not extreme else low) for _ in range(p)] for _ in range(window)]
         before = [[[rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)]
@@ -107,6 +108,7 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0):
                 x = np.array(a[image][f * step:f * step + window], np.int64)
                 own = x @ np.array(w, np.int64)
                 macs, zeros = macs + p * window, zeros + p * int(np.count_nonzero(x == 0))
+                empty += p * (not x.any())
                 sums = wrap(own + np.array(before[image][f], np.int64), bits).tolist()
                 if head:
                     for part in chunks(before[image][f]):
@@ -117,7 +119,7 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0):
                     words["out"] += [(sums[n:n + 4], int(n + 4 >= p)) for n in range(0, p, 4)]
                 else:
                     words["out"] += sums
-    return words | {"macs": macs, "zeros": zeros}
+    return words | {"macs": macs, "zeros": zeros, "empty": empty}
 
 
 async def send(dut, name, words, stall):
@@ -140,21 +142,23 @@ async def send(dut, name, words, stall):
     valid.value = 0
 
 
-async def check(dut, rng, shapes, head, tail, gate, stall):
+async def check(dut, rng, shapes, head, tail, mode, stall, sparsity=0.3):
     """Runs the passes; returns the cycles from the first MAC to the last."""
     Clock(dut.clk, 2, unit="step").start()
     for name in ("ifmap", "filter", "psum", "chain_in"):
         getattr(dut, f"{name}__valid").value = 0
     for name in ("chain_out", "ofmap"):
         getattr(dut, f"{name}__ready").value = 0
-    dut.rst.value, dut.shift.value, dut.gate.value = 1, 0, gate
+    dut.rst.value, dut.shift.value = 1, 0
+    dut.gate.value, dut.skip.value = int(mode == Mode.GATE), int(mode == Mode.SKIP)
     await RisingEdge(dut.clk)
     await RisingEdge(dut.clk)
     tags = tag_layout(CONFIG).const(dict(enable=1, head=head, tail=tail, **TAGS))
     dut.rst.value, dut.shift.value, dut.tags_in.value = 0, 1, Const.cast(tags).value
     await RisingEdge(dut.clk)
     dut.shift.value = 0
-    todo = work(rng, shapes, head, tail, strangers=0.3 if stall else 0, ragged=0.3 if stall else 0)
+    todo = work(rng, shapes, head, tail, strangers=0.3 if stall else 0, ragged=0.3 if stall else 0,
+                sparsity=sparsity)
     for name in ("ifmap", "filter", "psum", "chain_in"):
         cocotb.start_soon(send(dut, name, todo[name], stall))
     name, idle = "ofmap" if tail else "chain_out", "chain_out" if tail else "ofmap"
@@ -182,21 +186,22 @@ async def check(dut, rng, shapes, head, tail, gate, stall):
         await RisingEdge(dut.clk)
         now += 1
         assert now < 200_000, f"stuck after {at} of {len(wanted)} words"
-    assert len(macs) == todo["macs"]
+    assert len(macs) == todo["macs"] - (todo["zeros"] - todo["empty"] if mode == Mode.SKIP else 0)
     return macs[-1] - macs[0] + 1
 
 
 @cocotb.test()
-@cocotb.parametrize(head=[0, 1], tail=[0, 1], gate=[0, 1], stall=[0.0, 0.3])
-async def random_shapes(dut, head, tail, gate, stall):
+@cocotb.parametrize(head=[0, 1], tail=[0, 1], mode=list(Mode), stall=[0.0, 0.3])
+async def random_shapes(dut, head, tail, mode, stall):
     rng = random.Random(random.getrandbits(32))
-    await check(dut, rng, [random_shape(rng) for _ in range(25)], head, tail, gate, stall)
+    await check(dut, rng, [random_shape(rng) for _ in range(25)], head, tail, mode, stall,
+                rng.choice([0.3, 0.8]))
 
 
 @cocotb.test()
 async def full_rate(dut):
     """No cycle without a MAC while p >= 3 and operands are there."""
     shapes = [(4, 5, 2, 9, 1), (8, 8, 1, 4, 2), (3, 4, 4, 7, 2), (5, 3, 1, 8, 1)] * 3
-    cycles = await check(dut, random.Random(1), shapes, 1, 1, 0, 0.0)
+    cycles = await check(dut, random.Random(1), shapes, 1, 1, Mode.DENSE, 0.0)
     macs = sum(p * window * positions * images for p, window, _, positions, images in shapes)
     assert macs <= cycles <= macs + 60      # the first pass waits for its filters

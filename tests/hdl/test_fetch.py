@@ -24,7 +24,7 @@ GOOD = {
     Opcode.SHAPE: dict(y_first=-1, reciprocal=65535),
 }
 BAD = {
-    Opcode.CONFIG: [dict(height=0), dict(stride=5), dict(mode=2), dict(ring=101), dict(ring_size=926),
+    Opcode.CONFIG: [dict(height=0), dict(stride=5), dict(mode=3), dict(ring=101), dict(ring_size=926),
                     dict(ring=102, ring_size=924), dict(wait=1), dict(signal=0x8000)],
     Opcode.LOAD: [dict(length=0), dict(count_a=0), dict(count_b=0), dict(count_c=0), dict(dram=4),
                   dict(stride_a=1), dict(word=1001), dict(rlc=1, table=1), dict(rlc=1, table_a=1),

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from hdl.config import HAZARD
+from hdl.isa import Mode
 from hdl.pe import DEPTH, EVENTS
 from sim.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
 from tests.hdl.streams import holds, idle, run, send
@@ -20,7 +21,7 @@ def lane(word, n, bits):
     return value - (value >> bits - 1 << bits)
 
 
-def play(config, todo, head, tail, gate=0, *, stall=0.0, delay=None, enable=1, quiet=12):
+def play(config, todo, head, tail, mode=Mode.DENSE, *, stall=0.0, delay=None, enable=1, quiet=12):
     """Runs one PE through `todo`; returns the events of each cycle by name, from the first on.
 
     `delay` maps names of streams to cycles before their first word.
@@ -35,7 +36,8 @@ def play(config, todo, head, tail, gate=0, *, stall=0.0, delay=None, enable=1, q
         return bench
 
     async def sink(ctx):
-        ctx.set(dut.gate, gate)
+        ctx.set(dut.gate, mode == Mode.GATE)
+        ctx.set(dut.skip, mode == Mode.SKIP)
         ctx.set(dut.tags_in, dict(enable=enable, head=head, tail=tail, **TAGS))
         ctx.set(dut.shift, 1)
         await ctx.tick()
@@ -67,8 +69,10 @@ def play(config, todo, head, tail, gate=0, *, stall=0.0, delay=None, enable=1, q
         assert len(now - {"gated"}) == 1, now           # exactly one state a cycle
         assert "gated" not in now or "busy" in before   # one cycle behind its MAC
         before = now
-    assert sum("busy" in now for now in cycles) == todo["macs"]
-    assert sum("gated" in now for now in cycles) == (todo["zeros"] if gate else 0)
+    skipped = todo["zeros"] - todo["empty"] if mode == Mode.SKIP else 0
+    assert sum("busy" in now for now in cycles) == todo["macs"] - skipped
+    held = {Mode.DENSE: 0, Mode.GATE: todo["zeros"], Mode.SKIP: todo["empty"]}[mode]
+    assert sum("gated" in now for now in cycles) == held
     return cycles
 
 
@@ -83,9 +87,27 @@ def test_results(bits, head, tail, stall):
     if bits == 32 and not stall:
         shapes = CORNERS
     todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
-    traces = [[now - {"gated"} for now in play(config, todo, head, tail, gate, stall=stall)]
-              for gate in ((0, 1) if stall or bits == 32 else (1,))]
+    traces = [[now - {"gated"} for now in play(config, todo, head, tail, mode, stall=stall)]
+              for mode in ((Mode.DENSE, Mode.GATE) if stall or bits == 32 else (Mode.GATE,))]
     assert all(t == traces[0] for t in traces)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 1.0])
+def test_skipped_zeros(sparsity, head, tail, stall):
+    """The same results, MACs for the non-zero entries only; windows without any hand over zeros."""
+    todo = work(random.Random(f"{sparsity}"), CORNERS, head, tail, strangers=stall / 2, ragged=stall, sparsity=sparsity)
+    play(CONFIG, todo, head, tail, Mode.SKIP, stall=stall)
+
+
+def test_skip_rate():
+    """Once it runs, a PE whose entries are there issues a MAC a cycle for each non-zero one."""
+    for sparsity in (0.3, 0.6):
+        todo = work(random.Random(3), [(4, 8, 2, 60, 1), (8, 8, 4, 40, 1), (6, 8, 2, 50, 1)], 1, 1, sparsity=sparsity)
+        cycles = span(play(CONFIG, todo, 1, 1, Mode.SKIP, delay={"ifmap": 80}))
+        busy = sum("busy" in now for now in cycles)
+        assert busy >= 0.97 * len(cycles), (sparsity, busy, len(cycles))
 
 
 def span(cycles):
@@ -188,7 +210,7 @@ def test_latency():
 
 def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
     todo = work(random.Random(2), [(2, 2, 1, 12, 1)], 1, 1)     # more words than fit anywhere
-    cycles = play(CONFIG, todo | {"chain_in": [], "out": [], "macs": 0, "zeros": 0}, 1, 1, enable=0, quiet=80)
+    cycles = play(CONFIG, todo | {"chain_in": [], "out": [], "macs": 0, "zeros": 0, "empty": 0}, 1, 1, enable=0, quiet=80)
     assert all(now == {"idle"} for now in cycles)
 
 
