@@ -20,6 +20,11 @@ PLACEMENT ?=
 JSON   ?=
 WAVES  ?=
 HUFFMAN ?=
+NET ?=
+MODE ?=
+# cycles or dram: what mappings are chosen for first; clustered: zeros as ReLU leaves them.
+OBJECTIVE ?=
+ZEROS ?=
 # Further arguments for pytest.
 ARGS   ?=
 
@@ -28,10 +33,12 @@ STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
 option = $(if $($(1)),--$(2) "$($(1))")
 sparse = $(foreach s,$(SPARSE),--sparse "$(s)") $(call option,PLACEMENT,placement)
+bench  = $(call option,MODE,mode) $(call option,BATCH,batch) $(call option,OBJECTIVE,objective)
+RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run compile bench-fc sim test lint clean
+.PHONY: help setup verilog run compile map bench bench-fc sim test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -53,6 +60,12 @@ compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driv
 
 bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/eie64.json and .svg
 	$(BIN)/python cli.py bench-fc --json docs/results/eie64.json --plot docs/results/eie64.svg
+
+map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|FILE.onnx CONFIG MODE BATCH OBJECTIVE JSON)
+	$(BIN)/python cli.py map $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(call option,JSON,json)
+
+bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 MODE=dense|skip BATCH OBJECTIVE ZEROS)
+	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)

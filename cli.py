@@ -146,7 +146,6 @@ def run(args) -> int:
     from compiler.program import ALIGN, compile_network
     from compiler.run import run_network
     from hdl.config import Config
-    from hdl.isa import Mode
     from hdl.verilog import write_atomic
     console = Console(width=None if sys.stdout.isatty() else 160)
     config = Config.load(args.config)
@@ -162,7 +161,7 @@ def run(args) -> int:
         graph = network.graph
         step = stage("mapping and emitting the program")
         program = compile_network(network, config, min(args.batch, len(images)),
-                                  mode=Mode[args.mode.upper()], rlc=args.rlc, placement=args.placement,
+                                  mode=_mode(config, args.mode), rlc=args.rlc, placement=args.placement,
                                   switches=dict(args.sparse))
         memory = -(-program.end // ALIGN) * ALIGN
         if args.device == "rtl":
@@ -342,6 +341,152 @@ def bench_fc(args) -> int:
                                            "streamed": [r.to_dict() for r in streamed]})
 
 
+def _table(title, left, *names):
+    """A table whose columns in `left` are aligned there, the others to the right."""
+    from rich import box
+    from rich.table import Table
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for name in names:
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=name in left)
+    return table
+
+
+def _console():
+    from rich.console import Console
+    return Console(width=None if sys.stdout.isatty() else 180)
+
+
+def _mode(config, name):
+    from hdl.config import ConfigError
+    from hdl.isa import Mode
+    if name == "skip" and not config.skip:
+        raise ConfigError(f"config {config.name!r} cannot skip zeros: choose one with skip, or --mode gate")
+    return Mode[name.upper()]
+
+
+def map_(args) -> int:
+    import json
+    from compiler.graph import Conv
+    from compiler.map_table import layers_of, map_layer
+    from compiler.networks import NETWORKS
+    from compiler.onnx_import import load
+    from dataclasses import asdict
+    from hdl.config import Config
+    from hdl.verilog import write_atomic
+    config = Config.load(args.config)
+    mode = _mode(config, args.mode)
+    if args.net in NETWORKS:
+        network = NETWORKS[args.net]
+        batch, layers = args.batch or network.batch, layers_of(network)
+    elif args.net.endswith(".onnx"):
+        graph = load(args.net)
+        batch = args.batch or 1
+        layers = [(graph, layer, {}, None) for layer in graph.layers if isinstance(layer, Conv)]
+    else:
+        raise ValueError(f"network {args.net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
+    table = _table(f"{args.net} on {config.name}, batch {batch}, {args.mode}, {args.objective} first: a model, "
+                   f"not a measurement", ("layer", "mapping", "bound by"),
+                   "layer", "mapping", "q_T", "PEs", "cycles", "chip's", "of peak %", "DRAM MB", "bound by", "next best")
+    rows = []
+    with _progress() as progress:
+        task = progress.add_task("", total=len(layers))
+        for graph, layer, zeros, chip in layers:
+            progress.update(task, description=layer.name)
+            row = map_layer(graph, layer, zeros, batch, config, mode, args.objective)
+            row.chip_cycles = chip and chip * batch
+            rows.append(row)
+            second = row.runners_up[0] if row.runners_up else None
+            table.add_row(layer.name, row.mapping, str(row.block), str(row.pes), f"{row.cycles:,}",
+                          f"{row.chip_cycles:,.0f}" if chip else "-", f"{100 * row.utilisation:.1f}",
+                          f"{row.dram_bytes / 1e6:.2f}", row.bound,
+                          f"+{100 * (second['cycles'] / row.cycles - 1):.1f} %" if second else "-")
+            if args.all:
+                for other in row.runners_up:
+                    table.add_row("", other["mapping"], str(other["block"]), "", f"{other['cycles']:,}", "", "",
+                                  f"{other['dram_bytes'] / 1e6:.2f}", other["bound"], "")
+            progress.advance(task)
+    cycles, macs = sum(r.cycles for r in rows), sum(r.macs for r in rows)
+    dram = sum(r.dram_bytes for r in rows)
+    chip = [r.chip_cycles for r in rows]
+    table.add_section()
+    table.add_row("all", "", "", "", f"{cycles:,}", f"{sum(chip):,.0f}" if all(chip) else "-",
+                  f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 1e6:.2f}", "", "")
+    _console().print(table)
+    print(f"DRAM accesses (16 bits) per MAC: {dram / 2 / macs:.4f}")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"config": config.to_dict(), "batch": batch, "mode": args.mode, "objective": args.objective,
+             "total": {"cycles": cycles, "macs": macs, "dram_bytes": dram},
+             "layers": [asdict(r) for r in rows]}, indent=1) + "\n")
+    return 0
+
+
+def bench(args) -> int:
+    import json
+    import os
+    from compiler.networks import NETWORKS
+    from hdl.config import Config
+    from hdl.verilog import write_atomic
+    from sim.bench import run_bench
+    from sim.bench_plot import plot
+    from sim.device import SimDevice
+    config = Config.load(args.config)
+    mode, network = _mode(config, args.mode), NETWORKS[args.net]
+    batch, layers = args.batch or network.batch, list(network.layers)
+    if args.layer:
+        names = [layer.name for layer in layers]
+        for name in args.layer:
+            if name not in names:
+                raise ValueError(f"layer {name!r}: choose from {', '.join(names)}")
+        layers = [layer for layer in layers if layer.name in args.layer]
+    command = f"make bench NET={args.net} MODE={args.mode}" + (f" BATCH={args.batch}" if args.batch else "") \
+        + (f" OBJECTIVE={args.objective}" if args.objective != "cycles" else "") \
+        + (" ZEROS=clustered" if args.clustered else "")
+    with _progress() as progress:
+        task = progress.add_task(f"simulator of {config.name}", total=sum(layer.macs for layer in layers))
+        SimDevice(config, "cpp", 1 << 20).close()    # built once, before the jobs
+        progress.update(task, description=f"0 of {len(layers)} layers")
+        done = []
+
+        def advance(result):
+            done.append(result)
+            progress.update(task, advance=result.macs / batch, description=f"{len(done)} of {len(layers)} layers")
+        results = run_bench(network, config, mode, batch, args.jobs or os.cpu_count(), layers, advance,
+                            clustered=args.clustered, objective=args.objective)
+    table = _table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
+                   ("layer", "mapping"), "layer", "mapping", "cycles", "chip's", "faster", "of peak %", "model %",
+                   "MACs %", "ifmap %", "filter %", "psum %", "no pass %", "unused %", "DRAM MB", "acc./MAC", "wrong")
+    for r in results:
+        s = r.stalls
+        table.add_row(r.name, r.mapping, f"{r.cycles:,}", f"{r.chip_cycles:,.0f}", f"{r.chip_cycles / r.cycles:.2f}x",
+                      f"{100 * r.utilisation:.1f}", f"{100 * (r.model_cycles / r.cycles - 1):+.1f}",
+                      *(f"{100 * s[n]:.1f}" for n in ("busy", "wait_ifmap", "wait_filter", "wait_psum", "idle", "unused")),
+                      f"{r.dram_bytes / 1e6:.2f}", f"{r.dram_bytes / 2 / r.macs:.4f}", str(r.mismatches))
+    total = {name: sum(getattr(r, name) for r in results)
+             for name in ("cycles", "macs", "nonzero_macs", "dram_bytes", "mismatches", "chip_cycles", "model_cycles")}
+    total["accesses_per_mac"] = total["dram_bytes"] / 2 / total["macs"]
+    table.add_section()
+    table.add_row("all", "", f"{total['cycles']:,}", f"{total['chip_cycles']:,.0f}",
+                  f"{total['chip_cycles'] / total['cycles']:.2f}x",
+                  f"{100 * total['macs'] / total['cycles'] / config.pes:.1f}",
+                  f"{100 * (total['model_cycles'] / total['cycles'] - 1):+.1f}", *[""] * 6,
+                  f"{total['dram_bytes'] / 1e6:.2f}", f"{total['accesses_per_mac']:.4f}", str(total["mismatches"]))
+    _console().print(table)
+    print(f"The chip: {network.accesses_per_mac} DRAM accesses of 16 bits per MAC. {command}")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"command": command, "config": config.to_dict(), "batch": batch, "mode": args.mode,
+             "objective": args.objective, "zeros": "clustered" if args.clustered else "independent",
+             "chip_accesses_per_mac": network.accesses_per_mac, "total": total,
+             "layers": [r.to_dict() for r in results]}, indent=1) + "\n")
+    if args.plot:
+        plot(f"{args.net} CONV, batch {batch}, {args.mode}: {total['cycles'] / 1e6:.2f} M cycles, "
+             f"Eyeriss chip {total['chip_cycles'] / 1e6:.2f} M", results, args.plot)
+    if total["mismatches"]:
+        print(f"eyrie: {total['mismatches']} ofmap entries differ from golden", file=sys.stderr)
+    return 1 if total["mismatches"] else 0
+
+
 def _progress():
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -352,21 +497,16 @@ def _progress():
 def _report_fc(results, path, about) -> int:
     """The table of sparse layers, and its JSON."""
     import json
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
     from hdl.verilog import write_atomic
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="64 sparse PEs, weights on chip; efficiency = "
-                  "non-zero MACs / (64 x cycles)", title_justify="left")
-    for name in ("layer", "placement", "queue", "cycles", "non-zero MACs", "padding", "efficiency %",
-                 "with padding %", "EIE's %", "starved %", "fill cycles", "blocks", "mismatches"):
-        table.add_column(name, justify="left" if name in ("layer", "placement") else "right")
+    table = _table("64 sparse PEs, weights on chip; efficiency = non-zero MACs / (64 x cycles)", ("layer", "placement"),
+                   "layer", "placement", "queue", "cycles", "non-zero MACs", "padding", "efficiency %", "with padding %",
+                   "EIE's %", "starved %", "fill cycles", "blocks", "mismatches")
     for r in results:
         table.add_row(r.name, r.placement, str(r.queue_depth), f"{r.cycles:,}", f"{r.nonzero_macs:,}",
                       f"{r.padding_entries:,}", f"{100 * r.efficiency:.1f}", f"{100 * r.with_padding:.1f}",
                       f"{100 * r.published:.1f}" if r.published else "-", f"{100 * r.starved:.1f}",
                       f"{r.fill_cycles:,}", str(r.blocks), str(r.mismatches))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    _console().print(table)
     if path:
         write_atomic(Path(path), json.dumps(about | {"layers": [r.to_dict() for r in results]}, indent=1) + "\n")
     wrong = sum(r.mismatches for r in results)
@@ -441,7 +581,7 @@ def parser() -> argparse.ArgumentParser:
                    help="rtl: the Verilog under Verilator; golden: the functional interpreter")
     p.add_argument("--driver", choices=("cocotb", "cpp"), default="cocotb", help="of the simulator (default cocotb)")
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
-    p.add_argument("--mode", choices=("dense", "gate"), default="gate", help="what a zero activation does (default gate)")
+    p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
     _sparse_options(p)
     p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
                    help="feature maps run-length coded in memory: that get smaller, all that can be, none "
@@ -473,6 +613,33 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", metavar="FILE", help="write the table there")
     p.add_argument("--plot", metavar="FILE", help="write a plot (.svg or .png)")
     p.set_defaults(function=bench_fc)
+
+    def modes(p, default):
+        p.add_argument("--mode", choices=("dense", "gate", "skip"), default=default,
+                       help=f"what a zero activation does (default {default})")
+        p.add_argument("--batch", type=_positive, metavar="N", help="images (default the published batch)")
+        p.add_argument("--objective", choices=("cycles", "dram"), default="cycles",
+                       help="what mappings are chosen for first (default cycles)")
+        p.add_argument("--json", metavar="FILE", help="write the table there")
+
+    p = commands.add_parser("map", help="the mapping of every convolution of a network",
+                            description="Searches the best mapping of each layer and says what binds it.")
+    p.add_argument("--net", default="alexnet", help="alexnet, vgg16 or an ONNX file (default alexnet)")
+    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
+    p.add_argument("--all", action="store_true", help="the runners-up too")
+    modes(p, "dense")
+    p.set_defaults(function=map_)
+
+    p = commands.add_parser("bench", help="a network's convolutions on the RTL against the Eyeriss chip",
+                            description="Simulates every layer, compares each ofmap with golden, keeps what is done.")
+    p.add_argument("--net", choices=("alexnet", "vgg16"), default="alexnet", help="default alexnet")
+    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
+    p.add_argument("--layer", action="append", metavar="NAME", help="only this one (may be repeated)")
+    p.add_argument("--jobs", type=_positive, metavar="N", help="layers at a time (default one a core)")
+    p.add_argument("--clustered", action="store_true", help="zeros in patches and by channel, as ReLU leaves them")
+    p.add_argument("--plot", metavar="FILE", help="write a picture there")
+    modes(p, "dense")
+    p.set_defaults(function=bench)
 
     p = commands.add_parser("clean", help="remove build/", description="Removes build/, the simulators' cache too.")
     p.set_defaults(function=clean)

@@ -451,10 +451,9 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
     """
     count = Counts(shape, m)
     E, F = size
-    q_in, q_out = shape.block, shape.out_block
+    q_in = shape.block
     top, left = layer.pads[:2]
     groups = layer.groups
-    filters_each = len(numbers.weights) // groups
     blocks = count.blocks
     regions = Regions(config, [
         ("ifmap", count.ifmap_unit * m.ifmap_slots), ("filters", count.filter_unit * m.filter_slots),

@@ -181,11 +181,15 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     dram = dram_bytes / rate
     # Without a place to spare, the next unit is loaded from the last use of the one it replaces on.
     fetch = 8 * s.ifmap_unit * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
+    others = np.minimum(1, (dram_bytes - 8 * loaded) / rate / (passes * pace))   # share the memory with it
+    fetch = fetch * (1 + others)
     each = s.accumulations // s.groups * m.filter_blocks * pace     # cycles of a group of channels
-    hidden = np.where(s.ifmap_resident, s.groups - 1, 0) * each + each * (s.units - 1) / s.units
+    late = np.where(s.ifmap_resident, np.maximum(
+        fetch - (s.groups - 1) * each, s.loads * fetch - 2 * (s.groups - 1) * each), fetch) \
+        - each * (s.units - 1) / s.units
     times = np.where(s.ifmap_resident, s.tiles * s.chunks, units / s.units) - 1
     full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
-    exposed = np.where(full, times * np.maximum(0, fetch - hidden), 0)
+    exposed = np.where(full, times * np.maximum(0, late), 0)
     last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
     drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace)) \
         if not shape.pool else 0

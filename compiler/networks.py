@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from compiler.graph import Conv, Graph, Tensor
+
 CHIP_PES = 168
 CHIP_MHZ = 200
 
@@ -39,6 +43,15 @@ class ConvLayer:
     @property
     def chip_cycles(self) -> float:
         return self.chip_ms * CHIP_MHZ * 1000
+
+    def graph(self, weights: np.ndarray | None = None) -> Graph:
+        """This layer alone, followed by a ReLU; weights of zeros if not given."""
+        if weights is None:
+            weights = np.zeros((self.M, self.C // self.groups, self.R, self.R), np.float32)
+        conv = Conv(self.name, "in", "out", weights, np.zeros(self.M, np.float32), (self.stride,) * 2,
+                    (self.pad,) * 4, self.groups, True)
+        return Graph("in", "out", [conv], {"in": Tensor("in", self.C, self.H, self.H),
+                                           "out": Tensor("out", self.M, self.E, self.E)})
 
 
 @dataclass(frozen=True)

@@ -269,7 +269,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
 
     def score(layer, block):
         channels = graph.tensors[layer.input].channels
-        found = search(shape_of(layer, np.arange(channels), block, 1), config, objective)
+        found = search(shape_of(layer, np.arange(channels), block, min(8, len(layer.weights))), config, objective)
         return found.cycles * layer.groups if found else float("inf")
     views = plan_views(graph, score)
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})

@@ -18,7 +18,7 @@ from compiler.csc import Sparse, encode, place, records
 from compiler.layout import View
 from compiler.mapping import MappingError, ceil
 from golden.csc import Compressed
-from hdl.config import LANES, Config
+from hdl.config import Config
 from hdl.isa import TableWord, fields
 
 

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from compiler.graph import Conv, Graph, Tensor
 from compiler.networks import ConvLayer, Network
 from compiler.program import Program, compile_network
 from compiler.quantise import ConvNumbers, QuantisedGraph, golden_run
@@ -81,18 +80,16 @@ def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
         images[field_ < np.quantile(field_, layer.zeros)] = 0
     else:
         images[rng.random(shape) < layer.zeros] = 0
-    pads = (layer.pad,) * 4
-    conv = Conv(layer.name, "in", "out", weights.astype(np.float32), np.zeros(layer.M, np.float32),
-                (layer.stride, layer.stride), pads, layer.groups, True)
-    psums = conv2d(images, weights, stride=conv.stride, pads=pads, groups=layer.groups).exact
+    graph = layer.graph(weights.astype(np.float32))
+    conv = graph.layers[0]
+    psums = conv2d(images, weights, stride=conv.stride, pads=conv.pads, groups=layer.groups).exact
     share = network.ofmap_zeros(layer)
     flat = psums.transpose(1, 0, 2, 3).reshape(layer.M, -1)
     bias = -np.quantile(flat[:, ::max(1, flat.shape[1] // 20_000)], share, axis=1)
     shift = max(0, int(np.abs(flat).max()).bit_length() - 15)
-    graph = Graph("in", "out", [conv], {"in": Tensor("in", layer.C, layer.H, layer.H),
-                                        "out": Tensor("out", layer.M, layer.E, layer.E)})
     numbers = ConvNumbers(weights, np.rint(bias).astype(np.int32), 0, shift)
-    return QuantisedGraph(graph, 32, {"in": 0, "out": 0}, {layer.name: numbers}, {}, {"in": layer.zeros, "out": share}), images
+    return QuantisedGraph(graph, 32, {"in": 0, "out": 0}, {layer.name: numbers}, {},
+                          zeros={"in": layer.zeros, "out": share}), images
 
 
 def nonzero_macs(layer: ConvLayer, images: np.ndarray) -> int:

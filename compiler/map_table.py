@@ -1,0 +1,90 @@
+"""The mapping of every convolution of a network, with what binds it and the runners-up.
+
+Results are kept under build/map, named by the content of all that they depend on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from compiler import mapping
+from compiler.graph import Conv, Graph
+from compiler.layout import BLOCK_SIZES
+from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
+from compiler.networks import Network
+from compiler.program import conv_shape
+from hdl.config import Config
+from hdl.isa import Mode
+from hdl.verilog import BUILD
+
+FOLDER = BUILD / "map"
+SAVED = 3   # runners-up
+
+
+@dataclass
+class MappedLayer:
+    """A convolution of all groups. block: channels of a block of its ifmap (q_T); cycles,
+    dram_bytes, shares (what takes how many cycles): of all groups; bound: the largest of
+    shares; macs: of the batch; chip_cycles: of the Eyeriss chip, None if not published."""
+    name: str
+    mapping: str
+    block: int
+    pes: int
+    cycles: int
+    macs: int
+    dram_bytes: int
+    bound: str
+    shares: dict[str, int]
+    utilisation: float
+    runners_up: list[dict]
+    chip_cycles: float | None = None
+
+
+def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], float]]:
+    """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's convolutions."""
+    return [(graph := layer.graph(), graph.layers[0],
+             {"in": layer.zeros, "out": network.ofmap_zeros(layer)}, layer.chip_cycles / network.batch)
+            for layer in network.layers]
+
+
+def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
+              objective: str = "cycles") -> MappedLayer:
+    """The best mapping over all block sizes of the ifmap. Raises MappingError naming the layer."""
+    channels = graph.tensors[layer.input].channels
+    shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, 8, mode=mode, zeros=zeros, uncoded=())
+              for block in BLOCK_SIZES
+              if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
+    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode()
+                         + Path(mapping.__file__).read_bytes()).hexdigest()[:24]
+    kept = FOLDER / f"{key}.json"
+    if kept.exists():
+        found = MappedLayer(**json.loads(kept.read_text()))
+        return dataclasses.replace(found, name=layer.name)
+    ranked: list[tuple[Mapping, Shape]] = []
+    for shape in shapes:
+        ranked += [(m, shape) for m in ranking(shape, config, objective)]
+    if not ranked:
+        raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
+    ranked.sort(key=lambda item: (item[0].dram_bytes, item[0].cycles) if objective == "dram" else
+                (item[0].cycles, item[0].dram_bytes))
+    best, shape = ranked[0]
+    _, _, shares = estimate(shape, best, config)
+    groups = layer.groups
+    result = MappedLayer(
+        layer.name, str(best), shape.block, best.pes, best.cycles * groups, shape.macs * groups,
+        best.dram_bytes * groups, best.bound, {name: int(n) * groups for name, n in shares.items()},
+        shape.macs / (best.cycles * config.pes),
+        [dict(mapping=str(m), block=s.block, cycles=m.cycles * groups, dram_bytes=m.dram_bytes * groups, bound=m.bound)
+         for m, s in ranked[1:1 + SAVED]])
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(dataclasses.asdict(result)))
+    partial.rename(kept)
+    return result

@@ -1,0 +1,37 @@
+"""The picture of a benchmark: cycles of each layer, ours against the chip's, by what they went to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim.bench import LayerBench
+
+PARTS = {"busy": ("MACs", "#2a6f97"), "wait_ifmap": ("waiting for ifmaps", "#f4a259"),
+         "wait_filter": ("waiting for filters", "#bc4b51"), "wait_psum": ("waiting for psums", "#8cb369"),
+         "wait_hazard": ("accumulator hazard", "#5b5f97"), "idle": ("no pass", "#b0b0b0"),
+         "unused": ("PEs left out", "#dddddd")}
+
+
+def plot(title: str, layers: list[LayerBench], path: str | Path) -> None:
+    """Write an SVG, one pair of bars a layer."""
+    import matplotlib
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    matplotlib.rcParams["svg.hashsalt"] = "eyrie"
+    figure, axes = pyplot.subplots(figsize=(max(7, 0.75 * len(layers) + 3), 4.2))
+    at = range(len(layers))
+    axes.bar([x - 0.2 for x in at], [layer.chip_cycles / 1e6 for layer in layers], 0.36, color="#f0e2c4",
+             edgecolor="#a08040", label="Eyeriss chip")
+    below = [0.0] * len(layers)
+    for name, (label, colour) in PARTS.items():
+        heights = [layer.cycles * layer.stalls[name] / 1e6 for layer in layers]
+        axes.bar([x + 0.2 for x in at], heights, 0.36, bottom=below, color=colour, label=label)
+        below = [a + b for a, b in zip(below, heights)]
+    axes.set_xticks(list(at), [layer.name for layer in layers], rotation=30 if len(layers) > 6 else 0)
+    axes.set_ylabel("million cycles")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
