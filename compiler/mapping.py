@@ -191,8 +191,14 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
     exposed = np.where(full, times * np.maximum(0, late), 0)
     last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
-    drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace)) \
-        if not shape.pool else 0
+    if shape.pool:  # a read of the buffer for four entries of each element of a window
+        kernel, stride = shape.pool
+        last = m.n * m.e * m.columns * ceil(s.width, PSUM_LANES) * kernel ** 2 / stride ** 2 + config.dram_latency
+        alone = (m.ring < 2 * m.e) & (m.ring < shape.E)   # no rows of a ring to spare for the next band
+        drained = s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace)) \
+            + ceil(shape.N, m.n) * last                   # an image's first rows wait for those before
+    else:
+        drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace))
     edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
     compute = 1.0 * passes * pace + exposed + drained
     # Both come in bursts: when they take as long, they do not hide each other.

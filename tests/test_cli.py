@@ -12,7 +12,7 @@ import cli
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("command", [[], ["verilog"], ["sim"], ["compile"], ["unpack"], ["clean"]])
+@pytest.mark.parametrize("command", [[], ["verilog"], ["sim"], ["compile"], ["unpack"], ["map"], ["bench"], ["clean"]])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as e:
         cli.main([*command, "--help"])
@@ -26,7 +26,11 @@ def test_user_errors(tmp_path, capsys):
             (["verilog", "--config", "nope"], "unknown preset 'nope'"),
             (["verilog", "--config", str(bad)], "unknown key 'color'"),
             (["verilog", "--config", str(tmp_path / "none.json")], "No such file"),
-            (["sim", "nope"], "unknown bench 'nope'")):
+            (["sim", "nope"], "unknown bench 'nope'"),
+            (["map", "--net", "nope"], "network 'nope'"),
+            (["map", "--config", "demo", "--mode", "skip"], "'demo' cannot skip zeros"),
+            (["bench", "--layer", "CONV9"], "layer 'CONV9': choose from CONV1"),
+            (["bench", "--config", "eie64", "--mode", "skip"], "'eie64' cannot skip zeros")):
         assert cli.main(arguments) == 2
         err = capsys.readouterr().err
         assert err.startswith("eyrie: error: ") and message in err and err.count("\n") == 1
@@ -43,3 +47,14 @@ def test_make_lists_its_targets():
     out = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("setup", "verilog", "run", "sim", "test", "lint", "clean"):
         assert f"make {target}" in out
+
+
+def test_map(tmp_path, capsys):
+    out = tmp_path / "map.json"
+    assert cli.main(["map", "--config", "demo", "--batch", "1", "--all", "--json", str(out)]) == 0
+    shown, found = capsys.readouterr().out, json.loads(out.read_text())
+    assert [layer["name"] for layer in found["layers"]] == [f"CONV{n}" for n in range(1, 6)]
+    assert found["total"]["cycles"] == sum(layer["cycles"] for layer in found["layers"])
+    assert f"{found['total']['cycles']:,}" in shown and found["layers"][0]["runners_up"]
+    assert cli.main(["map", "--net", str(cli.MODELS / "lenet5.onnx"), "--config", "tiny"]) == 0
+    assert "conv1" in capsys.readouterr().out

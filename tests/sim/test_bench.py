@@ -1,0 +1,61 @@
+"""The benchmark of layers, on the smallest preset."""
+
+import numpy as np
+import pytest
+
+from compiler.networks import ConvLayer, Network
+from hdl.config import PRESETS
+from hdl.isa import Mode
+from sim import bench
+from sim.bench_plot import plot
+
+TINY = PRESETS["tiny"]
+LAYERS = (ConvLayer("CONV1", 3, 11, 8, 3, 2, 0, 1, 0.0, 1.0), ConvLayer("CONV2", 8, 5, 8, 3, 1, 1, 2, 0.6, 1.0))
+NETWORK = Network("small", 2, LAYERS, 0.5, 0.003)
+
+
+def test_nonzero_macs():
+    rng = np.random.default_rng(0)
+    for layer in LAYERS:
+        images = rng.integers(0, 3, (2, layer.C, layer.H, layer.H)).astype(np.int16)
+        padded = np.pad(images, ((0, 0), (0, 0), (layer.pad,) * 2, (layer.pad,) * 2))
+        count = 0
+        for y in range(layer.E):
+            for x in range(layer.E):
+                at = slice(y * layer.stride, y * layer.stride + layer.R), slice(x * layer.stride, x * layer.stride + layer.R)
+                count += np.count_nonzero(padded[:, :, *at]) * layer.M // layer.groups
+        assert bench.nonzero_macs(layer, images) == count
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_made_layers(clustered):
+    """The share of zeros asked for, in and out."""
+    big = ConvLayer("CONV", 8, 20, 16, 3, 1, 1, 1, 0.6, 1.0)
+    network, images = bench.make_layer(Network("n", 1, (big,), 0.4, 0.003), big, 4, clustered=clustered)
+    assert images.dtype == np.int16 and abs((images == 0).mean() - 0.6) < 0.02
+    out = bench.golden_run(network, images).tensors["out"]
+    assert abs((out == 0).mean() - 0.4) < 0.02
+    again, same = bench.make_layer(Network("n", 1, (big,), 0.4, 0.003), big, 4, clustered=clustered)
+    assert (same == images).all()
+
+
+def test_layers_on_rtl(tmp_path, monkeypatch):
+    """Equal to golden, PE-cycles accounted for, non-zero MACs those of the counters; kept once done."""
+    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+    results = {}
+    for mode in (Mode.DENSE, Mode.SKIP):
+        done = []
+        found = bench.run_bench(NETWORK, TINY, mode, 2, 1, list(LAYERS), done.append)
+        assert [r.name for r in found] == ["CONV1", "CONV2"] and len(done) == 2
+        for r in found:
+            assert r.mismatches == 0 and r.macs == 2 * next(x.macs for x in LAYERS if x.name == r.name)
+            # counters reach the total two cycles late
+            assert abs(sum(r.stalls.values()) - 1) < 4 / r.cycles
+            if mode is Mode.SKIP:
+                assert r.counters["macs"] - r.counters["macs_gated"] == r.nonzero_macs
+        results[mode] = found
+    assert results[Mode.SKIP][1].cycles < results[Mode.DENSE][1].cycles
+    monkeypatch.setattr(bench, "simulate", lambda *_: pytest.fail("simulated again"))
+    assert bench.run_layer(NETWORK, LAYERS[0], 2, TINY, Mode.SKIP) == results[Mode.SKIP][0]
+    plot("title", results[Mode.DENSE], tmp_path / "plot.svg")
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
