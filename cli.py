@@ -347,13 +347,13 @@ def _table(title, left, *names):
     from rich.table import Table
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for name in names:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=name in left)
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     return table
 
 
 def _console():
     from rich.console import Console
-    return Console(width=None if sys.stdout.isatty() else 180)
+    return Console(width=None if sys.stdout.isatty() else 220)
 
 
 def _mode(config, name):

@@ -24,6 +24,7 @@ from hdl.config import HAZARD, PSUM_LANES, Config
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
+FETCH = 150         # cycles of a command behind the bursts of LOAD, four fetched ahead
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
 PATIENCE = 60, 1000 # uses of the array tried without a better one: least, most
@@ -201,10 +202,11 @@ def estimate(shape: Shape, m: Mapping, config: Config):
         drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace))
     edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
     compute = 1.0 * passes * pace + exposed + drained
-    # Both come in bursts: when they take as long, they do not hide each other.
-    both = (compute ** SHARPNESS + dram ** SHARPNESS) ** (1 / SHARPNESS)
-    return both + edges, dram_bytes, {
-        **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "unhidden transfers": exposed + drained}
+    # They come in bursts: when they take as long, they do not hide each other.
+    fetch = 1.0 * FETCH * commands
+    together = (compute ** SHARPNESS + dram ** SHARPNESS + fetch ** SHARPNESS) ** (1 / SHARPNESS)
+    return together + edges, dram_bytes, {
+        **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
 
 
 def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -36,7 +36,8 @@ PE_CAUSES = ("busy", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "i
 @dataclass
 class LayerBench:
     """A layer on the RTL. cycles: doorbell to completion, of all images; stalls: share of all
-    PE-cycles by cause (`unused`: PEs that the mapping leaves out); seconds: of simulation."""
+    PE-cycles by cause (`unused`: PEs that the mapping leaves out); chip_cycles: the Eyeriss
+    chip's for as many images; seconds: of simulation."""
     name: str
     cycles: int
     macs: int
@@ -110,9 +111,11 @@ def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mo
     for part in (text.encode(), program.commands, program.constants, images.tobytes(), b"2"):
         key.update(hashlib.sha256(part).digest())
     kept = FOLDER / f"{network.name}-{layer.name}-{key.hexdigest()[:16]}.json"
+    chip = layer.chip_cycles * batch / network.batch
     if kept.exists():
-        return LayerBench(**json.loads(kept.read_text()))
+        return replace(LayerBench(**json.loads(kept.read_text())), chip_cycles=chip)
     result = simulate(layer, quantised, program, images, config)
+    result.chip_cycles = chip
     FOLDER.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(result.to_dict()))
@@ -148,7 +151,7 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
         counters["dram_read_bytes"] + counters["dram_write_bytes"],
         int((got != want).sum()) if got.shape == want.shape else want.size, stalls, dense / slots,
         m.cycles * layer.groups, m.dram_bytes * layer.groups, m.bound, str(m), m.pes,
-        layer.chip_cycles * batch, float((images == 0).mean()), float((want == 0).mean()), seconds, counters)
+        0.0, float((images == 0).mean()), float((want == 0).mean()), seconds, counters)
 
 
 def run_bench(network: Network, config: Config, mode: Mode, batch: int, jobs: int, layers: list[ConvLayer],
