@@ -22,9 +22,8 @@ from compiler.networks import Network
 from compiler.program import conv_shape
 from hdl.config import Config
 from hdl.isa import Mode
-from hdl.verilog import BUILD
 
-FOLDER = BUILD / "map"
+FOLDER = Path(__file__).resolve().parent.parent / "build" / "map"
 SAVED = 3   # runners-up
 
 

@@ -236,7 +236,7 @@ class ProcessingElement(wiring.Component):
             lanes = Signal(4)
             more = Signal()
             for n in range(4):
-                m.d.comb += lanes[n].eq((n >= lane) & (n < i_out.count)
+                m.d.comb += lanes[n].eq((1 if n == 3 else lane <= n) & (n < i_out.count)
                                         & (i_out.data.word_select(n, ENTRY_BITS) != 0))
             m.d.comb += [
                 at.addr.eq(read_at), after.addr.eq(read_at + 1), place_in.addr.eq(write_at),

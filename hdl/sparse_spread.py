@@ -58,10 +58,11 @@ class RecordSpreader(wiring.Component):
                          for n, (wide, own) in enumerate(zip(wider, sums))]
             sums, step = wider, 2 * step
         ends = [first, *(first + own for own in sums)]
+        ends_early = (record.index < final) & (record.index + 1 == record.words) if final else 0
         m.d.comb += [
             first.eq(Mux(record.index == 0, head, total)), self.record.ready.eq(move),
             wrong.eq(record.bad | Mux(record.index == final, (ends[k - final * each] + 7)[3:] != record.words,
-                                      (record.index < final) & (record.index + 1 == record.words)))]
+                                      ends_early))]
         for pe in range(k):
             word, n = divmod(pe, each)
             m.d.comb += [self.spans[pe].begin.eq(ends[n]), self.spans[pe].end.eq(ends[n + 1]),

@@ -12,6 +12,7 @@ from hdl.isa import Error, Opcode, Register, Status, pack, unpack
 from tests.compiler.hand import ConvProgram, from_dram
 
 TINY, DEMO, EYERISS = (PRESETS[name] for name in ("tiny", "demo", "eyeriss"))
+CHIP = EYERISS.replace(filter_spad=224)    # filter spads of the Eyeriss chip
 MEMORY = 1 << 20
 CASES = [  # config, (N, C, H, W), (M, R, S), stride, pads, mapping (q, r, p, t, e, height, width), block
     (TINY, (1, 1, 5, 5), (1, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1, 1, 1, 1, 1, 1), None),
@@ -25,7 +26,7 @@ CASES = [  # config, (N, C, H, W), (M, R, S), stride, pads, mapping (q, r, p, t,
     (TINY, (1, 1, 3, 40), (2, 1, 32), (1, 5), (0, 3, 0, 2), (1, 1, 2, 1, 3, 1, 7), None),
     (DEMO, (2, 6, 9, 8), (10, 3, 3), (1, 1), (1, 1, 1, 1), (3, 2, 5, 2, 5, 3, 3), None),
     (DEMO, (1, 1, 14, 14), (16, 5, 5), (1, 1), (2, 2, 2, 2), (1, 1, 16, 1, 12, 5, 5), None),
-    (EYERISS, (1, 3, 23, 23), (8, 11, 11), (4, 4), (0, 0, 0, 0), (1, 3, 8, 1, 4, 11, 11), None),
+    (CHIP, (1, 3, 23, 23), (8, 11, 11), (4, 4), (0, 0, 0, 0), (1, 3, 8, 1, 4, 11, 11), None),
     (EYERISS, (1, 5, 12, 12), (7, 12, 2), (1, 12), (0, 0, 0, 0), (2, 1, 7, 1, 1, 12, 2), None),
 ]
 
