@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compiler.coded import tensor_of
 from compiler.graph import Conv
 from compiler.program import Program, compile_network
 from compiler.quantise import QuantisedGraph
@@ -39,12 +40,13 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     + row * table_row_pitch + 2 * (first_block + block).
     """
     graph, view = program.graph, program.views[name]
-    tensor, s = graph.tensors[name], view.storage
+    tensor_name = tensor_of(name, graph.tensors)
+    tensor, s = graph.tensors[tensor_name], view.storage
     role = {graph.input: "input", graph.output: "output"}.get(name, "inner")
     out = {"name": name, "role": role, "address": s.address, "image_pitch": s.image_bytes,
            "row_pitch": s.row_bytes, "strip_pitch": s.strip_bytes, "block": s.block,
            "first_block": view.first_block, "channels": tensor.channels, "height": tensor.height,
-           "width": tensor.width, "fraction_bits": network.formats[name]}
+           "width": tensor.width, "fraction_bits": network.formats[tensor_name]}
     if s.rlc:
         out["rlc"] = {"table": s.address + s.row_bytes * s.height, "table_row_pitch": s.table_row_bytes}
     if not view.plain:

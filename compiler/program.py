@@ -42,11 +42,12 @@ class Segment:
     pes: int = 0         # PEs that the mapping uses
     sparse: SparseLayer | None = None
     load_words: int = 0  # of a sparse layer: 64-bit words of weights, pointers and vectors that a batch loads
+    copied: str = ""     # of a reorder: the tensor that `output` is a second view of
 
     @property
     def tensor(self) -> str:
-        """The tensor that `output` holds: a reorder adds a second view of one."""
-        return self.output.partition("@")[0]
+        """The tensor that `output` holds."""
+        return self.copied or self.output
 
 
 @dataclass
@@ -339,13 +340,13 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                 key = reorders.get(layer.name)
                 if key is not None and all(s.output != key for s in segments):
                     tensor = graph.tensors[layer.input]
-                    last = after = emit_store(
+                    last = emit_store(
                         **common, sources=[views[layer.input]], target=views[key],
                         size=(tensor.height, tensor.width), channels=tensor.channels,
                         name=f"reorder {layer.input}", after=after)
                     after = last if chained else None
                     segments.append(Segment(f"reorder {layer.input}", "reorder", key, first,
-                                            len(schedule.commands) - first))
+                                            len(schedule.commands) - first, copied=layer.input))
                     first = len(schedule.commands)
                 last = emit_conv(
                     **common, layer=layer, numbers=network.convs[layer.name],
