@@ -10,7 +10,7 @@ import numpy as np
 from compiler.commands import Command, Schedule
 from compiler.graph import Pool
 from compiler.layout import View
-from compiler.mapping import Counts, Mapping, MappingError, Shape, ceil
+from compiler.mapping import Counts, Mapping, MappingError, Shape, ceil, chunk_of
 from compiler.stored import Kind, Table
 from golden.fixed import reciprocal
 from golden.pool import divisors
@@ -182,12 +182,6 @@ class Tile:
                     block_stride=strip)
 
 
-def chunk_of(*blocks: int) -> int:
-    """Entries a STORE moves at once: the largest up to 4 that divides every block size."""
-    common = math.gcd(*blocks)
-    return max(n for n in (1, 2, 3, 4) if common % n == 0)
-
-
 def output_fields(view: View, image: int, row: int, block: int, column: int) -> dict[str, int]:
     s = view.storage
     fields = dict(dram=view.address(image, row, block) + column * s.block * 2,
@@ -302,7 +296,7 @@ class Constants:
             slots = source.slots[g * shape.C:(g + 1) * shape.C]
             lowest = int(slots.min()) // q_in
             self.lowest_block.append(lowest)
-            full = np.zeros((blocks * m.p * m.t, ceil(shape.blocks, m.r) * m.r * q_in,
+            full = np.zeros((blocks * m.p * m.t, ceil(shape.blocks, m.channel_blocks) * m.channel_blocks * q_in,
                              ceil(shape.R, m.height) * m.height, shape.S), np.int16)
             full[:self.each, slots - lowest * q_in, :shape.R] = numbers.weights[mine]
             self._placed.append(full)
@@ -329,9 +323,10 @@ class Constants:
         if key not in self._filters:
             m, q_in, p = self.m, self.shape.block, self.filters_of(fb)
             (block, offset), (row, column, wide) = channel, fold
-            part = self._placed[g][fb * m.p * m.t:fb * m.p * m.t + p * m.t, block * q_in:(block + m.r) * q_in,
+            part = self._placed[g][fb * m.p * m.t:fb * m.p * m.t + p * m.t, block * q_in:(block + m.channel_blocks) * q_in,
                                    row:row + m.height, column:column + wide]
-            part = part.reshape(m.t, p, m.r, q_in, m.height, wide)[:, :, :, offset:offset + m.q]
+            part = part.reshape(m.t, p, m.channel_blocks, q_in, m.height, wide)[:, :, :, offset:offset + m.q * m.split]
+            part = part.reshape(m.t, p, m.r, m.q, m.height, wide)
             # tag (set, group, filter row); entry (column, channel, filter)
             part = part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1)
             words = ceil(part.shape[1], 4)
@@ -469,8 +464,8 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
             pending[0] = None
         return command
 
-    channel_passes = [(block, offset) for block in range(0, shape.blocks, m.r)
-                      for offset in range(0, q_in, m.q)]
+    channel_passes = [(block, offset) for block in range(0, shape.blocks, m.channel_blocks)
+                      for offset in range(0, q_in, m.q * m.split)]
     folds = [(a * m.height, b * m.width, min(m.width, shape.S - b * m.width))
              for a in range(ceil(shape.R, m.height)) for b in range(ceil(shape.S, m.width))]
     constants = Constants(blob, layer, numbers, source, shape, m)
@@ -506,7 +501,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
                                 kept[block].append(len(ifmap_units))
                                 ifmap_units.append(Tile(
                                     source, n0 + i, min(m.ifmap_images, n - i), y_low, y_high - y_low,
-                                    lowest + block, min(m.r, span - block), x_low, x_high - x_low))
+                                    lowest + block, min(m.channel_blocks, span - block), x_low, x_high - x_low))
                         for fold in folds:
                             for fb in fbs:
                                 key = (g, fb, channel, fold)
@@ -574,7 +569,8 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
                 images=box.images, image_stride=strides["image_stride"],
                 bands=bands, band_rows=band_rows, band_stride=band_rows * strides["row_stride"] % MODULUS,
                 rows=(m.e - 1) * shape.uy + m.height, row_first=row_first, rows_valid=box.rows,
-                row_stride=strides["row_stride"], groups=m.r, group_stride=strides["block_stride"],
+                row_stride=strides["row_stride"], groups=m.r,
+                group_stride=strides["block_stride"] if m.split == 1 else m.q,
                 p=p, window=window, step=step, positions=item.columns, header=n == 0, laps=laps, **chunks))
         _, words = constants.filters(item.group, item.fb, item.channel, item.fold)
         filters.read(item.filters, schedule.add(

@@ -152,11 +152,12 @@ def _aliases(graph: Graph) -> dict[str, str]:
     return into
 
 
-def plan_views(graph: Graph, score) -> dict[str, View]:
+def plan_views(graph: Graph, score, writing) -> dict[str, View]:
     """A View for every tensor, its storage not yet placed.
 
-    score(conv layer, block size) estimates the cycles of a reader; the block size of a
-    storage is the one with the least sum over its readers, within what its writers allow.
+    score(conv layer, block size) estimates the cycles of a reader, writing(tensor, block size)
+    those that it adds to what makes the tensor; the block size of a storage is the one with
+    the least sum, within what its writers allow.
     """
     into = _aliases(graph)
 
@@ -189,7 +190,7 @@ def plan_views(graph: Graph, score) -> dict[str, View]:
         convs = [layer for layer in readers if isinstance(layer, Conv)]
         # Four entries are written a cycle only in multiples of four.
         def cost(q):
-            return (sum(score(layer, q) for layer in convs), q % 4 != 0, -min(q, 8))
+            return (sum(score(layer, q) for layer in convs) + sum(writing(name, q) for name in names), q % 4 != 0, -min(q, 8))
         blocks_of[owner] = min(sizes, key=cost)
 
     slots: dict[str, np.ndarray] = {}

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from hdl.config import HAZARD, PSUM_LANES, Config
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
-FETCH = 150         # cycles of a command behind the bursts of LOAD, four fetched ahead
+FETCH = 600         # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
 PATIENCE = 60, 1000 # uses of the array tried without a better one: least, most
@@ -68,7 +69,8 @@ class Shape:
 @dataclass(frozen=True)
 class Mapping:
     """height, width: R', S' of a slice; p, q, r, t, e as Eyeriss's. A tile has n images, `bands`
-    bands and `columns` ofmap columns. filter_blocks: blocks of p*t filters whose psums the
+    bands and `columns` ofmap columns. split: groups of q channels that a pass takes of one channel
+    block; with more than one all r are of that block. filter_blocks: blocks of p*t filters whose psums the
     buffer holds at once (m = p*t*filter_blocks); chunk: blocks whose filters stay there, or all
     if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
     filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and
@@ -92,6 +94,7 @@ class Mapping:
     store_blocks: int
     ofmap_slots: int
     ring: int = 0
+    split: int = 1
     cycles: int = 0        # the model's estimate for one group
     dram_bytes: int = 0    # ... of all traffic
     bound: str = ""        # what binds it
@@ -99,6 +102,11 @@ class Mapping:
     def __str__(self):
         return (f"R'{self.height} S'{self.width} m{self.p * self.t * self.filter_blocks} n{self.n} "
                 f"e{self.e} p{self.p} q{self.q} r{self.r} t{self.t}")
+
+    @property
+    def channel_blocks(self) -> int:
+        """Channel blocks of the ifmap in a pass."""
+        return self.r // self.split
 
     @property
     def pes(self) -> int:
@@ -109,11 +117,17 @@ def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def chunk_of(*blocks: int) -> int:
+    """Entries a STORE moves at once: the largest up to 4 that divides every block size."""
+    common = math.gcd(*blocks)
+    return max(n for n in (1, 2, 3, 4) if common % n == 0)
+
+
 class Counts:
     """What a mapping comes to: the numbers that model, search and emitter share. The fields of
     the mapping may be numpy arrays, for many tilings at once.
 
-    rows: ifmap rows of a tile; strip: words of a strip; words: of a tag's filters; tags:
+    rows: ifmap rows of a tile; groups: of channel blocks; strip: words of a strip; words: of a tag's filters; tags:
     filter tags of a pass; lanes: psum words of a logical column; channel_passes, folds;
     accumulations: passes that add to a psum; blocks: of p*t filters; chunks, tiles;
     ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
@@ -129,13 +143,13 @@ class Counts:
         self.tags = m.height * m.r * m.t
         self.lanes = ceil(m.p, PSUM_LANES)
         self.folds = ceil(shape.R, m.height) * ceil(shape.S, m.width)
-        self.groups = ceil(shape.blocks, m.r)           # of channel blocks
-        self.channel_passes = self.groups * (shape.block // m.q)
+        self.groups = ceil(shape.blocks, m.channel_blocks)   # of channel blocks
+        self.channel_passes = self.groups * (shape.block // (m.q * m.split))
         self.accumulations = self.channel_passes * self.folds
         self.blocks = ceil(shape.M, m.p * m.t)
         self.chunks = ceil(self.blocks, m.chunk)
         self.tiles = (ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns))
-        self.ifmap_unit = m.ifmap_images * self.rows * min(m.r, shape.blocks) * self.strip
+        self.ifmap_unit = m.ifmap_images * self.rows * min(m.channel_blocks, shape.blocks) * self.strip
         self.filter_unit = self.words * self.tags
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
@@ -192,9 +206,9 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
     exposed = np.where(full, times * np.maximum(0, late), 0)
     last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
-    if shape.pool:  # a read of the buffer for four entries of each element of a window
+    if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
-        last = m.n * m.e * m.columns * ceil(s.width, PSUM_LANES) * kernel ** 2 / stride ** 2 + config.dram_latency
+        last = m.n * m.e * m.columns * ceil(s.width, chunk_of(shape.out_block)) * kernel ** 2 / stride ** 2 + config.dram_latency
         alone = (m.ring < 2 * m.e) & (m.ring < shape.E)   # no rows of a ring to spare for the next band
         drained = s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace)) \
             + ceil(shape.N, m.n) * last                   # an image's first rows wait for those before
@@ -203,7 +217,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
     compute = 1.0 * passes * pace + exposed + drained
     # They come in bursts: when they take as long, they do not hide each other.
-    fetch = 1.0 * FETCH * commands
+    fetch = FETCH / config.fetch_ahead * commands
     together = (compute ** SHARPNESS + dram ** SHARPNESS + fetch ** SHARPNESS) ** (1 / SHARPNESS)
     return together + edges, dram_bytes, {
         **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
@@ -344,7 +358,8 @@ def _spatial(shape: Shape, config: Config):
         for width in _splits(shape.S, spad, 4):
             for q in (q for q in range(shape.block, 0, -1) if shape.block % q == 0 and q * width <= spad):
                 for p in range(min(p_most, half // (q * width)), 0, -1):
-                    for r in _splits(shape.blocks, config.logical_columns(height), 12):
+                    whole = [(r, 1) for r in _splits(shape.blocks, config.logical_columns(height), 12)]
+                    for r, split in whole + [(n, n) for n in range(2, shape.block // q + 1) if shape.block // q % n == 0]:
                         chains = config.logical_columns(height * r)
                         if not chains:
                             continue
@@ -354,11 +369,11 @@ def _spatial(shape: Shape, config: Config):
                             t = ceil(want, ceil(want, most))
                             # all bands of all images in a pass: the least that passes can take
                             m = Mapping(height, width, p, q, r, t, e, shape.N, ceil(shape.E, e), shape.F,
-                                        1, 1, 1, 1, 1, 1, 1, 1)
+                                        1, 1, 1, 1, 1, 1, 1, 1, split=split)
                             s = Counts(shape, m)
                             pace = max(_paces(shape, m, s).values())
                             floor = ceil(shape.M, p * t) * s.accumulations * (pace + PASS_OVERHEAD)
-                            key = (height, width, q, r, e, t, s.blocks, s.lanes)
+                            key = (height, width, q, r, split, e, t, s.blocks, s.lanes)
                             if key not in seen or floor < seen[key][0]:
                                 seen[key] = floor, m
     return sorted(seen.values(), key=lambda item: item[0])
