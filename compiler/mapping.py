@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,7 +150,7 @@ class Counts:
         self.blocks = ceil(shape.M, m.p * m.t)
         self.chunks = ceil(self.blocks, m.chunk)
         self.tiles = (ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns))
-        self.ifmap_unit = m.ifmap_images * self.rows * min(m.channel_blocks, shape.blocks) * self.strip
+        self.ifmap_unit = m.ifmap_images * self.rows * minimum(m.channel_blocks, shape.blocks) * self.strip
         self.filter_unit = self.words * self.tags
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
@@ -157,8 +158,8 @@ class Counts:
         self.width = m.p * m.t * m.store_blocks
         self.ifmap_resident = m.ifmap_slots >= self.loads
         self.filters_resident = m.filter_slots >= m.chunk * self.accumulations
-        self.ring = (2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks
-                     if self.accumulations > 1 else 2 + 0 * self.laps)
+        self.ring = where(self.accumulations > 1,
+                          2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks, 2 + 0 * self.laps)
         ofmap_rows = where(m.ring != 0, m.ring, m.e * m.store_bands)
         self.ofmap_image = ofmap_rows * m.columns * self.width    # entries
         self.ofmap_slot = where(m.store_bands >= m.bands, m.n, 1) * self.ofmap_image
@@ -237,10 +238,10 @@ def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:
     if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
         entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
-        "MACs": s.laps * m.columns * max(m.p, HAZARD) * entries,
+        "MACs": s.laps * m.columns * np.maximum(m.p, HAZARD) * entries,
         "ifmap network": s.laps * rows * m.r * strip,
         # A PE writes one entry a cycle into its filter spad.
-        "filter network": max(s.words * s.tags, 4 * s.words) + 0 * s.laps,
+        "filter network": s.words * np.maximum(s.tags, 4) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * s.lanes}
 
 
@@ -349,34 +350,43 @@ def _tilings(shape: Shape, m: Mapping, words: int, worst: float) -> Table:
     return table
 
 
-def _spatial(shape: Shape, config: Config):
-    """(cycles without DRAM, mapping without tiles) of every use of the array worth a look."""
-    half, spad = config.filter_half, config.ifmap_spad
-    p_most = min(config.psum_spad, shape.M)
-    seen = {}
+def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
+    """(least cycles of its passes, mapping without tiles) of every use of the array worth a look,
+    the least first."""
+    columns: dict[str, list] = {name: [] for name in ("height", "width", "q", "p", "r", "split", "e", "t", "floor")}
     for height in _splits(shape.R, config.logical_height, 3):
-        for width in _splits(shape.S, spad, 4):
-            for q in (q for q in range(shape.block, 0, -1) if shape.block % q == 0 and q * width <= spad):
-                for p in range(min(p_most, half // (q * width)), 0, -1):
-                    whole = [(r, 1) for r in _splits(shape.blocks, config.logical_columns(height), 12)]
-                    for r, split in whole + [(n, n) for n in range(2, shape.block // q + 1) if shape.block // q % n == 0]:
-                        chains = config.logical_columns(height * r)
-                        if not chains:
-                            continue
-                        for e in _splits(shape.E, chains, 12):
-                            most = chains // e
-                            want = ceil(shape.M, p)
-                            t = ceil(want, ceil(want, most))
-                            # all bands of all images in a pass: the least that passes can take
-                            m = Mapping(height, width, p, q, r, t, e, shape.N, ceil(shape.E, e), shape.F,
-                                        1, 1, 1, 1, 1, 1, 1, 1, split=split)
-                            s = Counts(shape, m)
-                            pace = max(_paces(shape, m, s).values())
-                            floor = ceil(shape.M, p * t) * s.accumulations * (pace + PASS_OVERHEAD)
-                            key = (height, width, q, r, split, e, t, s.blocks, s.lanes)
-                            if key not in seen or floor < seen[key][0]:
-                                seen[key] = floor, m
-    return sorted(seen.values(), key=lambda item: item[0])
+        for width in _splits(shape.S, config.ifmap_spad, 4):
+            for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0 and q * width <= config.ifmap_spad):
+                p_most = min(config.psum_spad, shape.M, config.filter_half // (q * width))
+                most = config.logical_columns(height)
+                groups = [(r, 1) for r in _splits(shape.blocks, most, 12)]
+                groups += [(n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0]
+                uses = np.array([
+                    (p, r, split, e) for r, split in groups for e in _splits(shape.E, config.logical_columns(height * r), shape.E)
+                    for p in range(1, p_most + 1)], np.int64).reshape(-1, 4)
+                p, r, split, e = uses.T
+                sets = np.array([config.logical_columns(height * n) for n in r.tolist()], np.int64) // e
+                want = ceil(shape.M, p)
+                t = ceil(want, ceil(want, np.maximum(1, sets)))
+                # all bands of all images in a pass: the least that passes can take
+                m = Mapping(height, width, p, q, r, t, e, np.full(len(p), shape.N), ceil(shape.E, e), shape.F,
+                            1, 1, 1, 1, 1, 1, 1, 1, split=split)
+                s = Counts(shape, m)
+                pace = functools.reduce(np.maximum, _paces(shape, m, s).values())
+                floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
+                # of those that differ in nothing but p the one with the least
+                order = np.argsort(floor, kind="stable")
+                alike = np.stack([r, split, e, t, s.blocks, s.lanes])[:, order]
+                order = order[np.unique(alike, axis=1, return_index=True)[1]]
+                for name, column in (("height", height), ("width", width), ("q", q), ("p", p), ("r", r), ("split", split),
+                                     ("e", e), ("t", t), ("floor", floor)):
+                    columns[name].append(np.broadcast_to(column, len(floor))[order])
+    table = {name: np.concatenate(parts) for name, parts in columns.items()}
+    for n in np.argsort(table["floor"], kind="stable"):
+        row = {name: int(column[n]) for name, column in table.items() if name != "floor"}
+        yield float(table["floor"][n]), Mapping(
+            **row, n=shape.N, bands=ceil(shape.E, row["e"]), columns=shape.F, filter_blocks=1, chunk=1, ifmap_images=1,
+            ifmap_slots=1, filter_slots=1, store_bands=1, store_blocks=1, ofmap_slots=1)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -409,14 +419,15 @@ def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int =
         cycles, dram_bytes, _ = estimate(shape, table.mapping, config)
         scores = score(cycles, dram_bytes)
         n = int(np.argmin(scores))
-        found = table.row(n)
-        _, _, shares = estimate(shape, found, config)
-        found = dataclasses.replace(found, cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]),
-                                    bound=max(shares, key=shares.get))
+        found = dataclasses.replace(table.row(n), cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]))
         if not best or scores[n] < 0.998 * best[0][0]:
             barren = 0
         best = sorted([*best, (float(scores[n]), found)], key=lambda item: item[0])[:most]
-    return tuple(m for _, m in best)
+
+    def bound(m):
+        _, _, shares = estimate(shape, m, config)
+        return max(shares, key=shares.get)
+    return tuple(dataclasses.replace(m, bound=bound(m)) for _, m in best)
 
 
 def search(shape: Shape, config: Config, objective: str = "cycles") -> Mapping | None:
