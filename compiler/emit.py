@@ -99,7 +99,7 @@ AHEAD = 6  # passes that loads run ahead of the one they are for
 def prefetch(streams: list[Stream], now: int) -> None:
     """Loads for pass `now` and those that may run ahead of it, in the order of their use."""
     while True:
-        ready = [(stream.wanted(now), n) for n, stream in enumerate(streams) if stream.wanted(now) is not None]
+        ready = [(wanted, n) for n, stream in enumerate(streams) if (wanted := stream.wanted(now)) is not None]
         if not ready or min(ready)[0] > now + AHEAD:
             return
         streams[min(ready)[1]].fetch()
@@ -373,6 +373,12 @@ class Stores:
                 yield dict(common, base=base + n * count.ofmap_image, images=ceil(u.rows, m.e),
                            image_stride=m.e * row_stride, ring=m.e, rows_valid=m.e)
 
+    def complete(self, done: int) -> int:
+        """Rows of the pool whose windows end within the first `done` ofmap rows."""
+        rows, pool = self.target.storage.height, self.pool
+        return rows if done == self.size[0] else min(rows, max(
+            0, (done + pool.pads[0] - pool.kernel[0]) // pool.stride[0] + 1))
+
     def written(self, unit: int, writer: Command) -> None:
         """`writer` is the unit's first: what was in its place must have been stored."""
         if unit in self.opened:
@@ -389,10 +395,7 @@ class Stores:
         needed = next((store for store in reversed(self.stores[:start]) if store is not None), None)
         begin = 0
         for k in range(start, unit):
-            done = min(E, units[k].y + m.e)
-            ends = [y for y in range(self.target.storage.height) if done == E or
-                    y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
-            end = ends[-1] + 1 if ends else 0
+            end = self.complete(min(E, units[k].y + m.e))
             if low > begin and self.stores[k] is not None:
                 needed = self.stores[k]
             begin = max(begin, end * pool.stride[0] - pool.pads[0])  # first row still wanted
@@ -418,10 +421,8 @@ class Stores:
             self.stores.append(store)
             return
         done = u.y + u.rows
-        after_rows = [y for y in range(self.target.storage.height)
-                      if done == E or y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
         begin = self.pooled.get((u.group, u.image), 0)
-        end = max(begin, after_rows[-1] + 1 if after_rows else 0)
+        end = max(begin, self.complete(done))
         self.pooled[u.group, u.image] = end
         if end == begin:
             self.stores.append(None)

@@ -16,7 +16,7 @@ import numpy as np
 
 from compiler import mapping
 from compiler.graph import Conv, Graph
-from compiler.layout import BLOCK_SIZES
+from compiler.layout import BLOCK_SIZES, OUT_SIZES
 from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
 from compiler.networks import Network
 from compiler.program import conv_shape
@@ -55,24 +55,28 @@ def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], flo
 
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
               objective: str = "cycles") -> MappedLayer:
-    """The best mapping over all block sizes of the ifmap. Raises MappingError naming the layer."""
+    """The best mapping over all block sizes of ifmap and ofmap. Raises MappingError naming the layer."""
     channels = graph.tensors[layer.input].channels
     shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, 8, mode=mode, zeros=zeros, uncoded=())
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
     key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode()
-                         + Path(mapping.__file__).read_bytes()).hexdigest()[:24]
+                         + Path(mapping.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():
         found = MappedLayer(**json.loads(kept.read_text()))
         return dataclasses.replace(found, name=layer.name)
     ranked: list[tuple[Mapping, Shape]] = []
-    for shape in shapes:
-        ranked += [(m, shape) for m in ranking(shape, config, objective)]
+
+    def best_first(shapes):
+        for shape in shapes:
+            ranked.extend((m, shape) for m in ranking(shape, config, objective))
+        ranked.sort(key=lambda item: (item[0].dram_bytes, item[0].cycles) if objective == "dram" else
+                    (item[0].cycles, item[0].dram_bytes))
+    best_first(shapes)
     if not ranked:
         raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
-    ranked.sort(key=lambda item: (item[0].dram_bytes, item[0].cycles) if objective == "dram" else
-                (item[0].cycles, item[0].dram_bytes))
+    best_first([dataclasses.replace(ranked[0][1], out_block=block) for block in OUT_SIZES if block != 8])
     best, shape = ranked[0]
     _, _, shares = estimate(shape, best, config)
     groups = layer.groups

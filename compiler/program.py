@@ -269,9 +269,10 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     def shape_of(layer, slots, *blocks):
         return conv_shape(graph, layer, images, slots, *blocks, mode=mode, zeros=known, uncoded=uncoded)
 
-    def score(layer, block):
+    def score(layer, block, out_block):
         channels = graph.tensors[layer.input].channels
-        found = search(shape_of(layer, np.arange(channels), block, min(8, len(layer.weights))), config, objective)
+        shape = shape_of(layer, np.arange(channels), block, out_block or min(8, len(layer.weights)))
+        found = search(shape, config, objective)
         return found.cycles * layer.groups if found else float("inf")
 
     def writing(name, block):

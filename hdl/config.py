@@ -28,6 +28,14 @@ def bits_for(n: int) -> int:
     return max(1, int(n).bit_length())
 
 
+def record_head(pes: int, bits: int) -> tuple[int, int, int]:
+    """A streamed column's record begins with a count of `bits` bits for every PE: (counts in a
+    64-bit word, word of the last count, bytes of counts)."""
+    each = 64 // bits
+    final = (pes - 1) // each
+    return each, final, 8 * final + -(-(pes - final * each) * bits // 8)
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be built; the message names the field and its value."""
 
