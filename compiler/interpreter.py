@@ -293,8 +293,8 @@ class Interpreter:
         self._positive(v, "height", "groups", "sets", "rows", "stride")
         self._need(self.sums is None and not any(self.queues.values()), "the array cannot drain: a pass is not complete")
         self._need(self.ring_level == 0, "stored psums were not read back")
-        used = v["height"] * v["groups"] * v["sets"] * v["rows"]
-        self._need(used <= self.config.pes, f"{used} PEs of {self.config.pes}")
+        height, columns = v["height"] * v["groups"], v["sets"] * v["rows"]
+        self._need(columns <= self.config.logical_columns(height), f"{columns} logical columns of {height} PEs")
         self._need(v["mode"] in (Mode.DENSE, Mode.GATE) + (Mode.SKIP,) * self.config.skip, f"mode {v['mode']}")
         self._need(v["ring"] % 2 == 0 and v["ring_size"] % 2 == 0, "ring not even")
         self._words(v["ring"], v["ring_size"])

@@ -29,7 +29,7 @@ COMMAND_BYTES = 64
 FETCH = 600         # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
-PATIENCE = 60, 1000 # uses of the array tried without a better one: least, most
+PATIENCE = 60, 300 # uses of the array tried without a better one: least, most
 
 
 class MappingError(ValueError):

@@ -2,10 +2,10 @@
 
 Eyeriss fixes PE sets to the columns of its 12 x 14 array and leaves up to 20 % of it idle
 (JSSC 2017, fig. 6); here the psum link runs through all rows as one chain, and a logical
-column is any run of consecutive PEs.
+column is any run of consecutive PEs (with config.segment one within a segment, as on the chip).
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -75,11 +75,20 @@ class ProcessingArray(wiring.Component):
         last_j, last_k, last_g, last_i = (Signal(name=f"config_last_{n}") for n in "jkgi")
         slide = Signal(c.ifmap_tag_bits)
         m.d.sync += slide.eq(body.stride * body.groups)
+        used = ~placed                          # the PE belongs to a logical column
+        if c.segment:
+            need, room = Signal(16), Signal(range(c.segment + 1))
+            m.d.sync += need.eq(body.height * body.groups)
+            used &= (j != 0) | (k != 0) | (room >= need)
+            with m.If(shift):
+                m.d.sync += room.eq(Mux(room == 1, c.segment, room - 1))
+            with m.Else():
+                m.d.sync += room.eq(c.segment)
         m.d.comb += [last_j.eq(j + 1 == body.height), last_k.eq(k + 1 == body.groups),
                      last_g.eq(g + 1 == body.sets), last_i.eq(i + 1 == body.rows)]
         tags = rows[-1].tags_in
         m.d.comb += [
-            tags.enable.eq(~placed), tags.head.eq((j == 0) & (k == 0)),
+            tags.enable.eq(used), tags.head.eq((j == 0) & (k == 0)),
             tags.tail.eq(last_j & last_k), tags.ifmap.eq(row_base + k),
             tags.filter.eq(filter_tag), tags.psum.eq(psum_tag)]
         for row in rows:
@@ -95,7 +104,7 @@ class ProcessingArray(wiring.Component):
             with m.State("shift"):
                 m.d.comb += shift.eq(1)
                 m.d.sync += left.eq(left - 1)
-                with m.If(~placed):
+                with m.If(used):
                     m.d.sync += [j.eq(j + 1), row_base.eq(row_base + body.groups),
                                  filter_tag.eq(filter_tag + 1)]
                     with m.If(last_j):

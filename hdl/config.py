@@ -45,6 +45,8 @@ class Config:
     """Raw parameters of one accelerator.
 
     rows, columns        physical array, Eyeriss's 12 x 14 (a chain of rows*columns PEs)
+    segment              PEs of the chain that a logical column must not leave, as on the chip, where it
+                         is confined to a physical column of 12; 0: none, it may lie anywhere
     filter_spad          filter words in a PE, both halves (the next pass loads into one)
     ifmap_spad           ifmap words in a PE (a power of two)
     psum_spad            psums accumulating in a PE
@@ -84,6 +86,7 @@ class Config:
     counters: bool = True
     psum_drain: int = 0
     queue_depth: int = 4
+    segment: int = 0
     sparse_pes: int = 0
     sparse_words: int = 64
     sparse_pointers: int = 64
@@ -108,6 +111,8 @@ class Config:
         need(1 <= self.columns <= 32, "columns", "must be 1..32")
         need(self.pes >= 2, "columns", "the chain needs two PEs or more")
         need(self.pes <= 512, "columns", "the chain holds 512 PEs at most")
+        need(self.segment == 0 or (self.segment > 0 and self.pes % self.segment == 0), "segment",
+             f"must be 0 or divide the {self.pes} PEs")
         need(self.filter_spad % 2 == 0 and 16 <= self.filter_spad <= 2048, "filter_spad", "must be even, 16..2048")
         need(self.ifmap_spad in (4, 8, 16, 32, 64, 128), "ifmap_spad", "must be a power of two, 4..128")
         need(4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0, "psum_spad", "must be a multiple of 4, 4..64")
@@ -142,11 +147,11 @@ class Config:
     @property
     def logical_height(self) -> int:
         """The most PEs of a logical column."""
-        return self.pes
+        return self.segment or self.pes
 
     def logical_columns(self, height: int) -> int:
         """Logical columns of `height` PEs that the array holds."""
-        return self.pes // height
+        return self.pes // self.logical_height * (self.logical_height // height)
 
     @property
     def filter_half(self) -> int:

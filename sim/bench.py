@@ -27,6 +27,7 @@ from golden.fixed import INT16_MAX
 from hdl.config import Config
 from hdl.isa import Mode
 from hdl.verilog import BUILD, emit
+from sim.build import build
 from sim.device import SimDevice
 
 FOLDER = BUILD / "bench"
@@ -157,6 +158,8 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
 def run_bench(network: Network, config: Config, mode: Mode, batch: int, jobs: int, layers: list[ConvLayer],
               progress: Callable[[LayerBench], None], **options) -> list[LayerBench]:
     """All layers, `jobs` at a time, the largest first; results in the order of the network."""
+    text, sidecar = emit(config)
+    build(text, sidecar["top"])   # once, before the jobs ask for it
     results: dict[str, LayerBench] = {}
     with ProcessPoolExecutor(jobs) as pool:
         waiting = {pool.submit(run_layer, network, layer, batch, config, mode, **options): layer

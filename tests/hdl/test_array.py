@@ -47,6 +47,16 @@ def tags(mapping):
     return out
 
 
+def confined(mapping, made):
+    """tags(), None for PEs left out so that no logical column leaves a segment; None if it does not fit."""
+    height, segment, out = mapping[0] * mapping[1], made.segment or made.pes, []
+    for n, tag in enumerate(tags(mapping)):
+        if n % height == 0 and len(out) % segment + height > segment:
+            out += [None] * (-len(out) % segment)
+        out.append(tag)
+    return out + [None] * (made.pes - len(out)) if height <= segment and len(out) <= made.pes else None
+
+
 def body(mapping, mode=0):
     return dict(zip(("height", "groups", "sets", "rows", "stride"), mapping)) | dict(mode=mode)
 
@@ -61,14 +71,15 @@ MAPPINGS = {
 TOO_LARGE = [(13, 1, 1, 1, 1), (1, 1, 13, 1, 1), (7, 1, 1, 2, 1), (1, 1, 1, 255, 1), (5, 5, 5, 5, 4)]
 
 
-@pytest.mark.parametrize("shape", MAPPINGS)
-def test_tags(shape, monkeypatch):
-    made = config(*shape, counters=False)
+@pytest.mark.parametrize("shape,segment", [(shape, 0) for shape in MAPPINGS] + [((3, 4), 4), ((3, 4), 6), ((6, 1), 3)])
+def test_tags(shape, segment, monkeypatch):
+    made = config(*shape, counters=False, segment=segment)
     dut, pes = collected(monkeypatch, made)
 
     async def main(ctx):
         for mapping in [m for pair in zip(MAPPINGS[shape], TOO_LARGE * 3) for m in pair]:
-            wanted = tags(mapping) if mapping not in TOO_LARGE else None
+            wanted = confined(mapping, made)
+            assert segment or (wanted is None) == (mapping in TOO_LARGE)
             ctx.set(dut.config_.payload, body(mapping))
             ctx.set(dut.config_.valid, 1)
             cycles = 1
@@ -86,8 +97,8 @@ def test_tags(shape, monkeypatch):
                 continue
             for n, pe in enumerate(pes):
                 tag = ctx.get(pe.tags_out)
-                assert tag.enable == (n < len(wanted)), (mapping, n)
-                if n < len(wanted):
+                assert tag.enable == (wanted[n] is not None), (mapping, n)
+                if wanted[n]:
                     assert (tag.head, tag.tail, tag.ifmap, tag.filter, tag.psum) == wanted[n], (mapping, n)
     run(dut, main)
 
