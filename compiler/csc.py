@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.csc import CODEBOOK, MAX_RUN, PADDING, Compressed
+from hdl.config import record_head
 
 PLACEMENTS = ("modulo", "balanced", "windows")
 WINDOWS = (1, 4, 16, 64)  # columns in a window, each size weighed alike
@@ -169,9 +170,7 @@ def records(c: Compressed, bits: int) -> tuple[np.ndarray, np.ndarray]:
     if sizes.max() >> bits:
         pe, column = divmod(int(sizes.argmax()), c.columns)
         raise OverflowError(f"PE {pe}, column {column}: {sizes.max()} entries exceed a count of {bits} bits")
-    each = 64 // bits
-    final = (c.pes - 1) // each
-    head = 8 * final + -(-(c.pes - final * each) * bits // 8)
+    each, _, head = record_head(c.pes, bits)
     some = sizes.any(axis=0)
     words = np.where(some, -(-(head + sizes.sum(axis=0)) // 8), 0)
     start = np.concatenate(([0], np.cumsum(words)))

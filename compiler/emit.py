@@ -10,7 +10,7 @@ import numpy as np
 from compiler.commands import Command, Schedule
 from compiler.graph import Pool
 from compiler.layout import View
-from compiler.mapping import Counts, Mapping, MappingError, Shape, ceil
+from compiler.mapping import Counts, Mapping, MappingError, Shape, ceil, chunk_of
 from compiler.stored import Kind, Table
 from golden.fixed import reciprocal
 from golden.pool import divisors
@@ -99,7 +99,7 @@ AHEAD = 6  # passes that loads run ahead of the one they are for
 def prefetch(streams: list[Stream], now: int) -> None:
     """Loads for pass `now` and those that may run ahead of it, in the order of their use."""
     while True:
-        ready = [(stream.wanted(now), n) for n, stream in enumerate(streams) if stream.wanted(now) is not None]
+        ready = [(wanted, n) for n, stream in enumerate(streams) if (wanted := stream.wanted(now)) is not None]
         if not ready or min(ready)[0] > now + AHEAD:
             return
         streams[min(ready)[1]].fetch()
@@ -180,12 +180,6 @@ class Tile:
         return dict(image_stride=self.rows * self.blocks * strip,
                     row_stride=self.blocks * strip, column_stride=block, block=block,
                     block_stride=strip)
-
-
-def chunk_of(*blocks: int) -> int:
-    """Entries a STORE moves at once: the largest up to 4 that divides every block size."""
-    common = math.gcd(*blocks)
-    return max(n for n in (1, 2, 3, 4) if common % n == 0)
 
 
 def output_fields(view: View, image: int, row: int, block: int, column: int) -> dict[str, int]:
@@ -302,7 +296,7 @@ class Constants:
             slots = source.slots[g * shape.C:(g + 1) * shape.C]
             lowest = int(slots.min()) // q_in
             self.lowest_block.append(lowest)
-            full = np.zeros((blocks * m.p * m.t, ceil(shape.blocks, m.r) * m.r * q_in,
+            full = np.zeros((blocks * m.p * m.t, ceil(shape.blocks, m.channel_blocks) * m.channel_blocks * q_in,
                              ceil(shape.R, m.height) * m.height, shape.S), np.int16)
             full[:self.each, slots - lowest * q_in, :shape.R] = numbers.weights[mine]
             self._placed.append(full)
@@ -329,9 +323,10 @@ class Constants:
         if key not in self._filters:
             m, q_in, p = self.m, self.shape.block, self.filters_of(fb)
             (block, offset), (row, column, wide) = channel, fold
-            part = self._placed[g][fb * m.p * m.t:fb * m.p * m.t + p * m.t, block * q_in:(block + m.r) * q_in,
+            part = self._placed[g][fb * m.p * m.t:fb * m.p * m.t + p * m.t, block * q_in:(block + m.channel_blocks) * q_in,
                                    row:row + m.height, column:column + wide]
-            part = part.reshape(m.t, p, m.r, q_in, m.height, wide)[:, :, :, offset:offset + m.q]
+            part = part.reshape(m.t, p, m.channel_blocks, q_in, m.height, wide)[:, :, :, offset:offset + m.q * m.split]
+            part = part.reshape(m.t, p, m.r, m.q, m.height, wide)
             # tag (set, group, filter row); entry (column, channel, filter)
             part = part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1)
             words = ceil(part.shape[1], 4)
@@ -378,6 +373,12 @@ class Stores:
                 yield dict(common, base=base + n * count.ofmap_image, images=ceil(u.rows, m.e),
                            image_stride=m.e * row_stride, ring=m.e, rows_valid=m.e)
 
+    def complete(self, done: int) -> int:
+        """Rows of the pool whose windows end within the first `done` ofmap rows."""
+        rows, pool = self.target.storage.height, self.pool
+        return rows if done == self.size[0] else min(rows, max(
+            0, (done + pool.pads[0] - pool.kernel[0]) // pool.stride[0] + 1))
+
     def written(self, unit: int, writer: Command) -> None:
         """`writer` is the unit's first: what was in its place must have been stored."""
         if unit in self.opened:
@@ -394,10 +395,7 @@ class Stores:
         needed = next((store for store in reversed(self.stores[:start]) if store is not None), None)
         begin = 0
         for k in range(start, unit):
-            done = min(E, units[k].y + m.e)
-            ends = [y for y in range(self.target.storage.height) if done == E or
-                    y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
-            end = ends[-1] + 1 if ends else 0
+            end = self.complete(min(E, units[k].y + m.e))
             if low > begin and self.stores[k] is not None:
                 needed = self.stores[k]
             begin = max(begin, end * pool.stride[0] - pool.pads[0])  # first row still wanted
@@ -423,10 +421,8 @@ class Stores:
             self.stores.append(store)
             return
         done = u.y + u.rows
-        after_rows = [y for y in range(self.target.storage.height)
-                      if done == E or y * pool.stride[0] - pool.pads[0] + pool.kernel[0] <= done]
         begin = self.pooled.get((u.group, u.image), 0)
-        end = max(begin, after_rows[-1] + 1 if after_rows else 0)
+        end = max(begin, self.complete(done))
         self.pooled[u.group, u.image] = end
         if end == begin:
             self.stores.append(None)
@@ -469,8 +465,8 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
             pending[0] = None
         return command
 
-    channel_passes = [(block, offset) for block in range(0, shape.blocks, m.r)
-                      for offset in range(0, q_in, m.q)]
+    channel_passes = [(block, offset) for block in range(0, shape.blocks, m.channel_blocks)
+                      for offset in range(0, q_in, m.q * m.split)]
     folds = [(a * m.height, b * m.width, min(m.width, shape.S - b * m.width))
              for a in range(ceil(shape.R, m.height)) for b in range(ceil(shape.S, m.width))]
     constants = Constants(blob, layer, numbers, source, shape, m)
@@ -506,7 +502,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
                                 kept[block].append(len(ifmap_units))
                                 ifmap_units.append(Tile(
                                     source, n0 + i, min(m.ifmap_images, n - i), y_low, y_high - y_low,
-                                    lowest + block, min(m.r, span - block), x_low, x_high - x_low))
+                                    lowest + block, min(m.channel_blocks, span - block), x_low, x_high - x_low))
                         for fold in folds:
                             for fb in fbs:
                                 key = (g, fb, channel, fold)
@@ -574,7 +570,8 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
                 images=box.images, image_stride=strides["image_stride"],
                 bands=bands, band_rows=band_rows, band_stride=band_rows * strides["row_stride"] % MODULUS,
                 rows=(m.e - 1) * shape.uy + m.height, row_first=row_first, rows_valid=box.rows,
-                row_stride=strides["row_stride"], groups=m.r, group_stride=strides["block_stride"],
+                row_stride=strides["row_stride"], groups=m.r,
+                group_stride=strides["block_stride"] if m.split == 1 else m.q,
                 p=p, window=window, step=step, positions=item.columns, header=n == 0, laps=laps, **chunks))
         _, words = constants.filters(item.group, item.fb, item.channel, item.fold)
         filters.read(item.filters, schedule.add(

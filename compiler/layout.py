@@ -20,6 +20,7 @@ from compiler.graph import Concat, Conv, Graph
 from golden.rlc import LENGTH_BYTES, decode, encode, slot_words
 
 BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+OUT_SIZES = (4, 8, 16)   # of tensors that no convolution reads
 
 
 @dataclass
@@ -152,11 +153,13 @@ def _aliases(graph: Graph) -> dict[str, str]:
     return into
 
 
-def plan_views(graph: Graph, score) -> dict[str, View]:
+def plan_views(graph: Graph, score, writing) -> dict[str, View]:
     """A View for every tensor, its storage not yet placed.
 
-    score(conv layer, block size) estimates the cycles of a reader; the block size of a
-    storage is the one with the least sum over its readers, within what its writers allow.
+    score(conv layer, block size of its input, of its output or None) estimates the cycles of a
+    reader, writing(tensor, block size) those that it adds to what makes the tensor; the block
+    size of a storage is the one with the least sum, within what its writers allow. What no
+    convolution reads suits the one that writes it.
     """
     into = _aliases(graph)
 
@@ -187,9 +190,16 @@ def plan_views(graph: Graph, score) -> dict[str, View]:
         if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
             sizes.append(channels)
         convs = [layer for layer in readers if isinstance(layer, Conv)]
-        # Four entries are written a cycle only in multiples of four.
+        makers = [] if convs else [made_by[name] for name in names if isinstance(made_by.get(name), Conv)
+                                   and not made_by[name].full]
+        if makers:
+            sizes = [q for q in sizes if q in OUT_SIZES] or sizes
+
         def cost(q):
-            return (sum(score(layer, q) for layer in convs), q % 4 != 0, -min(q, 8))
+            cycles = sum(score(layer, q, None) for layer in convs) + sum(writing(name, q) for name in names)
+            cycles += sum(score(layer, blocks_of[root(layer.input)], q) for layer in makers)
+            # Four entries are written a cycle only in multiples of four.
+            return cycles, q % 4 != 0, -min(q, 8)
         blocks_of[owner] = min(sizes, key=cost)
 
     slots: dict[str, np.ndarray] = {}

@@ -16,7 +16,7 @@ import numpy as np
 
 from compiler import cost, emit, mapping, program, timeline
 from compiler.graph import Conv, Graph
-from compiler.layout import BLOCK_SIZES
+from compiler.layout import BLOCK_SIZES, OUT_SIZES
 from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
 from compiler.networks import Network
 from compiler.program import compile_mapped, conv_shape
@@ -57,27 +57,34 @@ def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], flo
 
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
               objective: str = "cycles", commands: bool = False) -> MappedLayer:
-    """The best mapping over all block sizes of the ifmap; with `commands` it is emitted, and its commands counted.
-    Raises MappingError naming the layer."""
+    """The best mapping over all block sizes of ifmap and ofmap; with `commands` it is emitted, and its commands
+    counted. Raises MappingError naming the layer."""
     channels, each = graph.tensors[layer.input].channels, len(layer.weights) // layer.groups
-    out_block = 8 if layer.groups == 1 else max(block for block in BLOCK_SIZES if block <= 8 and each % block == 0)
-    shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, out_block, mode=mode, zeros=zeros, uncoded=())
+    # Filters of a group end on a block.
+    sizes = [block for block in BLOCK_SIZES if layer.groups == 1 or each % block == 0]
+    first = max(block for block in sizes if block <= 8)
+    shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, first, mode=mode, zeros=zeros, uncoded=())
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
     modules = (mapping, program, emit, cost, timeline) if commands else (mapping,)
-    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode()
-                         + b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:24]
+    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode() + b"".join(
+        Path(name).read_bytes() for name in (__file__, *(module.__file__ for module in modules)))).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():
         found = MappedLayer(**json.loads(kept.read_text()))
         return dataclasses.replace(found, name=layer.name)
     ranked: list[tuple[Mapping, Shape]] = []
-    for shape in shapes:
-        ranked += [(m, shape) for m in ranking(shape, config, objective)]
+
+    def best_first(shapes):
+        for shape in shapes:
+            ranked.extend((m, shape) for m in ranking(shape, config, objective))
+        ranked.sort(key=lambda item: (item[0].dram_bytes, item[0].cycles) if objective == "dram" else
+                    (item[0].cycles, item[0].dram_bytes))
+    best_first(shapes)
     if not ranked:
         raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
-    ranked.sort(key=lambda item: (item[0].dram_bytes, item[0].cycles) if objective == "dram" else
-                (item[0].cycles, item[0].dram_bytes))
+    best_first([dataclasses.replace(ranked[0][1], out_block=block) for block in OUT_SIZES
+                if block in sizes and block != first])
     best, shape = ranked[0]
     _, _, shares = estimate(shape, best, config)
     groups = layer.groups

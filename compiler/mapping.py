@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ from hdl.config import HAZARD, PSUM_LANES, Config
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
-FETCH = 150         # cycles of a command behind the bursts of LOAD, four fetched ahead
+FETCH = 600         # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
 PATIENCE = 60, 1000 # uses of the array tried without a better one: least, most
@@ -68,7 +70,8 @@ class Shape:
 @dataclass(frozen=True)
 class Mapping:
     """height, width: R', S' of a slice; p, q, r, t, e as Eyeriss's. A tile has n images, `bands`
-    bands and `columns` ofmap columns. filter_blocks: blocks of p*t filters whose psums the
+    bands and `columns` ofmap columns. split: groups of q channels that a pass takes of one channel
+    block; with more than one all r are of that block. filter_blocks: blocks of p*t filters whose psums the
     buffer holds at once (m = p*t*filter_blocks); chunk: blocks whose filters stay there, or all
     if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
     filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and
@@ -92,6 +95,7 @@ class Mapping:
     store_blocks: int
     ofmap_slots: int
     ring: int = 0
+    split: int = 1
     cycles: int = 0        # the model's estimate for one group
     dram_bytes: int = 0    # ... of all traffic
     bound: str = ""        # what binds it
@@ -99,6 +103,11 @@ class Mapping:
     def __str__(self):
         return (f"R'{self.height} S'{self.width} m{self.p * self.t * self.filter_blocks} n{self.n} "
                 f"e{self.e} p{self.p} q{self.q} r{self.r} t{self.t}")
+
+    @property
+    def channel_blocks(self) -> int:
+        """Channel blocks of the ifmap in a pass."""
+        return self.r // self.split
 
     @property
     def pes(self) -> int:
@@ -109,11 +118,17 @@ def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def chunk_of(*blocks: int) -> int:
+    """Entries a STORE moves at once: the largest up to 4 that divides every block size."""
+    common = math.gcd(*blocks)
+    return max(n for n in (1, 2, 3, 4) if common % n == 0)
+
+
 class Counts:
     """What a mapping comes to: the numbers that model, search and emitter share. The fields of
     the mapping may be numpy arrays, for many tilings at once.
 
-    rows: ifmap rows of a tile; strip: words of a strip; words: of a tag's filters; tags:
+    rows: ifmap rows of a tile; groups: of channel blocks; strip: words of a strip; words: of a tag's filters; tags:
     filter tags of a pass; lanes: psum words of a logical column; channel_passes, folds;
     accumulations: passes that add to a psum; blocks: of p*t filters; chunks, tiles;
     ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
@@ -129,13 +144,13 @@ class Counts:
         self.tags = m.height * m.r * m.t
         self.lanes = ceil(m.p, PSUM_LANES)
         self.folds = ceil(shape.R, m.height) * ceil(shape.S, m.width)
-        self.groups = ceil(shape.blocks, m.r)           # of channel blocks
-        self.channel_passes = self.groups * (shape.block // m.q)
+        self.groups = ceil(shape.blocks, m.channel_blocks)   # of channel blocks
+        self.channel_passes = self.groups * (shape.block // (m.q * m.split))
         self.accumulations = self.channel_passes * self.folds
         self.blocks = ceil(shape.M, m.p * m.t)
         self.chunks = ceil(self.blocks, m.chunk)
         self.tiles = (ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns))
-        self.ifmap_unit = m.ifmap_images * self.rows * min(m.r, shape.blocks) * self.strip
+        self.ifmap_unit = m.ifmap_images * self.rows * minimum(m.channel_blocks, shape.blocks) * self.strip
         self.filter_unit = self.words * self.tags
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
@@ -143,8 +158,8 @@ class Counts:
         self.width = m.p * m.t * m.store_blocks
         self.ifmap_resident = m.ifmap_slots >= self.loads
         self.filters_resident = m.filter_slots >= m.chunk * self.accumulations
-        self.ring = (2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks
-                     if self.accumulations > 1 else 2 + 0 * self.laps)
+        self.ring = where(self.accumulations > 1,
+                          2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks, 2 + 0 * self.laps)
         ofmap_rows = where(m.ring != 0, m.ring, m.e * m.store_bands)
         self.ofmap_image = ofmap_rows * m.columns * self.width    # entries
         self.ofmap_slot = where(m.store_bands >= m.bands, m.n, 1) * self.ofmap_image
@@ -192,9 +207,9 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
     exposed = np.where(full, times * np.maximum(0, late), 0)
     last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
-    if shape.pool:  # a read of the buffer for four entries of each element of a window
+    if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
-        last = m.n * m.e * m.columns * ceil(s.width, PSUM_LANES) * kernel ** 2 / stride ** 2 + config.dram_latency
+        last = m.n * m.e * m.columns * ceil(s.width, chunk_of(shape.out_block)) * kernel ** 2 / stride ** 2 + config.dram_latency
         alone = (m.ring < 2 * m.e) & (m.ring < shape.E)   # no rows of a ring to spare for the next band
         drained = s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace)) \
             + ceil(shape.N, m.n) * last                   # an image's first rows wait for those before
@@ -203,7 +218,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
     compute = 1.0 * passes * pace + exposed + drained
     # They come in bursts: when they take as long, they do not hide each other.
-    fetch = 1.0 * FETCH * commands
+    fetch = FETCH / config.fetch_ahead * commands
     together = (compute ** SHARPNESS + dram ** SHARPNESS + fetch ** SHARPNESS) ** (1 / SHARPNESS)
     return together + edges, dram_bytes, {
         **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
@@ -223,10 +238,10 @@ def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:
     if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
         entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
-        "MACs": s.laps * m.columns * max(m.p, HAZARD) * entries,
+        "MACs": s.laps * m.columns * np.maximum(m.p, HAZARD) * entries,
         "ifmap network": s.laps * rows * m.r * strip,
         # A PE writes one entry a cycle into its filter spad.
-        "filter network": max(s.words * s.tags, 4 * s.words) + 0 * s.laps,
+        "filter network": s.words * np.maximum(s.tags, 4) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * s.lanes}
 
 
@@ -335,33 +350,43 @@ def _tilings(shape: Shape, m: Mapping, words: int, worst: float) -> Table:
     return table
 
 
-def _spatial(shape: Shape, config: Config):
-    """(cycles without DRAM, mapping without tiles) of every use of the array worth a look."""
-    half, spad = config.filter_half, config.ifmap_spad
-    p_most = min(config.psum_spad, shape.M)
-    seen = {}
+def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
+    """(least cycles of its passes, mapping without tiles) of every use of the array worth a look,
+    the least first."""
+    columns: dict[str, list] = {name: [] for name in ("height", "width", "q", "p", "r", "split", "e", "t", "floor")}
     for height in _splits(shape.R, config.logical_height, 3):
-        for width in _splits(shape.S, spad, 4):
-            for q in (q for q in range(shape.block, 0, -1) if shape.block % q == 0 and q * width <= spad):
-                for p in range(min(p_most, half // (q * width)), 0, -1):
-                    for r in _splits(shape.blocks, config.logical_columns(height), 12):
-                        chains = config.logical_columns(height * r)
-                        if not chains:
-                            continue
-                        for e in _splits(shape.E, chains, 12):
-                            most = chains // e
-                            want = ceil(shape.M, p)
-                            t = ceil(want, ceil(want, most))
-                            # all bands of all images in a pass: the least that passes can take
-                            m = Mapping(height, width, p, q, r, t, e, shape.N, ceil(shape.E, e), shape.F,
-                                        1, 1, 1, 1, 1, 1, 1, 1)
-                            s = Counts(shape, m)
-                            pace = max(_paces(shape, m, s).values())
-                            floor = ceil(shape.M, p * t) * s.accumulations * (pace + PASS_OVERHEAD)
-                            key = (height, width, q, r, e, t, s.blocks, s.lanes)
-                            if key not in seen or floor < seen[key][0]:
-                                seen[key] = floor, m
-    return sorted(seen.values(), key=lambda item: item[0])
+        for width in _splits(shape.S, config.ifmap_spad, 4):
+            for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0 and q * width <= config.ifmap_spad):
+                p_most = min(config.psum_spad, shape.M, config.filter_half // (q * width))
+                most = config.logical_columns(height)
+                groups = [(r, 1) for r in _splits(shape.blocks, most, 12)]
+                groups += [(n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0]
+                uses = np.array([
+                    (p, r, split, e) for r, split in groups for e in _splits(shape.E, config.logical_columns(height * r), shape.E)
+                    for p in range(1, p_most + 1)], np.int64).reshape(-1, 4)
+                p, r, split, e = uses.T
+                sets = np.array([config.logical_columns(height * n) for n in r.tolist()], np.int64) // e
+                want = ceil(shape.M, p)
+                t = ceil(want, ceil(want, np.maximum(1, sets)))
+                # all bands of all images in a pass: the least that passes can take
+                m = Mapping(height, width, p, q, r, t, e, np.full(len(p), shape.N), ceil(shape.E, e), shape.F,
+                            1, 1, 1, 1, 1, 1, 1, 1, split=split)
+                s = Counts(shape, m)
+                pace = functools.reduce(np.maximum, _paces(shape, m, s).values())
+                floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
+                # of those that differ in nothing but p the one with the least
+                order = np.argsort(floor, kind="stable")
+                alike = np.stack([r, split, e, t, s.blocks, s.lanes])[:, order]
+                order = order[np.unique(alike, axis=1, return_index=True)[1]]
+                for name, column in (("height", height), ("width", width), ("q", q), ("p", p), ("r", r), ("split", split),
+                                     ("e", e), ("t", t), ("floor", floor)):
+                    columns[name].append(np.broadcast_to(column, len(floor))[order])
+    table = {name: np.concatenate(parts) for name, parts in columns.items()}
+    for n in np.argsort(table["floor"], kind="stable"):
+        row = {name: int(column[n]) for name, column in table.items() if name != "floor"}
+        yield float(table["floor"][n]), Mapping(
+            **row, n=shape.N, bands=ceil(shape.E, row["e"]), columns=shape.F, filter_blocks=1, chunk=1, ifmap_images=1,
+            ifmap_slots=1, filter_slots=1, store_bands=1, store_blocks=1, ofmap_slots=1)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -394,14 +419,15 @@ def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int =
         cycles, dram_bytes, _ = estimate(shape, table.mapping, config)
         scores = score(cycles, dram_bytes)
         n = int(np.argmin(scores))
-        found = table.row(n)
-        _, _, shares = estimate(shape, found, config)
-        found = dataclasses.replace(found, cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]),
-                                    bound=max(shares, key=shares.get))
+        found = dataclasses.replace(table.row(n), cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]))
         if not best or scores[n] < 0.998 * best[0][0]:
             barren = 0
         best = sorted([*best, (float(scores[n]), found)], key=lambda item: item[0])[:most]
-    return tuple(m for _, m in best)
+
+    def bound(m):
+        _, _, shares = estimate(shape, m, config)
+        return max(shares, key=shares.get)
+    return tuple(dataclasses.replace(m, bound=bound(m)) for _, m in best)
 
 
 def search(shape: Shape, config: Config, objective: str = "cycles") -> Mapping | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -10,10 +11,10 @@ import numpy as np
 from compiler.commands import Schedule
 from compiler.coded import choose
 from compiler.csc import sparse
-from compiler.emit import Blob, StoreTiles, chunk_of, emit_conv, emit_store, loaded_words
+from compiler.emit import Blob, StoreTiles, emit_conv, emit_store, loaded_words
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
-from compiler.mapping import Mapping, MappingError, Shape, ceil, search
+from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of, search
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import ConvNumbers, QuantisedGraph
 from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
@@ -294,11 +295,26 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     def shape_of(layer, slots, *blocks):
         return conv_shape(graph, layer, images, slots, *blocks, mode=mode, zeros=known, uncoded=uncoded)
 
-    def score(layer, block):
+    def score(layer, block, out_block):
         channels = graph.tensors[layer.input].channels
-        found = search(shape_of(layer, np.arange(channels), block, min(8, len(layer.weights))), config, objective)
+        shape = shape_of(layer, np.arange(channels), block, out_block or min(8, len(layer.weights)))
+        found = search(shape, config, objective)
         return found.cycles * layer.groups if found else float("inf")
-    views = plan_views(graph, score)
+
+    def writing(name, block):
+        """Cycles by which storing a tensor in such blocks outlasts the layer that makes it."""
+        layer = graph.producer(name)
+        if layer is None or isinstance(layer, Concat):
+            return 0
+        entries, reads, macs = images * graph.tensors[name].size, 1, 0
+        if isinstance(layer, Pool):
+            reads = math.prod(layer.kernel)
+            layer = graph.producer(layer.input)
+        if isinstance(layer, Conv):
+            macs = images * layer.weights[0].size * graph.tensors[layer.output].size
+        return max(0, entries * reads / chunk_of(block)
+                   - max(macs / config.pes, 2 * entries / config.dram_bytes_per_cycle))
+    views = plan_views(graph, score, writing)
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
     for layer in graph.layers:

@@ -170,12 +170,13 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     for row in rows:
         row.cycles = row.counters["cycles"] / batches
         row.dram_bytes = (row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]) / batches
-        if row.kind == "sparse":  # the columns that were streamed
+        macs, pes = row.macs, program.config.pes
+        if row.kind == "sparse":
+            macs, pes = row.counters["sparse_macs"] / batches, program.config.sparse_pes
+            # the columns that were streamed
             row.load_bound += int(row.counters["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle)
-        if row.cycles and row.kind == "sparse":
-            row.utilisation = row.counters["sparse_macs"] / batches / (row.cycles * program.config.sparse_pes)
-        elif row.cycles:
-            row.utilisation = row.macs / (row.cycles * program.config.pes)
+        if row.cycles:
+            row.utilisation = macs / (row.cycles * pes)
     if progress:
         progress(len(fixed), "done")
     for fmap in fmaps.values():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from golden.fixed import requantise, wrap
-from hdl.config import LANES, Config
+from hdl.config import LANES, Config, record_head
 from hdl.isa import Target
 
 
@@ -97,9 +97,7 @@ class SparseMemories:
         lengths = np.stack([table >> np.uint64(20 + 11 * n) & np.uint64(0x7FF) for n in range(4)], axis=1)
         place = (table & np.uint64(0xFFFFF))[:, None] + np.cumsum(lengths, axis=1, dtype=np.uint64) - lengths
         lengths, place = lengths.reshape(-1).astype(int), place.reshape(-1).astype(int)
-        each = 64 // bits
-        final = (k - 1) // each
-        head = 8 * final + -(-(k - final * each) * bits // 8)
+        each, final, head = record_head(k, bits)
         sizes, entries = [], [[] for _ in range(k)]
         fetched = columns[lengths[columns] != 0]
         for column in fetched:

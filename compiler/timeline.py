@@ -16,14 +16,12 @@ from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 
-import hdl.config as hardware
 from compiler import cost
 from compiler.cost import BURST, Command, Pass, Stream, Work, ceil
-from hdl.config import HAZARD, LANES, PSUM_LANES, Config
+from hdl.config import HAZARD, LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import COMMAND_BYTES, Mode, Opcode
 
 BEATS = COMMAND_BYTES // cost.BEAT
-PREFETCH = 4        # commands fetched ahead (hdl/fetch.py)
 DECODE = 2          # cycles from a command's last beat to its dispatch
 IN_FLIGHT = 8       # commands that an engine may hold (hdl/issue.py)
 PAGE = 512          # words of a page that no burst crosses (hdl/axi.py)
@@ -43,16 +41,11 @@ HOP = 2             # of a psum through a PE of the chain
 X_BUS = 2           # words that wait in a row of a network
 
 
-def queue_depth(engine: str) -> int:
-    depth = hardware.QUEUE_DEPTH
-    return depth[engine] if isinstance(depth, dict) else depth
-
-
 class Sets(dict):
     """Semaphores of a mask."""
 
     def __missing__(self, mask: int) -> list[int]:
-        self[mask] = [n for n in range(hardware.SEMAPHORES) if mask >> n & 1]
+        self[mask] = [n for n in range(SEMAPHORES) if mask >> n & 1]
         return self[mask]
 
 
@@ -155,7 +148,7 @@ class Engine:
     def __init__(self, line: "Timeline", name: str, start: Callable):
         self.line, self.name, self.start = line, name, start
         self.queue: deque[Command] = deque()
-        self.depth = queue_depth(name)
+        self.depth = line.config.engine_queue(name)
         self.register: Command | None = None
         self.flight: deque[Command] = deque()
         self.ready = True      # takes the command in the register
@@ -214,7 +207,7 @@ class Timeline:
         self.work, self.config = work, work.config
         self.clock = Clock()
         self.memory = Memory(self.clock, self.config)
-        self.semaphores = [0] * hardware.SEMAPHORES
+        self.semaphores = [0] * SEMAPHORES
         self.engines = {name: Engine(self, name, getattr(self, "start_" + name))
                         for name in ("load", "ifmap", "filter", "psum", "ofmap", "store")}
         self.left = len(work.commands)
@@ -254,7 +247,7 @@ class Timeline:
 
     # ---- fetch and dispatch --------------------------------------------------------------
     def fetch(self, delay: float) -> None:
-        while self.asked < len(self.work.commands) and self.asked < self.sent + PREFETCH:
+        while self.asked < len(self.work.commands) and self.asked < self.sent + self.config.fetch_ahead:
             self.asked += 1
             self.memory.read(BEATS, self.fetched, self.clock.now + delay)
 
@@ -651,7 +644,10 @@ def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, 
     slot = max(item.head["p"], HAZARD)
     tags = item.head["rows"] * item.head["groups"]
     psum = psum_cycles(item, config)
-    slack = max(1, config.psum_spad // item.head["p"])
+    # The last psum of a window has room once `behind` psums of the window `slack` before have left.
+    slack, rest = divmod(config.drain_depth, item.head["p"])
+    behind = item.head["p"] - rest if slack else item.head["p"]
+    slack = max(1, slack)
     work = np.maximum(used, 1).reshape(total, count, pes) * float(slot)
     # What is left of a window when its last word comes.
     late = np.minimum(work, ((stream.behind - 1) % item.head["length"] % LANES + 1)[None, :, None, None].repeat(
@@ -679,7 +675,7 @@ def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, 
             done = np.maximum(done, arrival[:, None] + tags)
         arrival = np.maximum(arrival + words[f], (ends[need[f] + 1, rows, columns] - early[f]).max(1))
         arrived[f] = arrival
-        done = np.maximum(np.maximum(done + work[f], arrival[:, None] + late[f]), (left[f] + item.head["p"])[:, None])
+        done = np.maximum(np.maximum(done + work[f], arrival[:, None] + late[f]), (left[f] + behind)[:, None])
         ends[f + 1] = done
         left[f + slack] = np.maximum(left[f + slack - 1] + psum, done.max(1))
     marks = ends[positions::positions].max(2)

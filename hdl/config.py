@@ -17,13 +17,23 @@ PSUM_LANES = 4       # psums in a word of the psum networks
 PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 HAZARD = 3           # cycles between two MACs of a PE on one psum
 SEMAPHORES = 16      # dependency tokens; one bit each in a command's masks
-QUEUE_DEPTH = 4      # commands waiting per engine
+# Bits of a waiting command, its semaphores and its index (test_presets holds them against the layouts).
+QUEUED_BITS = {"load": 385, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 262, "store": 496}
+SPARSE_QUEUED_BITS = {"fill": 128, "sparse": 143}
 CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
 
 
 def bits_for(n: int) -> int:
     """Bits that hold the values 0..n, at least one."""
     return max(1, int(n).bit_length())
+
+
+def record_head(pes: int, bits: int) -> tuple[int, int, int]:
+    """A streamed column's record begins with a count of `bits` bits for every PE: (counts in a
+    64-bit word, word of the last count, bytes of counts)."""
+    each = 64 // bits
+    final = (pes - 1) // each
+    return each, final, 8 * final + -(-(pes - final * each) * bits // 8)
 
 
 class ConfigError(ValueError):
@@ -37,13 +47,16 @@ class Config:
     rows, columns        physical array, Eyeriss's 12 x 14 (a chain of rows*columns PEs)
     filter_spad          filter words in a PE, both halves (the next pass loads into one)
     ifmap_spad           ifmap words in a PE (a power of two)
-    psum_spad            psums accumulating in a PE; a second buffer of the same size drains
+    psum_spad            psums accumulating in a PE
+    psum_drain           psums of finished windows in a PE; 0: as many as psum_spad
     psum_bits            width of a partial sum; sums wrap modulo 2**psum_bits
     ifmap_fifo           64-bit words of input FIFO in a PE
     psum_fifo            128-bit words of psum input FIFO in a PE
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
+    queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many, since
+                         a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
@@ -69,6 +82,8 @@ class Config:
     gating: bool = True
     skip: bool = False
     counters: bool = True
+    psum_drain: int = 0
+    queue_depth: int = 4
     sparse_pes: int = 0
     sparse_words: int = 64
     sparse_pointers: int = 64
@@ -97,6 +112,8 @@ class Config:
         need(self.ifmap_spad in (4, 8, 16, 32, 64, 128), "ifmap_spad", "must be a power of two, 4..128")
         need(4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0, "psum_spad", "must be a multiple of 4, 4..64")
         need(self.psum_spad <= self.filter_half, "psum_spad", "p filters of one word must fit a filter half")
+        need(self.psum_drain == 0 or 2 <= self.psum_drain <= 64, "psum_drain", "must be 0 or 2..64")
+        need(self.queue_depth in (2, 4, 8, 16), "queue_depth", "must be 2, 4, 8 or 16")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
         need(1 <= self.ifmap_fifo <= 16, "ifmap_fifo", "must be 1..16")
         need(1 <= self.psum_fifo <= 16, "psum_fifo", "must be 1..16")
@@ -135,6 +152,25 @@ class Config:
     def filter_half(self) -> int:
         """Filter words of one pass: p*q*S is at most this."""
         return self.filter_spad // 2
+
+    @property
+    def drain_depth(self) -> int:
+        """Psums of finished windows that a PE holds."""
+        return self.psum_drain or self.psum_spad
+
+    @property
+    def place_bits(self) -> int:
+        """Of an entry's place in the stream, if zeros are skipped: half of it is looked ahead at most."""
+        return bits_for(8 * self.ifmap_spad)
+
+    def engine_queue(self, engine: str) -> int:
+        """Commands that wait in front of an engine."""
+        return self.queue_depth * (4 if engine in ("ofmap", "store") else 1)
+
+    @property
+    def fetch_ahead(self) -> int:
+        """Commands fetched before they are dispatched: their reads wait behind the bursts of LOAD."""
+        return 2 * self.queue_depth
 
     @property
     def ifmap_tag_bits(self) -> int:
@@ -177,13 +213,14 @@ class Config:
         """On-chip storage in bytes by component, every array over two words deep counted."""
         return {
             "filter spads": self.pes * self.filter_spad * 2,
-            "ifmap spads": self.pes * self.ifmap_spad * (2 + self.skip),
-            "psum spads": self.pes * self.psum_spad * self.psum_bits * 2 // 8,
+            "ifmap spads": self.pes * self.ifmap_spad * (ENTRY_BITS + self.skip * self.place_bits) // 8,
+            "psum spads": self.pes * (self.psum_spad * self.psum_bits + self.drain_depth * (self.psum_bits + 1)) // 8,
             "ifmap FIFOs": self.pes * self.ifmap_fifo * 8 if self.ifmap_fifo > 2 else 0,
             "psum FIFOs": self.pes * self.psum_fifo * PSUM_LANES * self.psum_bits // 8
                           if self.psum_fifo > 2 else 0,
             "global buffer": self.glb_bytes,
-            "command queues": (8 if self.sparse_pes else 6) * QUEUE_DEPTH * 64,
+            "command queues": sum(bits * self.engine_queue(name) for name, bits in (
+                QUEUED_BITS | (SPARSE_QUEUED_BITS if self.sparse_pes else {})).items()) // 8,
             "sparse weights": self.sparse_pes * self.sparse_words * 8,
             "sparse pointers": self.sparse_pes * self.sparse_pointers * self.sparse_pointer_bits // 8,
             "sparse activations": self.sparse_pes * (4 * self.sparse_activations + self.sparse_queue
@@ -191,7 +228,7 @@ class Config:
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
             # buffer responses, notes on reads under way, fetched beats, packed words, tokens,
             # lengths of coded strips read ahead, under way and to be written
-            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + 32 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8
+            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + self.fetch_ahead * 8 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8
                             + 16 * 65 // 8 + 32 * 17 // 8 + 4 * 65 // 8,
             # records and their columns on the way, table words
             "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,
@@ -253,8 +290,8 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            sparse_activations=32, sparse_rows=16),
     # The Eyeriss chip's PEs and storage; smaller filter spads than the chip's pay for buffer,
     # since a pass keeps its filters for many bands.
-    Config("eyeriss", rows=12, columns=14, filter_spad=96, ifmap_spad=16, psum_spad=16,
-           glb_pairs=14, glb_depth=512, ifmap_fifo=2, psum_fifo=2, skip=True),
+    Config("eyeriss", rows=12, columns=14, filter_spad=96, ifmap_spad=16, psum_spad=8,
+           psum_drain=15, glb_pairs=15, glb_depth=512, ifmap_fifo=2, psum_fifo=2, skip=True, queue_depth=8),
     # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
     Config("eie64", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
            glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,

@@ -86,7 +86,7 @@ class Edge(wiring.Component):
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
-        issues = {n: add(f"issue_{n}", Issue(body)) for n, body in bodies.items()}
+        issues = {n: add(f"issue_{n}", Issue(body, self.build.engine_queue(n))) for n, body in bodies.items()}
         m.d.comb += [
             semaphores.clear.eq(control.start | control.core_reset),
             self.running.eq(control.running), self.halt.eq(control.halt),

@@ -14,7 +14,6 @@ from .legal import rules
 from .sparse_engine import SparseCommand
 from .store import StoreCommand
 
-PREFETCH = 4      # commands buffered or under way
 BEATS = COMMAND_BYTES // 8
 BODY_BITS = 8 * COMMAND_BYTES - 64
 
@@ -33,7 +32,8 @@ def engines(config: Config) -> dict:
 
 
 class Fetch(wiring.Component):
-    """Fetches `count` commands from `program` at `start`, in order, up to 4 ahead.
+    """Fetches `count` commands from `program` at `start`, in order, up to
+    config.fetch_ahead ahead.
 
     Members: `start`, `program`, `count`; `base` and `limit`, the read window; `read`, an AXI
     read master (bursts of 8); `load`, `ifmap`, `filter`, `psum`, `ofmap`, `store`: queue
@@ -59,13 +59,14 @@ class Fetch(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        ahead = self.build.fetch_ahead   # commands buffered or under way
         m.submodules.window = window = Window()
-        m.submodules.beats = beats = SyncFIFO(width=64 + 1, depth=PREFETCH * BEATS)
+        m.submodules.beats = beats = SyncFIFO(width=64 + 1, depth=ahead * BEATS)
 
         # ---- addresses ------------------------------------------------------------------
         address = Signal(ADDRESS)
         to_ask = Signal(32)
-        room = Signal(range(PREFETCH + 1), init=PREFETCH)
+        room = Signal(range(ahead + 1), init=ahead)
         free = Signal()                # a command leaves the buffer
         asked = Signal()
         check = window.check
@@ -148,7 +149,7 @@ class Fetch(wiring.Component):
             with m.State("Collect"):
                 with m.If(have == BEATS):
                     m.next = "Check"
-                with m.Elif(window.outside & window.idle & (room == PREFETCH - 1) & (have == 0)):
+                with m.Elif(window.outside & window.idle & (room == ahead - 1) & (have == 0)):
                     # Everything before the range outside has been dispatched.
                     m.d.sync += self.error.eq(Error.READ_WINDOW)
                     m.next = "Stopped"

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from .config import QUEUE_DEPTH, SEMAPHORES
+from .config import SEMAPHORES
 
 INDEX = 26       # bits of a program index: 2**26 commands of 64 bytes fill the address space
 IN_FLIGHT = 8    # commands an engine may hold
@@ -29,7 +29,7 @@ class Issue(wiring.Component):
     Latency two cycles from `queue` to `command`, throughput one command per cycle.
     """
 
-    def __init__(self, body, *, depth: int = QUEUE_DEPTH, in_flight: int = IN_FLIGHT):
+    def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT):
         self.body, self.depth, self.in_flight = body, depth, in_flight
         super().__init__({
             "queue": In(stream.Signature(queued(body))),

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config
 
 DEPTH = 5    # cycles from the issue of a MAC to its sum
-PLACE = 9    # bits of an entry's place in the stream: half of it is looked ahead at most
 
 
 class PassHeader(data.Struct):
@@ -184,7 +183,7 @@ class ProcessingElement(wiring.Component):
         f, lap = Signal(16), Signal(16)
         f_used = Signal()                       # half in use
         f_next, f_address_now = Signal(range(2 * c.filter_half)), Signal(range(2 * c.filter_half))
-        room = Signal(range(c.psum_spad + 1), init=c.psum_spad)  # of the drain buffer
+        room = Signal(range(c.drain_depth + 1), init=c.drain_depth)  # of the drain buffer
         drained = Signal()
         here = Signal(16)                       # the entry's index in the window
         fresh = Signal(init=1)                  # no entry of the window has been used
@@ -227,6 +226,7 @@ class ProcessingElement(wiring.Component):
                 m.d.sync += read_at.eq(read_at + 1)
         if c.skip:
             # Places count the entries of the stream, zeros included, modulo 2**PLACE.
+            PLACE = c.place_bits
             m.submodules.places = places = Memory(shape=unsigned(PLACE), depth=c.ifmap_spad, init=[])
             at, after, place_in = places.read_port(domain="comb"), places.read_port(domain="comb"), places.write_port()
             arrived = Signal(PLACE)             # place of the FIFO's head word
@@ -314,7 +314,7 @@ class ProcessingElement(wiring.Component):
 
         # ---- drain: add the predecessor's psums, hand over ------------------------------
         done_layout = data.StructLayout({"psum": signed(c.psum_bits), "last": 1})
-        m.submodules.drain = drain = fifo.SyncFIFO(width=done_layout.size, depth=c.psum_spad)
+        m.submodules.drain = drain = fifo.SyncFIFO(width=done_layout.size, depth=c.drain_depth)
         finished, own = Signal(done_layout), Signal(done_layout)
         m.d.comb += [
             finished.psum.eq(total), finished.last.eq(pipe[4].last),

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import ENTRY_BITS, Config
+from .config import ENTRY_BITS, Config, record_head
 from .isa import Error
 from .sparse_fetch import INDEX, RecordWord
 
@@ -45,9 +45,7 @@ class RecordSpreader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         k, bits = self.config.sparse_pes, self.config.sparse_length_bits
-        each = 64 // bits                              # counts in a word
-        final = (k - 1) // each                        # word of the last count
-        head = 8 * final + -(-(k - final * each) * bits // 8)  # bytes of counts
+        each, final, head = record_head(k, bits)
         record, output = self.record.p, self.output
         total, first = Signal(POSITION + 1), Signal(POSITION + 1)   # ends of the PEs known
         move, wrong = Signal(), Signal()

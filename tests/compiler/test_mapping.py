@@ -18,7 +18,7 @@ EYERISS = PRESETS["eyeriss"]
 
 def random_shape(rng):
     R, S, uy, ux = rng.randint(1, 12), rng.randint(1, 32), rng.choice([1, 1, 2, 4]), rng.randint(1, 5)
-    E, F, block = rng.randint(1, 40), rng.randint(1, 40), rng.choice([1, 2, 3, 4, 8])
+    E, F, block = rng.randint(1, 40), rng.randint(1, 40), rng.choice([1, 2, 3, 4, 8] + [12, 16] * (S < 12))
     return Shape(rng.randint(1, 4), 0, (E - 1) * uy + R, (F - 1) * ux + S, rng.randint(1, 200), R, S, E, F, uy, ux,
                  block, rng.randint(1, 30), rng.choice([1, 4, 8]))
 
@@ -37,7 +37,8 @@ def test_mappings_fit(preset):
             assert m.p * m.q * m.width <= config.filter_half and m.q * m.width <= config.ifmap_spad
             s = Counts(shape, m)
             assert s.buffer_words(m) <= config.glb_words, (shape, m)
-            assert s.blocks * m.p * m.t >= shape.M and s.groups * m.r >= shape.blocks
+            assert s.blocks * m.p * m.t >= shape.M and s.groups * m.channel_blocks >= shape.blocks
+            assert m.split in (1, m.r) and shape.block % (m.q * m.split) == 0
             assert ceil(shape.R, m.height) * m.height >= shape.R and shape.block % m.q == 0
             assert m.ifmap_slots >= s.units and m.filter_slots >= 1
             # no mapping beats its own MACs

@@ -40,7 +40,7 @@ class Pair(Component):
     """An Issue with its semaphores and a test giver."""
 
     def __init__(self):
-        self.issue = Issue(8)
+        self.issue = Issue(8, 4)
         super().__init__({"give": In(16), "available": Out(16)})
 
     def elaborate(self, platform):
@@ -126,7 +126,7 @@ def test_issue_waits_for_all_and_halts():
 
 
 def test_issue_throughput():
-    dut = Issue(8)
+    dut = Issue(8, 4)
     taken = []
 
     async def engine(ctx):

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Shape
 
 import cli
-from hdl.config import CHIP_STORAGE_BYTES, PRESETS
+from hdl.config import CHIP_STORAGE_BYTES, PRESETS, QUEUED_BITS, SPARSE_QUEUED_BITS
+from hdl.fetch import ENGINE_BODY, SPARSE_BODY
+from hdl.issue import queued
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +41,11 @@ def test_verilog_is_the_same_from_run_to_run(tmp_path):
                        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True)
         seen.append([(out / f"tiny.{kind}").read_bytes() for kind in ("v", "json")])
     assert seen[0] == seen[1]
+
+
+def test_counted_bits_of_queues():
+    assert QUEUED_BITS == {n: Shape.cast(queued(b)).width for n, b in ENGINE_BODY.items()}
+    assert SPARSE_QUEUED_BITS == {n: Shape.cast(queued(b)).width for n, b in SPARSE_BODY.items()}
 
 
 def test_eyeriss_fits_the_chips_storage():
