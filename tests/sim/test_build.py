@@ -1,7 +1,11 @@
 """The cache of simulators: found again by content, and whole or absent."""
 
+import re
+
 import pytest
 
+from hdl.config import PRESETS
+from hdl.pe_row import PeRow
 from hdl.verilog import emit
 from sim import build
 
@@ -22,3 +26,11 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(build.BuildError, match="syntax error"):
         build.build("module broken(; endmodule", "broken")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_repeated_modules_keep_their_ports():
+    text, _ = emit(PeRow(PRESETS["tiny"]))
+    kept = build._repeated(text)
+    listed = re.search(r"module processing_element\(([^)]*)\)", text)[1]
+    assert {module for module, _ in kept} == {"processing_element"}
+    assert sorted(port for _, port in kept) == sorted(set(re.split(r"\s*,\s*", listed.strip())) - {"clk"})
