@@ -365,7 +365,9 @@ def _mode(config, name):
 
 
 def map_(args) -> int:
+    import functools
     import json
+    from compiler.cost import added, per_mac
     from compiler.graph import Conv
     from compiler.map_table import layers_of, map_layer
     from compiler.networks import NETWORKS
@@ -386,44 +388,51 @@ def map_(args) -> int:
         raise ValueError(f"network {args.net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
     table = _table(f"{args.net} on {config.name}, batch {batch}, {args.mode}, {args.objective} first: a model, "
                    f"not a measurement", ("layer", "mapping", "bound by"),
-                   "layer", "mapping", "q_T", "PEs", "cycles", "chip's", "of peak %", "DRAM MB", "bound by", "next best")
+                   "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB", "DRAM/MAC", "GLB/MAC",
+                   "bound by", "next best")
     rows = []
     with _progress() as progress:
         task = progress.add_task("", total=len(layers))
         for graph, layer, zeros, chip in layers:
             progress.update(task, description=layer.name)
-            row = map_layer(graph, layer, zeros, batch, config, mode, args.objective)
+            row = map_layer(graph, layer, zeros, batch, config, mode, args.objective, commands=True)
             row.chip_cycles = chip and chip * batch
             rows.append(row)
             second = row.runners_up[0] if row.runners_up else None
-            table.add_row(layer.name, row.mapping, str(row.block), str(row.pes), f"{row.cycles:,}",
+            table.add_row(layer.name, row.mapping, str(row.block), str(row.pes), f"{row.cycles:,}", f"{row.model_cycles:,}",
                           f"{row.chip_cycles:,.0f}" if chip else "-", f"{100 * row.utilisation:.1f}",
-                          f"{row.dram_bytes / 1e6:.2f}", row.bound,
+                          f"{row.dram_bytes / 1e6:.2f}",
+                          *(f"{per_mac(row.accesses, level, row.macs):.4f}" for level in ("dram", "glb")), row.bound,
                           f"+{100 * (second['cycles'] / row.cycles - 1):.1f} %" if second else "-")
             if args.all:
                 for other in row.runners_up:
-                    table.add_row("", other["mapping"], str(other["block"]), "", f"{other['cycles']:,}", "", "",
-                                  f"{other['dram_bytes'] / 1e6:.2f}", other["bound"], "")
+                    table.add_row("", other["mapping"], str(other["block"]), "", f"{other['cycles']:,}", "", "", "",
+                                  f"{other['dram_bytes'] / 1e6:.2f}", "", "", other["bound"], "")
             progress.advance(task)
     cycles, macs = sum(r.cycles for r in rows), sum(r.macs for r in rows)
-    dram = sum(r.dram_bytes for r in rows)
+    dram, model = sum(r.dram_bytes for r in rows), sum(r.model_cycles for r in rows)
     chip = [r.chip_cycles for r in rows]
+    accesses = functools.reduce(added, (r.accesses for r in rows), {})
     table.add_section()
-    table.add_row("all", "", "", "", f"{cycles:,}", f"{sum(chip):,.0f}" if all(chip) else "-",
-                  f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 1e6:.2f}", "", "")
+    table.add_row("all", "", "", "", f"{cycles:,}", f"{model:,}", f"{sum(chip):,.0f}" if all(chip) else "-",
+                  f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 1e6:.2f}",
+                  *(f"{per_mac(accesses, level, macs):.4f}" for level in ("dram", "glb")), "", "")
     _console().print(table)
-    print(f"DRAM accesses (16 bits) per MAC: {dram / 2 / macs:.4f}")
+    print("estimate: the mapper's formula, as DRAM MB and what binds; model: the commands in time; accesses of 16 bits, "
+          "counted in the commands")
     if args.json:
         write_atomic(Path(args.json), json.dumps(
             {"config": config.to_dict(), "batch": batch, "mode": args.mode, "objective": args.objective,
-             "total": {"cycles": cycles, "macs": macs, "dram_bytes": dram},
+             "total": {"cycles": cycles, "macs": macs, "dram_bytes": dram, "model_cycles": model, "accesses": accesses},
              "layers": [asdict(r) for r in rows]}, indent=1) + "\n")
     return 0
 
 
 def bench(args) -> int:
+    import functools
     import json
     import os
+    from compiler.cost import added, per_mac
     from compiler.networks import NETWORKS
     from hdl.config import Config
     from hdl.verilog import write_atomic
@@ -455,23 +464,30 @@ def bench(args) -> int:
                             clustered=args.clustered, objective=args.objective)
     table = _table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
                    ("layer", "mapping"), "layer", "mapping", "cycles", "chip's", "faster", "of peak %", "model %",
-                   "MACs %", "ifmap %", "filter %", "psum %", "no pass %", "unused %", "DRAM MB", "acc./MAC", "wrong")
+                   "MACs %", "ifmap %", "filter %", "psum %", "no pass %", "unused %", "DRAM MB", "DRAM/MAC", "GLB/MAC", "wrong")
     for r in results:
         s = r.stalls
         table.add_row(r.name, r.mapping, f"{r.cycles:,}", f"{r.chip_cycles:,.0f}", f"{r.chip_cycles / r.cycles:.2f}x",
                       f"{100 * r.utilisation:.1f}", f"{100 * (r.model_cycles / r.cycles - 1):+.1f}",
                       *(f"{100 * s[n]:.1f}" for n in ("busy", "wait_ifmap", "wait_filter", "wait_psum", "idle", "unused")),
-                      f"{r.dram_bytes / 1e6:.2f}", f"{r.dram_bytes / 2 / r.macs:.4f}", str(r.mismatches))
+                      f"{r.dram_bytes / 1e6:.2f}", f"{r.dram_bytes / 2 / r.macs:.4f}",
+                      f"{per_mac(r.accesses, 'glb', r.macs):.4f}", str(r.mismatches))
     total = {name: sum(getattr(r, name) for r in results)
              for name in ("cycles", "macs", "nonzero_macs", "dram_bytes", "mismatches", "chip_cycles", "model_cycles")}
     total["accesses_per_mac"] = total["dram_bytes"] / 2 / total["macs"]
+    total["accesses"] = functools.reduce(added, (r.accesses for r in results), {})
+    total["counters_equal"] = all(r.counters_equal for r in results)
     table.add_section()
     table.add_row("all", "", f"{total['cycles']:,}", f"{total['chip_cycles']:,.0f}",
                   f"{total['chip_cycles'] / total['cycles']:.2f}x",
                   f"{100 * total['macs'] / total['cycles'] / config.pes:.1f}",
                   f"{100 * (total['model_cycles'] / total['cycles'] - 1):+.1f}", *[""] * 6,
-                  f"{total['dram_bytes'] / 1e6:.2f}", f"{total['accesses_per_mac']:.4f}", str(total["mismatches"]))
+                  f"{total['dram_bytes'] / 1e6:.2f}", f"{total['accesses_per_mac']:.4f}",
+                  f"{per_mac(total['accesses'], 'glb', total['macs']):.4f}", str(total["mismatches"]))
     _console().print(table)
+    print("model: the commands in time; its counts of accesses "
+          + ("equal the counters of the RTL" if total["counters_equal"] else "differ from the RTL's counters in "
+             + ", ".join(r.name for r in results if not r.counters_equal)))
     print(f"The chip: {network.accesses_per_mac} DRAM accesses of 16 bits per MAC. {command}")
     if args.json:
         write_atomic(Path(args.json), json.dumps(

@@ -9,17 +9,17 @@ import dataclasses
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from compiler import mapping
+from compiler import cost, emit, mapping, program, timeline
 from compiler.graph import Conv, Graph
 from compiler.layout import BLOCK_SIZES, OUT_SIZES
 from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
 from compiler.networks import Network
-from compiler.program import conv_shape
+from compiler.program import compile_mapped, conv_shape
 from hdl.config import Config
 from hdl.isa import Mode
 
@@ -44,6 +44,8 @@ class MappedLayer:
     utilisation: float
     runners_up: list[dict]
     chip_cycles: float | None = None
+    model_cycles: int = 0
+    accesses: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 
 def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], float]]:
@@ -54,14 +56,19 @@ def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], flo
 
 
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
-              objective: str = "cycles") -> MappedLayer:
-    """The best mapping over all block sizes of ifmap and ofmap. Raises MappingError naming the layer."""
-    channels = graph.tensors[layer.input].channels
-    shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, 8, mode=mode, zeros=zeros, uncoded=())
+              objective: str = "cycles", commands: bool = False) -> MappedLayer:
+    """The best mapping over all block sizes of ifmap and ofmap; with `commands` it is emitted, and its commands
+    counted. Raises MappingError naming the layer."""
+    channels, each = graph.tensors[layer.input].channels, len(layer.weights) // layer.groups
+    # Filters of a group end on a block.
+    sizes = [block for block in BLOCK_SIZES if layer.groups == 1 or each % block == 0]
+    first = max(block for block in sizes if block <= 8)
+    shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, first, mode=mode, zeros=zeros, uncoded=())
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
-    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode()
-                         + Path(mapping.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()[:24]
+    modules = (mapping, program, emit, cost, timeline) if commands else (mapping,)
+    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode() + b"".join(
+        Path(name).read_bytes() for name in (__file__, *(module.__file__ for module in modules)))).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():
         found = MappedLayer(**json.loads(kept.read_text()))
@@ -76,7 +83,8 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
     best_first(shapes)
     if not ranked:
         raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
-    best_first([dataclasses.replace(ranked[0][1], out_block=block) for block in OUT_SIZES if block != 8])
+    best_first([dataclasses.replace(ranked[0][1], out_block=block) for block in OUT_SIZES
+                if block in sizes and block != first])
     best, shape = ranked[0]
     _, _, shares = estimate(shape, best, config)
     groups = layer.groups
@@ -86,6 +94,10 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
         shape.macs / (best.cycles * config.pes),
         [dict(mapping=str(m), block=s.block, cycles=m.cycles * groups, dram_bytes=m.dram_bytes * groups, bound=m.bound)
          for m, s in ranked[1:1 + SAVED]])
+    if commands:
+        todo = compile_mapped(graph, layer, shape, best, config, batch, mode, zeros)
+        work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
+        result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
     FOLDER.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(dataclasses.asdict(result)))

@@ -16,7 +16,7 @@ from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of, search
 from compiler.share import SHARED, codebook_of
-from compiler.quantise import QuantisedGraph
+from compiler.quantise import ConvNumbers, QuantisedGraph
 from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
 from compiler.sparse_emit import emit_sparse
 from compiler.stored import Table
@@ -120,6 +120,32 @@ def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block:
                  (pool.kernel[0], pool.stride[0]) if pool else None,
                  1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
                  coded(layer.input, width, block), coded(pool.output if pool else layer.output, F, out_block))
+
+
+def compile_mapped(graph: Graph, layer: Conv, shape: Shape, m: Mapping, config: Config, images: int, mode: Mode,
+                   zeros: dict[str, float]) -> Program:
+    """A convolution alone with this mapping, filters of zeros; its tensors in the blocks of the shape, and coded
+    where zeros make them smaller."""
+    views = {}
+    for name, block in ((layer.input, shape.block), (layer.output, shape.out_block)):
+        tensor = graph.tensors[name]
+        views[name] = View(Storage(name, tensor.height, tensor.width, block, ceil(tensor.channels, block)), 0,
+                           np.arange(tensor.channels))
+    alone = Graph(layer.input, layer.output, [layer], {name: graph.tensors[name] for name in views})
+    choose("auto", views, _uses(alone, views, config, {layer.name: m}, {layer.name: shape}, {}, {}, set()), zeros, set())
+    at = 0
+    for view in views.values():
+        view.storage.address = at
+        at += ceil(view.storage.image_bytes * images, ALIGN) * ALIGN
+    schedule, blob = Schedule(), Blob(at)
+    numbers = ConvNumbers(np.zeros(layer.weights.shape, np.int16), np.zeros(len(layer.weights), np.int32), 0, 0)
+    emit_conv(schedule, config, layer, numbers, views[layer.input], views[layer.output], shape, m, blob,
+              graph.tensors[layer.output].shape[1:], mode, images)
+    macs = images * layer.weights[0].size * graph.tensors[layer.output].size
+    segment = Segment(layer.name, "conv", layer.output, 0, len(schedule.commands), macs, blob.size // 8, m, m.pes)
+    program = ceil(blob.address + blob.size, ALIGN) * ALIGN
+    return Program(config, alone, images, 0, blob.address, program, program + len(schedule.commands) * COMMAND_BYTES,
+                   schedule.pack(), blob.bytes(), views, [segment], [])
 
 
 def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[str, str],

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from compiler import cost, timeline
 from compiler.networks import ConvLayer, Network
 from compiler.program import Program, compile_network
 from compiler.quantise import ConvNumbers, QuantisedGraph, golden_run
@@ -38,7 +39,9 @@ PE_CAUSES = ("busy", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "i
 class LayerBench:
     """A layer on the RTL. cycles: doorbell to completion, of all images; stalls: share of all
     PE-cycles by cause (`unused`: PEs that the mapping leaves out); chip_cycles: the Eyeriss
-    chip's for as many images; seconds: of simulation."""
+    chip's for as many images; seconds: of simulation. model_cycles: of compiler/timeline.py;
+    estimate_cycles, model_dram_bytes: of the mapper; accesses: of compiler/cost.py; counters_equal:
+    whether these counts are those of the RTL, all of cost.EXACT."""
     name: str
     cycles: int
     macs: int
@@ -57,6 +60,9 @@ class LayerBench:
     ofmap_zeros: float
     seconds: float
     counters: dict[str, int] = field(default_factory=dict)
+    estimate_cycles: int = 0
+    accesses: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    counters_equal: bool = False
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -109,7 +115,7 @@ def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mo
     program = compile_network(quantised, config, batch, mode=mode, objective=objective)
     text, _ = emit(config)
     key = hashlib.sha256()
-    for part in (text.encode(), program.commands, program.constants, images.tobytes(), b"2"):
+    for part in (text.encode(), program.commands, program.constants, images.tobytes(), b"3"):
         key.update(hashlib.sha256(part).digest())
     kept = FOLDER / f"{network.name}-{layer.name}-{key.hexdigest()[:16]}.json"
     chip = layer.chip_cycles * batch / network.batch
@@ -138,8 +144,15 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
             for name, value in start_segment(program, device, part).counters.items():
                 counters[name] = counters.get(name, 0) + value
         got = program.read_tensor(device, "out")
+        memory = np.frombuffer(device.read(program.base, program.constant - program.base), np.uint8)
     seconds = time.monotonic() - begin
     want = golden_run(quantised, images).tensors["out"]
+    model, counted, accesses = 0, {}, {}
+    for part in program.segments:
+        work = cost.work(program, part, memory)
+        found = cost.count(work)
+        model += timeline.cycles(work)
+        counted, accesses = cost.added(counted, found.counters), cost.added(accesses, found.accesses)
     cycles, m = counters["cycles"], segment.mapping
     slots = cycles * config.pes
     stalls = {name: counters[f"pe_{name}"] / slots for name in PE_CAUSES}
@@ -151,8 +164,9 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
         layer.name, cycles, dense, nonzero_macs(layer, images),
         counters["dram_read_bytes"] + counters["dram_write_bytes"],
         int((got != want).sum()) if got.shape == want.shape else want.size, stalls, dense / slots,
-        m.cycles * layer.groups, m.dram_bytes * layer.groups, m.bound, str(m), m.pes,
-        0.0, float((images == 0).mean()), float((want == 0).mean()), seconds, counters)
+        model, m.dram_bytes * layer.groups, m.bound, str(m), m.pes,
+        0.0, float((images == 0).mean()), float((want == 0).mean()), seconds, counters, m.cycles * layer.groups, accesses,
+        all(counters[name] == counted[name] for name in cost.EXACT))
 
 
 def run_bench(network: Network, config: Config, mode: Mode, batch: int, jobs: int, layers: list[ConvLayer],

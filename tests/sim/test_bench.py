@@ -51,6 +51,8 @@ def test_layers_on_rtl(tmp_path, monkeypatch):
             assert r.mismatches == 0 and r.macs == 2 * next(x.macs for x in LAYERS if x.name == r.name)
             # counters reach the total two cycles late
             assert abs(sum(r.stalls.values()) - 1) < 4 / r.cycles
+            assert r.counters_equal and abs(r.model_cycles / r.cycles - 1) < 0.1
+            assert sum(kind["read"] for kind in r.accesses["glb"].values()) == r.counters["glb_reads"]
             if mode is Mode.SKIP:
                 assert r.counters["macs"] - r.counters["macs_gated"] == r.nonzero_macs
         results[mode] = found
