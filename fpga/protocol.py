@@ -37,6 +37,7 @@ class Opcode(enum.IntEnum):
     WRITE_REGISTER = 5   # four bytes of data to the register at `address`
     RESET = 6            # accelerator and memory controller
 
+
 REPLY = 0x80             # set in the opcode of a reply
 NAK = 0xFF               # opcode of a refusal; `address` is the Reason
 
