@@ -1,7 +1,7 @@
 """Verilates a design into a simulator, once per content.
 
 `build` makes both drivers of an accelerator (sim/tb.sv) from one Verilated archive; `bench`
-makes a cocotb executable of any component. Results are in build/cache/<key>, the key being a
+makes a cocotb executable of any component, `harness` one of any C++ main. Results are in build/cache/<key>, the key being a
 hash of every source, tool version and flag, and appear there whole or not at all.
 """
 
@@ -150,6 +150,23 @@ def bench(text: str, top: str, ports: list[str], waves: bool = False) -> Path:
         (work / "public.vlt").write_text(_public(top, ports))
         flags = _verilate(work, ["public.vlt", "dut.v"], top, waves, [])
         _link(work, flags, "sim_cocotb", [_cocotb()[1]], cocotb=True)
+
+    return _cached(key, make)
+
+
+def harness(text: str, top: str, sources: list[Path], headers: list[Path] = (), defines: list[str] = ()) -> Path:
+    """The folder with `simulator`: a design, and C++ of one's own with `main`, which drives its ports (Vtop.h).
+
+    headers: what the sources include of ours; defines: as for the compiler's -D.
+    """
+    key = _key(["harness", text, top, *defines, VERILATOR_FLAGS, CXX_FLAGS, *_tools(),
+                *(p.read_bytes() for p in (*sources, *headers)), Path(__file__).read_bytes()])
+
+    def make(work: Path):
+        (work / "dut.v").write_text(text)
+        flags = _verilate(work, ["dut.v"], top, False, [])
+        flags += [f"-D{d}" for d in defines] + [f"-I{p}" for p in sorted({str(h.parent) for h in headers})]
+        _link(work, flags, "simulator", sources, cocotb=False)
 
     return _cached(key, make)
 
