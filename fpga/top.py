@@ -13,22 +13,23 @@ from .bridge import Bridge
 from .link import Link
 from .protocol import MAX_FRAME, RECEIVE_FIFO, VERSION, Identity, configuration_hash
 from .ram import Ram
+from .sdram import Sdram, pins
 
 
 class BoardTop(wiring.Component):
     """Accelerator, memory, and the serial line to the host.
 
-    Members: pins `rx` and `tx`. One clock, `clk`, of clock_hz; `rst`, synchronous, resets all of it,
-    and a host that was at work is told so. size: bytes of memory. silence: cycles without a byte that end a
-    frame, by default the time of a longest frame.
+    Members: pins `rx` and `tx`; with an Sdram its pins `sdram_*`. One clock, `clk`, of clock_hz; `rst`,
+    synchronous, resets all of it, and a host that was at work is told so. memory: a Ram or an Sdram. silence:
+    cycles without a byte that end a frame, by default the time of a longest frame.
     """
 
-    def __init__(self, config: Config, clock_hz: int, baud: int, size: int, silence: int | None = None):
-        self.config, self.clock_hz, self.baud = config, clock_hz, baud
-        self.memory = Ram(size)
+    def __init__(self, config: Config, clock_hz: int, baud: int, memory: Ram | Sdram, silence: int | None = None):
+        self.config, self.clock_hz, self.baud, self.memory = config, clock_hz, baud, memory
         self.silence = silence or 10 * MAX_FRAME * clock_hz // baud
-        self.identity = Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), size, clock_hz, config.name)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
+        self.identity = Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), memory.size, clock_hz, config.name)
+        self.memory_pins = pins(memory.part) if isinstance(memory, Sdram) else {}
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), **self.memory_pins})
 
     def elaborate(self, platform):
         m = Module()
@@ -49,6 +50,9 @@ class BoardTop(wiring.Component):
         wiring.connect(m, bridge.write, arbiter.host_write)
         wiring.connect(m, arbiter.memory_read, memory.read)
         wiring.connect(m, arbiter.memory_write, memory.write)
+        for name, member in self.memory_pins.items():
+            inner, outer = getattr(memory, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         for name, member in lite_ports("").items():
             ours, theirs = getattr(accelerator, "s_axi_" + name), getattr(bridge, "m_lite_" + name)
             m.d.comb += ours.eq(theirs) if member.flow == In else theirs.eq(ours)

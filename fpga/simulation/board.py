@@ -8,6 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpga.ram import Ram
+from fpga.sdram import Sdram
+from fpga.sdram_timing import PARTS, SdramPart
 from fpga.top import BoardTop
 from hdl.config import Config
 from hdl.verilog import emit
@@ -16,6 +19,7 @@ from sim.build import harness
 HERE = Path(__file__).resolve().parent
 CYCLES_PER_BIT = 4          # the fewest: it is bytes that a simulation waits for
 CLOCK_HZ = 80_000_000
+PART = PARTS["32MB-7"]
 
 
 class BoardError(RuntimeError):
@@ -38,21 +42,32 @@ class Counts:
         return self.cycles, self.to_board, self.from_board, self.damaged
 
 
+def model_times(part: SdramPart, clock_hz: int) -> tuple:
+    """The fields of SdramTimes in sdram_model.h."""
+    return (part.row_bits, part.column_bits, 1e9 / clock_hz, part.t_rcd, part.t_rp, part.t_ras, part.t_rc, part.t_rrd,
+            part.t_rfc, part.t_wr, part.t_mrd, part.t_refresh_ms * 1e6 / (1 << part.row_bits), 1000 * part.t_init_us,
+            1000 / part.max_mhz[0])
+
+
 @functools.lru_cache(maxsize=2)
-def _built(config: Config, cycles_per_bit: float, size: int) -> Path:
-    text, sidecar = emit(BoardTop(config, CLOCK_HZ, int(CLOCK_HZ / cycles_per_bit), size), "board")
-    return harness(text, sidecar["top"], [HERE / "main.cpp"])
+def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int) -> Path:
+    sdram = isinstance(memory, SdramPart)
+    board = BoardTop(config, CLOCK_HZ, int(CLOCK_HZ / cycles_per_bit), Sdram(memory, CLOCK_HZ) if sdram else Ram(memory))
+    text, sidecar = emit(board, "board")
+    defines = ["SDRAM={%s}" % ", ".join(map(str, model_times(memory, CLOCK_HZ)))] if sdram else []
+    return harness(text, sidecar["top"], [HERE / "main.cpp"], [HERE / "sdram_model.h"], defines)
 
 
 class SimulatedBoard:
     """The board of `config`, reset, at the terminal `port`.
 
-    size: bytes of its memory; cycles_per_bit: of the serial line, 4 or more.
+    memory: an SDRAM part, whose timing is checked in every cycle, or bytes of RAM on the chip;
+    cycles_per_bit: of the serial line, 4 or more.
     """
 
-    def __init__(self, config: Config, size: int = 1 << 16, cycles_per_bit: float = CYCLES_PER_BIT):
+    def __init__(self, config: Config, memory: SdramPart | int = PART, cycles_per_bit: float = CYCLES_PER_BIT):
         self.config = config
-        built = _built(config, cycles_per_bit, size)
+        built = _built(config, cycles_per_bit, memory)
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen([str(built / "simulator"), str(cycles_per_bit)], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=self._log, text=True)

@@ -143,7 +143,7 @@ int main(int argc, char** argv) {
 
     auto top = std::make_unique<Vtop>();
 #ifdef SDRAM
-    SdramModel sdram(SDRAM);
+    SdramModel sdram(SdramTimes SDRAM);
 #endif
     Sender sender{bit};
     Receiver receiver{bit};
@@ -189,7 +189,12 @@ int main(int argc, char** argv) {
             top->clk = 1;
             top->eval();
 #ifdef SDRAM
-            if (const char* what = sdram.clock(*top)) {
+            const SdramPins pins{top->sdram_cke, top->sdram_cs_n, top->sdram_ras_n, top->sdram_cas_n, top->sdram_we_n,
+                                 top->sdram_ba, top->sdram_a, top->sdram_dqm, top->sdram_dq_o, top->sdram_dq_oe};
+            uint16_t dq;
+            const char* what = sdram.clock(pins, dq);
+            top->sdram_dq_i = dq;
+            if (what) {
                 fprintf(stderr, "simulator: cycle %llu: SDRAM: %s\n", (unsigned long long)cycle, what);
                 return 3;
             }
