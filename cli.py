@@ -227,6 +227,36 @@ def run(args) -> int:
     return 0
 
 
+def board_sim(args) -> int:
+    import time
+
+    from fpga.simulation.board import CLOCK_HZ, SimulatedBoard
+    from hdl.config import Config
+    config, console = Config.load(args.config), _console()
+    with _progress() as progress:
+        progress.add_task(f"Verilog and simulator of a board with {config.name}", total=None)
+        board = SimulatedBoard(config, cycles_per_bit=args.cycles_per_bit)
+    with board:
+        console.print(f"a board with {config.name} at {board.port}")
+        args.port, args.baud, args.timeout = board.port, 3_000_000, 30.0  # a terminal has no baud rate
+        started, before = time.monotonic(), board.counts()
+        try:
+            status = run(args)
+        except RuntimeError:
+            board.counts()  # a simulation that has ended says why itself
+            raise
+        counts, seconds = board.counts() - before, time.monotonic() - started
+    table = _table("the board", (), "cycles", "at 80 MHz, s", "bytes to it", "bytes from it", "cycles a bit",
+                   "line busy %", "at 3 Mbaud, s", "simulated, s", "cycles/s")
+    line = 10 * (counts.to_board + counts.from_board)
+    table.add_row(f"{counts.cycles:,}", f"{counts.cycles / CLOCK_HZ:.3f}", f"{counts.to_board:,}", f"{counts.from_board:,}",
+                  f"{args.cycles_per_bit:g}", f"{100 * line * args.cycles_per_bit / counts.cycles:.1f}",
+                  f"{line / 3e6:.2f}", f"{seconds:.1f}", f"{counts.cycles / seconds:,.0f}")
+    console.print(table)
+    console.print("line busy: of both directions together; at 3 Mbaud: the same bytes on a board's line", style="dim")
+    return status
+
+
 def print_layers(console, report, config, program) -> None:
     """The table of `run`: a row a layer, means of a batch."""
     from rich import box
@@ -560,11 +590,21 @@ def _switch(text: str) -> tuple[str, bool | None]:
     return layer, values[value]
 
 
-def _board_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--port", metavar="PORT", help="serial port of the board, as /dev/ttyUSB0")
-    p.add_argument("--baud", type=_positive, default=3_000_000, metavar="N", help="of the board's port (default 3000000)")
-    p.add_argument("--timeout", type=float, default=1.0, metavar="S",
-                   help="seconds of silence after which a board is asked again (default 1)")
+def _run_options(p: argparse.ArgumentParser, config: str, limit: int) -> None:
+    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
+    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
+    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
+    p.add_argument("--limit", type=_count, default=limit, metavar="N",
+                   help=f"images to run, 0 for all (default {limit})")
+    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+    p.add_argument("--config", default=config, help=f"preset or .json file (default {config})")
+    p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
+    p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
+    _sparse_options(p)
+    p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
+                   help="feature maps run-length coded in memory: that get smaller, all that can be, none "
+                        "(default auto)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
 
 
 def _placement_option(p: argparse.ArgumentParser) -> None:
@@ -593,25 +633,24 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("run", help="run a network and compare every layer with golden",
                             description="Quantises, maps, emits, simulates and compares; LeNet-5 on "
                                         "handwritten digits by default.")
-    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
-    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
-    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
-    p.add_argument("--limit", type=_count, default=20, metavar="N", help="images to run, 0 for all (default 20)")
-    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
-    p.add_argument("--config", default="demo", help="preset or .json file (default demo)")
+    _run_options(p, "demo", 20)
     p.add_argument("--device", choices=("rtl", "golden", "board"), default="rtl",
                    help="rtl: the Verilog under Verilator; golden: the functional interpreter; board: one at --port")
-    _board_options(p)
+    p.add_argument("--port", metavar="PORT", help="serial port of the board, as /dev/ttyUSB0")
+    p.add_argument("--baud", type=_positive, default=3_000_000, metavar="N", help="of the board's port (default 3000000)")
+    p.add_argument("--timeout", type=float, default=1.0, metavar="S",
+                   help="seconds of silence after which a board is asked again (default 1)")
     p.add_argument("--driver", choices=("cocotb", "cpp"), default="cocotb", help="of the simulator (default cocotb)")
-    p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
-    p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
-    _sparse_options(p)
-    p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
-                   help="feature maps run-length coded in memory: that get smaller, all that can be, none "
-                        "(default auto)")
-    p.add_argument("--json", metavar="FILE", help="write the table there")
     p.add_argument("--waves", action="store_true", help="write an FST file under build/waves")
     p.set_defaults(function=run)
+
+    p = commands.add_parser("board-sim", help="the main job on a simulated board, over its serial line",
+                            description="Simulates a whole board with SDRAM, its serial pins on a pseudo-terminal, and "
+                                        "runs the network on it as on a board.")
+    _run_options(p, "tiny", 4)
+    p.add_argument("--cycles-per-bit", type=float, default=4, metavar="N",
+                   help="of the serial line, 4 or more (default 4; 26.7 is 3 Mbaud at 80 MHz)")
+    p.set_defaults(function=board_sim, device="board", driver=None, waves=False)
 
     p = commands.add_parser("sim", help="cocotb benches of the components",
                             description="Runs the benches sim/tb_*.py under Verilator.")

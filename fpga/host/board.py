@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from compiler.device import DeviceError
 from fpga.host.link import Link, LinkError, open_port
 from fpga.protocol import MAX_DATA, VERSION, WORD, Identity, Opcode, configuration_hash
 from hdl.config import Config
@@ -118,6 +117,3 @@ class BoardDevice:
         def done(frames):
             self.progress(what, min(size, frames * MAX_DATA), size)
         return self.link.exchange(requests, done if self.progress else None)
-
-
-__all__ = ["BAUD", "BoardDevice", "DeviceError", "LinkError"]

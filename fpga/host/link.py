@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from compiler.device import DeviceError
-from fpga.protocol import LINE, NAK, REPLY, WINDOW, Decoder, Frame, Reason, encode
+from fpga.protocol import FLAG, LINE, REPLY, WINDOW, Decoder, Frame, Reason, encode
 
 
 class LinkError(DeviceError):
@@ -58,7 +58,7 @@ class Link:
         self.port.reset_input_buffer()
         self._decoder = Decoder()
         self._arrived.clear()
-        self._write(bytes((0x7E, 0x7E)))
+        self._write(bytes((FLAG, FLAG)))
 
     def request(self, opcode: int, address: int = 0, length: int = 0, data: bytes = b"") -> bytes:
         """One request; the data of its reply. Raises LinkError."""

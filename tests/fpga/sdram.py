@@ -4,10 +4,9 @@ import ctypes
 import functools
 import subprocess
 
-from hdl.verilog import BUILD
+from fpga.simulation.board import HERE, model_times
 from sim.build import _cached, _key
 
-from fpga.simulation.board import HERE
 
 FIELDS = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq_o", "dq_oe")
 
@@ -40,7 +39,6 @@ class Model:
     """A part at a clock. clock(pins...) -> (violation or None, dq)."""
 
     def __init__(self, part, clock_hz):
-        from fpga.simulation.board import model_times
         self.lib = library()
         self.model = self.lib.sdram_new(ctypes.byref(Times(*model_times(part, clock_hz))))
 
