@@ -16,17 +16,22 @@ from .ram import Ram
 from .sdram import Sdram, pins
 
 
+def longest_frame(clock_hz: int, baud: int) -> int:
+    """Cycles that it takes on the line, without escapes."""
+    return 10 * MAX_FRAME * clock_hz // baud
+
+
 class BoardTop(wiring.Component):
     """Accelerator, memory, and the serial line to the host.
 
     Members: pins `rx` and `tx`; with an Sdram its pins `sdram_*`. One clock, `clk`, of clock_hz; `rst`,
     synchronous, resets all of it, and a host that was at work is told so. memory: a Ram or an Sdram. silence:
-    cycles without a byte that end a frame, by default the time of a longest frame.
+    cycles without a byte that end a frame, by default the time of ten longest frames, since a busy host may pause.
     """
 
     def __init__(self, config: Config, clock_hz: int, baud: int, memory: Ram | Sdram, silence: int | None = None):
         self.config, self.clock_hz, self.baud, self.memory = config, clock_hz, baud, memory
-        self.silence = silence or 10 * MAX_FRAME * clock_hz // baud
+        self.silence = silence or 10 * longest_frame(clock_hz, baud)
         self.identity = Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), memory.size, clock_hz, config.name)
         self.memory_pins = pins(memory.part) if isinstance(memory, Sdram) else {}
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), **self.memory_pins})

@@ -11,6 +11,9 @@ from compiler.device import DeviceError
 from fpga.protocol import FLAG, LINE, REPLY, WINDOW, Decoder, Frame, Reason, encode
 
 
+POLL = 0.02   # seconds that a read of the port waits at most
+
+
 class LinkError(DeviceError):
     """A board that cannot be opened, does not answer, or refuses a request. One line."""
 
@@ -19,7 +22,7 @@ def open_port(port: str, baud: int):
     """The serial port. Raises LinkError, in one line, if it cannot be opened."""
     import serial
     try:
-        opened = serial.Serial(port, baud, timeout=0, write_timeout=30, exclusive=True)
+        opened = serial.Serial(port, baud, timeout=POLL, write_timeout=30, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as e:
         why = getattr(e, "strerror", None) or str(e).splitlines()[0]
         hint = {2: "no such port; is the board plugged in?", 13: "permission denied; is the user in its group?",
@@ -33,7 +36,7 @@ def open_port(port: str, baud: int):
 
 
 class Link:
-    """A board at the other end of a port, an object of `serial.Serial` with time-out 0.
+    """A board at the other end of a port, an object of `serial.Serial` with time-out POLL.
 
     timeout: seconds of silence after which what is unanswered is sent again; retries: how often.
     `retried`, `naks`, `sent` and `received` (bytes) count what happened.
@@ -139,7 +142,6 @@ class Link:
         silent_since = time.monotonic()
         while not self._arrived:
             try:
-                self.port.timeout = 0.05
                 raw = self.port.read(max(1, self.port.in_waiting))
             except (serial.SerialException, OSError) as e:
                 raise LinkError(f"board on {self.name}: gone ({str(e).splitlines()[0]})") from None

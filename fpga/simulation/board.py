@@ -11,7 +11,7 @@ from pathlib import Path
 from fpga.ram import Ram
 from fpga.sdram import Sdram
 from fpga.sdram_timing import PARTS, SdramPart
-from fpga.top import BoardTop
+from fpga.top import BoardTop, longest_frame
 from hdl.config import Config
 from hdl.verilog import emit
 from sim.build import harness
@@ -52,7 +52,8 @@ def model_times(part: SdramPart, clock_hz: int) -> tuple:
 @functools.lru_cache(maxsize=2)
 def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int) -> Path:
     sdram = isinstance(memory, SdramPart)
-    board = BoardTop(config, CLOCK_HZ, int(CLOCK_HZ / cycles_per_bit), Sdram(memory, CLOCK_HZ) if sdram else Ram(memory))
+    baud = int(CLOCK_HZ / cycles_per_bit)
+    board = BoardTop(config, CLOCK_HZ, baud, Sdram(memory, CLOCK_HZ) if sdram else Ram(memory), longest_frame(CLOCK_HZ, baud))
     text, sidecar = emit(board, "board")
     defines = ["SDRAM={%s}" % ", ".join(map(str, model_times(memory, CLOCK_HZ)))] if sdram else []
     return harness(text, sidecar["top"], [HERE / "main.cpp"], [HERE / "sdram_model.h"], defines)
