@@ -1,5 +1,6 @@
 """The whole board under Verilator, its serial pins on a pseudo-terminal: runs, and faults on the line."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -7,9 +8,12 @@ import time
 
 import numpy as np
 import pytest
+from onnx import helper
 from tests.compiler.networks import Builder
 from tests.device.devices import check_network
+from tests.test_cli_run import model_with
 
+import cli
 from compiler.device import START, DeviceError
 from compiler.quantise import quantise, quantise_input
 from compiler.run import RunError
@@ -126,6 +130,22 @@ def test_the_board_is_reset_in_a_run(board, network, length, part):
         with pytest.raises((DeviceError, RunError), match="reset meanwhile|stopped"):
             check_network(device, *network)
     good_run(board, network)
+
+
+def test_main_job(board, tmp_path, capsys):
+    """`eyrie board-sim` with a configuration and a network of one's own."""
+    config, model, out = tmp_path / "lean.json", tmp_path / "net.onnx", tmp_path / "result.json"
+    config.write_text(json.dumps(CONFIG.to_dict()))
+    weights = np.random.default_rng(3).normal(size=(4, 1, 3, 3)).astype(np.float32)
+    model.write_bytes(model_with(helper.make_node("Conv", ["x", "w"], ["y"]), shape=(1, 1, 6, 6), w=weights))
+    np.save(tmp_path / "images.npy", np.random.default_rng(4).integers(0, 256, (6, 1, 6, 6), np.uint8))
+    assert cli.main(["board-sim", "--config", str(config), "--model", str(model), "--images", str(tmp_path / "images.npy"),
+                     "--limit", "3", "--json", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "equal to golden in every layer" in text and "bytes from it" in text
+    result = json.loads(out.read_text())
+    assert result["device"] == "board" and result["images"] == 3 and result["mismatches"] == 0
+    assert len(result["predictions"]["board"]) == 3
 
 
 def test_a_program_is_stopped_by_reset(board, network):
