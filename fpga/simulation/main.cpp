@@ -169,7 +169,7 @@ int main(int argc, char** argv) {
                 answer();
             }
         }
-        if (sender.queue.empty()) {
+        if (sender.queue.empty() && cycle) {    // the board is in reset at first
             uint8_t raw[4096];
             const ssize_t n = read(terminal, raw, sizeof raw);
             for (ssize_t i = 0; i < n; i++) sender.push(raw[i]);
