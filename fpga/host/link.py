@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from compiler.device import DeviceError
-from fpga.protocol import FLAG, LINE, REPLY, WINDOW, Decoder, Frame, Reason, encode
+from fpga.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Reason, encode
 
 
-POLL = 0.02   # seconds that a read of the port waits at most
+POLL = 0.02                    # seconds that a read of the port waits at most
+GARBAGE = 16 * MAX_FRAME       # bytes without a reply among them after which the line counts as silent
 
 
 class LinkError(DeviceError):
@@ -48,6 +49,7 @@ class Link:
         self._decoder = Decoder()
         self._arrived: deque[Frame | Reason] = deque()
         self._sequence = random.randrange(256)
+        self._useless = 0  # bytes since the last reply
 
     @property
     def name(self) -> str:
@@ -118,6 +120,7 @@ class Link:
             waiting.popleft()
             todo.extendleft(reversed(lost))
             replies[at] = got.data
+            self._useless = 0
             if done:
                 done(sum(r is not None for r in replies))
         return replies
@@ -137,10 +140,13 @@ class Link:
         self.sent += len(raw)
 
     def _receive(self) -> Frame | Reason | None:
-        """The next that arrives, None after a time-out of silence."""
+        """The next that arrives, None after a time-out of silence or too much garbage."""
         import serial
         silent_since = time.monotonic()
         while not self._arrived:
+            if self._useless > GARBAGE:
+                self._useless = 0
+                return None
             try:
                 raw = self.port.read(max(1, self.port.in_waiting))
             except (serial.SerialException, OSError) as e:
@@ -148,6 +154,7 @@ class Link:
             if raw:
                 silent_since = time.monotonic()
                 self.received += len(raw)
+                self._useless += len(raw)
                 self._arrived.extend(self._decoder.feed(raw))
             elif time.monotonic() - silent_since > self.timeout:
                 return None

@@ -2,6 +2,8 @@
 
 import os
 import random
+import select
+import threading
 import tty
 
 import pytest
@@ -129,6 +131,28 @@ def test_no_port_and_no_answer(tmp_path):
         BoardDevice(CONFIG, os.ttyname(theirs), timeout=0.05, retries=2)
     os.close(ours)
     os.close(theirs)
+
+
+def test_a_port_that_never_stops_talking():
+    """Something else is at the port, or another baud rate: the host gives up."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    stop = threading.Event()
+
+    def talk():
+        while not stop.is_set():
+            if select.select([], [ours], [], 0.05)[1]:
+                os.write(ours, b"~NMEA, or whatever~" * 20)
+    speaker = threading.Thread(target=talk)
+    speaker.start()
+    try:
+        with pytest.raises(LinkError, match="no answer to 3 requests"):
+            BoardDevice(CONFIG, os.ttyname(theirs), timeout=5, retries=2)
+    finally:
+        stop.set()
+        speaker.join()
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_reset_of_the_board_is_told():
