@@ -11,6 +11,9 @@ LABELS ?=
 LIMIT  ?=
 CALIB  ?=
 DEVICE ?=
+# Of a board, as /dev/ttyUSB0.
+PORT   ?=
+BAUD   ?=
 BATCH  ?=
 RLC    ?=
 OUT    ?=
@@ -38,7 +41,7 @@ RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run compile map bench bench-fc sim test lint clean
+.PHONY: help setup verilog run board-sim compile map bench bench-fc sim test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -52,8 +55,11 @@ $(STAMP):
 verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
 	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
 
-run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE BATCH RLC SPARSE PLACEMENT JSON WAVES)
-	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json) $(waves)
+run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE PORT BATCH RLC SPARSE PLACEMENT JSON WAVES)
+	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,PORT,port) $(call option,BAUD,baud) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json) $(waves)
+
+board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
+	$(BIN)/python cli.py board-sim $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
 
 compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (CONFIG CALIB IMAGES BATCH SPARSE PLACEMENT HUFFMAN)
 	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call option,CONFIG,config) $(call option,CALIB,calib) $(call option,IMAGES,images) $(call option,BATCH,batch) $(sparse) $(huffman) -o "$(or $(OUT),build/compiled)"

@@ -135,6 +135,7 @@ def _has_labels(path) -> bool:
 def run(args) -> int:
     import json
     import time
+    from contextlib import ExitStack
 
     import numpy as np
     from rich.console import Console
@@ -145,18 +146,29 @@ def run(args) -> int:
     from compiler.interpreter import Interpreter
     from compiler.program import ALIGN, compile_network
     from compiler.run import run_network
+    from fpga.host.board import BoardDevice
     from hdl.config import Config
     from hdl.verilog import write_atomic
     console = Console(width=None if sys.stdout.isatty() else 160)
     config = Config.load(args.config)
+    if args.device == "board" and not args.port:
+        raise ValueError("a board needs --port (PORT=), as /dev/ttyUSB0")
     started = time.monotonic()
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
-                  TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+    with ExitStack() as held:
+        progress = held.enter_context(Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+                                               TimeElapsedColumn(), console=Console(stderr=True)))
         step = progress.add_task("reading and quantising", total=None)
+
+        layer_now = [""]  # for the board, whose progress is in bytes too
 
         def stage(text, total=None):
             progress.update(step, total=1, completed=1)
             return progress.add_task(text, total=total)
+        if args.device == "board":  # first of all: nothing else takes time in vain
+            device = BoardDevice(config, args.port, args.baud, timeout=args.timeout,
+                                 progress=lambda what, done, size: progress.update(
+                                     step, description=f"board: {layer_now[0]}{what} {done:,} of {size:,} bytes"))
+            held.callback(device.close)
         network, images, labels, note = _network(args, config)
         graph = network.graph
         step = stage("mapping and emitting the program")
@@ -168,23 +180,26 @@ def run(args) -> int:
             step = stage(f"Verilog and simulator of {config.name}")
             from sim.device import SimDevice
             device = SimDevice(config, args.driver, memory, waves=args.waves)
+            held.callback(device.close)
+        elif args.device == "board":
+            if memory > device.identity.memory:
+                raise ValueError(f"board on {args.port}: the program needs {memory:,} bytes of memory, the board has "
+                                 f"{device.identity.memory:,}; try a smaller --batch")
         else:
             device = Interpreter(config, memory)
         step = stage(f"running on {args.device}", len(images))
-        try:
-            report = run_network(program, network, device, images,
-                                 lambda done, layer: progress.update(
-                                     step, completed=done, description=f"{args.device}: {layer}"))
-        finally:
-            if args.device == "rtl":
-                device.close()
+
+        def layer_begins(done, layer):
+            layer_now[0] = f"{layer}, "
+            progress.update(step, completed=done, description=f"{args.device}: {layer}")
+        report = run_network(program, network, device, images, layer_begins)
         progress.update(step, description=f"running on {args.device}")
         step = stage("floating point")
         floats = float_run(graph, images, keep={graph.output})[graph.output].reshape(len(images), -1)
         progress.update(step, total=1, completed=1)
 
     guesses = {"float": floats.argmax(1), "golden": report.golden.argmax(1),
-               args.device if args.device == "rtl" else "interpreter": report.device.argmax(1)}
+               "interpreter" if args.device == "golden" else args.device: report.device.argmax(1)}
     print_layers(console, report, config, program)
     compression = [whole(s.name, [block.compressed for band in s.sparse.bands for block in band.blocks],
                          config.sparse_pointer_bits) for s in program.segments if s.sparse]
@@ -210,6 +225,36 @@ def run(args) -> int:
     console.print(f"all {report.images} images equal to golden in every layer; {wrapped} final psums wrapped; "
                   f"{result['seconds']} s")
     return 0
+
+
+def board_sim(args) -> int:
+    import time
+
+    from fpga.simulation.board import CLOCK_HZ, SimulatedBoard
+    from hdl.config import Config
+    config, console = Config.load(args.config), _console()
+    with _progress() as progress:
+        progress.add_task(f"Verilog and simulator of a board with {config.name}", total=None)
+        board = SimulatedBoard(config, cycles_per_bit=args.cycles_per_bit)
+    with board:
+        console.print(f"a board with {config.name} at {board.port}")
+        args.port, args.baud, args.timeout = board.port, 3_000_000, 30.0  # a terminal has no baud rate
+        started, before = time.monotonic(), board.counts()
+        try:
+            status = run(args)
+        except RuntimeError:
+            board.counts()  # a simulation that has ended says why itself
+            raise
+        counts, seconds = board.counts() - before, time.monotonic() - started
+    table = _table("the board", (), "cycles", "at 80 MHz, s", "bytes to it", "bytes from it", "cycles a bit",
+                   "line busy %", "at 3 Mbaud, s", "simulated, s", "cycles/s")
+    line = 10 * (counts.to_board + counts.from_board)
+    table.add_row(f"{counts.cycles:,}", f"{counts.cycles / CLOCK_HZ:.3f}", f"{counts.to_board:,}", f"{counts.from_board:,}",
+                  f"{args.cycles_per_bit:g}", f"{100 * line * args.cycles_per_bit / counts.cycles:.1f}",
+                  f"{line / 3e6:.2f}", f"{seconds:.1f}", f"{counts.cycles / seconds:,.0f}")
+    console.print(table)
+    console.print("line busy: of both directions together; at 3 Mbaud: the same bytes on a board's line", style="dim")
+    return status
 
 
 def print_layers(console, report, config, program) -> None:
@@ -561,6 +606,23 @@ def _switch(text: str) -> tuple[str, bool | None]:
     return layer, values[value]
 
 
+def _run_options(p: argparse.ArgumentParser, config: str, limit: int) -> None:
+    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
+    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
+    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
+    p.add_argument("--limit", type=_count, default=limit, metavar="N",
+                   help=f"images to run, 0 for all (default {limit})")
+    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+    p.add_argument("--config", default=config, help=f"preset or .json file (default {config})")
+    p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
+    p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
+    _sparse_options(p)
+    p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
+                   help="feature maps run-length coded in memory: that get smaller, all that can be, none "
+                        "(default auto)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+
+
 def _placement_option(p: argparse.ArgumentParser) -> None:
     p.add_argument("--placement", choices=("modulo", "balanced", "windows"), default="balanced",
                    help="of a compressed layer's rows on PEs (default balanced)")
@@ -587,24 +649,24 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("run", help="run a network and compare every layer with golden",
                             description="Quantises, maps, emits, simulates and compares; LeNet-5 on "
                                         "handwritten digits by default.")
-    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
-    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
-    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
-    p.add_argument("--limit", type=_count, default=20, metavar="N", help="images to run, 0 for all (default 20)")
-    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
-    p.add_argument("--config", default="demo", help="preset or .json file (default demo)")
-    p.add_argument("--device", choices=("rtl", "golden"), default="rtl",
-                   help="rtl: the Verilog under Verilator; golden: the functional interpreter")
+    _run_options(p, "demo", 20)
+    p.add_argument("--device", choices=("rtl", "golden", "board"), default="rtl",
+                   help="rtl: the Verilog under Verilator; golden: the functional interpreter; board: one at --port")
+    p.add_argument("--port", metavar="PORT", help="serial port of the board, as /dev/ttyUSB0")
+    p.add_argument("--baud", type=_positive, default=3_000_000, metavar="N", help="of the board's port (default 3000000)")
+    p.add_argument("--timeout", type=float, default=1.0, metavar="S",
+                   help="seconds of silence after which a board is asked again (default 1)")
     p.add_argument("--driver", choices=("cocotb", "cpp"), default="cocotb", help="of the simulator (default cocotb)")
-    p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
-    p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
-    _sparse_options(p)
-    p.add_argument("--rlc", choices=("auto", "on", "off"), default="auto",
-                   help="feature maps run-length coded in memory: that get smaller, all that can be, none "
-                        "(default auto)")
-    p.add_argument("--json", metavar="FILE", help="write the table there")
     p.add_argument("--waves", action="store_true", help="write an FST file under build/waves")
     p.set_defaults(function=run)
+
+    p = commands.add_parser("board-sim", help="the main job on a simulated board, over its serial line",
+                            description="Simulates a whole board with SDRAM, its serial pins on a pseudo-terminal, and "
+                                        "runs the network on it as on a board.")
+    _run_options(p, "tiny", 4)
+    p.add_argument("--cycles-per-bit", type=float, default=4, metavar="N",
+                   help="of the serial line, 4 or more (default 4; 26.7 is 3 Mbaud at 80 MHz)")
+    p.set_defaults(function=board_sim, device="board", driver=None, waves=False)
 
     p = commands.add_parser("sim", help="cocotb benches of the components",
                             description="Runs the benches sim/tb_*.py under Verilator.")
@@ -692,7 +754,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"eyrie: error: {e}", file=sys.stderr)
         return 2
     except RuntimeError as e:  # a tool or the simulator failed
-        if type(e).__module__.partition(".")[0] not in ("sim", "compiler"):
+        if type(e).__module__.partition(".")[0] not in ("sim", "compiler", "fpga"):
             raise
         print(f"eyrie: error: {e}", file=sys.stderr)
         return 1

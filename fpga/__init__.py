@@ -1,0 +1,1 @@
+"""Boards: the accelerator behind a serial line, and the host that drives it."""

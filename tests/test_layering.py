@@ -41,6 +41,14 @@ def test_imports(package):
                 f"{path.relative_to(ROOT)} imports {name}"
 
 
+def test_host_needs_no_gateware():
+    """The host's side of a board imports what describes the accelerator, and nothing that builds it."""
+    allowed = ("fpga.host", "fpga.protocol", "compiler.device", "hdl.config", "hdl.isa")
+    for path in (ROOT / "fpga" / "protocol.py", *sorted((ROOT / "fpga" / "host").rglob("*.py"))):
+        for name in imports(path):
+            assert any(name == a or name.startswith(a + ".") for a in allowed), f"{path.relative_to(ROOT)} imports {name}"
+
+
 def tracked():
     out = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
     if out.returncode:

@@ -1,0 +1,78 @@
+"""Host and accelerator share one memory."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hdl.arbiter import TaggedBurst, TaggedData
+from hdl.axi import ReadMaster, WriteMaster
+
+OUTSTANDING = 8    # bursts under way each way
+HOST, ACCELERATOR = 0, 1
+
+
+class Arbiter(wiring.Component):
+    """Bursts of host and accelerator by turns; one that is alone never waits for the other.
+
+    Members: `host_read` and `host_write`; `address` and `data`, the accelerator's read channels with
+    their ID, which comes back in order whatever it is, and `write`; to the memory `memory_read` and
+    `memory_write`. The memory answers in order. OUTSTANDING bursts each way; who does not take its data
+    or does not bring it holds up the other.
+
+    Latency one cycle for addresses, none for data and responses; throughput one of each per cycle.
+    """
+
+    host_read: In(ReadMaster)
+    host_write: In(WriteMaster)
+    address: In(stream.Signature(TaggedBurst))
+    data: Out(stream.Signature(TaggedData))
+    write: In(WriteMaster)
+    memory_read: Out(ReadMaster)
+    memory_write: Out(WriteMaster)
+
+    def _merge(self, m, name, ports, target, orders):
+        """Moves addresses of the two `ports` (stream, ID) to `target` by turns, noting (ID, whose) in every
+        FIFO of `orders`."""
+        last = Signal(name=f"{name}_last")
+        room = Signal(name=f"{name}_room")
+        m.d.comb += room.eq((~target.valid | target.ready) & Cat(f.w_rdy for f in orders).all())
+        with m.If(target.ready):
+            m.d.sync += target.valid.eq(0)
+        wants = [port.valid for port, _ in ports]
+        for who, (port, ident) in enumerate(ports):
+            other = 1 - who
+            m.d.comb += port.ready.eq(room & (~wants[other] | (last == other)))
+            with m.If(port.valid & port.ready):
+                payload = port.p.burst if hasattr(port.p, "burst") else port.payload
+                m.d.sync += [target.valid.eq(1), target.payload.eq(payload), last.eq(who)]
+                for fifo in orders:
+                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident))]
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.reads = reads = SyncFIFO(width=2, depth=OUTSTANDING)
+        m.submodules.writes = writes = SyncFIFO(width=2, depth=OUTSTANDING)        # whose data comes next
+        m.submodules.answers = answers = SyncFIFO(width=2, depth=2 * OUTSTANDING)  # whose response comes next
+        self._merge(m, "read", ((self.host_read.address, 0), (self.address, self.address.p.id)),
+                    self.memory_read.address, (reads,))
+        self._merge(m, "write", ((self.host_write.address, 0), (self.write.address, 0)),
+                    self.memory_write.address, (writes, answers))
+
+        beat, word, answer = self.memory_read.data, self.memory_write.data, self.memory_write.response
+        m.d.comb += [self.host_read.data.payload.eq(beat.payload), self.data.p.beat.eq(beat.payload),
+                     self.data.p.id.eq(reads.r_data[1]),
+                     reads.r_en.eq(beat.valid & beat.ready & beat.p.last)]
+        for who, port in enumerate((self.host_read.data, self.data)):
+            with m.If(reads.r_rdy & (reads.r_data[0] == who)):
+                m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
+
+        m.d.comb += [writes.r_en.eq(word.valid & word.ready & word.p.last), answers.r_en.eq(answer.valid & answer.ready)]
+        for who, port in enumerate((self.host_write, self.write)):
+            with m.If(writes.r_rdy & (writes.r_data[0] == who)):
+                m.d.comb += [word.valid.eq(port.data.valid), word.payload.eq(port.data.payload),
+                             port.data.ready.eq(word.ready)]
+            m.d.comb += port.response.payload.eq(answer.payload)
+            with m.If(answers.r_rdy & (answers.r_data[0] == who)):
+                m.d.comb += [port.response.valid.eq(answer.valid), answer.ready.eq(port.response.ready)]
+        return m

@@ -1,0 +1,1 @@
+"""A whole board under Verilator, on a pseudo-terminal."""
