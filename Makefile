@@ -28,16 +28,19 @@ MODE ?=
 # cycles or dram: what mappings are chosen for first; clustered: zeros as ReLU leaves them.
 OBJECTIVE ?=
 ZEROS ?=
+# Fields of the configuration to change, as rows=6 columns=14, with blanks between.
+SET ?=
 # Further arguments for pytest.
 ARGS   ?=
 
 # The stamp is named by the content of pyproject.toml, so a change installs again.
 STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
+space := $() $()
 option = $(if $($(1)),--$(2) "$($(1))")
 sparse = $(foreach s,$(SPARSE),--sparse "$(s)") $(call option,PLACEMENT,placement)
-bench  = $(call option,MODE,mode) $(call option,BATCH,batch) $(call option,OBJECTIVE,objective)
-RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))
+bench  = $(foreach s,$(SET),--set "$(s)") $(call option,MODE,mode) $(call option,BATCH,batch) $(call option,OBJECTIVE,objective)
+RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))$(if $(SET),-$(subst $(space),-,$(strip $(subst =,,$(SET)))))
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
@@ -67,10 +70,10 @@ compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driv
 bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/eie64.json and .svg
 	$(BIN)/python cli.py bench-fc --json docs/results/eie64.json --plot docs/results/eie64.svg
 
-map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|FILE.onnx CONFIG MODE BATCH OBJECTIVE JSON)
+map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|FILE.onnx CONFIG SET MODE BATCH OBJECTIVE JSON)
 	$(BIN)/python cli.py map $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(call option,JSON,json)
 
-bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 MODE=dense|skip BATCH OBJECTIVE ZEROS)
+bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 CONFIG SET MODE=dense|skip BATCH OBJECTIVE ZEROS)
 	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)

@@ -420,7 +420,7 @@ def map_(args) -> int:
     from dataclasses import asdict
     from hdl.config import Config
     from hdl.verilog import write_atomic
-    config = Config.load(args.config)
+    config = Config.load(args.config).override(args.set)
     mode = _mode(config, args.mode)
     if args.net in NETWORKS:
         network = NETWORKS[args.net]
@@ -484,7 +484,7 @@ def bench(args) -> int:
     from sim.bench import run_bench
     from sim.bench_plot import plot
     from sim.device import SimDevice
-    config = Config.load(args.config)
+    config = Config.load(args.config).override(args.set)
     mode, network = _mode(config, args.mode), NETWORKS[args.net]
     batch, layers = args.batch or network.batch, list(network.layers)
     if args.layer:
@@ -495,7 +495,7 @@ def bench(args) -> int:
         layers = [layer for layer in layers if layer.name in args.layer]
     command = f"make bench NET={args.net} MODE={args.mode}" + (f" BATCH={args.batch}" if args.batch else "") \
         + (f" OBJECTIVE={args.objective}" if args.objective != "cycles" else "") \
-        + (" ZEROS=clustered" if args.clustered else "")
+        + (" ZEROS=clustered" if args.clustered else "") + (f' SET="{" ".join(args.set)}"' if args.set else "")
     with _progress() as progress:
         task = progress.add_task(f"simulator of {config.name}", total=sum(layer.macs for layer in layers))
         SimDevice(config, "cpp", 1 << 20).close()    # built once, before the jobs
@@ -693,6 +693,9 @@ def parser() -> argparse.ArgumentParser:
     p.set_defaults(function=bench_fc)
 
     def modes(p, default):
+        p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
+        p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE",
+                       help="change a field of the configuration (may be repeated)")
         p.add_argument("--mode", choices=("dense", "gate", "skip"), default=default,
                        help=f"what a zero activation does (default {default})")
         p.add_argument("--batch", type=_positive, metavar="N", help="images (default the published batch)")
@@ -703,7 +706,6 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("map", help="the mapping of every convolution of a network",
                             description="Searches the best mapping of each layer and says what binds it.")
     p.add_argument("--net", default="alexnet", help="alexnet, vgg16 or an ONNX file (default alexnet)")
-    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
     p.add_argument("--all", action="store_true", help="the runners-up too")
     modes(p, "dense")
     p.set_defaults(function=map_)
@@ -711,7 +713,6 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("bench", help="a network's convolutions on the RTL against the Eyeriss chip",
                             description="Simulates every layer, compares each ofmap with golden, keeps what is done.")
     p.add_argument("--net", choices=("alexnet", "vgg16"), default="alexnet", help="default alexnet")
-    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
     p.add_argument("--layer", action="append", metavar="NAME", help="only this one (may be repeated)")
     p.add_argument("--jobs", type=_positive, metavar="N", help="layers at a time (default one a core)")
     p.add_argument("--clustered", action="store_true", help="zeros in patches and by channel, as ReLU leaves them")

@@ -249,6 +249,19 @@ class Config:
             raise ConfigError(f"config {self.name!r}: unknown key {sorted(unknown)[0]!r}")
         return dataclasses.replace(self, **changes)
 
+    def override(self, changes: list[str]) -> "Config":
+        """With fields changed as "field=value" says. Raises ConfigError."""
+        kinds = {f.name: {"str": str, "int": int, "float": float, "bool": {"true": True, "false": False}.__getitem__}[f.type]
+                 for f in dataclasses.fields(self)}
+        values = {}
+        for change in changes:
+            name, _, text = change.partition("=")
+            try:
+                values[name] = kinds[name](text) if name in kinds else None
+            except (ValueError, KeyError):
+                raise ConfigError(f"config {self.name!r}: cannot set {change!r}") from None
+        return self.replace(**values)
+
     def to_dict(self) -> dict:
         return dataclasses.asdict(self)
 

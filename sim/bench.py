@@ -28,7 +28,6 @@ from golden.fixed import INT16_MAX
 from hdl.config import Config
 from hdl.isa import Mode
 from hdl.verilog import BUILD, emit
-from sim.build import build
 from sim.device import SimDevice
 
 FOLDER = BUILD / "bench"
@@ -115,7 +114,8 @@ def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mo
     program = compile_network(quantised, config, batch, mode=mode, objective=objective)
     text, _ = emit(config)
     key = hashlib.sha256()
-    for part in (text.encode(), program.commands, program.constants, images.tobytes(), b"3"):
+    memory = f"{config.dram_bytes_per_cycle} {config.dram_latency}"   # not in the Verilog
+    for part in (text.encode(), program.commands, program.constants, images.tobytes(), memory.encode(), b"3"):
         key.update(hashlib.sha256(part).digest())
     kept = FOLDER / f"{network.name}-{layer.name}-{key.hexdigest()[:16]}.json"
     chip = layer.chip_cycles * batch / network.batch
@@ -172,8 +172,6 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
 def run_bench(network: Network, config: Config, mode: Mode, batch: int, jobs: int, layers: list[ConvLayer],
               progress: Callable[[LayerBench], None], **options) -> list[LayerBench]:
     """All layers, `jobs` at a time, the largest first; results in the order of the network."""
-    text, sidecar = emit(config)
-    build(text, sidecar["top"])   # once, before the jobs ask for it
     results: dict[str, LayerBench] = {}
     with ProcessPoolExecutor(jobs) as pool:
         waiting = {pool.submit(run_layer, network, layer, batch, config, mode, **options): layer

@@ -12,7 +12,8 @@ BAD = [
     ("name", "a b"), ("rows", 0), ("rows", 33), ("columns", 0), ("columns", 33), ("rows", 2.0), ("rows", True),
     ("filter_spad", 15), ("filter_spad", 4096), ("ifmap_spad", 12), ("psum_spad", 6), ("psum_spad", 68),
     ("psum_bits", 23), ("psum_bits", 33), ("ifmap_fifo", 0), ("psum_fifo", 0), ("glb_pairs", 1), ("glb_pairs", 65),
-    ("glb_depth", 100), ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
+    ("glb_depth", 100), ("psum_drain", 1), ("psum_drain", 65), ("queue_depth", 3), ("segment", 5), ("segment", -1),
+    ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
     ("gating", 1), ("counters", "yes"),
 ]
 
@@ -60,3 +61,20 @@ def test_load_errors(tmp_path):
 def test_eyeriss_fits_the_chip():
     assert PRESETS["eyeriss"].pes == 168
     assert PRESETS["eyeriss"].storage_bytes <= CHIP_STORAGE_BYTES
+
+
+def test_override():
+    config = PRESETS["eyeriss"].override(["rows=6", "skip=false", "dram_bytes_per_cycle=4.8", "name=other"])
+    assert (config.rows, config.skip, config.dram_bytes_per_cycle, config.name) == (6, False, 4.8, "other")
+    for change, message in (("rows", "cannot set 'rows'"), ("rows=a", "cannot set"), ("skip=yes", "cannot set"),
+                            ("color=1", "unknown key 'color'"), ("segment=5", "segment = 5"), ("segment=-12", "segment")):
+        with pytest.raises(ConfigError, match=message):
+            PRESETS["eyeriss"].override([change])
+
+
+def test_logical_columns():
+    """PEs that five and eleven rows use: in the chain, and confined to segments of 12 as on the chip."""
+    chain, grid = PRESETS["eyeriss"], PRESETS["eyeriss"].replace(segment=12)
+    assert [c.logical_columns(5) * 5 for c in (chain, grid)] == [165, 140]
+    assert [c.logical_columns(11) * 11 for c in (chain, grid)] == [165, 154]
+    assert grid.logical_height == 12 and grid.logical_columns(13) == 0
