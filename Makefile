@@ -44,7 +44,7 @@ RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim compile map bench bench-fc sim test lint clean
+.PHONY: help setup verilog run board-sim compile map bench scale bench-fc sim test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -75,6 +75,9 @@ map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|FILE.onnx 
 
 bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 CONFIG SET MODE=dense|skip BATCH OBJECTIVE ZEROS)
 	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg
+
+scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs (NET=alexnet|vgg16 CONFIG SET MODE BATCH)
+	$(BIN)/python cli.py scale $(call option,NET,net) $(call option,CONFIG,config) $(bench) --json docs/results/scale-$(or $(NET),alexnet)-$(or $(MODE),dense).json --plot docs/results/scale-$(or $(NET),alexnet)-$(or $(MODE),dense).svg
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)

@@ -473,6 +473,56 @@ def map_(args) -> int:
     return 0
 
 
+ARRAYS = ((3, 4), (4, 6), (6, 7), (6, 14), (9, 14), (12, 14), (14, 18), (16, 21))
+
+
+def scale(args) -> int:
+    import json
+    from compiler.map_table import layers_of, map_layer
+    from compiler.networks import NETWORKS
+    from hdl.config import Config
+    from hdl.verilog import write_atomic
+    from sim.bench_plot import plot_scaling
+    base = Config.load(args.config).override(args.set)
+    mode, network = _mode(base, args.mode), NETWORKS[args.net]
+    batch, layers = args.batch or network.batch, layers_of(network)
+    table = _table(f"{args.net}, batch {batch}, {args.mode}: arrays with the buffer and the memory of {base.name}",
+                   ("array",), "array", "PEs", "model", "of peak %", "faster", "RTL", "model %")
+    rows = []
+    with _progress() as progress:
+        task = progress.add_task("", total=len(ARRAYS) * len(layers))
+        for high, wide in ARRAYS:
+            config = base.replace(rows=high, columns=wide)
+            cycles = macs = 0
+            for graph, layer, zeros, _ in layers:
+                progress.update(task, description=f"{config.pes} PEs, {layer.name}")
+                row = map_layer(graph, layer, zeros, batch, config, mode, args.objective, commands=True)
+                cycles, macs = cycles + row.model_cycles, macs + row.macs
+                progress.advance(task)
+            rows.append({"rows": high, "columns": wide, "pes": config.pes, "model_cycles": cycles, "macs": macs,
+                         "utilisation": macs / cycles / config.pes, "rtl_cycles": None})
+            # What `make bench` has measured of this array.
+            for name in (f"bench-{args.net}-{args.mode}", f"bench-{args.net}-{args.mode}-rows{high}-columns{wide}"):
+                found = Path("docs/results", f"{name}.json")
+                known = json.loads(found.read_text()) if found.exists() else {"config": None, "batch": 0}
+                if known["config"] == config.to_dict() and known["batch"] == batch and known["objective"] == args.objective:
+                    rows[-1]["rtl_cycles"] = known["total"]["cycles"]
+    for row in rows:
+        rtl = row["rtl_cycles"]
+        table.add_row(f"{row['rows']} x {row['columns']}", str(row["pes"]), f"{row['model_cycles']:,}",
+                      f"{100 * row['utilisation']:.1f}", f"{rows[0]['model_cycles'] / row['model_cycles']:.2f}x",
+                      f"{rtl:,}" if rtl else "-", f"{100 * (row['model_cycles'] / rtl - 1):+.1f}" if rtl else "-")
+    _console().print(table)
+    print("model: the commands in time; RTL: of docs/results/bench-*.json, where that array was measured")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"command": f"make scale NET={args.net} MODE={args.mode}", "config": base.to_dict(), "batch": batch,
+             "mode": args.mode, "objective": args.objective, "arrays": rows}, indent=1) + "\n")
+    if args.plot:
+        plot_scaling(f"{args.net} CONV, batch {batch}, {args.mode}", rows, args.plot)
+    return 0
+
+
 def bench(args) -> int:
     import functools
     import json
@@ -709,6 +759,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--all", action="store_true", help="the runners-up too")
     modes(p, "dense")
     p.set_defaults(function=map_)
+
+    p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
+                            description="The cost model for arrays of several sizes, beside the RTL where measured.")
+    p.add_argument("--net", choices=("alexnet", "vgg16"), default="alexnet", help="default alexnet")
+    p.add_argument("--plot", metavar="FILE", help="write a picture there")
+    modes(p, "dense")
+    p.set_defaults(function=scale)
 
     p = commands.add_parser("bench", help="a network's convolutions on the RTL against the Eyeriss chip",
                             description="Simulates every layer, compares each ofmap with golden, keeps what is done.")

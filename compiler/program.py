@@ -296,10 +296,12 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         return conv_shape(graph, layer, images, slots, *blocks, mode=mode, zeros=known, uncoded=uncoded)
 
     def score(layer, block, out_block):
-        channels = graph.tensors[layer.input].channels
-        shape = shape_of(layer, np.arange(channels), block, out_block or min(8, len(layer.weights)))
-        found = search(shape, config, objective)
-        return found.cycles * layer.groups if found else float("inf")
+        channels = np.arange(graph.tensors[layer.input].channels)
+        sizes = [out_block] if out_block else [min(8, len(layer.weights))]
+        if not out_block and not layer.full and not graph.consumers(layer.output):
+            sizes += [4]   # nothing else decides the blocks of what it writes
+        found = [m for m in (search(shape_of(layer, channels, block, n), config, objective) for n in sizes) if m]
+        return min((m.cycles for m in found), default=float("inf")) * layer.groups
 
     def writing(name, block):
         """Cycles by which storing a tensor in such blocks outlasts the layer that makes it."""

@@ -35,3 +35,30 @@ def plot(title: str, layers: list[LayerBench], path: str | Path) -> None:
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def plot_scaling(title: str, rows: list[dict], path: str | Path) -> None:
+    """Write an SVG of cycles by PEs: the model, the RTL where measured, and what all PEs busy would take."""
+    import matplotlib
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    matplotlib.rcParams["svg.hashsalt"] = "eyrie"
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    pes = [row["pes"] for row in rows]
+    axes.plot(pes, [row["macs"] / row["pes"] / 1e6 for row in rows], color="#b0b0b0", linestyle="--", label="a MAC a cycle and PE")
+    axes.plot(pes, [row["model_cycles"] / 1e6 for row in rows], color="#2a6f97", marker="o", label="model")
+    measured = [row for row in rows if row["rtl_cycles"]]
+    axes.plot([row["pes"] for row in measured], [row["rtl_cycles"] / 1e6 for row in measured], color="#bc4b51",
+              marker="x", markersize=9, linestyle="none", label="RTL")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(pes, [str(n) for n in pes])
+    axes.minorticks_off()
+    axes.set_xlabel("PEs")
+    axes.set_ylabel("million cycles")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
