@@ -12,7 +12,6 @@ import numpy as np
 
 from compiler.graph import Conv, Graph, Tensor
 
-CHIP_PES = 168
 CHIP_MHZ = 200
 
 
@@ -57,13 +56,12 @@ class ConvLayer:
 @dataclass(frozen=True)
 class Network:
     """last_zeros: share of zeros in the last ofmap; accesses_per_mac: the chip's DRAM accesses of
-    16 bits; rlc: its published compression ratios."""
+    16 bits."""
     name: str
     batch: int
     layers: tuple[ConvLayer, ...]
     last_zeros: float
     accesses_per_mac: float
-    rlc: tuple[float, ...] = ()
 
     @property
     def chip_cycles(self) -> float:
@@ -94,5 +92,5 @@ NETWORKS: dict[str, Network] = {network.name: network for network in (
         ConvLayer("CONV2", 96, 27, 256, 5, 1, 2, 2, 0.387, 41.9),
         ConvLayer("CONV3", 256, 13, 384, 3, 1, 1, 1, 0.725, 23.6),
         ConvLayer("CONV4", 384, 13, 384, 3, 1, 1, 2, 0.793, 18.4),
-        ConvLayer("CONV5", 384, 13, 256, 3, 1, 1, 2, 0.776, 10.5)), 0.649, 0.0029, (1.2, 1.4, 1.7, 1.8, 1.9)),
+        ConvLayer("CONV5", 384, 13, 256, 3, 1, 1, 2, 0.776, 10.5)), 0.649, 0.0029),
     Network("vgg16", 3, tuple(_vgg()), 0.817, 0.0035))}

@@ -1,9 +1,14 @@
 """The benchmark of layers, on the smallest preset."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from compiler.networks import ConvLayer, Network
+import cli
+from compiler import map_table
+from compiler.networks import NETWORKS, ConvLayer, Network
 from hdl.config import PRESETS
 from hdl.isa import Mode
 from sim import bench
@@ -61,3 +66,20 @@ def test_layers_on_rtl(tmp_path, monkeypatch):
     assert bench.run_layer(NETWORK, LAYERS[0], 2, TINY, Mode.SKIP) == results[Mode.SKIP][0]
     plot("title", results[Mode.DENSE], tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()
+
+
+def test_scaling(tmp_path, monkeypatch, capsys):
+    """More PEs take fewer cycles; the RTL's are those of the results that belong to an array, and of no other."""
+    monkeypatch.setitem(NETWORKS, "alexnet", NETWORK)
+    monkeypatch.setattr(map_table, "FOLDER", tmp_path / "map")
+    monkeypatch.setattr(cli, "ARRAYS", ((1, 3), (2, 3), (2, 6)))
+    monkeypatch.chdir(tmp_path)
+    Path("docs/results").mkdir(parents=True)
+    known = {"config": TINY.to_dict(), "batch": 2, "objective": "cycles", "total": {"cycles": 1234}}
+    Path("docs/results/bench-alexnet-dense.json").write_text(json.dumps(known))
+    assert cli.main(["scale", "--config", "tiny", "--json", "out.json", "--plot", "out.svg"]) == 0
+    rows = json.loads(Path("out.json").read_text())["arrays"]
+    assert [row["pes"] for row in rows] == [3, 6, 12]
+    assert rows[0]["model_cycles"] > rows[1]["model_cycles"] > rows[2]["model_cycles"]
+    assert [row["rtl_cycles"] for row in rows] == [None, 1234, None]
+    assert "1,234" in capsys.readouterr().out and "<svg" in Path("out.svg").read_text()
