@@ -8,6 +8,8 @@ signature, and modules of identical body become one: 168 identical PEs are one m
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 import json
 import os
@@ -342,16 +344,22 @@ def _tidy(text: str) -> str:
     return re.sub(r"(?s)\A(module .*?\);\n)", lambda m: m[1] + loops, text)
 
 
+@functools.lru_cache(maxsize=8)
+def _accelerator(config: Config, name: str | None) -> tuple[str, dict]:
+    from .top import Accelerator
+    return emit(Accelerator(config), name)
+
+
 def emit(what, name: str | None = None) -> tuple[str, dict]:
     """(Verilog, sidecar) of a Config's accelerator or of any component with a signature.
 
     The top module is `eyrie_<config name>`, or the name given. The sidecar describes ports,
     modules and, for a Config, its registers, counters and commands; it is plain JSON.
     """
-    config = what if isinstance(what, Config) else getattr(what, "config", None)
-    if isinstance(what, Config):
-        from .top import Accelerator
-        what = Accelerator(what)
+    if isinstance(what, Config):   # frozen, and seconds of work
+        text, sidecar = _accelerator(what, name)
+        return text, copy.deepcopy(sidecar)
+    config = getattr(what, "config", None)
     if name is None:
         name = "eyrie_" + (re.sub(r"\W", "_", config.name) if isinstance(config, Config)
                            else snake(type(what).__name__))

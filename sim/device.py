@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import mmap
 import os
@@ -26,7 +25,6 @@ READ_BYTES, WRITE_BYTES = 16, 17
 FAULTS = {"slverr": 2, "decerr": 3, "silent": 4}
 
 _serial = itertools.count()
-_emitted = functools.lru_cache(maxsize=4)(emit)    # of a Config, which is frozen
 
 
 class SimError(RuntimeError):
@@ -56,7 +54,7 @@ class SimDevice:
         self.config, self.driver, self._timeout = config, driver, reply_timeout
         self.cycles = 0
         self._process = None
-        text, sidecar = emit(component) if component is not None else _emitted(config)
+        text, sidecar = emit(config if component is None else component)
         self.sidecar = sidecar
         built = build(text, sidecar["top"], waves=bool(waves))
         self.waves = None

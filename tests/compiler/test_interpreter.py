@@ -203,7 +203,7 @@ def change(index, **values):
 @pytest.mark.parametrize("damage,message", [
     (change(Opcode.IFMAP, wait=32), "IFMAP.*semaphore 5, which nothing"),
     (change(Opcode.PSUM, wait=1), "PSUM.*semaphore 0, which nothing"),
-    (change(Opcode.CONFIG, rows=3), "CONFIG.*9 logical columns"),
+    (change(Opcode.CONFIG, rows=3), "CONFIG.*3 logical columns of 3 PEs"),
     (change(Opcode.CONFIG, rows=1), "IFMAP.rows is 4"),
     (change(Opcode.FILTER, words=8), "filter entries"),
     (change(Opcode.PSUM, p=3), "PSUM.p is 3"),
