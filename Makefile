@@ -20,6 +20,10 @@ OUT    ?=
 # As LAYER=on, LAYER=off or LAYER=auto, with blanks between; modulo, balanced or windows.
 SPARSE ?=
 PLACEMENT ?=
+# Of a bitstream: a board's name or list; of its placement; flash instead of SRAM.
+BOARD  ?=
+SEED   ?=
+PERSIST ?=
 JSON   ?=
 WAVES  ?=
 HUFFMAN ?=
@@ -44,7 +48,7 @@ RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim compile map bench scale bench-fc sim test lint clean
+.PHONY: help setup verilog run board-sim fpga flash compile map bench scale bench-fc sim test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -55,6 +59,12 @@ $(STAMP):
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
+# Place and route is 60 MB that only bitstreams need, unless native tools are there.
+FPGA_STAMP := $(STAMP)-fpga
+$(FPGA_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fpga]"
+	@touch $@
+
 verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
 	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
 
@@ -63,6 +73,12 @@ run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE PORT BAT
 
 board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
 	$(BIN)/python cli.py board-sim $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
+
+fpga: $(FPGA_STAMP)  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME SEED)
+	$(BIN)/python cli.py fpga "$(or $(BOARD),list)" $(call option,SEED,seed) --json docs/results/fpga
+
+flash: $(STAMP)  ## load a board with it (BOARD PERSIST=1: into flash)
+	$(BIN)/python cli.py flash "$(or $(BOARD),$(error flash needs BOARD=; make fpga BOARD=list names them))" $(if $(filter-out 0,$(PERSIST)),--persist)
 
 compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (CONFIG CALIB IMAGES BATCH SPARSE PLACEMENT HUFFMAN)
 	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call option,CONFIG,config) $(call option,CALIB,calib) $(call option,IMAGES,images) $(call option,BATCH,batch) $(sparse) $(huffman) -o "$(or $(OUT),build/compiled)"

@@ -257,6 +257,57 @@ def board_sim(args) -> int:
     return status
 
 
+def _board(name):
+    from fpga.boards import BOARDS
+    if name not in BOARDS:
+        raise ValueError(f"BOARD {name}: choose from {', '.join(BOARDS)}, or list")
+    return BOARDS[name]
+
+
+def fpga(args) -> int:
+    """Builds a bitstream and reports it, or lists the boards."""
+    if args.board == "list":
+        return _list_boards()
+    from fpga.build import artifact, build, save
+    board, console = _board(args.board), _console()
+    with console.status(f"{board.name}: Yosys, nextpnr, bitstream of {board.preset}"):
+        result = build(board, args.seed)
+    table = _table(f"{board.name}: {result.preset}, {result.pes} PEs on {result.device}, seed {result.seed}, "
+                   f"{result.seconds:.0f} s", ("resource",), "resource", "used", "of", "%")
+    for name in ("lut", "ff", "dsp", "bram"):
+        used, most = getattr(result, name)
+        table.add_row(name.upper(), f"{used:,}", f"{most:,}", f"{100 * used / most:.0f}" if most else "-")
+    console.print(table)
+    console.print(f"clock {result.clock_mhz:g} MHz, fmax {result.fmax_mhz:g} MHz after routing"
+                  f"{'' if result.met else ': TOO SLOW'}; peak {result.peak_gmacs:g} GMAC/s")
+    console.print("; ".join(result.tools.values()), style="dim")
+    print(artifact(board))
+    if args.json:
+        print(save(result, Path(args.json)))
+    if not result.met:
+        print(f"eyrie: {board.name}: {result.fmax_mhz} MHz after routing, the clock is {result.clock_mhz:g}: "
+              "try another --seed", file=sys.stderr)
+    return 0 if result.met else 1
+
+
+def _list_boards() -> int:
+    from fpga.boards import BOARDS
+    table = _table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
+                   "board", "device", "preset", "PEs", "clock, MHz", "memory", "serial line")
+    for board in BOARDS.values():
+        memory = f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else f"SDRAM {board.memory}"
+        table.add_row(board.name, board.platform.device, board.preset, str(board.config.pes), f"{board.clock_hz / 1e6:g}",
+                      memory, board.link)
+    _console().print(table)
+    return 0
+
+
+def flash(args) -> int:
+    from fpga.flash import flash
+    flash(_board(args.board), args.persist)
+    return 0
+
+
 def print_layers(console, report, config, program) -> None:
     """The table of `run`: a row a layer, means of a batch."""
     from rich import box
@@ -776,6 +827,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--plot", metavar="FILE", help="write a picture there")
     modes(p, "dense")
     p.set_defaults(function=bench)
+
+    p = commands.add_parser("fpga", help="a board's bitstream, and its report",
+                            description="Builds build/fpga/<board>-<preset>/ with Yosys and nextpnr.")
+    p.add_argument("board", help="a board, or list")
+    p.add_argument("--seed", type=_positive, default=1, metavar="N", help="of placement (default 1)")
+    p.add_argument("--json", metavar="DIR", help="write <board>-<preset>.json there")
+    p.set_defaults(function=fpga)
+
+    p = commands.add_parser("flash", help="load a board with its bitstream",
+                            description="Runs the board's loader on what `eyrie fpga` has built.")
+    p.add_argument("board")
+    p.add_argument("--persist", action="store_true", help="into flash, to stay after power is off")
+    p.set_defaults(function=flash)
 
     p = commands.add_parser("clean", help="remove build/", description="Removes build/, the simulators' cache too.")
     p.set_defaults(function=clean)

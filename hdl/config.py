@@ -60,6 +60,8 @@ class Config:
     queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many, since
                          a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
+    registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block and block RAM;
+                         one cycle more from a MAC's issue to its sum, none between MACs
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
     sparse_pointers      column pointers in a sparse PE, even (two banks)
@@ -84,6 +86,7 @@ class Config:
     gating: bool = True
     skip: bool = False
     counters: bool = True
+    registered: bool = False
     psum_drain: int = 0
     queue_depth: int = 4
     segment: int = 0
@@ -315,4 +318,12 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
            sparse_pes=64, sparse_words=16384, sparse_pointers=16384, sparse_activations=512,
            sparse_rows=64),
+    # The least of everything: what a machine costs before its PEs.
+    Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_fifo=1,
+           ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
+    # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
+    Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_drain=4, psum_fifo=1,
+           ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, counters=False, registered=True),
+    Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_drain=4, psum_fifo=1,
+           ifmap_fifo=1, glb_pairs=4, glb_depth=1024, queue_depth=2, counters=False, registered=True),
 )}

@@ -5,9 +5,14 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .block_ram import BlockRam
 from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config
+from .multiplier import Multiplier
 
-DEPTH = 5    # cycles from the issue of a MAC to its sum
+
+def depth(config: Config) -> int:
+    """Cycles from the issue of a MAC to its sum."""
+    return 6 if config.registered else 5
 
 
 class PassHeader(data.Struct):
@@ -79,7 +84,7 @@ class ProcessingElement(wiring.Component):
     An entry is issued once it is known whether another of its window follows.
 
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
-    are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 1 more to chain_out.
+    are there and p >= HAZARD. Latency: depth(config) cycles from issue to sum, 1 more to chain_out.
     """
 
     def __init__(self, config: Config):
@@ -104,9 +109,13 @@ class ProcessingElement(wiring.Component):
             m.d.sync += tags.eq(self.tags_in)
 
         # ---- filters: two halves, one fills while the other is used ---------------------
-        m.submodules.filter_spad = filter_spad = Memory(
-            shape=unsigned(ENTRY_BITS), depth=2 * c.filter_half, init=[])
-        f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
+        if c.registered:
+            m.submodules.filter_spad = filter_spad = BlockRam(2 * c.filter_half)
+            f_read, f_write = filter_spad.read, filter_spad.write
+        else:
+            m.submodules.filter_spad = filter_spad = Memory(
+                shape=unsigned(ENTRY_BITS), depth=2 * c.filter_half, init=[])
+            f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
         f_word = Signal(WORD_BITS)
         f_left = Signal(3)          # entries of f_word not yet written
         f_last = Signal()
@@ -280,7 +289,7 @@ class ProcessingElement(wiring.Component):
         # ---- pipeline: operands, product, psum, sum -------------------------------------
         p_bits = (c.psum_spad - 1).bit_length()
         stage = data.StructLayout({"valid": 1, "first": 1, "final": 1, "last": 1, "index": p_bits})
-        pipe = [Signal(stage, name=f"pipe_{n}") for n in range(1, DEPTH + 1)]
+        pipe = [Signal(stage, name=f"pipe_{n}") for n in range(1, depth(c) + 1)]
         m.d.sync += [
             pipe[0].valid.eq(issue), pipe[0].first.eq(fresh), pipe[0].final.eq(last_k),
             pipe[0].last.eq(i + 1 == shape.p), pipe[0].index.eq(i)]
@@ -292,24 +301,35 @@ class ProcessingElement(wiring.Component):
         hold = Signal()                          # gated: operands and product keep still
         held_1, held_2, held_3 = Signal(), Signal(), Signal()
         m.d.sync += operand_0.eq(Mux(empty, 0, a_read.data.as_signed()))
-        m.d.comb += hold.eq((self.gate | self.skip) & (operand_0 == 0))
-        with m.If(~hold):
-            m.d.sync += [operand_a.eq(operand_0), operand_w.eq(f_read.data.as_signed())]
+        zero = (self.gate | self.skip) & (operand_0 == 0)
+        if c.registered:
+            # One cycle more, in which the block RAM's output register is filled and `hold` is found.
+            m.d.sync += [hold.eq(zero), operand_a.eq(operand_0)]
+        else:
+            m.d.comb += hold.eq(zero)
+            with m.If(~hold):
+                m.d.sync += [operand_a.eq(operand_0), operand_w.eq(f_read.data.as_signed())]
         m.d.sync += [held_1.eq(hold), held_2.eq(held_1), held_3.eq(held_2)]
-        with m.If(~held_1):
-            m.d.sync += product_0.eq(operand_a * operand_w)
-        with m.If(~held_2):
-            m.d.sync += product.eq(product_0)
+        if c.registered:
+            m.submodules.multiplier = multiplier = Multiplier()
+            m.d.comb += [
+                multiplier.a.eq(operand_a), multiplier.w.eq(f_read.data), multiplier.load.eq(~hold),
+                multiplier.advance.eq(~held_1), multiplier.finish.eq(~held_2), product.eq(multiplier.product)]
+        else:
+            with m.If(~held_1):
+                m.d.sync += product_0.eq(operand_a * operand_w)
+            with m.If(~held_2):
+                m.d.sync += product.eq(product_0)
 
         m.submodules.psum_spad = psum_spad = Memory(
             shape=signed(c.psum_bits), depth=c.psum_spad, init=[])
         p_read, p_write = psum_spad.read_port(domain="comb"), psum_spad.write_port()
         psum, total = Signal(signed(c.psum_bits)), Signal(signed(c.psum_bits))
         m.d.comb += [
-            p_read.addr.eq(pipe[2].index), p_write.addr.eq(pipe[4].index),
-            p_write.data.eq(total), p_write.en.eq(pipe[4].valid & ~pipe[4].final)]
+            p_read.addr.eq(pipe[-3].index), p_write.addr.eq(pipe[-1].index),
+            p_write.data.eq(total), p_write.en.eq(pipe[-1].valid & ~pipe[-1].final)]
         m.d.sync += [
-            psum.eq(Mux(pipe[2].first, 0, p_read.data)),
+            psum.eq(Mux(pipe[-3].first, 0, p_read.data)),
             total.eq(psum + Mux(held_3, 0, product))]
 
         # ---- drain: add the predecessor's psums, hand over ------------------------------
@@ -317,8 +337,8 @@ class ProcessingElement(wiring.Component):
         m.submodules.drain = drain = fifo.SyncFIFO(width=done_layout.size, depth=c.drain_depth)
         finished, own = Signal(done_layout), Signal(done_layout)
         m.d.comb += [
-            finished.psum.eq(total), finished.last.eq(pipe[4].last),
-            drain.w_en.eq(pipe[4].valid & pipe[4].final), drain.w_data.eq(finished),
+            finished.psum.eq(total), finished.last.eq(pipe[-1].last),
+            drain.w_en.eq(pipe[-1].valid & pipe[-1].final), drain.w_data.eq(finished),
             own.eq(drain.r_data)]
 
         head_layout = data.StructLayout({"data": c.psum_bits * PSUM_LANES, "count": 3})
@@ -372,7 +392,7 @@ class ProcessingElement(wiring.Component):
         if c.counters:
             waiting = active & ~bubble
             gated_now = Signal()
-            m.d.comb += gated_now.eq(pipe[0].valid & hold)
+            m.d.comb += gated_now.eq(pipe[0].valid & (zero if c.registered else hold))
             m.d.comb += self.events.eq(Cat(
                 issue, gated_now, waiting & (full == 0), waiting & (full != 0) & ~there,
                 waiting & (full != 0) & there & ~have_psum, active & bubble, ~active))

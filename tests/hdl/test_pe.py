@@ -6,7 +6,7 @@ import pytest
 
 from hdl.config import HAZARD
 from hdl.isa import Mode
-from hdl.pe import DEPTH, EVENTS
+from hdl.pe import EVENTS, depth
 from sim.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
 from tests.hdl.streams import holds, idle, run, send
 
@@ -101,6 +101,18 @@ def test_skipped_zeros(sparsity, head, tail, stall):
     play(CONFIG, todo, head, tail, Mode.SKIP, stall=stall)
 
 
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("mode", [Mode.GATE, Mode.SKIP])
+def test_registered(mode, stall):
+    """With an FPGA's registers: the same results in the same states, whatever the mode."""
+    todo = work(random.Random(7), CORNERS, 1, 1, strangers=stall / 2, ragged=stall, sparsity=0.5)
+    plain = play(CONFIG, todo, 1, 1, mode, stall=stall)
+    registered = play(CONFIG.replace(registered=True), todo, 1, 1, mode, stall=stall)
+    assert sum("busy" in now for now in plain) == sum("busy" in now for now in registered)
+    if not stall:  # one cycle more in the pipeline, none between MACs
+        assert len(span(registered)) <= len(span(plain)) + 3 * len(CORNERS)
+
+
 def test_skip_rate():
     """Once it runs, a PE whose entries are there issues a MAC a cycle for each non-zero one."""
     for sparsity in (0.3, 0.6):
@@ -189,9 +201,11 @@ def test_events_name_what_is_missing(net, event):
         assert sum("busy" in now for now in cycles[:first]) == 3 * 12 - 4
 
 
-def test_latency():
+@pytest.mark.parametrize("registered", [False, True])
+def test_latency(registered):
     """From the issue of a MAC to its sum, and through the drain buffer to the chain."""
-    dut, todo, times = PeBench(CONFIG), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
+    config = CONFIG.replace(registered=registered)
+    dut, todo, times = PeBench(config), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
 
     async def watch(ctx):
         ctx.set(dut.tags_in, dict(enable=1, **TAGS))
@@ -205,7 +219,7 @@ def test_latency():
             if valid:
                 times.setdefault("out", now)
     run(dut, watch, *(lambda ctx, name=name: send(ctx, getattr(dut, name), todo[name]) for name in STREAMS))
-    assert times["out"] - times["issue"] == DEPTH + 1
+    assert times["out"] - times["issue"] == depth(config) + 1
 
 
 def test_a_pe_that_is_not_enabled_takes_and_does_nothing():

@@ -1,0 +1,36 @@
+"""What the build needs to know of a board besides the pin-outs of amaranth-boards."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from amaranth.build import Resource
+
+from hdl.config import PRESETS, Config
+
+
+@dataclass(frozen=True)
+class Board:
+    """name: as in BOARD=. platform: its class in amaranth-boards. preset: of hdl/config.py, sized to the device.
+
+    clock_hz: of the design, made by a PLL; equal to the oscillator's, there is none.
+    memory: bytes on the chip, or the name of an SDRAM part of fpga/sdram_timing.py at the resource `sdram`.
+    baud: of the serial line `uart`. link: how a host reaches that line, for people.
+    resources: those that the platform lacks.
+    loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
+    """
+
+    name: str
+    platform: Callable
+    preset: str
+    clock_hz: int
+    memory: int | str
+    link: str
+    loader: str
+    persist: str
+    package: str
+    baud: int = 3_000_000
+    resources: tuple[Resource, ...] = ()
+
+    @property
+    def config(self) -> Config:
+        return PRESETS[self.preset]

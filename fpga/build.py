@@ -1,0 +1,161 @@
+"""From a board to its bitstream and its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from amaranth._toolchain import tool_env_var
+from amaranth.vendor import LatticePlatform
+
+from hdl.config import Config
+from hdl.verilog import BUILD, write_atomic
+
+from .boards import Board
+from .platform import FpgaTop
+from .tools import ToolError, environment, version
+
+# nextpnr's names of what the report lists, by family.
+CELLS = {
+    "ecp5": {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"},
+    "ice40": {"lut": "ICESTORM_LC", "ff": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM"},
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A build. Each resource is (used, capacity); fmax after routing; seconds of all tools together."""
+    board: str
+    preset: str
+    device: str
+    config: dict
+    pes: int
+    clock_mhz: float
+    fmax_mhz: float
+    lut: tuple[int, int]
+    ff: tuple[int, int]
+    dsp: tuple[int, int]
+    bram: tuple[int, int]
+    peak_gmacs: float
+    sustained_gmacs: float | None
+    seed: int
+    seconds: float
+    tools: dict[str, str]
+
+    @property
+    def met(self) -> bool:
+        return self.fmax_mhz >= self.clock_mhz
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def folder(board: Board, config: Config) -> Path:
+    return BUILD / "fpga" / f"{board.name}-{config.name}"
+
+
+def artifact(board: Board) -> Path:
+    """The bitstream that `build` makes."""
+    return folder(board, board.config) / ("top.bit" if family(board.platform) == "ecp5" else "top.bin")
+
+
+def family(platform) -> str:
+    """Of a platform or its class."""
+    kind = platform if isinstance(platform, type) else type(platform)
+    return "ecp5" if issubclass(kind, LatticePlatform) else "ice40"
+
+
+def prepare(board: Board, seed: int = 1):
+    """(platform, Amaranth's build plan) of a board."""
+    platform = board.platform()
+    ecp5 = family(platform) == "ecp5"
+    plan = platform.prepare(
+        FpgaTop(board), "top", emit_src=False,
+        # Wide multiplexers of LUTs and nextpnr's default router make large arrays slower to route, not faster.
+        synth_opts="-nowidelut" if ecp5 else "-dsp",
+        nextpnr_opts=" ".join((f"--seed {seed} --timing-allow-fail --report report.json",
+                               *(["--router router2"] if ecp5 else []))))
+    return platform, plan
+
+
+def _why(directory: Path) -> str:
+    """The first line that says ERROR in the tools' logs, the later tool's first."""
+    for name in ("top.tim", "top.rpt"):
+        path = directory / name
+        lines = re.findall(r"(?m)^.*ERROR: *(.*)$", path.read_text(errors="replace")) if path.exists() else []
+        if lines:
+            return lines[0]
+    return "see its logs"
+
+
+def _watch(process, log: Path) -> str:
+    """Waits for the tools; a design that is too large is known long before nextpnr gives up placing it."""
+    known = ""
+    while process.poll() is None:
+        time.sleep(1)
+        if not known and log.exists():
+            text = log.read_text(errors="replace")
+            if re.search(r"(?m)^Info: Placed|^Info: Creating", text):  # the utilisation is complete
+                known = "fits"
+                over = re.findall(r"(?m)^Info:\s+(\w+):\s+(\d+)/\s*(\d+)", text)
+                over = [f"{int(used):,} {name} of {int(most):,}" for name, used, most in over if int(used) > int(most)]
+                if over:
+                    return ", ".join(over)
+    return ""
+
+
+def _fmax(clocks: dict) -> float:
+    """Of the slowest clock domain in nextpnr's report."""
+    return min((c["achieved"] for c in clocks.values()), default=0.0)
+
+
+def build(board: Board, seed: int = 1) -> Report:
+    """Builds build/fpga/<board>-<preset>/top.bit (or .bin). Raises ToolError, one line."""
+    started = time.monotonic()
+    platform, plan = prepare(board, seed)
+    env = environment(platform.required_tools)
+    directory = folder(board, board.config)
+    for stale in ("top.rpt", "top.tim", "report.json", "top.bit", "top.bin"):
+        (directory / stale).unlink(missing_ok=True)
+    root = plan.extract(str(directory))
+    with open(root / "build.log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen(["sh", f"{plan.script}.sh"], cwd=root, env=env, stdout=log, stderr=log,
+                                   start_new_session=True)
+        try:
+            overfull = _watch(process, directory / "top.tim")
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+    shown = directory.relative_to(BUILD.parent)
+    if overfull:
+        raise ToolError(f"{board.name}: preset {board.preset} does not fit: {overfull} ({shown}/top.tim)")
+    if process.returncode:
+        raise ToolError(f"{board.name}: no bitstream: {_why(directory)} ({shown}/build.log, top.rpt, top.tim)")
+    return report(board, platform, seed, time.monotonic() - started, env)
+
+
+def report(board: Board, platform, seed: int, seconds: float, env: dict) -> Report:
+    config, directory = board.config, folder(board, board.config)
+    found = json.loads((directory / "report.json").read_text())
+    cells = {ours: (found["utilization"].get(theirs, {}).get("used", 0),
+                    found["utilization"].get(theirs, {}).get("available", 0))
+             for ours, theirs in CELLS[family(platform)].items()}
+    tools = {name: version(env[tool_env_var(name)]) for name in ("yosys", f"nextpnr-{family(platform)}")}
+    return Report(
+        board=board.name, preset=config.name, device=platform.device, config=config.to_dict(), pes=config.pes,
+        clock_mhz=board.clock_hz / 1e6, fmax_mhz=round(_fmax(found["fmax"]), 1), **cells,
+        peak_gmacs=round(config.pes * board.clock_hz / 1e9, 3), sustained_gmacs=None, seed=seed,
+        seconds=round(seconds, 1), tools=tools)
+
+
+def save(result: Report, directory: Path) -> Path:
+    path = directory / f"{result.board}-{result.preset}.json"
+    write_atomic(path, result.to_json())
+    return path

@@ -1,0 +1,46 @@
+"""Yosys, nextpnr and the packers: the native ones where they are on PATH, else those of the YoWASP wheels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from amaranth._toolchain import tool_env_var
+
+from hdl.verilog import BUILD
+
+
+class ToolError(RuntimeError):
+    """A tool is missing or failed. One line."""
+
+
+def find(name: str) -> str:
+    """The command of a tool. Raises ToolError saying what installs it."""
+    beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    found = shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside)
+    if not found:
+        wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40"}.get(name, name)
+        raise ToolError(f"{name} is missing: pip install yowasp-{wheel}, or put {name} on PATH")
+    return found
+
+
+def environment(names) -> dict[str, str]:
+    """Environment in which a build script of Amaranth finds the tools."""
+    env = dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache"))
+    for name in names:
+        if name in ("dfu-suffix", "openFPGALoader", "iceprog"):
+            env[tool_env_var(name)] = shutil.which("true") or "true"  # only loading a board needs these
+        else:
+            env[tool_env_var(name)] = find(name)
+    return env
+
+
+def version(command: str) -> str:
+    """The first line that says one. The YoWASP tools answer as the native ones do."""
+    done = subprocess.run([command, "--version"], capture_output=True, text=True,
+                          env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")))
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if any(c.isdigit() for c in line)]
+    return " ".join(lines[0].replace('"', "").split()) if lines else "unknown"
