@@ -283,10 +283,10 @@ class Config:
     @classmethod
     def load(cls, name: str) -> "Config":
         """A preset's name, or the path of a JSON file with every field."""
-        if name in PRESETS:
-            return PRESETS[name]
+        if name in PRESETS | BOARD_PRESETS:
+            return (PRESETS | BOARD_PRESETS)[name]
         if not name.endswith(".json"):
-            raise ConfigError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}, or give a .json file")
+            raise ConfigError(f"unknown preset {name!r}: choose from {', '.join(PRESETS | BOARD_PRESETS)}, or give a .json file")
         try:
             with open(name, encoding="utf-8") as f:
                 values = json.load(f)
@@ -318,6 +318,10 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
            sparse_pes=64, sparse_words=16384, sparse_pointers=16384, sparse_activations=512,
            sparse_rows=64),
+)}
+
+# Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
+BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The least of everything: what a machine costs before its PEs.
     Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_fifo=1,
            ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),

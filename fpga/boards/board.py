@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from amaranth.build import Resource
 
-from hdl.config import PRESETS, Config
+from hdl.config import BOARD_PRESETS, Config
 
 
 @dataclass(frozen=True)
 class Board:
-    """name: as in BOARD=. platform: its class in amaranth-boards. preset: of hdl/config.py, sized to the device.
+    """name: as in BOARD=. platform: its class in amaranth-boards. preset: of BOARD_PRESETS in hdl/config.py, sized to the device.
 
     clock_hz: of the design, made by a PLL; equal to the oscillator's, there is none.
     memory: bytes on the chip, or the name of an SDRAM part of fpga/sdram_timing.py at the resource `sdram`.
@@ -33,4 +33,4 @@ class Board:
 
     @property
     def config(self) -> Config:
-        return PRESETS[self.preset]
+        return BOARD_PRESETS[self.preset]
