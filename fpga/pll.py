@@ -16,8 +16,7 @@ class Ecp5Dividers:
 
 
 def ecp5_dividers(in_hz: int, out_hz: int) -> Ecp5Dividers:
-    """Exact dividers within the data sheet's limits: phase detector 10..400 MHz (or what the oscillator
-    allows), VCO 400..800 MHz. Raises ValueError if there are none."""
+    """Exact dividers within the data sheet's limits: phase detector 3.125 MHz or more, VCO 400..800 MHz. Raises ValueError if there are none."""
     for reference in range(1, 129):
         detector = in_hz / reference
         feedback = out_hz * reference / in_hz
