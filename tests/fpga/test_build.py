@@ -7,7 +7,7 @@ import pytest
 
 from fpga import tools
 from fpga.boards import BOARDS
-from fpga.build import Report, _watch, artifact, folder
+from fpga.build import Report, _watch, artifact, folder, prepare
 from fpga.flash import flash
 from fpga.pll import Ecp5Dividers, ecp5_dividers
 from fpga.sdram_timing import PARTS
@@ -104,3 +104,13 @@ def test_a_design_that_is_too_large_is_told(tmp_path):
 def test_report():
     one = Report("b", "p", "d", {}, 4, 50.0, 51.0, (1, 2), (1, 2), (0, 1), (0, 1), 0.2, None, 1, 2.0, {})
     assert one.met and '"fmax_mhz": 51.0' in one.to_json()
+
+
+@pytest.mark.parametrize("name, memory", [("ulx3s-45f", "EHXPLLL"), ("orangecrab-25f", "DP16KD")])
+def test_design_of_a_board(name, memory):
+    """From the board to what Yosys reads: the cells that must be there, and the oscillator's constraint."""
+    platform, plan = prepare(BOARDS[name])
+    assert {"yosys", "nextpnr-ecp5", "ecppack"} <= set(platform.required_tools)
+    text = plan.files["top.il"]
+    assert all(f"cell \\{cell} " in text for cell in (memory, "MULT18X18D", "DP16KD"))
+    assert "FREQUENCY PORT" in plan.files["top.lpf"] and "--report report.json" in plan.files["build_top.sh"]

@@ -49,7 +49,7 @@ def bytes_of(beats):
     return b"".join(b.data.to_bytes(8, "little") for b in beats)
 
 
-@pytest.mark.parametrize("mhz, stall, delay", [(25, 0, 0), (80, 0, 0), (80, 0.5, 0), (133, 0, 1), (133, 0.5, 0)])
+@pytest.mark.parametrize("mhz, stall, delay", [(25, 0, 0), (80, 0, 0), (80, 0.5, 0), (133, 0, 1), (133, 0.5, 0), (50, 0.5, 2)])
 def test_random_traffic(mhz, stall, delay):
     """Bursts in a few rows and banks, again and again; every time is kept, every byte comes back."""
     part = SMALL

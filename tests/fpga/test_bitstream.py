@@ -1,0 +1,25 @@
+"""All tools of a bitstream on the smallest thing worth placing: one PE."""
+
+import pytest
+
+from fpga.pe_area import measure
+from fpga.tools import ToolError, find
+from hdl.config import BOARD_PRESETS
+from hdl.verilog import BUILD
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_tools():
+    try:
+        for name in ("yosys", "nextpnr-ecp5", "ecppack"):
+            find(name)
+    except ToolError as e:
+        pytest.skip(str(e))
+
+
+def test_pe_to_a_bitstream():
+    config = BOARD_PRESETS["ecp5-45"].replace(name="test")
+    found = measure(config)
+    assert (found["dsp"], found["bram"]) == (1, 1)
+    assert found["lut"] <= 850 and found["ff"] <= 1250 and found["fmax_mhz"] > 50
+    assert (BUILD / "fpga" / "pe-test" / "top.bit").stat().st_size > 100_000
