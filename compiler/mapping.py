@@ -29,7 +29,8 @@ COMMAND_BYTES = 64
 FETCH = 600         # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
-PATIENCE = 60, 300 # uses of the array tried without a better one: least, most
+PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
+SLOWEST = 2.2       # times the fewest cycles, that a mapping for the least traffic may take
 
 
 class MappingError(ValueError):
@@ -389,6 +390,19 @@ def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
             ifmap_slots=1, filter_slots=1, store_bands=1, store_blocks=1, ofmap_slots=1)
 
 
+def _unlike(shape: Shape, uses: Iterator[tuple[float, Mapping]]) -> Iterator[tuple[float, Mapping]]:
+    """Of uses of the array, the fastest first, those that differ in what traffic depends on and are not far too slow."""
+    seen, least = set(), None
+    for floor, m in uses:
+        least = least or floor
+        if floor > SLOWEST * least:
+            return
+        key = m.height, m.width, ceil(shape.M, m.p * m.t), m.channel_blocks, m.e
+        if key not in seen:
+            seen.add(key)
+            yield floor, m
+
+
 @functools.lru_cache(maxsize=4096)
 def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int = 5) -> tuple[Mapping, ...]:
     """The best mappings, each of a different use of the array, best first; empty if nothing
@@ -401,18 +415,20 @@ def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int =
         if objective == "cycles":
             return cycles * (1 + 0.005 * dram_bytes / least)
         return dram_bytes * (1 + 0.005 * cycles * config.pes / shape.macs)
+    uses = _spatial(shape, config)
+    if objective == "dram":
+        uses = _unlike(shape, uses)
     best: list[tuple[float, Mapping]] = []
     barren = 0   # uses of the array tried since the best changed
-    for floor, m in _spatial(shape, config):
-        if best and (barren > min(max(best[0][1].cycles // 4000, PATIENCE[0]), PATIENCE[1])
+    for floor, m in uses:
+        if objective == "cycles" and best and (barren > min(max(best[0][1].cycles // 4000, PATIENCE[0]), PATIENCE[1])
                      or floor > 1.3 * best[0][1].cycles
-                     or objective == "cycles" and len(best) == most and floor >= best[-1][1].cycles):
+                     or len(best) == most and floor >= best[-1][1].cycles):
             break
         barren += 1
         worst = float("inf")
         if best:
-            first = best[0][1]
-            worst = first.dram_bytes if objective == "dram" else first.cycles * config.dram_bytes_per_cycle
+            worst = best[-1][1].dram_bytes if objective == "dram" else best[0][1].cycles * config.dram_bytes_per_cycle
         table = _tilings(shape, m, config.glb_words, worst)
         if not table.size:
             continue
