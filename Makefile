@@ -32,6 +32,8 @@ MODE ?=
 # cycles or dram: what mappings are chosen for first; clustered: zeros as ReLU leaves them.
 OBJECTIVE ?=
 ZEROS ?=
+# latency: what `make scale` changes, instead of the array.
+BY ?=
 # Fields of the configuration to change, as rows=6 columns=14, with blanks between.
 SET ?=
 # Further arguments for pytest.
@@ -44,7 +46,9 @@ space := $() $()
 option = $(if $($(1)),--$(2) "$($(1))")
 sparse = $(foreach s,$(SPARSE),--sparse "$(s)") $(call option,PLACEMENT,placement)
 bench  = $(foreach s,$(SET),--set "$(s)") $(call option,MODE,mode) $(call option,BATCH,batch) $(call option,OBJECTIVE,objective)
-RESULT = docs/results/bench-$(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))$(if $(SET),-$(subst $(space),-,$(strip $(subst =,,$(SET)))))
+CASE = $(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))$(if $(SET),-$(subst $(space),-,$(strip $(subst =,,$(SET)))))
+RESULT = docs/results/bench-$(CASE)
+SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
@@ -92,8 +96,8 @@ map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|FILE.onnx 
 bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 CONFIG SET MODE=dense|skip BATCH OBJECTIVE ZEROS)
 	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg
 
-scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs (NET=alexnet|vgg16 CONFIG SET MODE BATCH)
-	$(BIN)/python cli.py scale $(call option,NET,net) $(call option,CONFIG,config) $(bench) --json docs/results/scale-$(or $(NET),alexnet)-$(or $(MODE),dense).json --plot docs/results/scale-$(or $(NET),alexnet)-$(or $(MODE),dense).svg
+scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (NET=alexnet|vgg16 CONFIG SET MODE BATCH OBJECTIVE)
+	$(BIN)/python cli.py scale $(call option,NET,net) $(call option,BY,by) $(call option,CONFIG,config) $(bench) --json $(SCALE).json --plot $(SCALE).svg
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)

@@ -524,7 +524,21 @@ def map_(args) -> int:
     return 0
 
 
-ARRAYS = ((3, 4), (4, 6), (6, 7), (6, 14), (9, 14), (12, 14), (14, 18), (16, 21))
+# Of `scale`: what is changed, a row of the table each.
+SWEEPS = {
+    "array": tuple((f"rows={high}", f"columns={wide}") for high, wide in (
+        (3, 4), (4, 6), (6, 7), (6, 14), (9, 14), (12, 14), (14, 18), (16, 21))),
+    "latency": tuple((f"dram_latency={n}",) for n in (10, 20, 40, 80, 160, 320)),
+}
+
+
+def _command(target: str, args, **more: str | None) -> str:
+    """The make command that does the same."""
+    given = {"NET": args.net, "CONFIG": args.config if args.config != "eyeriss" else None, "MODE": args.mode,
+             "BATCH": args.batch,
+             "OBJECTIVE": args.objective if args.objective != "cycles" else None, **more,
+             "SET": f'"{" ".join(args.set)}"' if args.set else None}
+    return " ".join([f"make {target}", *(f"{name}={value}" for name, value in given.items() if value)])
 
 
 def scale(args) -> int:
@@ -537,39 +551,40 @@ def scale(args) -> int:
     base = Config.load(args.config).override(args.set)
     mode, network = _mode(base, args.mode), NETWORKS[args.net]
     batch, layers = args.batch or network.batch, layers_of(network)
-    table = _table(f"{args.net}, batch {batch}, {args.mode}: arrays with the buffer and the memory of {base.name}",
-                   ("array",), "array", "PEs", "model", "of peak %", "faster", "RTL", "model %")
-    rows = []
+    table = _table(f"{args.net}, batch {batch}, {args.mode}: {base.name} with another {args.by}",
+                   ("changed",), "changed", "PEs", "model", "of peak %", "faster", "RTL", "model %")
+    rows, sweep = [], SWEEPS[args.by]
     with _progress() as progress:
-        task = progress.add_task("", total=len(ARRAYS) * len(layers))
-        for high, wide in ARRAYS:
-            config = base.replace(rows=high, columns=wide)
+        task = progress.add_task("", total=len(sweep) * len(layers))
+        for changes in sweep:
+            config = base.override(changes)
             cycles = macs = 0
             for graph, layer, zeros, _ in layers:
-                progress.update(task, description=f"{config.pes} PEs, {layer.name}")
+                progress.update(task, description=f"{' '.join(changes)}, {layer.name}")
                 row = map_layer(graph, layer, zeros, batch, config, mode, args.objective, commands=True)
                 cycles, macs = cycles + row.model_cycles, macs + row.macs
                 progress.advance(task)
-            rows.append({"rows": high, "columns": wide, "pes": config.pes, "model_cycles": cycles, "macs": macs,
+            rows.append({"changed": list(changes), "pes": config.pes, "model_cycles": cycles, "macs": macs,
                          "utilisation": macs / cycles / config.pes, "rtl_cycles": None})
-            # What `make bench` has measured of this array.
-            for name in (f"bench-{args.net}-{args.mode}", f"bench-{args.net}-{args.mode}-rows{high}-columns{wide}"):
-                found = Path("docs/results", f"{name}.json")
-                known = json.loads(found.read_text()) if found.exists() else {"config": None, "batch": 0}
-                if known["config"] == config.to_dict() and known["batch"] == batch and known["objective"] == args.objective:
+            # What `make bench` has measured of it.
+            for name in ("", "".join(f"-{change.replace('=', '')}" for change in changes)):
+                found = Path("docs/results", f"bench-{args.net}-{args.mode}{name}.json")
+                known = json.loads(found.read_text()) if found.exists() else None
+                if (known and Config(**known["config"]) == config and known["batch"] == batch
+                        and known["objective"] == args.objective):
                     rows[-1]["rtl_cycles"] = known["total"]["cycles"]
     for row in rows:
         rtl = row["rtl_cycles"]
-        table.add_row(f"{row['rows']} x {row['columns']}", str(row["pes"]), f"{row['model_cycles']:,}",
+        table.add_row(" ".join(row["changed"]), str(row["pes"]), f"{row['model_cycles']:,}",
                       f"{100 * row['utilisation']:.1f}", f"{rows[0]['model_cycles'] / row['model_cycles']:.2f}x",
                       f"{rtl:,}" if rtl else "-", f"{100 * (row['model_cycles'] / rtl - 1):+.1f}" if rtl else "-")
     _console().print(table)
-    print("model: the commands in time; RTL: of docs/results/bench-*.json, where that array was measured")
+    print("model: the commands in time; RTL: of docs/results/bench-*.json, where that was measured")
     if args.json:
         write_atomic(Path(args.json), json.dumps(
-            {"command": f"make scale NET={args.net} MODE={args.mode}", "config": base.to_dict(), "batch": batch,
-             "mode": args.mode, "objective": args.objective, "arrays": rows}, indent=1) + "\n")
-    if args.plot:
+            {"command": _command("scale", args, BY=args.by if args.by != "array" else None), "config": base.to_dict(),
+             "batch": batch, "mode": args.mode, "objective": args.objective, "rows": rows}, indent=1) + "\n")
+    if args.plot and args.by == "array":
         plot_scaling(f"{args.net} CONV, batch {batch}, {args.mode}", rows, args.plot)
     return 0
 
@@ -594,9 +609,7 @@ def bench(args) -> int:
             if name not in names:
                 raise ValueError(f"layer {name!r}: choose from {', '.join(names)}")
         layers = [layer for layer in layers if layer.name in args.layer]
-    command = f"make bench NET={args.net} MODE={args.mode}" + (f" BATCH={args.batch}" if args.batch else "") \
-        + (f" OBJECTIVE={args.objective}" if args.objective != "cycles" else "") \
-        + (" ZEROS=clustered" if args.clustered else "") + (f' SET="{" ".join(args.set)}"' if args.set else "")
+    command = _command("bench", args, ZEROS="clustered" if args.clustered else None)
     with _progress() as progress:
         task = progress.add_task(f"simulator of {config.name}", total=sum(layer.macs for layer in layers))
         SimDevice(config, "cpp", 1 << 20).close()    # built once, before the jobs
@@ -812,7 +825,9 @@ def parser() -> argparse.ArgumentParser:
     p.set_defaults(function=map_)
 
     p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
-                            description="The cost model for arrays of several sizes, beside the RTL where measured.")
+                            description="The cost model for arrays of several sizes, or a memory of several latencies, "
+                                        "beside the RTL where measured.")
+    p.add_argument("--by", choices=tuple(SWEEPS), default="array", help="what is changed (default array)")
     p.add_argument("--net", choices=("alexnet", "vgg16"), default="alexnet", help="default alexnet")
     p.add_argument("--plot", metavar="FILE", help="write a picture there")
     modes(p, "dense")

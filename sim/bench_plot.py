@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 from sim.bench import LayerBench
@@ -12,53 +13,51 @@ PARTS = {"busy": ("MACs", "#2a6f97"), "wait_ifmap": ("waiting for ifmaps", "#f4a
          "unused": ("PEs left out", "#dddddd")}
 
 
-def plot(title: str, layers: list[LayerBench], path: str | Path) -> None:
-    """Write an SVG, one pair of bars a layer."""
+@contextmanager
+def drawing(title: str, path: str | Path, size: tuple[float, float]):
+    """Axes to draw on, written as an SVG that is the same for the same drawing."""
     import matplotlib
     matplotlib.use("svg")
     from matplotlib import pyplot
     matplotlib.rcParams["svg.hashsalt"] = "eyrie"
-    figure, axes = pyplot.subplots(figsize=(max(7, 0.75 * len(layers) + 3), 4.2))
-    at = range(len(layers))
-    axes.bar([x - 0.2 for x in at], [layer.chip_cycles / 1e6 for layer in layers], 0.36, color="#f0e2c4",
-             edgecolor="#a08040", label="Eyeriss chip")
-    below = [0.0] * len(layers)
-    for name, (label, colour) in PARTS.items():
-        heights = [layer.cycles * layer.stalls[name] / 1e6 for layer in layers]
-        axes.bar([x + 0.2 for x in at], heights, 0.36, bottom=below, color=colour, label=label)
-        below = [a + b for a, b in zip(below, heights)]
-    axes.set_xticks(list(at), [layer.name for layer in layers], rotation=30 if len(layers) > 6 else 0)
-    axes.set_ylabel("million cycles")
+    figure, axes = pyplot.subplots(figsize=size)
+    yield axes
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def plot(title: str, layers: list[LayerBench], path: str | Path) -> None:
+    """Write an SVG, one pair of bars a layer."""
+    at = range(len(layers))
+    with drawing(title, path, (max(7, 0.75 * len(layers) + 3), 4.2)) as axes:
+        axes.bar([x - 0.2 for x in at], [layer.chip_cycles / 1e6 for layer in layers], 0.36, color="#f0e2c4",
+                 edgecolor="#a08040", label="Eyeriss chip")
+        below = [0.0] * len(layers)
+        for name, (label, colour) in PARTS.items():
+            heights = [layer.cycles * layer.stalls[name] / 1e6 for layer in layers]
+            axes.bar([x + 0.2 for x in at], heights, 0.36, bottom=below, color=colour, label=label)
+            below = [a + b for a, b in zip(below, heights)]
+        axes.set_xticks(list(at), [layer.name for layer in layers], rotation=30 if len(layers) > 6 else 0)
+        axes.set_ylabel("million cycles")
 
 
 def plot_scaling(title: str, rows: list[dict], path: str | Path) -> None:
     """Write an SVG of cycles by PEs: the model, the RTL where measured, and what all PEs busy would take."""
-    import matplotlib
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-    matplotlib.rcParams["svg.hashsalt"] = "eyrie"
-    figure, axes = pyplot.subplots(figsize=(6, 4))
     pes = [row["pes"] for row in rows]
-    axes.plot(pes, [row["macs"] / row["pes"] / 1e6 for row in rows], color="#b0b0b0", linestyle="--", label="a MAC a cycle and PE")
-    axes.plot(pes, [row["model_cycles"] / 1e6 for row in rows], color="#2a6f97", marker="o", label="model")
     measured = [row for row in rows if row["rtl_cycles"]]
-    axes.plot([row["pes"] for row in measured], [row["rtl_cycles"] / 1e6 for row in measured], color="#bc4b51",
-              marker="x", markersize=9, linestyle="none", label="RTL")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks(pes, [str(n) for n in pes])
-    axes.minorticks_off()
-    axes.set_xlabel("PEs")
-    axes.set_ylabel("million cycles")
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    with drawing(title, path, (6, 4)) as axes:
+        axes.plot(pes, [row["macs"] / row["pes"] / 1e6 for row in rows], color="#b0b0b0", linestyle="--",
+                  label="a MAC a cycle and PE")
+        axes.plot(pes, [row["model_cycles"] / 1e6 for row in rows], color="#2a6f97", marker="o", label="model")
+        axes.plot([row["pes"] for row in measured], [row["rtl_cycles"] / 1e6 for row in measured], color="#bc4b51",
+                  marker="x", markersize=9, linestyle="none", label="RTL")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(pes, [str(n) for n in pes])
+        axes.minorticks_off()
+        axes.set_xlabel("PEs")
+        axes.set_ylabel("million cycles")

@@ -72,14 +72,18 @@ def test_scaling(tmp_path, monkeypatch, capsys):
     """More PEs take fewer cycles; the RTL's are those of the results that belong to an array, and of no other."""
     monkeypatch.setitem(NETWORKS, "alexnet", NETWORK)
     monkeypatch.setattr(map_table, "FOLDER", tmp_path / "map")
-    monkeypatch.setattr(cli, "ARRAYS", ((1, 3), (2, 3), (2, 6)))
+    monkeypatch.setattr(cli, "SWEEPS", {"array": (("rows=1",), ("rows=2",), ("columns=6",)),
+                                        "latency": (("dram_latency=10",), ("dram_latency=200",))})
     monkeypatch.chdir(tmp_path)
     Path("docs/results").mkdir(parents=True)
     known = {"config": TINY.to_dict(), "batch": 2, "objective": "cycles", "total": {"cycles": 1234}}
     Path("docs/results/bench-alexnet-dense.json").write_text(json.dumps(known))
     assert cli.main(["scale", "--config", "tiny", "--json", "out.json", "--plot", "out.svg"]) == 0
-    rows = json.loads(Path("out.json").read_text())["arrays"]
+    rows = json.loads(Path("out.json").read_text())["rows"]
     assert [row["pes"] for row in rows] == [3, 6, 12]
     assert rows[0]["model_cycles"] > rows[1]["model_cycles"] > rows[2]["model_cycles"]
     assert [row["rtl_cycles"] for row in rows] == [None, 1234, None]
     assert "1,234" in capsys.readouterr().out and "<svg" in Path("out.svg").read_text()
+    assert cli.main(["scale", "--by", "latency", "--config", "tiny", "--json", "out.json"]) == 0
+    out = json.loads(Path("out.json").read_text())
+    assert out["rows"][0]["model_cycles"] < out["rows"][1]["model_cycles"] and "BY=latency" in out["command"]
