@@ -30,6 +30,7 @@ FETCH = 600         # cycles that a command's read waits behind the bursts of LO
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 8       # of the maximum of compute and DRAM time
 PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
+MOST = 255          # filter tags of a pass, and of each of e, r and t (FILTER and CONFIG in hdl/isa.py)
 SLOWEST = 2.2       # times the fewest cycles, that a mapping for the least traffic may take
 
 
@@ -360,13 +361,14 @@ def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
             for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0 and q * width <= config.ifmap_spad):
                 p_most = min(config.psum_spad, shape.M, config.filter_half // (q * width))
                 most = config.logical_columns(height)
-                groups = [(r, 1) for r in _splits(shape.blocks, most, 12)]
+                groups = [(r, 1) for r in _splits(shape.blocks, min(most, MOST // height), 12)]
                 groups += [(n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0]
                 uses = np.array([
-                    (p, r, split, e) for r, split in groups for e in _splits(shape.E, config.logical_columns(height * r), shape.E)
+                    (p, r, split, e) for r, split in groups for e in _splits(shape.E, min(config.logical_columns(height * r), MOST), shape.E)
                     for p in range(1, p_most + 1)], np.int64).reshape(-1, 4)
                 p, r, split, e = uses.T
                 sets = np.array([config.logical_columns(height * n) for n in r.tolist()], np.int64) // e
+                sets = np.minimum(sets, MOST // (height * r))
                 want = ceil(shape.M, p)
                 t = ceil(want, ceil(want, np.maximum(1, sets)))
                 # all bands of all images in a pass: the least that passes can take

@@ -46,6 +46,17 @@ def test_mappings_fit(preset):
             assert m.cycles * ceil(shape.S, m.width) >= work / ceil(shape.S, m.width) * 0.99
 
 
+@pytest.mark.parametrize("objective", ["cycles", "dram"])
+def test_tags_of_a_large_array(objective):
+    """A pass has no more filter tags than a command can say, however many PEs there are."""
+    config = EYERISS.replace(name="large", rows=16, columns=32)
+    graph, layer, zeros, _ = layers_of(NETWORKS["alexnet"])[0]
+    shape = conv_shape(graph, layer, 4, np.arange(3), 1, 8, mode=Mode.DENSE, zeros=zeros, uncoded=())
+    found = ranking(shape, config, objective)
+    assert found and all(Counts(shape, m).tags <= 255 and max(m.e, m.r, m.t) <= 255 for m in found)
+    assert max(m.pes for m in found) > 255
+
+
 def test_best_first():
     """By the figure asked for; the other objective finds the least of the other figure."""
     shape = Shape(4, 192, 13, 13, 128, 3, 3, 13, 13, 1, 1, 4, 48, 8)
