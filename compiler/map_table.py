@@ -48,11 +48,11 @@ class MappedLayer:
     accesses: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 
-def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], float]]:
-    """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's convolutions."""
+def layers_of(network: Network, part: str = "conv") -> list[tuple[Graph, Conv, dict[str, float], float | None]]:
+    """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's layers."""
     return [(graph := layer.graph(), graph.layers[0],
-             {"in": layer.zeros, "out": network.ofmap_zeros(layer)}, layer.chip_cycles / network.batch)
-            for layer in network.layers]
+             {"in": layer.zeros, "out": network.ofmap_zeros(layer)}, layer.chip_cycles and layer.chip_cycles / network.batch)
+            for layer in network.part(part)]
 
 
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,

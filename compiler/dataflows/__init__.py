@@ -96,15 +96,23 @@ def of_graph(graph: Graph, conv: Conv, batch: int) -> Layer:
     return Layer(conv.name, batch, channels, filters // conv.groups, rows, columns, R, S, *conv.stride, conv.groups, conv.full)
 
 
-def compare(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float], orders: str = "published",
-            names: tuple[str, ...] = tuple(DATAFLOWS), progress: Callable[[str], None] = lambda text: None) -> list[Result]:
-    """Every dataflow on the layers. network: all layers that the hardware has to run, for the sizes of the register files. Raises DataflowError."""
-    if orders not in ORDERS:
-        raise DataflowError(f"orders {orders!r}: choose from {', '.join(ORDERS)}")
-    results = []
+def check(names: tuple[str, ...], pes: int, orders: str) -> None:
+    """Raises DataflowError at what cannot be compared."""
     for name in names:
         if name not in DATAFLOWS:
             raise DataflowError(f"dataflow {name!r}: choose from {', '.join(DATAFLOWS)}")
+    if pes < 1:
+        raise DataflowError(f"PES = {pes}: must be 1 or more")
+    if orders not in ORDERS:
+        raise DataflowError(f"orders {orders!r}: choose from {', '.join(ORDERS)}")
+
+
+def compare(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float], orders: str = "published",
+            names: tuple[str, ...] = tuple(DATAFLOWS), progress: Callable[[str], None] = lambda text: None) -> list[Result]:
+    """Every dataflow on the layers. network: all layers that the hardware has to run, for the sizes of the register files. Raises DataflowError."""
+    check(names, pes, orders)
+    results = []
+    for name in names:
         dataflow = DATAFLOWS[name]
         hardware = equal_area(pes, max(dataflow.register_words(layer) for layer in network))
         known: dict[Layer, Mapped | None] = {}

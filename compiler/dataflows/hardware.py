@@ -47,8 +47,6 @@ def area(size: float) -> float:
 
 def equal_area(pes: int, register_words: int) -> Hardware:
     """Hardware of the baseline's storage area. Raises DataflowError if the register files alone take it."""
-    if pes < 1:
-        raise DataflowError(f"PES = {pes}: must be 1 or more")
     # The baseline's buffer counts as a large one, whatever the number of PEs.
     left = pes * area(BASELINE) + pes * BASELINE - pes * area(WORD * register_words)
     if left < 0:
