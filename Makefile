@@ -98,6 +98,9 @@ bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/e
 map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|squeezenet1.0|squeezenet1.1|FILE.onnx PART=conv|fc|all CONFIG SET MODE BATCH OBJECTIVE JSON)
 	$(BIN)/python cli.py map $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,JSON,json)
 
+energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map, PART CONFIG SET MODE BATCH COSTS JSON; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
+	$(BIN)/python cli.py energy $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,COSTS,costs) $(call option,RUN,run) $(call option,LAYERS,layers) $(call option,OUT,out) $(call option,JSON,json)
+
 DATAFLOWS = docs/results/dataflows-$(or $(NET),alexnet)$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
 dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PART PES=256 BATCH=16 ORDERS=published|any COSTS)
 	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(or $(PLOT),$(DATAFLOWS).svg)"

@@ -558,6 +558,72 @@ def dataflows(args) -> int:
     return 0
 
 
+def energy(args) -> int:
+    import json
+    from compiler import layer_file
+    from compiler.costs import Costs
+    from compiler.energy import LEVELS, Bits, EnergyError, layer_energy, of_run
+    from compiler.map_table import map_layer
+    from compiler.mapping import MappingError
+    from hdl.config import Config
+    from hdl.verilog import write_atomic
+    costs = Costs.load(args.costs)
+    if args.layers and args.run:
+        raise EnergyError("--layers and --run: give one of them")
+    if bool(args.layers) != bool(args.out):
+        raise EnergyError("--layers and --out go together: the file of layers and that of energies")
+    config, lines = Config.load(args.config).override(args.set), []
+    mode, built = _mode(config, args.mode), config.to_dict()
+    if args.layers:
+        lines, source = layer_file.read(args.layers), Path(args.layers).name
+        todo = [(line.graph, line.layer, line.zeros, line.images, line.bits, f"{args.layers}: line {line.number}: ") for line in lines]
+    elif not args.run:
+        _, layers, batch = _layers(args.net, args.part, args.batch)
+        todo = [(graph, layer, zeros, batch, Bits(), "") for graph, layer, zeros, _ in layers]
+        source = f"{args.net} {args.part.upper()}, batch {batch}"
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+        if args.run:
+            results, about = of_run(args.run, costs, lambda text: progress.update(task, description=text))
+            source = f"{Path(args.run).name}, RTL's counters"
+            built, args.mode = about["config"], about.get("mode", args.mode)      # may lack fields of today's configurations
+        else:
+            results = []
+            for graph, layer, zeros, images, bits, where in todo:
+                progress.update(task, description=layer.name)
+                try:
+                    row = map_layer(graph, layer, zeros, images, config, mode, args.objective, commands=True)
+                except MappingError as e:
+                    raise EnergyError(f"{where}{e}") from None
+                results.append(layer_energy(layer.name, row.macs, row.accesses, config.psum_bits, costs, bits))
+    if not results:
+        raise EnergyError(f"{args.net} has no {args.part} layers")
+    scale, unit = (1e6, "uJ") if costs.unit == "pJ" else (1e6, f"million {costs.unit}s")
+    table = _table(f"{source}: energy on {built['name']}, {args.mode}, by {costs.name}, {unit}: an estimate, without clock, control and leakage",
+                   ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{costs.unit} a MAC", "input", "weights", "output", "commands")
+
+    def row(name, layers):
+        total, macs = sum(e.total for e in layers), sum(e.macs for e in layers)
+        table.add_row(name, f"{macs:,}", f"{100 * sum(e.done for e in layers) / macs:.1f}",
+                      *(f"{sum(f(e) for e in layers) / scale:,.1f}" for f in (
+                          lambda e: e.mac, *((lambda e, level=level: e.level(level)) for level in LEVELS), lambda e: e.total)), f"{total / macs:.2f}",
+                      *(f"{sum(f(e) for e in layers) / scale:,.1f}" for f in (
+                          lambda e: e.input, lambda e: e.kind("filter"), lambda e: e.output, lambda e: e.kind("command"))))
+    for result in results:
+        row(result.name, [result])
+    table.add_section()
+    row("all", results)
+    _console().print(table)
+    if args.out:
+        write_atomic(Path(args.out), layer_file.lines([line.index for line in lines], results))
+        print(f"{args.out}: index, input, output, weights, computation, in {costs.unit}")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"source": source, "config": built, "mode": args.mode, "costs": costs.name, "unit": costs.unit,
+             "total": sum(e.total for e in results), "layers": [e.to_dict() for e in results]}, indent=1) + "\n")
+    return 0
+
+
 def map_(args) -> int:
     import functools
     import json
@@ -915,6 +981,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", metavar="FILE", help="write everything there")
     p.add_argument("--plot", metavar="FILE", help="write pictures there, -conv and -fc in their names")
     p.set_defaults(function=dataflows)
+
+    p = commands.add_parser("energy", help="energy of a network's layers on a configuration",
+                            description="By a cost table, from the cost model's accesses or an RTL run's counters.")
+    net(p, "conv")
+    modes(p, "gate")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME", help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.add_argument("--run", metavar="FILE", help="a JSON of `eyrie bench`: its counters instead of the model")
+    p.add_argument("--layers", metavar="FILE", help="layers as text, 25 entries a line, instead of a network")
+    p.add_argument("--out", metavar="FILE", help="their energies: index, input, output, weights, computation")
+    p.set_defaults(function=energy)
 
     p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
                             description="The cost model for arrays of several sizes, beside the RTL where measured.")
