@@ -553,7 +553,7 @@ def dataflows(args) -> int:
         for part, (layers, results, one) in report.items():
             path, published = Path(args.plot), published_of(part)
             plot(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}", results, one if published else 1.0, published,
-                 "energy of a MAC and its accesses" + (", RS at batch 1 = 1" if published else ", MAC = 1"),
+                 "energy per MAC" + (", RS at batch 1 = 1" if published else ", of one MAC = 1"),
                  path.with_stem(f"{path.stem}-{part}") if len(report) > 1 else path)
     return 0
 

@@ -76,7 +76,7 @@ def halo(size: int, tile, stride: int, kernel: int):
     return size * min(stride, kernel) + count * (kernel - min(stride, kernel))
 
 
-CHUNK = 1 << 19     # candidates looked at together, at least one of the first axis
+CHUNK = 1 << 15     # candidates looked at together, or one of the first axis: arrays that a cache holds
 
 
 def chunks(rows: int, each: int):
@@ -135,6 +135,10 @@ class Mapped:
         return " ".join(f"{name}{value}" for name, value in self.parameters.items() if name != "order")
 
 
+def _accesses(layer: Layer, c: Candidates) -> dict[str, dict[str, np.ndarray]]:
+    return {"ifmap": input_accesses(c.ifmap), "filter": input_accesses(c.filter), "psum": psum_accesses(c.psum, layer.ofmaps)}
+
+
 def energies(layer: Layer, c: Candidates, costs: dict[str, float]) -> np.ndarray:
     """Of every candidate, MACs included."""
     total = np.full(c.cycles.shape, layer.macs * costs["mac"])
@@ -144,8 +148,10 @@ def energies(layer: Layer, c: Candidates, costs: dict[str, float]) -> np.ndarray
     return total
 
 
-def _accesses(layer: Layer, c: Candidates) -> dict[str, dict[str, np.ndarray]]:
-    return {"ifmap": input_accesses(c.ifmap), "filter": input_accesses(c.filter), "psum": psum_accesses(c.psum, layer.ofmaps)}
+def accesses_of(layer: Layer, c: Candidates, at: int) -> dict[str, dict[str, int]]:
+    """Level -> data type -> words of one candidate."""
+    counts = _accesses(layer, c)
+    return {level: {kind: int(np.broadcast_to(counts[kind][level], c.cycles.shape)[at]) for kind in KINDS} for level in LEVELS}
 
 
 def best(layer: Layer, chunks: Iterable[Candidates], costs: dict[str, float]) -> Mapped | None:
@@ -159,11 +165,10 @@ def best(layer: Layer, chunks: Iterable[Candidates], costs: dict[str, float]) ->
         near = np.flatnonzero(energy <= least * (1 + 1e-12))
         at = int(near[c.cycles[near].argmin()])
         if found is None or (energy[at], c.cycles[at]) < found[0]:
-            counts = {kind: {level: int(np.broadcast_to(n, c.cycles.shape)[at]) for level, n in by_level.items()}
-                      for kind, by_level in _accesses(layer, c).items()}
-            found = (energy[at], c.cycles[at]), {name: int(values[at]) for name, values in c.parameters.items()}, counts
+            found = ((energy[at], c.cycles[at]), {name: int(values[at]) for name, values in c.parameters.items()},
+                     accesses_of(layer, c, at))
     if found is None:
         return None
     (_, cycles), parameters, counts = found
     return Mapped(layer.name, parameters, layer.groups * layer.macs,
-                  {level: {kind: layer.groups * counts[kind][level] for kind in KINDS} for level in LEVELS}, layer.groups * int(cycles))
+                  {level: {kind: layer.groups * n for kind, n in kinds.items()} for level, kinds in counts.items()}, layer.groups * int(cycles))

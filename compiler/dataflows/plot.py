@@ -8,7 +8,7 @@ from . import Result
 
 LEVELS = {"mac": ("MAC", "#b0b0b0"), "dram": ("DRAM", "#bc4b51"), "buffer": ("buffer", "#f4a259"), "array": ("array", "#8cb369"),
           "register": ("register file", "#2a6f97")}
-KINDS = {"ifmap": ("ifmaps", "#2a6f97"), "filter": ("filters", "#f4a259"), "psum": ("psums", "#8cb369")}
+KINDS = {"ifmap": ("ifmaps", "#5b5f97"), "filter": ("filters", "#c9a227"), "psum": ("psums", "#7fb7be")}
 
 
 def plot(title: str, results: list[Result], scale: float, published: dict[str, float], unit: str, path: str | Path) -> None:
