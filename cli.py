@@ -598,7 +598,9 @@ def energy(args) -> int:
                 results.append(layer_energy(layer.name, row.macs, row.accesses, config.psum_bits, costs, bits))
     if not results:
         raise EnergyError(f"{args.net} has no {args.part} layers")
-    scale, unit = (1e6, "uJ") if costs.unit == "pJ" else (1e6, f"million {costs.unit}s")
+    small = sum(e.total for e in results) < 1e8
+    scale, prefix = (1e3, "thousand") if small else (1e6, "million")
+    unit = ("nJ" if small else "uJ") if costs.unit == "pJ" else f"{prefix} {costs.unit}"
     table = _table(f"{source}: energy on {built['name']}, {args.mode}, by {costs.name}, {unit}: an estimate, without clock, control and leakage",
                    ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{costs.unit} a MAC", "input", "weights", "output", "commands")
 

@@ -67,7 +67,8 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
     modules = (mapping, program, emit, cost, timeline) if commands else (mapping,)
-    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode() + b"".join(
+    # Zeros and mode are not all in the shapes, but decide accesses.
+    key = hashlib.sha256(repr((shapes, config.to_dict(), objective, mode, sorted(zeros.items()))).encode() + b"".join(
         Path(name).read_bytes() for name in (__file__, *(module.__file__ for module in modules)))).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():

@@ -32,10 +32,10 @@ class Costs:
     glb: float
     dram: float
 
-    def mac(self, first: int = 16, second: int = 16) -> float:
-        """Of operands of these widths: a power of their geometric mean, through the widths given around it; with the square, as a multiplier's
+    def mac(self, first: int = 16, second: int | None = None) -> float:
+        """Of operands of these widths, the second by default as the first: a power of their geometric mean, through the widths given around it; with the square, as a multiplier's
         area, where there is one width only."""
-        bits = math.sqrt(first * second)
+        bits = math.sqrt(first * (first if second is None else second))
         known = sorted(self.macs)
         if len(known) == 1:
             return self.macs[known[0]] * (bits / known[0]) ** 2
