@@ -1,11 +1,13 @@
 """Energy of layers on an Eyrie accelerator: accesses of the cost model, or of an RTL run, times a cost table.
 
-    energy = sum over levels and data types of (accesses, in words of 16 bits) x (energy of a word there) + MACs x (energy of a MAC)
+    energy = sum over levels and data types of (accesses, in words of 16 bits) x (energy of a word there) + MACs x
+    (energy of a MAC)
 
-Accesses are those of compiler/cost.py: what a compiled layer moves, with run-length coded feature maps in DRAM, zero activations that hold the
-multiplier (`gate`) or that are dropped before it (`skip`) already counted as such. A word on a network counts once, however many PEs
-take it; what they store of it counts at their spads. Leakage, clock and control logic are not in any table: this is the energy of data movement
-and arithmetic, an estimate for comparisons (ISCA 2016, section VI-C).
+Accesses are those of compiler/cost.py: what a compiled layer moves, with run-length coded feature maps in DRAM, zero
+activations that hold the multiplier (`gate`) or that are dropped before it (`skip`) already counted as such. A word on
+a network counts once, however many PEs take it; what they store of it counts at their spads. Leakage, clock and control
+logic are not in any table: this is the energy of data movement and arithmetic, an estimate for comparisons (ISCA 2016,
+section VI-C).
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class EnergyError(ValueError):
 
 @dataclass(frozen=True)
 class Bits:
-    """Widths of operands and results. The array's are 16; for others an estimate scales accesses with the bits, MACs by the cost table."""
+    """Widths of operands and results. The array's are 16; for others an estimate scales accesses with the bits, MACs by
+    the cost table."""
     ifmap: int = ENTRY_BITS
     filter: int = ENTRY_BITS
     ofmap: int = ENTRY_BITS
@@ -40,7 +43,8 @@ class Bits:
 
 @dataclass
 class LayerEnergy:
-    """levels: level -> data type -> energy; mac: of the arithmetic; macs: of the layer, done: those that a multiplier did."""
+    """levels: level -> data type -> energy; mac: of the arithmetic; macs: of the layer, done: those that a multiplier
+    did."""
     name: str
     macs: int
     done: int
@@ -74,7 +78,8 @@ class LayerEnergy:
 def words(accesses: Accesses, psum_bits: int, bits: Bits = Bits()) -> dict[str, dict[str, float]]:
     """Accesses in words of 16 bits, by level and data type; length tables apart by direction."""
     wide = psum_bits / ENTRY_BITS
-    # What a count stands for (compiler/cost.py): DRAM bytes, 64-bit accesses of banks, words of networks, entries and psums of spads.
+    # What a count stands for (compiler/cost.py): DRAM bytes, 64-bit accesses of banks, words of networks, entries and
+    # psums of spads.
     sizes = {"dram": 8 / ENTRY_BITS, "glb": LANES, "spad": 1}
     out: dict[str, dict[str, float]] = {level: {} for level in LEVELS}
     for level in ("dram", "glb", "spad"):
@@ -92,7 +97,8 @@ def words(accesses: Accesses, psum_bits: int, bits: Bits = Bits()) -> dict[str, 
 
 def layer_energy(name: str, macs: int, accesses: Accesses, psum_bits: int, costs: Costs, bits: Bits = Bits(),
                  done: int | None = None) -> LayerEnergy:
-    """macs: of the layer, zeros too; done: those that a multiplier did, by default as many as filter words were read for one."""
+    """macs: of the layer, zeros too; done: those that a multiplier did, by default as many as filter words were read
+    for one."""
     done = int(accesses["spad"]["filter"]["read"]) if done is None else done
     moved = words(accesses, psum_bits, bits)
     return LayerEnergy(name, macs, done, done * costs.mac(bits.ifmap, bits.filter),
@@ -100,9 +106,9 @@ def layer_energy(name: str, macs: int, accesses: Accesses, psum_bits: int, costs
 
 
 def of_run(path: str | Path, costs: Costs, progress: Callable[[str], None] = lambda text: None) -> tuple[list[LayerEnergy], dict]:
-    """(layers, the file's other entries) of a JSON of `make bench`. The RTL's counters say how many MACs, words and bytes there were, the cost model's
-    accesses beside them of which data type: where the two differ, a level's data types are scaled to the counters. Spads have no
-    counters. Raises EnergyError."""
+    """(layers, the file's other entries) of a JSON of `make bench`. The RTL's counters say how many MACs, words and
+    bytes there were, the cost model's accesses beside them of which data type: where the two differ, a level's data
+    types are scaled to the counters. Spads have no counters. Raises EnergyError."""
     try:
         report = json.loads(Path(path).read_text())
     except json.JSONDecodeError as e:

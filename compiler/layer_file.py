@@ -6,8 +6,9 @@
     output fmap: the same six,
     stride y, stride x, pad top, bottom, left, right
 
-separated by commas; maps of feature maps are images, zero entries those of all maps. Filters with fewer channels than the input are grouped. Out come
-lines `index,input,output,weights,computation`. Zero weights save nothing on the array, and are only checked.
+separated by commas; maps of feature maps are images, zero entries those of all maps. Filters with fewer channels than
+the input are grouped. Out come lines `index,input,output,weights,computation`. Zero weights save nothing on the array,
+and are only checked.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Layer tables of known networks: convolutions and fully connected layers, with the Eyeriss chip's figures where it was measured.
+"""Layer tables of known networks: convolutions and fully connected layers, with the Eyeriss chip's figures where it was
+measured.
 
-Shapes are those of the papers: LeNet-5 with every channel connected to every filter (LeCun 1998), AlexNet of two columns (groups in
-CONV2, 4 and 5; Krizhevsky 2012), VGG-16 (Simonyan 2014, D), GoogLeNet without its auxiliary classifiers (Szegedy 2014, table 1), ResNet-50
-with strides in the first 1x1 of a stage (He 2015), SqueezeNet on 227 x 227 pixels (Iandola 2016; v1.1 as its authors' release). Zeros of
-each ifmap and the chip's times: JSSC 2017, tables V and VI.
+Shapes are those of the papers: LeNet-5 with every channel connected to every filter (LeCun 1998), AlexNet of two
+columns (groups in CONV2, 4 and 5; Krizhevsky 2012), VGG-16 (Simonyan 2014, D), GoogLeNet without its auxiliary
+classifiers (Szegedy 2014, table 1), ResNet-50 with strides in the first 1x1 of a stage (He 2015), SqueezeNet on 227 x
+227 pixels (Iandola 2016; v1.1 as its authors' release). Zeros of each ifmap and the chip's times: JSSC 2017, tables V
+and VI.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ CHIP_MHZ = 200
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A convolution, or a fully connected layer, whose filter covers its whole ifmap (`full`). C, M: all channels and filters; H: ifmap height
-    and width without padding; zeros: share of the ifmap's entries; chip_ms: the chip's time for the published batch, None if not published."""
+    """A convolution, or a fully connected layer, whose filter covers its whole ifmap (`full`). C, M: all channels and
+    filters; H: ifmap height and width without padding; zeros: share of the ifmap's entries; chip_ms: the chip's time
+    for the published batch, None if not published."""
     name: str
     C: int
     H: int
@@ -62,8 +65,9 @@ class ConvLayer:
 
 @dataclass(frozen=True)
 class Network:
-    """layers: convolutions; full: fully connected layers; batch: the chip's, or 1. last_zeros: share of zeros in the last convolution's
-    ofmap; accesses_per_mac: the chip's DRAM accesses of 16 bits, None if not published. chain: layers follow one another."""
+    """layers: convolutions; full: fully connected layers; batch: the chip's, or 1. last_zeros: share of zeros in the
+    last convolution's ofmap; accesses_per_mac: the chip's DRAM accesses of 16 bits, None if not published. chain:
+    layers follow one another."""
     name: str
     batch: int
     layers: tuple[ConvLayer, ...]

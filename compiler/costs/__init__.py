@@ -1,8 +1,8 @@
 """Cost tables: the energy of a MAC and of an access at each level, from JSON files.
 
-A file has `unit`, `source`, `mac` (energy by the bits of both operands), and `spad`, `network`, `glb`, `dram`: energy of an access of 16 bits
-to a spad, over a link between PEs or from the buffer to PEs, to the global buffer, to DRAM. Presets lie beside this module; any
-other file is named by its path, ending in .json.
+A file has `unit`, `source`, `mac` (energy by the bits of both operands), and `spad`, `network`, `glb`, `dram`: energy
+of an access of 16 bits to a spad, over a link between PEs or from the buffer to PEs, to the global buffer, to DRAM.
+Presets lie beside this module; any other file is named by its path, ending in .json.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Costs:
     dram: float
 
     def mac(self, first: int = 16, second: int | None = None) -> float:
-        """Of operands of these widths, the second by default as the first: a power of their geometric mean, through the widths given around it; with the square, as a multiplier's
-        area, where there is one width only."""
+        """Of operands of these widths, the second by default as the first: a power of their geometric mean, through the
+        widths given around it; with the square, as a multiplier's area, where there is one width only."""
         bits = math.sqrt(first * (first if second is None else second))
         known = sorted(self.macs)
         if len(known) == 1:

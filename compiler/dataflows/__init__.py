@@ -1,8 +1,8 @@
 """Six dataflows on the same area, compared by accesses, energy and delay (Chen, Emer, Sze: Eyeriss, ISCA 2016).
 
-One module a dataflow, with TITLE, register_words(layer) -> words of register file that it needs in a PE, and candidates(layer, hardware, orders) ->
-mappings that its rules allow; the search takes the one of least energy. orders: "published", the loops as in the paper, or "any".
-docs/energy.md has the rules and where they deviate.
+One module a dataflow, with TITLE, register_words(layer) -> words of register file that it needs in a PE, and
+candidates(layer, hardware, orders) -> mappings that its rules allow; the search takes the one of least energy. orders:
+"published", the loops as in the paper, or "any". docs/energy.md has the rules and where they deviate.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from .hardware import DataflowError, Hardware, equal_area
 
 DATAFLOWS = {"rs": rs, "ws": ws, "osa": osa, "osb": osb, "osc": osc, "nlr": nlr}
 ORDERS = ("published", "any")
-# Fig. 12: energy of an operation on AlexNet's convolutions, 256 PEs, batch of 16, that of RS at batch 1 being 1; read off, 0.5 %.
+# Fig. 12: energy of an operation on AlexNet's convolutions, 256 PEs, batch of 16, that of RS at batch 1 being 1; read
+# off, 0.5 %.
 PUBLISHED = {"rs": 0.94, "ws": 1.81, "osa": 1.33, "osb": 1.36, "osc": 1.64, "nlr": 2.03}
 PUBLISHED_FOR = ("alexnet", "conv", 256, 16)
 
 
 @dataclass
 class Result:
-    """A dataflow on a part of a network. layers: None where no mapping fits. Energies of an operation (a MAC) in those of a MAC."""
+    """A dataflow on a part of a network. layers: None where no mapping fits. Energies of an operation (a MAC) in those
+    of a MAC."""
     dataflow: str
     hardware: Hardware
     layers: list[Mapped | None]
@@ -109,7 +111,8 @@ def check(names: tuple[str, ...], pes: int, orders: str) -> None:
 
 def compare(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float], orders: str = "published",
             names: tuple[str, ...] = tuple(DATAFLOWS), progress: Callable[[str], None] = lambda text: None) -> list[Result]:
-    """Every dataflow on the layers. network: all layers that the hardware has to run, for the sizes of the register files. Raises DataflowError."""
+    """Every dataflow on the layers. network: all layers that the hardware has to run, for the sizes of the register
+    files. Raises DataflowError."""
     check(names, pes, orders)
     results = []
     for name in names:
@@ -128,7 +131,8 @@ def compare(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str
 
 
 def baseline(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float], orders: str = "published") -> float | None:
-    """Energy of an operation of row stationary at batch 1, by which the paper's figures are scaled; None if it does not fit."""
+    """Energy of an operation of row stationary at batch 1, by which the paper's figures are scaled; None if it does not
+    fit."""
     one = [dataclasses.replace(layer, N=1) for layer in layers]
     result, = compare(one, network, pes, costs, orders, ("rs",))
     return result.energy if result.fits else None

@@ -4,8 +4,9 @@ A mapping is described by how many words come *down from* each level, for every 
 
     dram: read from DRAM;  buffer: that leave the buffer;  array: that arrive at PEs;  register: that ALUs take
 
-which are the paper's a, a*b, a*b*c and a*b*c*d, times the words of that type. For psums it is the sums that are accumulated in a
-level: every product counts in `register`, those that begin anew in a PE in `array`, and so on up to the ofmap.
+which are the paper's a, a*b, a*b*c and a*b*c*d, times the words of that type. For psums it is the sums that are
+accumulated in a level: every product counts in `register`, those that begin anew in a PE in `array`, and so on up to
+the ofmap.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ KINDS = ("ifmap", "filter", "psum")
 @dataclass(frozen=True)
 class Layer:
     """One group of a convolution; a fully connected layer is one with E = F = 1. N images; C channels, M filters and
-    `groups` of them; R, S filter; E, F ofmap; uy, ux strides. Padding counts as ifmap entries, as in the paper's shapes."""
+    `groups` of them; R, S filter; E, F ofmap; uy, ux strides. Padding counts as ifmap entries, as in the paper's
+    shapes."""
     name: str
     N: int
     C: int
@@ -102,7 +104,8 @@ class Moves:
 
 @dataclass
 class Candidates:
-    """Mappings of one group that fit the hardware. parameters: arrays by name; cycles: with a MAC a cycle in every active PE."""
+    """Mappings of one group that fit the hardware. parameters: arrays by name; cycles: with a MAC a cycle in every
+    active PE."""
     parameters: dict[str, np.ndarray]
     ifmap: Moves
     filter: Moves
@@ -111,20 +114,23 @@ class Candidates:
 
 
 def input_accesses(m: Moves) -> dict[str, np.ndarray]:
-    """Eq. (3): reads at each level. Where a word is used once a level does not count: it passes by (the equation's footnote)."""
+    """Eq. (3): reads at each level. Where a word is used once a level does not count: it passes by (the equation's
+    footnote)."""
     return {"dram": m.dram, "buffer": np.where(m.buffer > m.dram, m.buffer, 0),
             "array": np.where(m.array > m.buffer, m.array, 0), "register": np.where(m.register > m.array, m.register, 0)}
 
 
 def psum_accesses(m: Moves, ofmaps: int) -> dict[str, np.ndarray]:
-    """Eq. (4): reads and writes, but for the array, where a psum only moves on; the first psum of an ofmap is not read."""
+    """Eq. (4): reads and writes, but for the array, where a psum only moves on; the first psum of an ofmap is not
+    read."""
     return {"dram": 2 * m.dram - ofmaps, "buffer": 2 * (m.buffer - m.dram), "array": m.array - m.buffer,
             "register": 2 * (m.register - m.array)}
 
 
 @dataclass
 class Mapped:
-    """A layer's best mapping, all its groups. accesses: level -> data type -> words; cycles: with a MAC a cycle in every active PE."""
+    """A layer's best mapping, all its groups. accesses: level -> data type -> words; cycles: with a MAC a cycle in
+    every active PE."""
     name: str
     parameters: dict[str, int]
     macs: int

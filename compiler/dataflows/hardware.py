@@ -1,7 +1,7 @@
 """The equal-area rule: as many PEs and the same storage area for every dataflow (ISCA 2016, section VI-B).
 
-The storage of the baseline is 512 bytes of register file in a PE and 512 bytes of buffer a PE; a dataflow that needs less
-in its PEs has the area in its buffer instead, where a byte takes less of it.
+The storage of the baseline is 512 bytes of register file in a PE and 512 bytes of buffer a PE; a dataflow that needs
+less in its PEs has the area in its buffer instead, where a byte takes less of it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import numpy as np
 
 WORD = 2                # bytes: ifmap, filter and psum are of 16 bits, as in the paper
 BASELINE = 512          # bytes of register file in a PE, and of buffer a PE
-# Area of a byte by the bytes of the memory, that of a large buffer being 1: registers up to 8 bytes, SRAM macros from 16. Of
-# the 65 nm process of fig. 7a, as in the scripts for that analysis (github.com/ominux/eyeriss-dataflow, helpers/). The paper says of it: the
-# largest buffer, of the dataflow without register files, is 2.6 times the baseline's.
+# Area of a byte by the bytes of the memory, that of a large buffer being 1: registers up to 8 bytes, SRAM macros from
+# 16. Of the 65 nm process of fig. 7a, as in the scripts for that analysis (github.com/ominux/eyeriss-dataflow,
+# helpers/). The paper says of it: the largest buffer, of the dataflow without register files, is 2.6 times the
+# baseline's.
 AREA = {2: 8.147, 4: 13.549, 8: 13.943, 16: 13.377, 32: 7.564, 64: 4.657, 128: 3.145, 256: 2.164, 512: 1.643, 1024: 1.271,
         2048: 1.094, 4096: 1.0}
 

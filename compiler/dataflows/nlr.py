@@ -1,8 +1,9 @@
 """No local reuse: PEs without register files around a large buffer (ISCA 2016, sections IV-C, VI-A).
 
-q groups of PEs take an ifmap entry each, of different channels, and share it with the weights of p filters; the products add up over the
-groups, and the sum goes to the buffer and back for every filter tap and every block of q channels. The buffer holds all psums of m filters on a tile
-of n images, e rows and f columns, the tile's ifmaps and the filters, of q channels at a time; or of all, and these stay:
+q groups of PEs take an ifmap entry each, of different channels, and share it with the weights of p filters; the
+products add up over the groups, and the sum goes to the buffer and back for every filter tap and every block of q
+channels. The buffer holds all psums of m filters on a tile of n images, e rows and f columns, the tile's ifmaps and the
+filters, of q channels at a time; or of all, and these stay:
 
     stream    for tile:  for chunk of m filters:  q channels of both           (published)
     filters   for chunk of m filters, kept:  for tile

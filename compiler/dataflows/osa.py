@@ -1,7 +1,7 @@
 """Output stationary A, SOC-MOP: a block of pixels of one ofmap channel at a time (ISCA 2016, section IV-B).
 
-An ifmap entry goes into the array once for a filter and on from PE to PE; every weight goes to all PEs. Register file: the psum, and
-the entries that a neighbour takes up to one filter row later: U along the row, U*S towards the next.
+An ifmap entry goes into the array once for a filter and on from PE to PE; every weight goes to all PEs. Register file:
+the psum, and the entries that a neighbour takes up to one filter row later: U along the row, U*S towards the next.
 """
 
 from __future__ import annotations

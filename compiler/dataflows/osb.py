@@ -1,7 +1,7 @@
 """Output stationary B, MOC-MOP: pixels along an ofmap row of p channels (ISCA 2016, sections IV-B, VI-A).
 
-An ifmap entry is shared by p filters and, along the row, by neighbouring pixels: each of R filter rows brings it once more. A weight goes to
-the PEs of all pixels. Register file: the psum, and U entries on their way along the row.
+An ifmap entry is shared by p filters and, along the row, by neighbouring pixels: each of R filter rows brings it once
+more. A weight goes to the PEs of all pixels. Register file: the psum, and U entries on their way along the row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Output stationary C, MOC-SOP: one pixel of p ofmap channels, of n images (ISCA 2016, section IV-B).
 
-An ifmap entry is shared by p filters and brought again for every window that it is in; a weight goes to the PEs of n images. There is no
-convolutional reuse: a block is a product of matrices. Register file: the psum.
+An ifmap entry is shared by p filters and brought again for every window that it is in; a weight goes to the PEs of n
+images. There is no convolutional reuse: a block is a product of matrices. Register file: the psum.
 """
 
 from __future__ import annotations

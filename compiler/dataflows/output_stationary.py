@@ -1,7 +1,8 @@
 """What the three output-stationary dataflows share: a psum stays in its PE until it is done (ISCA 2016, section IV-B).
 
-The array works on a block of p filters, n images, e ofmap rows and f columns, a PE a psum, for C*R*S cycles. Ifmap entries and weights reach
-every PE for every MAC over the array. The published order keeps m filters in the buffer, and the ifmaps of a block while all m use them:
+The array works on a block of p filters, n images, e ofmap rows and f columns, a PE a psum, for C*R*S cycles. Ifmap
+entries and weights reach every PE for every MAC over the array. The published order keeps m filters in the buffer, and
+the ifmaps of a block while all m use them:
 
     filters   for chunk of m filters, kept:  for tile, kept:  blocks             (published: a tile is a block)
     ifmap     for tile of nb x eb x fb, kept:  for p filters, kept while the tile has more blocks than one:  blocks
@@ -21,8 +22,8 @@ FILTERS, IFMAP, STREAM = range(3)
 
 
 def candidates(layer: Layer, buffer_words: int, blocks: dict[str, np.ndarray], entering: Callable, orders: str) -> Iterator[Candidates]:
-    """blocks: arrays p, n, e, f of those that the array can take; entering(e, f) -> ifmap entries of a channel of an image that go into
-    the array for all blocks, once a filter group."""
+    """blocks: arrays p, n, e, f of those that the array can take; entering(e, f) -> ifmap entries of a channel of an
+    image that go into the array for all blocks, once a filter group."""
     if orders == "published":
         steps, kinds = {"nb": np.array([1]), "eb": np.array([1]), "fb": np.array([1])}, [FILTERS]
     else:

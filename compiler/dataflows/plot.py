@@ -12,8 +12,8 @@ KINDS = {"ifmap": ("ifmaps", "#5b5f97"), "filter": ("filters", "#c9a227"), "psum
 
 
 def plot(title: str, results: list[Result], scale: float, published: dict[str, float], unit: str, path: str | Path) -> None:
-    """Write an SVG. scale: energy that is 1; published: values beside the bars, by dataflow; unit: what 1 is. Dataflows that no mapping fits
-    have no bar."""
+    """Write an SVG. scale: energy that is 1; published: values beside the bars, by dataflow; unit: what 1 is. Dataflows
+    that no mapping fits have no bar."""
     import matplotlib
     matplotlib.use("svg")
     from matplotlib import pyplot

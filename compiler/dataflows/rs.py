@@ -1,8 +1,8 @@
 """Row stationary: a PE convolves filter rows with ifmap rows, out of its register file (ISCA 2016, section V).
 
-A PE set is R x e PEs, for e ofmap rows; the array has sets of r channels and t filters, and a PE interleaves p filters and q channels: p*q*S weights,
-q*S ifmap entries and p psums in its register file. A pass takes n images one after the other. The buffer holds the psums of m filters,
-n images and e rows until the last channel, and the ifmaps of a pass:
+A PE set is R x e PEs, for e ofmap rows; the array has sets of r channels and t filters, and a PE interleaves p filters
+and q channels: p*q*S weights, q*S ifmap entries and p psums in its register file. A pass takes n images one after the
+other. The buffer holds the psums of m filters, n images and e rows until the last channel, and the ifmaps of a pass:
 
     stream    for tile of n images, e rows:  for chunk of m filters:  passes; filters go past the buffer    (published)
     filters   for chunk of m filters, kept in the buffer:  for tile

@@ -1,9 +1,11 @@
-"""Weight stationary: a weight comes once, from DRAM into its PE, and runs through all images (ISCA 2016, sections IV-A, VI-A).
+"""Weight stationary: a weight comes once, from DRAM into its PE, and runs through all images (ISCA 2016, sections IV-A,
+VI-A).
 
-R x S PEs hold a filter plane, one weight each; the array holds r channels of t filters. Every ifmap entry is broadcast to them, from DRAM,
-for every block of t filters. The products of a filter row add up from PE to PE, over r channels, as the entries of an ifmap row come
-by; the next row comes a whole ifmap row later, so the sum waits in the buffer: R times for every block of channels. All psums of t filters
-wait there until the last channel: N*t*E*F. Register file: the weight. There is one order only.
+R x S PEs hold a filter plane, one weight each; the array holds r channels of t filters. Every ifmap entry is broadcast
+to them, from DRAM, for every block of t filters. The products of a filter row add up from PE to PE, over r channels, as
+the entries of an ifmap row come by; the next row comes a whole ifmap row later, so the sum waits in the buffer: R times
+for every block of channels. All psums of t filters wait there until the last channel: N*t*E*F. Register file: the
+weight. There is one order only.
 """
 
 from __future__ import annotations

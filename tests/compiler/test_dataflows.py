@@ -1,7 +1,7 @@
 """Counts of each dataflow on a layer small enough to count by hand, and the statements of ISCA 2016 on AlexNet.
 
-The layer: 2 images, 2 channels of 3 x 3, 4 filters of 2 x 2, so ofmaps of 2 x 2: 2*4*4 = 32 ofmap values of 2*2*2 = 8 products each, 256 MACs;
-4*2*4 = 32 weights; 2*2*9 = 36 ifmap entries.
+The layer: 2 images, 2 channels of 3 x 3, 4 filters of 2 x 2, so ofmaps of 2 x 2: 2*4*4 = 32 ofmap values of 2*2*2 = 8
+products each, 256 MACs; 4*2*4 = 32 weights; 2*2*9 = 36 ifmap entries.
 """
 
 import json
@@ -35,9 +35,10 @@ def counts(name, hardware, orders="published", **parameters):
 
 
 def test_weight_stationary():
-    """16 PEs hold one channel of all filters. Ifmaps come once and are broadcast to the PEs of every MAC. A weight comes once and is read for its 8
-    MACs. An ofmap is made of 2 channels x 2 filter rows = 4 sums that meet in the buffer, 3 times there and back: 32*3*2; the other 8 - 4 products move to the
-    next PE. Each of the two channels takes 2*4 windows."""
+    """16 PEs hold one channel of all filters. Ifmaps come once and are broadcast to the PEs of every MAC. A weight
+    comes once and is read for its 8 MACs. An ofmap is made of 2 channels x 2 filter rows = 4 sums that meet in the
+    buffer, 3 times there and back: 32*3*2; the other 8 - 4 products move to the next PE. Each of the two channels takes
+    2*4 windows."""
     assert counts("ws", Hardware(16, 1, 32), r=1, t=4) == (
         {"dram": (36, 32, 32), "buffer": (0, 0, 192), "array": (256, 0, 128), "register": (0, 256, 0)}, 16)
     # Psums of all filters, 2*4*4, no longer fit; two at a time bring the ifmaps twice.
@@ -46,8 +47,9 @@ def test_weight_stationary():
 
 
 def test_output_stationary_a():
-    """4 PEs take the plane of an image. Filters come once, and into the array once an image; a plane's 18 entries are there for all four filters and go
-    in once for each. A psum is 7 times read and written in its PE. 2 images x 4 filters x 8 steps."""
+    """4 PEs take the plane of an image. Filters come once, and into the array once an image; a plane's 18 entries are
+    there for all four filters and go in once for each. A psum is 7 times read and written in its PE. 2 images x 4
+    filters x 8 steps."""
     assert counts("osa", Hardware(4, 8, 50), n=1, e=2, f=2, m=4) == (
         {"dram": (36, 32, 32), "buffer": (144, 64, 0), "array": (256, 256, 0), "register": (0, 0, 448)}, 64)
     # Room for 18 entries and two filters of 8.
@@ -55,15 +57,17 @@ def test_output_stationary_a():
 
 
 def test_output_stationary_b():
-    """4 PEs take a row of two channels. A row needs 2 x 3 entries a channel: 2 rows, 2 images and 2 channels make 48 from DRAM, and once for each of two
-    filter groups into the array. Filters go in for each of 2*2 rows. 4 rows x 2 groups x 8 steps."""
+    """4 PEs take a row of two channels. A row needs 2 x 3 entries a channel: 2 rows, 2 images and 2 channels make 48
+    from DRAM, and once for each of two filter groups into the array. Filters go in for each of 2*2 rows. 4 rows x 2
+    groups x 8 steps."""
     assert counts("osb", Hardware(4, 2, 44), p=2, n=1, f=2, m=4) == (
         {"dram": (48, 32, 32), "buffer": (96, 128, 0), "array": (256, 256, 0), "register": (0, 0, 448)}, 64)
 
 
 def test_output_stationary_c():
-    """8 PEs take a pixel of two images and all channels. Windows of 4 entries are brought for each of 4 pixels, 2 images and 2 channels: 64, which pass by the
-    buffer, as no other filters want them. Filters are kept there and read for 4 pixels. 4 x 8 steps."""
+    """8 PEs take a pixel of two images and all channels. Windows of 4 entries are brought for each of 4 pixels, 2
+    images and 2 channels: 64, which pass by the buffer, as no other filters want them. Filters are kept there and read
+    for 4 pixels. 4 x 8 steps."""
     assert counts("osc", Hardware(8, 1, 32), p=4, n=2) == (
         {"dram": (64, 32, 32), "buffer": (0, 128, 0), "array": (256, 256, 0), "register": (0, 0, 448)}, 32)
     # Two filters at a time, kept with the windows of two images (2*8): they are read twice from the buffer.
@@ -72,8 +76,9 @@ def test_output_stationary_c():
 
 
 def test_no_local_reuse():
-    """4 PEs: two channels, two filters. An entry is read for each pair of filters, 128 times in all, and a weight for every MAC. Two products meet on the
-    way, and 4 filter taps in the buffer: 3 times there and back. Filters come for each image. 4 taps x 2 pairs x 8 pixels."""
+    """4 PEs: two channels, two filters. An entry is read for each pair of filters, 128 times in all, and a weight for
+    every MAC. Two products meet on the way, and 4 filter taps in the buffer: 3 times there and back. Filters come for
+    each image. 4 taps x 2 pairs x 8 pixels."""
     assert counts("nlr", Hardware(4, 0, 66), p=2, q=2, n=1, e=2, f=2, m=4) == (
         {"dram": (36, 64, 32), "buffer": (128, 256, 192), "array": (256, 0, 128), "register": (0, 0, 0)}, 64)
     # Filters of all channels fit: they come once.
@@ -81,9 +86,10 @@ def test_no_local_reuse():
 
 
 def test_row_stationary():
-    """8 PEs: a set of 2 x 2 for each channel; a PE has two filter rows. Entries go out of the buffer for each pair of filters, rows of 3 to 2 x 2 PEs of 2
-    channels, 2 images and 2 pairs: 96. A weight goes once, past the buffer, to the two PEs of its filter row. An ofmap is made of 2 rows x 2 channels = 4 sums
-    that move from PE to PE, and of 8 - 4 additions within one. 2 images x 2 columns x 2 taps x 4 filters."""
+    """8 PEs: a set of 2 x 2 for each channel; a PE has two filter rows. Entries go out of the buffer for each pair of
+    filters, rows of 3 to 2 x 2 PEs of 2 channels, 2 images and 2 pairs: 96. A weight goes once, past the buffer, to the
+    two PEs of its filter row. An ofmap is made of 2 rows x 2 channels = 4 sums that move from PE to PE, and of 8 - 4
+    additions within one. 2 images x 2 columns x 2 taps x 4 filters."""
     assert counts("rs", Hardware(8, 8, 68), p=2, q=1, e=2, r=2, t=1, n=2, m=4) == (
         {"dram": (36, 32, 32), "buffer": (72, 0, 0), "array": (96, 64, 96), "register": (256, 256, 256)}, 32)
     # Psums of one pair of filters fit: each brings the ifmaps, which then pass by the buffer.
@@ -95,7 +101,8 @@ def test_row_stationary():
 
 
 def test_search_takes_the_least():
-    """No candidate has less energy, nor as little at fewer cycles (a hundred of each dataflow); without room there is none."""
+    """No candidate has less energy, nor as little at fewer cycles (a hundred of each dataflow); without room there is
+    none."""
     hardware = Hardware(8, 8, 68)
     for name, dataflow in DATAFLOWS.items():
         found = best(SMALL, dataflow.candidates(SMALL, hardware, "any"), COSTS)
@@ -125,8 +132,8 @@ def test_tiles_make_every_number_of_tiles():
 
 
 def test_equal_area():
-    """The baseline is 512 bytes in a PE and in the buffer for it; without register files the buffer is 2.6 times as large (ISCA 2016, VI-B), and all
-    storage differs by about 80 kB."""
+    """The baseline is 512 bytes in a PE and in the buffer for it; without register files the buffer is 2.6 times as
+    large (ISCA 2016, VI-B), and all storage differs by about 80 kB."""
     rs, nlr = equal_area(256, BASELINE // 2), equal_area(256, 0)
     assert abs(rs.buffer_words * 2 - 128 * 1024) <= 2
     assert nlr.buffer_words / rs.buffer_words == pytest.approx(2.6, rel=0.02)
@@ -157,8 +164,8 @@ def test_published_energies(alexnet):
 
 
 def test_published_statements(alexnet):
-    """RS 1.4 to 2.5 times below the others on CONV and at least 1.3 times on FC; CONV about 80 % of all; the register files dominate RS on CONV,
-    DRAM on FC."""
+    """RS 1.4 to 2.5 times below the others on CONV and at least 1.3 times on FC; CONV about 80 % of all; the register
+    files dominate RS on CONV, DRAM on FC."""
     parts, _ = alexnet
     rs = parts["conv"]["rs"]
     others = [r.energy / rs.energy for r in parts["conv"].values() if r is not rs]
@@ -171,7 +178,8 @@ def test_published_statements(alexnet):
 
 
 def test_any_order_only_saves_energy():
-    """Free loop orders contain the published ones. With them OSB is below OSA: the paper's order needs the paper's loops (docs/energy.md)."""
+    """Free loop orders contain the published ones. With them OSB is below OSA: the paper's order needs the paper's
+    loops (docs/energy.md)."""
     conv3 = [of_table(NETWORKS["alexnet"].layers[2], 16)]
     found = {orders: {r.dataflow: r for r in compare(conv3, conv3, 256, COSTS, orders, ("osa", "osb", "osc", "ws", "nlr"))}
              for orders in ("published", "any")}
@@ -182,7 +190,8 @@ def test_any_order_only_saves_energy():
 
 
 def test_weights_wait_for_psums():
-    """Weight stationary needs the psums of all images in the buffer: 64 of CONV1 do not fit (64*55*55 > 171 K words)."""
+    """Weight stationary needs the psums of all images in the buffer: 64 of CONV1 do not fit (64*55*55 > 171 K
+    words)."""
     whole = [of_table(layer, 64) for layer in NETWORKS["alexnet"].layers]
     ws, = compare(whole, whole, 256, COSTS, names=("ws",))
     assert not ws.fits and [layer is None for layer in ws.layers] == [True, False, False, False, False]

@@ -35,7 +35,8 @@ def changed(**fields):
 
 
 def test_words():
-    """By hand: DRAM bytes by 2, bank accesses by 4; words of networks are four entries, four psums of two words; psums of spads two words."""
+    """By hand: DRAM bytes by 2, bank accesses by 4; words of networks are four entries, four psums of two words; psums
+    of spads two words."""
     assert words(ACCESSES, 32) == {
         "dram": {"ifmap": 10, "filter": 20, "psum": 4, "ofmap": 8, "table in": 3, "table out": 1, "command": 32},
         "glb": {"ifmap": 32, "filter": 16, "psum": 8, "ofmap": 4},
@@ -100,7 +101,8 @@ def test_costs_of_ones_own(tmp_path):
 
 @pytest.mark.parametrize("mode", ["dense", "skip"])
 def test_counters_of_the_rtl(mode):
-    """Five layers measured on the RTL: its counters give the same energies as the model's accesses, which were equal; done are the MACs that a multiplier did."""
+    """Five layers measured on the RTL: its counters give the same energies as the model's accesses, which were equal;
+    done are the MACs that a multiplier did."""
     path = RESULTS / f"bench-alexnet-{mode}.json"
     layers, about = of_run(path, ISCA)
     rows = json.loads(path.read_text())["layers"]
