@@ -461,18 +461,19 @@ def _mode(config, name):
 
 
 def _layers(net, part, batch):
-    """(table of a known network or None, its layers of a part as (graph, layer, zeros, the chip's cycles of an image), batch)."""
+    """(layers of a part of a network as (graph, layer, zeros, the chip's cycles of an image), batch)."""
     from compiler.graph import Conv
     from compiler.map_table import layers_of
     from compiler.networks import NETWORKS
     from compiler.onnx_import import load
     if net in NETWORKS:
         network = NETWORKS[net]
-        return network, layers_of(network, part), batch or network.batch
+        return layers_of(network, part), batch or network.batch
     if net.endswith(".onnx"):
         graph = load(net)
-        convs = [layer for layer in graph.layers if isinstance(layer, Conv) and part in ("all", "fc" if layer.full else "conv")]
-        return None, [(graph, layer, {}, None) for layer in convs], batch or 1
+        convs = [layer for layer in graph.layers if isinstance(layer, Conv)
+                 and part in ("all", "fc" if layer.full else "conv")]
+        return [(graph, layer, {}, None) for layer in convs], batch or 1
     raise ValueError(f"network {net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
 
 
@@ -482,7 +483,7 @@ def _shapes(net, batch):
     from compiler.networks import NETWORKS
     if net in NETWORKS:
         return [of_table(layer, batch) for layer in NETWORKS[net].part("all")]
-    return [of_graph(graph, layer, batch) for graph, layer, *_ in _layers(net, "all", batch)[1]]
+    return [of_graph(graph, layer, batch) for graph, layer, *_ in _layers(net, "all", batch)[0]]
 
 
 def dataflows(args) -> int:
@@ -496,8 +497,10 @@ def dataflows(args) -> int:
     check(names, args.pes, args.orders)
     whole = _shapes(args.net, batch)
     parts = {"all": ("conv", "fc")}.get(args.part, (args.part,))
-    command = f"make dataflows NET={args.net} PES={args.pes} BATCH={batch}" + (f" PART={args.part}" if args.part != "all" else "") \
-        + (f" ORDERS={args.orders}" if args.orders != "published" else "") + (f" COSTS={args.costs}" if args.costs != "isca2016" else "")
+    command = f"make dataflows NET={args.net} PES={args.pes} BATCH={batch}" + "".join(
+        f" {name.upper()}={getattr(args, name)}"
+        for name, usual in (("part", "all"), ("orders", "published"), ("costs", "isca2016"))
+        if getattr(args, name) != usual)
     report, wrong = {}, []
     with _progress() as progress:
         task = progress.add_task("", total=None)
@@ -518,8 +521,10 @@ def dataflows(args) -> int:
     for part, (layers, results, one) in report.items():
         published = published_of(part)
         own = next((r for r in results if r.dataflow == "rs" and r.fits), None)
-        table = _table(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}, {args.orders} orders: energy of a MAC with its accesses, in MACs", ("dataflow",),
-                       "dataflow", "RF, B", "buffer, KiB", "DRAM", "buffer", "array", "RF", "ifmap", "filter", "psum", "energy", "of RS", "of RS, batch 1",
+        table = _table(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}, {args.orders} orders: "
+                       "energy of a MAC with its accesses, in MACs", ("dataflow",),
+                       "dataflow", "RF, B", "buffer, KiB", "DRAM", "buffer", "array", "RF", "ifmap", "filter", "psum",
+                       "energy", "of RS", "of RS, batch 1",
                        *["published", "deviation %"] * bool(published), "DRAM/MAC", "PEs at work", "EDP of RS")
         for r in results:
             about = [r.dataflow.upper(), str(2 * r.hardware.register_words), f"{r.hardware.buffer_words / 512:.1f}"]
@@ -531,8 +536,10 @@ def dataflows(args) -> int:
             table.add_row(*about, *(f"{r.levels[n]:.2f}" for n in ("dram", "buffer", "array", "register")),
                           *(f"{r.kinds[n]:.2f}" for n in ("ifmap", "filter", "psum")), f"{r.energy:.2f}",
                           f"{r.energy / own.energy:.2f}" if own else "-", f"{relative:.3f}" if one else "-",
-                          *([f"{published[r.dataflow]:.2f}", f"{100 * (relative / published[r.dataflow] - 1):+.1f}"] if published else []),
-                          f"{r.dram:.4f}", f"{1 / r.delay:.1f}", f"{r.energy * r.delay / (own.energy * own.delay):.2f}" if own else "-")
+                          *([f"{published[r.dataflow]:.2f}", f"{100 * (relative / published[r.dataflow] - 1):+.1f}"]
+                            if published else []),
+                          f"{r.dram:.4f}", f"{1 / r.delay:.1f}",
+                          f"{r.energy * r.delay / (own.energy * own.delay):.2f}" if own else "-")
         _console().print(table)
         if published:
             fit = [r for r in results if r.fits]
@@ -540,7 +547,7 @@ def dataflows(args) -> int:
             theirs = sorted((r.dataflow for r in fit), key=published.get)
             print(f"order: {' < '.join(ours).upper()}" + (", as published" if ours == theirs else
                   f"; published: {' < '.join(theirs).upper()}"))
-        elif (args.net, part, args.pes, batch) == (PUBLISHED_FOR[0], "fc", *PUBLISHED_FOR[2:]) and own and len(results) > 1:
+        elif part == "fc" and published_of("conv") and own and len(results) > 1:
             others = [r.energy / own.energy for r in results if r.fits and r is not own]
             print(f"RS at least {min(others):.2f} times below the others; published: at least 1.3")
     print(f"A model: docs/energy.md. {command}")
@@ -552,7 +559,8 @@ def dataflows(args) -> int:
     if args.plot:
         for part, (layers, results, one) in report.items():
             path, published = Path(args.plot), published_of(part)
-            plot(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}", results, one if published else 1.0, published,
+            plot(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}", results, one if published else 1.0,
+                 published,
                  "energy per MAC" + (", RS at batch 1 = 1" if published else ", of one MAC = 1"),
                  path.with_stem(f"{path.stem}-{part}") if len(report) > 1 else path)
     return 0
@@ -576,9 +584,10 @@ def energy(args) -> int:
     mode, built = _mode(config, args.mode), config.to_dict()
     if args.layers:
         lines, source = layer_file.read(args.layers), Path(args.layers).name
-        todo = [(line.graph, line.layer, line.zeros, line.images, line.bits, f"{args.layers}: line {line.number}: ") for line in lines]
+        todo = [(line.graph, line.layer, line.zeros, line.images, line.bits, f"{args.layers}: line {line.number}: ")
+                for line in lines]
     elif not args.run:
-        _, layers, batch = _layers(args.net, args.part, args.batch)
+        layers, batch = _layers(args.net, args.part, args.batch)
         todo = [(graph, layer, zeros, batch, Bits(), "") for graph, layer, zeros, _ in layers]
         source = f"{args.net} {args.part.upper()}, batch {batch}"
     with _progress() as progress:
@@ -586,7 +595,8 @@ def energy(args) -> int:
         if args.run:
             results, about = of_run(args.run, costs, lambda text: progress.update(task, description=text))
             source = f"{Path(args.run).name}, RTL's counters"
-            built, args.mode = about["config"], about.get("mode", args.mode)      # may lack fields of today's configurations
+            # It may lack fields of today's configurations.
+            built, args.mode = about["config"], about.get("mode", args.mode)
         else:
             results = []
             for graph, layer, zeros, images, bits, where in todo:
@@ -601,16 +611,18 @@ def energy(args) -> int:
     small = sum(e.total for e in results) < 1e8
     scale, prefix = (1e3, "thousand") if small else (1e6, "million")
     unit = ("nJ" if small else "uJ") if costs.unit == "pJ" else f"{prefix} {costs.unit}"
-    table = _table(f"{source}: energy on {built['name']}, {args.mode}, by {costs.name}, {unit}: an estimate, without clock, control and leakage",
-                   ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{costs.unit} a MAC", "input", "weights", "output", "commands")
+    table = _table(f"{source}: energy on {built['name']}, {args.mode}, by {costs.name}, {unit}: an estimate, "
+                   "without clock, control and leakage",
+                   ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{costs.unit} a MAC", "input",
+                   "weights", "output", "commands")
+
+    parts = [lambda e: e.mac, *(lambda e, level=level: e.level(level) for level in LEVELS), lambda e: e.total]
+    kinds = [lambda e: e.input, lambda e: e.kind("filter"), lambda e: e.output, lambda e: e.kind("command")]
 
     def row(name, layers):
-        total, macs = sum(e.total for e in layers), sum(e.macs for e in layers)
-        table.add_row(name, f"{macs:,}", f"{100 * sum(e.done for e in layers) / macs:.1f}",
-                      *(f"{sum(f(e) for e in layers) / scale:,.1f}" for f in (
-                          lambda e: e.mac, *((lambda e, level=level: e.level(level)) for level in LEVELS), lambda e: e.total)), f"{total / macs:.2f}",
-                      *(f"{sum(f(e) for e in layers) / scale:,.1f}" for f in (
-                          lambda e: e.input, lambda e: e.kind("filter"), lambda e: e.output, lambda e: e.kind("command"))))
+        total, macs, done = (sum(getattr(e, field) for e in layers) for field in ("total", "macs", "done"))
+        energies = [[f"{sum(f(e) for e in layers) / scale:,.1f}" for f in columns] for columns in (parts, kinds)]
+        table.add_row(name, f"{macs:,}", f"{100 * done / macs:.1f}", *energies[0], f"{total / macs:.2f}", *energies[1])
     for result in results:
         row(result.name, [result])
     table.add_section()
@@ -636,7 +648,7 @@ def map_(args) -> int:
     from hdl.verilog import write_atomic
     config = Config.load(args.config).override(args.set)
     mode = _mode(config, args.mode)
-    _, layers, batch = _layers(args.net, args.part, args.batch)
+    layers, batch = _layers(args.net, args.part, args.batch)
     table = _table(f"{args.net} on {config.name}, batch {batch}, {args.mode}, {args.objective} first: a model, "
                    f"not a measurement", ("layer", "mapping", "bound by"),
                    "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB", "DRAM/MAC", "GLB/MAC",
@@ -972,14 +984,17 @@ def parser() -> argparse.ArgumentParser:
     p.set_defaults(function=map_)
 
     p = commands.add_parser("dataflows", help="six dataflows on equal area: accesses, energy, delay",
-                            description="Searches the mapping of least energy of each layer for weight, output and row stationary and no "
-                                        "local reuse, as in ISCA 2016.")
+                            description="Searches the mapping of least energy of each layer for weight, output and "
+                                        "row stationary and no local reuse, as in ISCA 2016.")
     net(p, "all")
     p.add_argument("--pes", type=int, default=256, metavar="N", help="PEs (default 256)")
     p.add_argument("--batch", type=_positive, default=16, metavar="N", help="images (default 16)")
-    p.add_argument("--dataflow", action="append", metavar="NAME", help="rs, ws, osa, osb, osc or nlr; again for more (default all)")
-    p.add_argument("--orders", choices=("published", "any"), default="published", help="of the loops over tiles (default published)")
-    p.add_argument("--costs", default="isca2016", metavar="NAME", help="a table of compiler/costs, or a .json file (default isca2016)")
+    p.add_argument("--dataflow", action="append", metavar="NAME",
+                   help="rs, ws, osa, osb, osc or nlr; again for more (default all)")
+    p.add_argument("--orders", choices=("published", "any"), default="published",
+                   help="of the loops over tiles (default published)")
+    p.add_argument("--costs", default="isca2016", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default isca2016)")
     p.add_argument("--json", metavar="FILE", help="write everything there")
     p.add_argument("--plot", metavar="FILE", help="write pictures there, -conv and -fc in their names")
     p.set_defaults(function=dataflows)
@@ -988,7 +1003,8 @@ def parser() -> argparse.ArgumentParser:
                             description="By a cost table, from the cost model's accesses or an RTL run's counters.")
     net(p, "conv")
     modes(p, "gate")
-    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME", help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
     p.add_argument("--run", metavar="FILE", help="a JSON of `eyrie bench`: its counters instead of the model")
     p.add_argument("--layers", metavar="FILE", help="layers as text, 25 entries a line, instead of a network")
     p.add_argument("--out", metavar="FILE", help="their energies: index, input, output, weights, computation")

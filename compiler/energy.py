@@ -71,8 +71,9 @@ class LayerEnergy:
         return self.mac + sum(map(self.level, LEVELS))
 
     def to_dict(self) -> dict:
-        return {"name": self.name, "macs": self.macs, "macs_done": self.done, "total": self.total, "mac": self.mac, "levels": self.levels,
-                "input": self.input, "output": self.output, "weights": self.kind("filter"), "commands": self.kind("command")}
+        return {"name": self.name, "macs": self.macs, "macs_done": self.done, "total": self.total, "mac": self.mac,
+                "levels": self.levels, "input": self.input, "output": self.output, "weights": self.kind("filter"),
+                "commands": self.kind("command")}
 
 
 def words(accesses: Accesses, psum_bits: int, bits: Bits = Bits()) -> dict[str, dict[str, float]]:
@@ -91,7 +92,8 @@ def words(accesses: Accesses, psum_bits: int, bits: Bits = Bits()) -> dict[str, 
                 out[level][kind] = sum(ways.values()) * size
     network = accesses["network"]
     out["network"] = {kind: network[kind]["word"] * LANES * bits.of(kind) for kind in ("ifmap", "filter")}
-    out["network"]["psum"] = ((network["psum"]["in"] + network["psum"]["out"]) * PSUM_LANES + network["psum"]["hand-over"]) * wide
+    out["network"]["psum"] = ((network["psum"]["in"] + network["psum"]["out"]) * PSUM_LANES
+                              + network["psum"]["hand-over"]) * wide
     return out
 
 
@@ -102,10 +104,12 @@ def layer_energy(name: str, macs: int, accesses: Accesses, psum_bits: int, costs
     done = int(accesses["spad"]["filter"]["read"]) if done is None else done
     moved = words(accesses, psum_bits, bits)
     return LayerEnergy(name, macs, done, done * costs.mac(bits.ifmap, bits.filter),
-                       {level: {kind: n * getattr(costs, level) for kind, n in kinds.items()} for level, kinds in moved.items()})
+                       {level: {kind: n * getattr(costs, level) for kind, n in kinds.items()}
+                        for level, kinds in moved.items()})
 
 
-def of_run(path: str | Path, costs: Costs, progress: Callable[[str], None] = lambda text: None) -> tuple[list[LayerEnergy], dict]:
+def of_run(path: str | Path, costs: Costs,
+           progress: Callable[[str], None] = lambda text: None) -> tuple[list[LayerEnergy], dict]:
     """(layers, the file's other entries) of a JSON of `make bench`. The RTL's counters say how many MACs, words and
     bytes there were, the cost model's accesses beside them of which data type: where the two differ, a level's data
     types are scaled to the counters. Spads have no counters. Raises EnergyError."""
@@ -127,7 +131,8 @@ def of_run(path: str | Path, costs: Costs, progress: Callable[[str], None] = lam
             counted = {"spad": accesses["spad"], "network": network,
                        "glb": _scaled(accesses["glb"], counters["glb_reads"], counters["glb_writes"]),
                        "dram": _scaled(accesses["dram"], counters["dram_read_bytes"], counters["dram_write_bytes"])}
-            layers.append(layer_energy(row["name"], row["macs"], counted, psum_bits, costs, done=counters["macs"] - counters["macs_gated"]))
+            layers.append(layer_energy(row["name"], row["macs"], counted, psum_bits, costs,
+                                       done=counters["macs"] - counters["macs_gated"]))
     except (KeyError, TypeError) as e:
         raise EnergyError(f"{path}: no JSON of make bench: {e} is missing" if isinstance(e, KeyError) else
                           f"{path}: no JSON of make bench") from None

@@ -88,7 +88,8 @@ def _line(where: str, number: int, text: str) -> Line:
     need(v["filter maps"] % groups == 0, "filter maps", f"must divide into {groups} groups, as the channels do")
     need(v["output channels"] == v["filter maps"], "output channels", f"there are {v['filter maps']} filters")
     need(v["output maps"] == v["input maps"], "output maps", f"the input has {v['input maps']}")
-    for axis, size, before, after in (("y", "height", "pad top", "pad bottom"), ("x", "width", "pad left", "pad right")):
+    for axis, size, before, after in (("y", "height", "pad top", "pad bottom"),
+                                      ("x", "width", "pad left", "pad right")):
         room = v[f"input {size}"] + v[before] + v[after] - v[f"filter {size}"]
         need(room >= 0, f"filter {size}", f"is above the padded input's {room + v[f'filter {size}']}")
         made = room // v[f"stride {axis}"] + 1
@@ -99,16 +100,20 @@ def _line(where: str, number: int, text: str) -> Line:
     need(full or v["filter width"] <= 32, "filter width", "1..32 supported")
     shape = (v["filter maps"], v["filter channels"], v["filter height"], v["filter width"])
     name = f"layer {v['index']}"
-    conv = Conv(name, "in", "out", np.zeros(shape, np.float32), np.zeros(shape[0], np.float32), (v["stride y"], v["stride x"]),
+    conv = Conv(name, "in", "out", np.zeros(shape, np.float32), np.zeros(shape[0], np.float32),
+                (v["stride y"], v["stride x"]),
                 (v["pad top"], v["pad left"], v["pad bottom"], v["pad right"]), groups, True, full)
     tensors = {end: Tensor(end, *(v[f"{tensor} {part}"] for part in ("channels", "height", "width")))
                for end, tensor in (("in", "input"), ("out", "output"))}
-    zeros = {end: v[f"{tensor} zero entries"] / (tensors[end].size * v[f"{tensor} maps"]) for end, tensor in (("in", "input"), ("out", "output"))}
-    return Line(number, v["index"], v["input maps"], Bits(v["input bitwidth"], v["filter bitwidth"], v["output bitwidth"]), zeros,
+    zeros = {end: v[f"{tensor} zero entries"] / (tensors[end].size * v[f"{tensor} maps"]) for end,
+             tensor in (("in", "input"), ("out", "output"))}
+    return Line(number, v["index"], v["input maps"],
+                Bits(v["input bitwidth"], v["filter bitwidth"], v["output bitwidth"]), zeros,
                 Graph("in", "out", [conv], tensors), conv)
 
 
 def lines(indices: list[int], energies: list[LayerEnergy]) -> str:
     """What is written: a line a layer."""
-    return "".join(",".join([str(index), *(f"{value:.9g}" for value in (e.input, e.output, e.kind("filter"), e.mac))]) + "\n"
+    return "".join(",".join([str(index), *(f"{value:.9g}" for value in (e.input, e.output, e.kind("filter"), e.mac))])
+                   + "\n"
                    for index, e in zip(indices, energies, strict=True))

@@ -51,7 +51,8 @@ class MappedLayer:
 def layers_of(network: Network, part: str = "conv") -> list[tuple[Graph, Conv, dict[str, float], float | None]]:
     """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's layers."""
     return [(graph := layer.graph(), graph.layers[0],
-             {"in": layer.zeros, "out": network.ofmap_zeros(layer)}, layer.chip_cycles and layer.chip_cycles / network.batch)
+             {"in": layer.zeros, "out": network.ofmap_zeros(layer)},
+             layer.chip_cycles and layer.chip_cycles / network.batch)
             for layer in network.part(part)]
 
 

@@ -118,9 +118,12 @@ def _googlenet():
     yield ConvLayer("conv2-reduce", 64, 56, 64, 1, 1, 0)
     yield ConvLayer("conv2", 64, 56, 192, 3, 1, 1)
     # Filters: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, after the pool.
-    modules = {"3a": (28, 64, 96, 128, 16, 32, 32), "3b": (28, 128, 128, 192, 32, 96, 64), "4a": (14, 192, 96, 208, 16, 48, 64),
-               "4b": (14, 160, 112, 224, 24, 64, 64), "4c": (14, 128, 128, 256, 24, 64, 64), "4d": (14, 112, 144, 288, 32, 64, 64),
-               "4e": (14, 256, 160, 320, 32, 128, 128), "5a": (7, 256, 160, 320, 32, 128, 128), "5b": (7, 384, 192, 384, 48, 128, 128)}
+    modules = {"3a": (28, 64, 96, 128, 16, 32, 32), "3b": (28, 128, 128, 192, 32, 96, 64),
+               "4a": (14, 192, 96, 208, 16, 48, 64),
+               "4b": (14, 160, 112, 224, 24, 64, 64), "4c": (14, 128, 128, 256, 24, 64, 64),
+               "4d": (14, 112, 144, 288, 32, 64, 64),
+               "4e": (14, 256, 160, 320, 32, 128, 128), "5a": (7, 256, 160, 320, 32, 128, 128),
+               "5b": (7, 384, 192, 384, 48, 128, 128)}
     C = 192
     for name, (H, one, reduce3, three, reduce5, five, pool) in modules.items():
         for kind, channels, M, R in (("1x1", C, one, 1), ("3x3-reduce", C, reduce3, 1), ("3x3", reduce3, three, 3),
@@ -167,10 +170,15 @@ NETWORKS: dict[str, Network] = {network.name: network for network in (
         ConvLayer("CONV4", 384, 13, 384, 3, 1, 1, 2, 0.793, 18.4),
         ConvLayer("CONV5", 384, 13, 256, 3, 1, 1, 2, 0.776, 10.5)), 0.649, 0.0029,
         tuple(_full(256, 4096, 4096, 1000, side=6, zeros=(0.649, 0.647, 0.625)))),
-    Network("vgg16", 3, tuple(_vgg()), 0.817, 0.0035, tuple(_full(512, 4096, 4096, 1000, side=7, zeros=(0.817, 0.625, 0.589)))),
+    Network("vgg16", 3, tuple(_vgg()), 0.817, 0.0035,
+            tuple(_full(512, 4096, 4096, 1000, side=7, zeros=(0.817, 0.625, 0.589)))),
     Network("lenet5", 1, (ConvLayer("C1", 1, 32, 6, 5, 1, 0), ConvLayer("C3", 6, 14, 16, 5, 1, 0)),
             full=tuple(_full(16, 120, 84, 10, side=5, first=5))),
     Network("googlenet", 1, tuple(_googlenet()), full=tuple(_full(1024, 1000, first=1)), chain=False),
     Network("resnet50", 1, tuple(_resnet50()), full=tuple(_full(2048, 1000, first=1)), chain=False),
-    Network("squeezenet1.0", 1, tuple(_squeezenet(ConvLayer("conv1", 3, 227, 96, 7, 2, 0), (55, 55, 55, 27, 27, 27, 27, 13, 13))), chain=False),
-    Network("squeezenet1.1", 1, tuple(_squeezenet(ConvLayer("conv1", 3, 227, 64, 3, 2, 0), (56, 56, 28, 28, 14, 14, 14, 14, 14))), chain=False))}
+    Network("squeezenet1.0", 1,
+            tuple(_squeezenet(ConvLayer("conv1", 3, 227, 96, 7, 2, 0), (55, 55, 55, 27, 27, 27, 27, 13, 13))),
+            chain=False),
+    Network("squeezenet1.1", 1,
+            tuple(_squeezenet(ConvLayer("conv1", 3, 227, 64, 3, 2, 0), (56, 56, 28, 28, 14, 14, 14, 14, 14))),
+            chain=False))}

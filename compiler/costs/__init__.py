@@ -79,7 +79,8 @@ class Costs:
             if not bits.isdigit() or not 1 <= int(bits) <= 64:
                 raise CostsError(f"{name}: mac: {bits!r} is no width of 1..64 bits")
             macs[int(bits)] = energy(f"mac[{bits}]", value, False)
-        return cls(path.stem, table["unit"], table["source"], macs, *(energy(level, table[level], True) for level in LEVELS))
+        return cls(path.stem, table["unit"], table["source"], macs,
+                   *(energy(level, table[level], True) for level in LEVELS))
 
 
 def presets() -> list[str]:

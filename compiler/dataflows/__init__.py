@@ -50,12 +50,14 @@ class Result:
     @property
     def levels(self) -> dict[str, float]:
         """Energy of an operation by level, MACs first."""
-        return {"mac": self.costs["mac"]} | {level: self.costs[level] * self.accesses(level) / self.macs for level in LEVELS}
+        return {"mac": self.costs["mac"]} | {level: self.costs[level] * self.accesses(level) / self.macs
+                                             for level in LEVELS}
 
     @property
     def kinds(self) -> dict[str, float]:
         """... by data type, without MACs."""
-        return {kind: sum(self.costs[level] * self.accesses(level, kind) for level in LEVELS) / self.macs for kind in KINDS}
+        return {kind: sum(self.costs[level] * self.accesses(level, kind) for level in LEVELS) / self.macs
+                for kind in KINDS}
 
     @property
     def energy(self) -> float:
@@ -75,27 +77,29 @@ class Result:
         about = {"dataflow": self.dataflow, "pes": self.hardware.pes, "register_words": self.hardware.register_words,
                  "buffer_words": self.hardware.buffer_words, "fits": self.fits}
         if self.fits:
-            about |= {"macs": self.macs, "energy": self.energy, "levels": self.levels, "kinds": self.kinds, "dram_per_op": self.dram,
-                      "delay": self.delay, "edp": self.energy * self.delay}
+            about |= {"macs": self.macs, "energy": self.energy, "levels": self.levels, "kinds": self.kinds,
+                      "dram_per_op": self.dram, "delay": self.delay, "edp": self.energy * self.delay}
         return about | {"layers": [layer and dataclasses.asdict(layer) for layer in self.layers]}
 
 
 def ratios(costs: Costs) -> dict[str, float]:
     """Energies by level in those of a MAC of 16 bits."""
     mac = costs.mac()
-    return {"mac": 1.0, "dram": costs.dram / mac, "buffer": costs.glb / mac, "array": costs.network / mac, "register": costs.spad / mac}
+    return {"mac": 1.0, "dram": costs.dram / mac, "buffer": costs.glb / mac, "array": costs.network / mac,
+            "register": costs.spad / mac}
 
 
 def of_table(layer: ConvLayer, batch: int) -> Layer:
-    return Layer(layer.name, batch, layer.C // layer.groups, layer.M // layer.groups, layer.E, layer.E, layer.R, layer.R,
-                 layer.stride, layer.stride, layer.groups, layer.full)
+    return Layer(layer.name, batch, layer.C // layer.groups, layer.M // layer.groups, layer.E, layer.E,
+                 layer.R, layer.R, layer.stride, layer.stride, layer.groups, layer.full)
 
 
 def of_graph(graph: Graph, conv: Conv, batch: int) -> Layer:
     """A layer of an imported network."""
     _, rows, columns = graph.tensors[conv.output].shape
     filters, channels, R, S = conv.weights.shape
-    return Layer(conv.name, batch, channels, filters // conv.groups, rows, columns, R, S, *conv.stride, conv.groups, conv.full)
+    return Layer(conv.name, batch, channels, filters // conv.groups, rows, columns, R, S, *conv.stride, conv.groups,
+                 conv.full)
 
 
 def check(names: tuple[str, ...], pes: int, orders: str) -> None:
@@ -110,7 +114,8 @@ def check(names: tuple[str, ...], pes: int, orders: str) -> None:
 
 
 def compare(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float], orders: str = "published",
-            names: tuple[str, ...] = tuple(DATAFLOWS), progress: Callable[[str], None] = lambda text: None) -> list[Result]:
+            names: tuple[str, ...] = tuple(DATAFLOWS),
+            progress: Callable[[str], None] = lambda text: None) -> list[Result]:
     """Every dataflow on the layers. network: all layers that the hardware has to run, for the sizes of the register
     files. Raises DataflowError."""
     check(names, pes, orders)
@@ -130,7 +135,8 @@ def compare(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str
     return results
 
 
-def baseline(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float], orders: str = "published") -> float | None:
+def baseline(layers: list[Layer], network: list[Layer], pes: int, costs: dict[str, float],
+             orders: str = "published") -> float | None:
     """Energy of an operation of row stationary at batch 1, by which the paper's figures are scaled; None if it does not
     fit."""
     one = [dataclasses.replace(layer, N=1) for layer in layers]

@@ -117,7 +117,8 @@ def input_accesses(m: Moves) -> dict[str, np.ndarray]:
     """Eq. (3): reads at each level. Where a word is used once a level does not count: it passes by (the equation's
     footnote)."""
     return {"dram": m.dram, "buffer": np.where(m.buffer > m.dram, m.buffer, 0),
-            "array": np.where(m.array > m.buffer, m.array, 0), "register": np.where(m.register > m.array, m.register, 0)}
+            "array": np.where(m.array > m.buffer, m.array, 0),
+            "register": np.where(m.register > m.array, m.register, 0)}
 
 
 def psum_accesses(m: Moves, ofmaps: int) -> dict[str, np.ndarray]:
@@ -142,7 +143,8 @@ class Mapped:
 
 
 def _accesses(layer: Layer, c: Candidates) -> dict[str, dict[str, np.ndarray]]:
-    return {"ifmap": input_accesses(c.ifmap), "filter": input_accesses(c.filter), "psum": psum_accesses(c.psum, layer.ofmaps)}
+    return {"ifmap": input_accesses(c.ifmap), "filter": input_accesses(c.filter),
+            "psum": psum_accesses(c.psum, layer.ofmaps)}
 
 
 def energies(layer: Layer, c: Candidates, costs: dict[str, float]) -> np.ndarray:
@@ -157,7 +159,8 @@ def energies(layer: Layer, c: Candidates, costs: dict[str, float]) -> np.ndarray
 def accesses_of(layer: Layer, c: Candidates, at: int) -> dict[str, dict[str, int]]:
     """Level -> data type -> words of one candidate."""
     counts = _accesses(layer, c)
-    return {level: {kind: int(np.broadcast_to(counts[kind][level], c.cycles.shape)[at]) for kind in KINDS} for level in LEVELS}
+    return {level: {kind: int(np.broadcast_to(counts[kind][level], c.cycles.shape)[at]) for kind in KINDS}
+            for level in LEVELS}
 
 
 def best(layer: Layer, chunks: Iterable[Candidates], costs: dict[str, float]) -> Mapped | None:
@@ -177,4 +180,5 @@ def best(layer: Layer, chunks: Iterable[Candidates], costs: dict[str, float]) ->
         return None
     (_, cycles), parameters, counts = found
     return Mapped(layer.name, parameters, layer.groups * layer.macs,
-                  {level: {kind: layer.groups * n for kind, n in kinds.items()} for level, kinds in counts.items()}, layer.groups * int(cycles))
+                  {level: {kind: layer.groups * n for kind, n in kinds.items()} for level, kinds in counts.items()},
+                  layer.groups * int(cycles))

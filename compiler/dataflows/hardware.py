@@ -16,8 +16,8 @@ BASELINE = 512          # bytes of register file in a PE, and of buffer a PE
 # 16. Of the 65 nm process of fig. 7a, as in the scripts for that analysis (github.com/ominux/eyeriss-dataflow,
 # helpers/). The paper says of it: the largest buffer, of the dataflow without register files, is 2.6 times the
 # baseline's.
-AREA = {2: 8.147, 4: 13.549, 8: 13.943, 16: 13.377, 32: 7.564, 64: 4.657, 128: 3.145, 256: 2.164, 512: 1.643, 1024: 1.271,
-        2048: 1.094, 4096: 1.0}
+AREA = {2: 8.147, 4: 13.549, 8: 13.943, 16: 13.377, 32: 7.564, 64: 4.657, 128: 3.145, 256: 2.164, 512: 1.643,
+        1024: 1.271, 2048: 1.094, 4096: 1.0}
 
 
 class DataflowError(ValueError):
@@ -51,5 +51,6 @@ def equal_area(pes: int, register_words: int) -> Hardware:
     # The baseline's buffer counts as a large one, whatever the number of PEs.
     left = pes * area(BASELINE) + pes * BASELINE - pes * area(WORD * register_words)
     if left < 0:
-        raise DataflowError(f"register files of {WORD * register_words} bytes take more than the storage area of {pes} PEs")
+        raise DataflowError(f"register files of {WORD * register_words} bytes take more than the storage area "
+                            f"of {pes} PEs")
     return Hardware(pes, register_words, int(left) // WORD)

@@ -30,7 +30,8 @@ def register_words(layer: Layer) -> int:
 def candidates(layer: Layer, hardware: Hardware, orders: str) -> Iterator[Candidates]:
     across = grid(p=tiles(layer.M), q=tiles(layer.C))
     across = {name: values[across["p"] * across["q"] <= hardware.pes] for name, values in across.items()}
-    within = {"n": tiles(layer.N), "e": tiles(layer.E), "f": tiles(layer.F), "order": [0] if orders == "published" else range(len(ORDERS))}
+    within = {"n": tiles(layer.N), "e": tiles(layer.E), "f": tiles(layer.F),
+              "order": [0] if orders == "published" else range(len(ORDERS))}
     each = len(within["n"]) * len(within["e"]) * len(within["f"]) * len(within["order"])
     for part in chunks(len(across["p"]), each):
         p, q = across["p"][part], across["q"][part]
@@ -48,10 +49,12 @@ def _candidates(layer, hardware, p, q, n, e, f, order) -> Candidates:
     p, q, n, e, f, m, order = (x[fits] for x in (p, q, n, e, f, m, order))
     tiled = layer.N * layer.C * halo(layer.E, e, layer.uy, layer.R) * halo(layer.F, f, layer.ux, layer.S)
     ifmap = np.where(order == 2, tiled, tiled * ceil(layer.M, m))
-    weights = np.where(order == 1, layer.filters, layer.filters * ceil(layer.N, n) * ceil(layer.E, e) * ceil(layer.F, f))
+    weights = np.where(order == 1, layer.filters,
+                       layer.filters * ceil(layer.N, n) * ceil(layer.E, e) * ceil(layer.F, f))
     macs, ofmaps = np.full_like(p, layer.macs), np.int64(layer.ofmaps)
     reads = layer.N * layer.E * layer.F * layer.window * ceil(layer.M, p)
     taps = layer.R * layer.S * ceil(layer.C, q)
     return Candidates({"p": p, "q": q, "m": m, "n": n, "e": e, "f": f, "order": order},
                       Moves(ifmap, reads, macs, layer.macs), Moves(weights, macs, macs, layer.macs),
-                      Moves(ofmaps, ofmaps * taps, macs, layer.macs), layer.N * layer.E * layer.F * taps * ceil(layer.M, p))
+                      Moves(ofmaps, ofmaps * taps, macs, layer.macs),
+                      layer.N * layer.E * layer.F * taps * ceil(layer.M, p))

@@ -21,7 +21,8 @@ ORDERS = ("filters", "ifmap", "stream")
 FILTERS, IFMAP, STREAM = range(3)
 
 
-def candidates(layer: Layer, buffer_words: int, blocks: dict[str, np.ndarray], entering: Callable, orders: str) -> Iterator[Candidates]:
+def candidates(layer: Layer, buffer_words: int, blocks: dict[str, np.ndarray], entering: Callable,
+               orders: str) -> Iterator[Candidates]:
     """blocks: arrays p, n, e, f of those that the array can take; entering(e, f) -> ifmap entries of a channel of an
     image that go into the array for all blocks, once a filter group."""
     if orders == "published":
@@ -33,7 +34,8 @@ def candidates(layer: Layer, buffer_words: int, blocks: dict[str, np.ndarray], e
     for part in chunks(len(blocks["p"]), each):
         some = {axis: values[part] for axis, values in blocks.items()}
         at = grid(block=np.arange(len(some["p"])), order=kinds, **steps)
-        yield _candidates(layer, buffer_words, {axis: values[at["block"]] for axis, values in some.items()}, at, entering)
+        yield _candidates(layer, buffer_words, {axis: values[at["block"]] for axis, values in some.items()}, at,
+                          entering)
 
 
 def _candidates(layer, buffer_words, blocks, at, entering) -> Candidates:
@@ -51,7 +53,8 @@ def _candidates(layer, buffer_words, blocks, at, entering) -> Candidates:
     passing &= order == FILTERS
     fits = np.select([order == FILTERS, order == IFMAP],
                      [m > 0, tile + np.where(one, 0, p * layer.window) <= buffer_words], one)
-    p, n, e, f, nb, eb, fb, m, order, passing = (x[fits.astype(bool)] for x in (p, n, e, f, nb, eb, fb, m, order, passing))
+    p, n, e, f, nb, eb, fb, m, order, passing = (x[fits.astype(bool)]
+                                                 for x in (p, n, e, f, nb, eb, fb, m, order, passing))
     blocks_of = ceil(layer.N, n) * ceil(layer.E, e) * ceil(layer.F, f)
     groups = ceil(layer.M, p)
     leaving = layer.N * layer.C * groups * entering(e, f)

@@ -33,7 +33,8 @@ def _rounds(size, inner, outer):
 
 
 def candidates(layer: Layer, hardware: Hardware, orders: str) -> Iterator[Candidates]:
-    inside, across = grid(p=tiles(layer.M), q=tiles(layer.C)), grid(e=tiles(layer.E), r=tiles(layer.C), t=tiles(layer.M))
+    inside = grid(p=tiles(layer.M), q=tiles(layer.C))
+    across = grid(e=tiles(layer.E), r=tiles(layer.C), t=tiles(layer.M))
     fits = inside["p"] * (inside["q"] * layer.S + 1) + inside["q"] * layer.S <= hardware.register_words
     inside = {name: values[fits] for name, values in inside.items()}
     fits = layer.R * across["e"] * across["r"] * across["t"] <= hardware.pes
@@ -43,7 +44,8 @@ def candidates(layer: Layer, hardware: Hardware, orders: str) -> Iterator[Candid
         p, q = inside["p"][part], inside["q"][part]
         at = grid(i=np.arange(len(p)), a=np.arange(len(across["e"])))
         p, q, (e, r, t) = p[at["i"]], q[at["i"]], (values[at["a"]] for values in across.values())
-        used = (r <= ceil(layer.C, q)) & (t <= ceil(layer.M, p))        # sets of more channels or filters than there are would idle
+        # Sets of more channels or filters than there are would idle.
+        used = (r <= ceil(layer.C, q)) & (t <= ceil(layer.M, p))
         p, q, e, r, t = (x[used] for x in (p, q, e, r, t))
         at = grid(i=np.arange(len(p)), **within)
         yield _candidates(layer, hardware, *(x[at["i"]] for x in (p, q, e, r, t)), at["n"], at["order"])

@@ -29,7 +29,8 @@ def counts(name, hardware, orders="published", **parameters):
             at &= c.parameters[key] == value
         for n in np.flatnonzero(at):
             accesses = accesses_of(SMALL, c, n)
-            found.append(({level: tuple(accesses[level][kind] for kind in KINDS) for level in LEVELS}, int(c.cycles[n])))
+            found.append(({level: tuple(accesses[level][kind] for kind in KINDS) for level in LEVELS},
+                          int(c.cycles[n])))
     assert len(found) == 1
     return found[0]
 
@@ -116,7 +117,8 @@ def test_search_takes_the_least():
     assert best(SMALL, DATAFLOWS["rs"].candidates(SMALL, Hardware(1, 8, 68), "published"), COSTS) is None
 
 
-@pytest.mark.parametrize("size, tile, stride, kernel", [(7, 3, 1, 3), (7, 7, 2, 3), (8, 3, 4, 11), (6, 2, 2, 1), (5, 1, 1, 5)])
+@pytest.mark.parametrize("size, tile, stride, kernel",
+                         [(7, 3, 1, 3), (7, 7, 2, 3), (8, 3, 4, 11), (6, 2, 2, 1), (5, 1, 1, 5)])
 def test_halo(size, tile, stride, kernel):
     """Rows of all tiles, one by one."""
     rows = 0
@@ -149,7 +151,8 @@ def test_equal_area():
 def alexnet():
     """{part: {dataflow: result}} and the energy of RS at batch 1 on CONV: 256 PEs, batch 16, published orders."""
     whole = [of_table(layer, 16) for layer in NETWORKS["alexnet"].part("all")]
-    parts = {part: {r.dataflow: r for r in compare([layer for layer in whole if layer.full == (part == "fc")], whole, 256, COSTS)}
+    parts = {part: {r.dataflow: r
+                    for r in compare([layer for layer in whole if layer.full == (part == "fc")], whole, 256, COSTS)}
              for part in ("conv", "fc")}
     return parts, baseline([layer for layer in whole if not layer.full], whole, 256, COSTS)
 
@@ -158,7 +161,8 @@ def test_published_energies(alexnet):
     """Fig. 12: the order, and every value to the 0.5 % that it was read to, and half a percent more."""
     parts, one = alexnet
     ours = {name: r.energy / one for name, r in parts["conv"].items()}
-    assert sorted(ours, key=ours.get) == sorted(PUBLISHED, key=PUBLISHED.get) == ["rs", "osa", "osb", "osc", "ws", "nlr"]
+    assert sorted(ours, key=ours.get) == sorted(PUBLISHED, key=PUBLISHED.get) == ["rs", "osa", "osb", "osc", "ws",
+                                                                                  "nlr"]
     for name, value in PUBLISHED.items():
         assert ours[name] == pytest.approx(value, rel=0.01), name
 
@@ -181,7 +185,8 @@ def test_any_order_only_saves_energy():
     """Free loop orders contain the published ones. With them OSB is below OSA: the paper's order needs the paper's
     loops (docs/energy.md)."""
     conv3 = [of_table(NETWORKS["alexnet"].layers[2], 16)]
-    found = {orders: {r.dataflow: r for r in compare(conv3, conv3, 256, COSTS, orders, ("osa", "osb", "osc", "ws", "nlr"))}
+    found = {orders: {r.dataflow: r
+                      for r in compare(conv3, conv3, 256, COSTS, orders, ("osa", "osb", "osc", "ws", "nlr"))}
              for orders in ("published", "any")}
     for name, r in found["any"].items():
         assert r.energy <= found["published"][name].energy * (1 + 1e-9)
@@ -199,7 +204,8 @@ def test_weights_wait_for_psums():
 
 def test_command(tmp_path, capsys):
     target = tmp_path / "d.json"
-    arguments = ["dataflows", "--net", "lenet5", "--pes", "32", "--batch", "2", "--json", str(target), "--plot", str(tmp_path / "d.svg")]
+    arguments = ["dataflows", "--net", "lenet5", "--pes", "32", "--batch", "2", "--json", str(target), "--plot",
+                 str(tmp_path / "d.svg")]
     assert cli.main(arguments) == 0
     out = capsys.readouterr().out
     assert "lenet5 CONV, 32 PEs" in out and "lenet5 FC, 32 PEs" in out and "published  " not in out
@@ -208,7 +214,8 @@ def test_command(tmp_path, capsys):
     assert [r["dataflow"] for r in report["parts"]["fc"]["dataflows"]] == list(DATAFLOWS)
     for r in report["parts"]["conv"]["dataflows"]:
         assert sum(r["levels"].values()) == pytest.approx(r["energy"]) == pytest.approx(1 + sum(r["kinds"].values()))
-    assert cli.main(arguments) == 0 and (tmp_path / "d-conv.svg").read_bytes() == first and (tmp_path / "d-fc.svg").exists()
+    assert cli.main(arguments) == 0 and (tmp_path / "d-conv.svg").read_bytes() == first
+    assert (tmp_path / "d-fc.svg").exists()
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -15,7 +15,8 @@ ISCA = Costs.load("isca2016")
 ACCESSES = {
     "dram": {"ifmap": {"read": 20, "write": 0}, "filter": {"read": 40, "write": 0}, "psum": {"read": 8, "write": 0},
              "ofmap": {"read": 0, "write": 16}, "table": {"read": 6, "write": 2}, "command": {"read": 64, "write": 0}},
-    "glb": {"ifmap": {"read": 5, "write": 3}, "filter": {"read": 2, "write": 2}, "psum": {"read": 1, "write": 1}, "ofmap": {"read": 1, "write": 0}},
+    "glb": {"ifmap": {"read": 5, "write": 3}, "filter": {"read": 2, "write": 2}, "psum": {"read": 1, "write": 1},
+            "ofmap": {"read": 1, "write": 0}},
     "network": {"ifmap": {"word": 7}, "filter": {"word": 3}, "psum": {"in": 2, "out": 2, "hand-over": 9}},
     "spad": {"ifmap": {"read": 30, "write": 10}, "filter": {"read": 25, "write": 5}, "psum": {"read": 30, "write": 30}}}
 # 1 image of 2 x 6 x 6 with 18 zeros, 4 filters of 3 x 3, padded by 1.
@@ -68,7 +69,8 @@ def test_presets():
         costs = Costs.load(name)
         assert costs.spad <= costs.network <= costs.glb < costs.dram and costs.source and costs.mac(8) < costs.mac(16)
     eyeriss = Costs.load("eyeriss_65nm")
-    assert [getattr(eyeriss, level) / eyeriss.mac() for level in ("spad", "network", "glb", "dram")] == pytest.approx([1, 2, 6, 200])
+    assert [getattr(eyeriss, level) / eyeriss.mac()
+            for level in ("spad", "network", "glb", "dram")] == pytest.approx([1, 2, 6, 200])
     horowitz = Costs.load("horowitz_45nm")
     assert horowitz.mac(8) == 0.3 and horowitz.mac(32) == pytest.approx(3.2)
     assert horowitz.mac() == pytest.approx(0.98, abs=0.005)
@@ -76,12 +78,16 @@ def test_presets():
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"dram": -1}, "dram = -1: must be a number of 0 or more"), ({"glb": "6"}, "glb = '6': must be a number"), ({"colour": 1}, "unknown key 'colour'"),
-    ({"mac": {}}, "mac = {}: must give"), ({"mac": {"16": 0}}, "mac[16] = 0: must be a number above 0"), ({"mac": {"wide": 1}}, "'wide' is no width"),
-    ({"spad": True}, "spad = True: must be"), ({"unit": 1}, "unit = 1: must be text"), ({"network": None}, "network = None: must be"),
+    ({"dram": -1}, "dram = -1: must be a number of 0 or more"), ({"glb": "6"}, "glb = '6': must be a number"),
+                                             ({"colour": 1}, "unknown key 'colour'"),
+    ({"mac": {}}, "mac = {}: must give"), ({"mac": {"16": 0}}, "mac[16] = 0: must be a number above 0"),
+                                             ({"mac": {"wide": 1}}, "'wide' is no width"),
+    ({"spad": True}, "spad = True: must be"), ({"unit": 1}, "unit = 1: must be text"),
+                                             ({"network": None}, "network = None: must be"),
     ({"network": ...}, "network is missing")])
 def test_bad_costs(change, message, tmp_path):
-    table = {"unit": "pJ", "source": "a test", "mac": {"16": 1}, "spad": 1, "network": 2, "glb": 6, "dram": 200} | change
+    table = {"unit": "pJ", "source": "a test", "mac": {"16": 1}, "spad": 1, "network": 2, "glb": 6,
+             "dram": 200} | change
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({key: value for key, value in table.items() if value is not ...}))
     with pytest.raises(CostsError, match="^" + str(path)) as e:
@@ -91,7 +97,8 @@ def test_bad_costs(change, message, tmp_path):
 
 def test_costs_of_ones_own(tmp_path):
     path = tmp_path / "mine.json"
-    path.write_text(json.dumps({"unit": "fJ", "source": "a test", "mac": {"8": 1, "16": 3}, "spad": 1, "network": 2, "glb": 6, "dram": 0}))
+    path.write_text(json.dumps({"unit": "fJ", "source": "a test", "mac": {"8": 1, "16": 3}, "spad": 1, "network": 2,
+                                "glb": 6, "dram": 0}))
     costs = Costs.load(str(path))
     assert (costs.name, costs.unit, costs.mac(), costs.dram) == ("mine", "fJ", pytest.approx(3), 0)
     path.write_text("{")
@@ -110,7 +117,8 @@ def test_counters_of_the_rtl(mode):
     for e, row in zip(layers, rows):
         assert row["counters_equal"]
         model = layer_energy(row["name"], row["macs"], row["accesses"], about["config"]["psum_bits"], ISCA)
-        assert e.total == pytest.approx(model.total, rel=1e-12) and e.done == model.done == row["counters"]["macs"] - row["counters"]["macs_gated"]
+        assert e.total == pytest.approx(model.total, rel=1e-12)
+        assert e.done == model.done == row["counters"]["macs"] - row["counters"]["macs_gated"]
     if mode == "skip":
         dense, _ = of_run(RESULTS / "bench-alexnet-dense.json", ISCA)
         assert sum(e.total for e in layers) < 0.6 * sum(e.total for e in dense)
@@ -131,7 +139,8 @@ def test_counters_decide(tmp_path):
     assert before.mac - after.mac == 1000
 
 
-@pytest.mark.parametrize("content, message", [("[", "line 1"), ("{}", "'config' is missing"), ("[]", "no JSON of make bench")])
+@pytest.mark.parametrize("content, message",
+                         [("[", "line 1"), ("{}", "'config' is missing"), ("[]", "no JSON of make bench")])
 def test_bad_run(content, message, tmp_path):
     path = tmp_path / "run.json"
     path.write_text(content)
@@ -140,13 +149,20 @@ def test_bad_run(content, message, tmp_path):
 
 
 @pytest.mark.parametrize("line, message", [
-    (LINE[:24], "line 2: 24 entries instead of 25: pad right is missing"), (LINE + [0], "line 2: 26 entries instead of 25"),
-    (changed(filter_height="3.5"), "line 2: filter height = '3.5': must be an integer"), (changed(input_maps=0), "line 2: input maps = 0: must be 1 or more"),
-    (changed(pad_top=-1), "line 2: pad top = -1: must be 0 or more"), (changed(input_bitwidth=32), "line 2: input bitwidth = 32: must be 1..16"),
-    (changed(input_zero_entries=73), "line 2: input zero entries = 73: the tensor has 72 entries"), (changed(stride_y=3), "line 2: stride y = 3: 1, 2, 4"),
-    (changed(output_height=5), "line 2: output height = 5: the other fields make it 6"), (changed(output_maps=2), "line 2: output maps = 2: the input has 1"),
-    (changed(filter_channels=3), "line 2: filter channels = 3: must divide the input's 2"), (changed(output_channels=5), "line 2: output channels = 5"),
-    (changed(filter_width=9), "line 2: filter width = 9: is above the padded input's 8"), (changed(index=7), "line 2: index 7 is that of line 1 too")])
+    (LINE[:24], "line 2: 24 entries instead of 25: pad right is missing"),
+                                           (LINE + [0], "line 2: 26 entries instead of 25"),
+    (changed(filter_height="3.5"), "line 2: filter height = '3.5': must be an integer"),
+                                           (changed(input_maps=0), "line 2: input maps = 0: must be 1 or more"),
+    (changed(pad_top=-1), "line 2: pad top = -1: must be 0 or more"),
+                                           (changed(input_bitwidth=32), "line 2: input bitwidth = 32: must be 1..16"),
+    (changed(input_zero_entries=73), "line 2: input zero entries = 73: the tensor has 72 entries"),
+                                           (changed(stride_y=3), "line 2: stride y = 3: 1, 2, 4"),
+    (changed(output_height=5), "line 2: output height = 5: the other fields make it 6"),
+                                           (changed(output_maps=2), "line 2: output maps = 2: the input has 1"),
+    (changed(filter_channels=3), "line 2: filter channels = 3: must divide the input's 2"),
+                                           (changed(output_channels=5), "line 2: output channels = 5"),
+    (changed(filter_width=9), "line 2: filter width = 9: is above the padded input's 8"),
+                                           (changed(index=7), "line 2: index 7 is that of line 1 too")])
 def test_bad_lines(line, message, tmp_path, capsys):
     """One line that names line and field, status 2, nothing written."""
     path, out = tmp_path / "layers.txt", tmp_path / "out.txt"
@@ -172,7 +188,8 @@ def test_lines(tmp_path):
 def test_command(tmp_path, capsys):
     """Energies of a file: a line a layer; zeros save energy with `gate`, and 8 bits do."""
     path, out = tmp_path / "layers.txt", tmp_path / "out.txt"
-    path.write_text(text(LINE, changed(index=2, input_zero_entries=0), changed(index=3, input_bitwidth=8, filter_bitwidth=8)))
+    path.write_text(text(LINE, changed(index=2, input_zero_entries=0),
+                         changed(index=3, input_bitwidth=8, filter_bitwidth=8)))
     assert cli.main(["energy", "--layers", str(path), "--out", str(out), "--config", "tiny", "--costs", "isca2016",
                      "--json", str(tmp_path / "e.json")]) == 0
     rows = [[float(x) for x in line.split(",")] for line in out.read_text().splitlines()]
@@ -186,7 +203,8 @@ def test_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--costs", "nope"], "costs 'nope': choose from eyeriss_65nm"), (["--layers", "x"], "--layers and --out go together"),
+    (["--costs", "nope"], "costs 'nope': choose from eyeriss_65nm"),
+                                                (["--layers", "x"], "--layers and --out go together"),
     (["--layers", "x", "--out", "y", "--run", "z"], "give one of them"), (["--net", "nope"], "network 'nope'"),
     (["--config", "demo", "--mode", "skip"], "'demo' cannot skip zeros"), (["--run", "no.json"], "No such file")])
 def test_errors(arguments, message, capsys):

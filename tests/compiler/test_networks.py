@@ -10,7 +10,8 @@ from compiler.networks import NETWORKS
 # v1.0 and v1.1 as theirs; the others' weights by Sze, Chen, Yang, Emer (Proc. IEEE 2017, table II) in millions, MACs of
 # an image in millions.
 PARAMETERS = {"alexnet": 60_965_224, "vgg16": 138_357_544, "squeezenet1.0": 1_248_424, "squeezenet1.1": 1_235_496}
-SURVEY = {"lenet5": (0.060, 0.341), "alexnet": (61, 724), "vgg16": (138, 15_500), "googlenet": (7.0, 1_430), "resnet50": (25.5, 3_900)}
+SURVEY = {"lenet5": (0.060, 0.341), "alexnet": (61, 724), "vgg16": (138, 15_500), "googlenet": (7.0, 1_430),
+          "resnet50": (25.5, 3_900)}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -63,7 +64,8 @@ def test_tables(name):
     if network.chain:
         for before, after in zip(network.layers, network.layers[1:]):
             assert before.M == after.C
-        assert network.full[0].C == network.layers[-1].M and all(a.M == b.C for a, b in zip(network.full, network.full[1:]))
+        assert network.full[0].C == network.layers[-1].M and all(a.M == b.C for a,
+                                                                 b in zip(network.full, network.full[1:]))
     if name in ("googlenet", "resnet50", "lenet5"):
         for graph, conv, zeros, chip in layers_of(network, "all"):
             assert isinstance(conv, Conv) and graph.tensors["out"].shape == graph.output_shape(conv) and chip is None
