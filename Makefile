@@ -103,7 +103,7 @@ energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map, PART
 
 DATAFLOWS = docs/results/dataflows-$(or $(NET),alexnet)$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
 dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PART PES=256 BATCH=16 ORDERS=published|any COSTS)
-	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(or $(PLOT),$(DATAFLOWS).svg)"
+	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(DATAFLOWS).svg"
 
 bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 CONFIG SET MODE=dense|skip BATCH OBJECTIVE ZEROS)
 	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg
