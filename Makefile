@@ -29,6 +29,15 @@ WAVES  ?=
 HUFFMAN ?=
 NET ?=
 MODE ?=
+# conv, fc or all: which layers of it.
+PART ?=
+# Of a comparison: PEs, loop orders (published or any), table of energies.
+PES ?=
+ORDERS ?=
+COSTS ?=
+# Of an energy estimate: a file of layers, a JSON of make bench.
+LAYERS ?=
+RUN ?=
 # cycles or dram: what mappings are chosen for first; clustered: zeros as ReLU leaves them.
 OBJECTIVE ?=
 ZEROS ?=
@@ -52,7 +61,7 @@ SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim fpga flash compile map bench scale bench-fc sim test lint clean
+.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy bench scale bench-fc sim test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -90,8 +99,15 @@ compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driv
 bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/eie64.json and .svg
 	$(BIN)/python cli.py bench-fc --json docs/results/eie64.json --plot docs/results/eie64.svg
 
-map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|FILE.onnx CONFIG SET MODE BATCH OBJECTIVE JSON)
-	$(BIN)/python cli.py map $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(call option,JSON,json)
+map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|squeezenet1.0|squeezenet1.1|FILE.onnx PART=conv|fc|all CONFIG SET MODE BATCH OBJECTIVE JSON)
+	$(BIN)/python cli.py map $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,JSON,json)
+
+energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map, PART CONFIG SET MODE BATCH COSTS JSON; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
+	$(BIN)/python cli.py energy $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,COSTS,costs) $(call option,RUN,run) $(call option,LAYERS,layers) $(call option,OUT,out) $(call option,JSON,json)
+
+DATAFLOWS = docs/results/dataflows-$(or $(NET),alexnet)$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
+dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PART PES=256 BATCH=16 ORDERS=published|any COSTS)
+	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(DATAFLOWS).svg"
 
 bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 CONFIG SET MODE=dense|skip BATCH OBJECTIVE ZEROS)
 	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg

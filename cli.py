@@ -460,28 +460,195 @@ def _mode(config, name):
     return Mode[name.upper()]
 
 
+def _layers(net, part, batch):
+    """(layers of a part of a network as (graph, layer, zeros, the chip's cycles of an image), batch)."""
+    from compiler.graph import Conv
+    from compiler.map_table import layers_of
+    from compiler.networks import NETWORKS
+    from compiler.onnx_import import load
+    if net in NETWORKS:
+        network = NETWORKS[net]
+        return layers_of(network, part), batch or network.batch
+    if net.endswith(".onnx"):
+        graph = load(net)
+        convs = [layer for layer in graph.layers if isinstance(layer, Conv)
+                 and part in ("all", "fc" if layer.full else "conv")]
+        return [(graph, layer, {}, None) for layer in convs], batch or 1
+    raise ValueError(f"network {net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
+
+
+def _shapes(net, batch):
+    """All layers of a network as dataflows see them."""
+    from compiler.dataflows import of_graph, of_table
+    from compiler.networks import NETWORKS
+    if net in NETWORKS:
+        return [of_table(layer, batch) for layer in NETWORKS[net].part("all")]
+    return [of_graph(graph, layer, batch) for graph, layer, *_ in _layers(net, "all", batch)[0]]
+
+
+def dataflows(args) -> int:
+    import json
+    from compiler.costs import Costs
+    from compiler.dataflows import DATAFLOWS, PUBLISHED, PUBLISHED_FOR, baseline, check, compare, ratios
+    from compiler.dataflows.hardware import DataflowError
+    from compiler.dataflows.plot import plot
+    from hdl.verilog import write_atomic
+    costs, batch, names = ratios(Costs.load(args.costs)), args.batch, tuple(args.dataflow or DATAFLOWS)
+    check(names, args.pes, args.orders)
+    whole = _shapes(args.net, batch)
+    parts = {"all": ("conv", "fc")}.get(args.part, (args.part,))
+    command = f"make dataflows NET={args.net} PES={args.pes} BATCH={batch}" + "".join(
+        f" {name.upper()}={getattr(args, name)}"
+        for name, usual in (("part", "all"), ("orders", "published"), ("costs", "isca2016"))
+        if getattr(args, name) != usual)
+    report, wrong = {}, []
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+
+        def step(text):
+            progress.update(task, description=text)
+        for part in parts:
+            layers = [layer for layer in whole if layer.full == (part == "fc")]
+            if not layers:
+                continue
+            report[part] = (layers, compare(layers, whole, args.pes, costs, args.orders, names, step),
+                            baseline(layers, whole, args.pes, costs, args.orders))
+    if not report:
+        raise DataflowError(f"{args.net} has no {args.part} layers")
+
+    def published_of(part):
+        return PUBLISHED if (args.net, part, args.pes, batch) == PUBLISHED_FOR and args.costs == "isca2016" else {}
+    for part, (layers, results, one) in report.items():
+        published = published_of(part)
+        own = next((r for r in results if r.dataflow == "rs" and r.fits), None)
+        table = _table(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}, {args.orders} orders: "
+                       "energy of a MAC with its accesses, in MACs", ("dataflow",),
+                       "dataflow", "RF, B", "buffer, KiB", "DRAM", "buffer", "array", "RF", "ifmap", "filter", "psum",
+                       "energy", "of RS", "of RS, batch 1",
+                       *["published", "deviation %"] * bool(published), "DRAM/MAC", "PEs at work", "EDP of RS")
+        for r in results:
+            about = [r.dataflow.upper(), str(2 * r.hardware.register_words), f"{r.hardware.buffer_words / 512:.1f}"]
+            if not r.fits:
+                missing = next(layer.name for layer, found in zip(layers, r.layers) if found is None)
+                table.add_row(*about, f"{missing}: no mapping fits")
+                continue
+            relative = r.energy / one if one else None
+            table.add_row(*about, *(f"{r.levels[n]:.2f}" for n in ("dram", "buffer", "array", "register")),
+                          *(f"{r.kinds[n]:.2f}" for n in ("ifmap", "filter", "psum")), f"{r.energy:.2f}",
+                          f"{r.energy / own.energy:.2f}" if own else "-", f"{relative:.3f}" if one else "-",
+                          *([f"{published[r.dataflow]:.2f}", f"{100 * (relative / published[r.dataflow] - 1):+.1f}"]
+                            if published else []),
+                          f"{r.dram:.4f}", f"{1 / r.delay:.1f}",
+                          f"{r.energy * r.delay / (own.energy * own.delay):.2f}" if own else "-")
+        _console().print(table)
+        if published:
+            fit = [r for r in results if r.fits]
+            ours = [r.dataflow for r in sorted(fit, key=lambda r: r.energy)]
+            theirs = sorted((r.dataflow for r in fit), key=published.get)
+            print(f"order: {' < '.join(ours).upper()}" + (", as published" if ours == theirs else
+                  f"; published: {' < '.join(theirs).upper()}"))
+        elif part == "fc" and published_of("conv") and own and len(results) > 1:
+            others = [r.energy / own.energy for r in results if r.fits and r is not own]
+            print(f"RS at least {min(others):.2f} times below the others; published: at least 1.3")
+    print(f"A model: docs/energy.md. {command}")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps({
+            "command": command, "net": args.net, "pes": args.pes, "batch": batch, "orders": args.orders, "costs": costs,
+            "parts": {part: {"rs_batch1_energy": one, "dataflows": [r.to_dict() for r in results]}
+                      for part, (layers, results, one) in report.items()}}, indent=1) + "\n")
+    if args.plot:
+        for part, (layers, results, one) in report.items():
+            path, published = Path(args.plot), published_of(part)
+            plot(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}", results, one if published else 1.0,
+                 published,
+                 "energy per MAC" + (", RS at batch 1 = 1" if published else ", of one MAC = 1"),
+                 path.with_stem(f"{path.stem}-{part}") if len(report) > 1 else path)
+    return 0
+
+
+def energy(args) -> int:
+    import json
+    from compiler import layer_file
+    from compiler.costs import Costs
+    from compiler.energy import LEVELS, Bits, EnergyError, layer_energy, of_run
+    from compiler.map_table import map_layer
+    from compiler.mapping import MappingError
+    from hdl.config import Config
+    from hdl.verilog import write_atomic
+    costs = Costs.load(args.costs)
+    if args.layers and args.run:
+        raise EnergyError("--layers and --run: give one of them")
+    if bool(args.layers) != bool(args.out):
+        raise EnergyError("--layers and --out go together: the file of layers and that of energies")
+    config, lines = Config.load(args.config).override(args.set), []
+    mode, built = _mode(config, args.mode), config.to_dict()
+    if args.layers:
+        lines, source = layer_file.read(args.layers), Path(args.layers).name
+        todo = [(line.graph, line.layer, line.zeros, line.images, line.bits, f"{args.layers}: line {line.number}: ")
+                for line in lines]
+    elif not args.run:
+        layers, batch = _layers(args.net, args.part, args.batch)
+        todo = [(graph, layer, zeros, batch, Bits(), "") for graph, layer, zeros, _ in layers]
+        source = f"{args.net} {args.part.upper()}, batch {batch}"
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+        if args.run:
+            results, about = of_run(args.run, costs, lambda text: progress.update(task, description=text))
+            source = f"{Path(args.run).name}, RTL's counters"
+            # It may lack fields of today's configurations.
+            built, args.mode = about["config"], about.get("mode", args.mode)
+        else:
+            results = []
+            for graph, layer, zeros, images, bits, where in todo:
+                progress.update(task, description=layer.name)
+                try:
+                    row = map_layer(graph, layer, zeros, images, config, mode, args.objective, commands=True)
+                except MappingError as e:
+                    raise EnergyError(f"{where}{e}") from None
+                results.append(layer_energy(layer.name, row.macs, row.accesses, config.psum_bits, costs, bits))
+    if not results:
+        raise EnergyError(f"{args.net} has no {args.part} layers")
+    small = sum(e.total for e in results) < 1e8
+    scale, prefix = (1e3, "thousand") if small else (1e6, "million")
+    unit = ("nJ" if small else "uJ") if costs.unit == "pJ" else f"{prefix} {costs.unit}"
+    table = _table(f"{source}: energy on {built['name']}, {args.mode}, by {costs.name}, {unit}: an estimate, "
+                   "without clock, control and leakage",
+                   ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{costs.unit} a MAC", "input",
+                   "weights", "output", "commands")
+
+    parts = [lambda e: e.mac, *(lambda e, level=level: e.level(level) for level in LEVELS), lambda e: e.total]
+    kinds = [lambda e: e.input, lambda e: e.kind("filter"), lambda e: e.output, lambda e: e.kind("command")]
+
+    def row(name, layers):
+        total, macs, done = (sum(getattr(e, field) for e in layers) for field in ("total", "macs", "done"))
+        energies = [[f"{sum(f(e) for e in layers) / scale:,.1f}" for f in columns] for columns in (parts, kinds)]
+        table.add_row(name, f"{macs:,}", f"{100 * done / macs:.1f}", *energies[0], f"{total / macs:.2f}", *energies[1])
+    for result in results:
+        row(result.name, [result])
+    table.add_section()
+    row("all", results)
+    _console().print(table)
+    if args.out:
+        write_atomic(Path(args.out), layer_file.lines([line.index for line in lines], results))
+        print(f"{args.out}: index, input, output, weights, computation, in {costs.unit}")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"source": source, "config": built, "mode": args.mode, "costs": costs.name, "unit": costs.unit,
+             "total": sum(e.total for e in results), "layers": [e.to_dict() for e in results]}, indent=1) + "\n")
+    return 0
+
+
 def map_(args) -> int:
     import functools
     import json
     from compiler.cost import added, per_mac
-    from compiler.graph import Conv
-    from compiler.map_table import layers_of, map_layer
-    from compiler.networks import NETWORKS
-    from compiler.onnx_import import load
+    from compiler.map_table import map_layer
     from dataclasses import asdict
     from hdl.config import Config
     from hdl.verilog import write_atomic
     config = Config.load(args.config).override(args.set)
     mode = _mode(config, args.mode)
-    if args.net in NETWORKS:
-        network = NETWORKS[args.net]
-        batch, layers = args.batch or network.batch, layers_of(network)
-    elif args.net.endswith(".onnx"):
-        graph = load(args.net)
-        batch = args.batch or 1
-        layers = [(graph, layer, {}, None) for layer in graph.layers if isinstance(layer, Conv)]
-    else:
-        raise ValueError(f"network {args.net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
+    layers, batch = _layers(args.net, args.part, args.batch)
     table = _table(f"{args.net} on {config.name}, batch {batch}, {args.mode}, {args.objective} first: a model, "
                    f"not a measurement", ("layer", "mapping", "bound by"),
                    "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB", "DRAM/MAC", "GLB/MAC",
@@ -817,12 +984,44 @@ def parser() -> argparse.ArgumentParser:
                        help="what mappings are chosen for first (default cycles)")
         p.add_argument("--json", metavar="FILE", help="write the table there")
 
+    def net(p, part):
+        p.add_argument("--net", default="alexnet", help="a known network or an ONNX file (default alexnet)")
+        p.add_argument("--part", choices=("conv", "fc", "all"), default=part,
+                       help=f"convolutions, fully connected layers or both (default {part})")
+
     p = commands.add_parser("map", help="the mapping of every convolution of a network",
                             description="Searches the best mapping of each layer and says what binds it.")
-    p.add_argument("--net", default="alexnet", help="alexnet, vgg16 or an ONNX file (default alexnet)")
+    net(p, "conv")
     p.add_argument("--all", action="store_true", help="the runners-up too")
     modes(p, "dense")
     p.set_defaults(function=map_)
+
+    p = commands.add_parser("dataflows", help="six dataflows on equal area: accesses, energy, delay",
+                            description="Searches the mapping of least energy of each layer for weight, output and "
+                                        "row stationary and no local reuse, as in ISCA 2016.")
+    net(p, "all")
+    p.add_argument("--pes", type=int, default=256, metavar="N", help="PEs (default 256)")
+    p.add_argument("--batch", type=_positive, default=16, metavar="N", help="images (default 16)")
+    p.add_argument("--dataflow", action="append", metavar="NAME",
+                   help="rs, ws, osa, osb, osc or nlr; again for more (default all)")
+    p.add_argument("--orders", choices=("published", "any"), default="published",
+                   help="of the loops over tiles (default published)")
+    p.add_argument("--costs", default="isca2016", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default isca2016)")
+    p.add_argument("--json", metavar="FILE", help="write everything there")
+    p.add_argument("--plot", metavar="FILE", help="write pictures there, -conv and -fc in their names")
+    p.set_defaults(function=dataflows)
+
+    p = commands.add_parser("energy", help="energy of a network's layers on a configuration",
+                            description="By a cost table, from the cost model's accesses or an RTL run's counters.")
+    net(p, "conv")
+    modes(p, "gate")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.add_argument("--run", metavar="FILE", help="a JSON of `eyrie bench`: its counters instead of the model")
+    p.add_argument("--layers", metavar="FILE", help="layers as text, 25 entries a line, instead of a network")
+    p.add_argument("--out", metavar="FILE", help="their energies: index, input, output, weights, computation")
+    p.set_defaults(function=energy)
 
     p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
                             description="The cost model for arrays of several sizes, or a memory of several latencies, "

@@ -48,11 +48,12 @@ class MappedLayer:
     accesses: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 
-def layers_of(network: Network) -> list[tuple[Graph, Conv, dict[str, float], float]]:
-    """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's convolutions."""
+def layers_of(network: Network, part: str = "conv") -> list[tuple[Graph, Conv, dict[str, float], float | None]]:
+    """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's layers."""
     return [(graph := layer.graph(), graph.layers[0],
-             {"in": layer.zeros, "out": network.ofmap_zeros(layer)}, layer.chip_cycles / network.batch)
-            for layer in network.layers]
+             {"in": layer.zeros, "out": network.ofmap_zeros(layer)},
+             layer.chip_cycles and layer.chip_cycles / network.batch)
+            for layer in network.part(part)]
 
 
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
@@ -67,7 +68,8 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
     modules = (mapping, program, emit, cost, timeline) if commands else (mapping,)
-    key = hashlib.sha256(repr((shapes, config.to_dict(), objective)).encode() + b"".join(
+    # Zeros and mode are not all in the shapes, but decide accesses.
+    key = hashlib.sha256(repr((shapes, config.to_dict(), objective, mode, sorted(zeros.items()))).encode() + b"".join(
         Path(name).read_bytes() for name in (__file__, *(module.__file__ for module in modules)))).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():

@@ -12,7 +12,7 @@ import cli
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("command", [[], ["verilog"], ["sim"], ["compile"], ["unpack"], ["map"], ["bench"], ["clean"]])
+@pytest.mark.parametrize("command", [[], ["verilog"], ["sim"], ["compile"], ["unpack"], ["map"], ["dataflows"], ["energy"], ["bench"], ["clean"]])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as e:
         cli.main([*command, "--help"])
