@@ -52,7 +52,7 @@ SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim fpga flash compile map bench scale bench-fc sim test lint clean
+.PHONY: help setup verilog run board-sim fpga flash compile map bench scale bench-fc sim netlist test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -101,6 +101,9 @@ scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)
+
+netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
+	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
 test: $(STAMP)  ## every test (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
