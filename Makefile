@@ -75,8 +75,8 @@ verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Ve
 run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE PORT BATCH RLC SPARSE PLACEMENT JSON WAVES)
 	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,PORT,port) $(call option,BAUD,baud) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json) $(waves)
 
-board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
-	$(BIN)/python cli.py board-sim $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
+board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (BOARD MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
+	$(BIN)/python cli.py board-sim $(call option,BOARD,board) $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
 
 fpga: $(FPGA_STAMP)  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME SEED)
 	$(BIN)/python cli.py fpga "$(or $(BOARD),list)" $(call option,SEED,seed) --json docs/results/fpga

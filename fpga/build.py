@@ -21,6 +21,8 @@ from .boards import Board
 from .platform import FpgaTop
 from .tools import ToolError, environment, version
 
+RESULTS = BUILD.parent / "docs" / "results" / "fpga"
+
 # nextpnr's names of what the report lists, by family.
 CELLS = {
     "ecp5": {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"},
@@ -30,7 +32,8 @@ CELLS = {
 
 @dataclass(frozen=True)
 class Report:
-    """A build. Each resource is (used, capacity); fmax after routing; seconds of all tools together."""
+    """A build. Each resource is (used, capacity); fmax after routing; sustained_gmacs: of
+    the network of `make board-sim BOARD=...`, from its cycles there; seconds of all tools together."""
     board: str
     preset: str
     device: str
@@ -159,3 +162,11 @@ def save(result: Report, directory: Path) -> Path:
     path = directory / f"{result.board}-{result.preset}.json"
     write_atomic(path, result.to_json())
     return path
+
+
+def add_sustained(board: Board, gmacs: float, directory: Path) -> None:
+    """Into the report of the board's build, if there is one of this configuration."""
+    path = directory / f"{board.name}-{board.preset}.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known.get("config") == board.config.to_dict() and known["clock_mhz"] == board.clock_hz / 1e6:
+        write_atomic(path, json.dumps(known | {"sustained_gmacs": round(gmacs, 3)}, indent=1) + "\n")
