@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from amaranth._toolchain import tool_env_var
-from amaranth.vendor import LatticePlatform
+from amaranth.vendor import GowinPlatform, LatticePlatform
 
 from hdl.config import Config
 from hdl.verilog import BUILD, write_atomic
@@ -27,7 +27,11 @@ RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 CELLS = {
     "ecp5": {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"},
     "ice40": {"lut": "ICESTORM_LC", "ff": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM"},
+    "gowin": {"lut": "LUT4", "ff": "DFF", "dsp": "MULT18X18", "bram": "BSRAM"},
 }
+BITSTREAMS = {"ecp5": "top.bit", "ice40": "top.bin", "gowin": "top.fs"}
+# Wide multiplexers of LUTs and nextpnr's default router make large ECP5 designs slower to route, not faster.
+OPTIONS = {"ecp5": ("-nowidelut", "--router router2"), "ice40": ("-dsp", ""), "gowin": ("", "")}
 
 
 @dataclass(frozen=True)
@@ -65,25 +69,22 @@ def folder(board: Board, config: Config) -> Path:
 
 def artifact(board: Board) -> Path:
     """The bitstream that `build` makes."""
-    return folder(board, board.config) / ("top.bit" if family(board.platform) == "ecp5" else "top.bin")
+    return folder(board, board.config) / BITSTREAMS[family(board.platform)]
 
 
 def family(platform) -> str:
     """Of a platform or its class."""
     kind = platform if isinstance(platform, type) else type(platform)
-    return "ecp5" if issubclass(kind, LatticePlatform) else "ice40"
+    return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
-    ecp5 = family(platform) == "ecp5"
+    synthesis, route = OPTIONS[family(platform)]
     plan = platform.prepare(
-        FpgaTop(board), "top", emit_src=False,
-        # Wide multiplexers of LUTs and nextpnr's default router make large arrays slower to route, not faster.
-        synth_opts="-nowidelut" if ecp5 else "-dsp",
-        nextpnr_opts=" ".join((f"--seed {seed} --timing-allow-fail --report report.json",
-                               *(["--router router2"] if ecp5 else []))))
+        FpgaTop(board), "top", emit_src=False, synth_opts=synthesis,
+        nextpnr_opts=f"--seed {seed} --timing-allow-fail --report report.json {route}".rstrip())
     return platform, plan
 
 
@@ -124,7 +125,7 @@ def build(board: Board, seed: int = 1) -> Report:
     platform, plan = prepare(board, seed)
     env = environment(platform.required_tools)
     directory = folder(board, board.config)
-    for stale in ("top.rpt", "top.tim", "report.json", "top.bit", "top.bin"):
+    for stale in ("top.rpt", "top.tim", "report.json", *BITSTREAMS.values()):
         (directory / stale).unlink(missing_ok=True)
     root = plan.extract(str(directory))
     with open(root / "build.log", "w", encoding="utf-8") as log:
