@@ -236,14 +236,11 @@ def board_sim(args) -> int:
     import time
 
     from fpga.simulation.board import CLOCK_HZ, PART, SimulatedBoard
-    from fpga.sdram_timing import PARTS
     from hdl.config import Config
     config, memory, clock_hz, console = Config.load(args.config), PART, CLOCK_HZ, _console()
     if args.board:
         like = _board(args.board)
-        config, clock_hz = like.config, like.clock_hz
-        memory = like.memory if isinstance(like.memory, int) else PARTS[like.memory]
-        args.config = like.preset
+        config, clock_hz, memory, args.config = like.config, like.clock_hz, like.memory, like.preset
     with _progress() as progress:
         progress.add_task(f"Verilog and simulator of a board with {config.name}", total=None)
         board = SimulatedBoard(config, memory, args.cycles_per_bit, clock_hz)
@@ -309,10 +306,12 @@ def fpga(args) -> int:
 
 def _list_boards() -> int:
     from fpga.boards import BOARDS
+    from fpga.memory import SPRAM
     table = _table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
                    "board", "device", "preset", "PEs", "clock, MHz", "memory", "serial line")
     for board in BOARDS.values():
-        memory = f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else f"SDRAM {board.memory}"
+        memory = (f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else
+                  board.memory if board.memory == SPRAM else f"SDRAM {board.memory}")
         table.add_row(board.name, board.platform.device, board.preset, str(board.config.pes), f"{board.clock_hz / 1e6:g}",
                       memory, board.link)
     _console().print(table)

@@ -13,7 +13,7 @@ class Board:
     """name: as in BOARD=. platform: its class in amaranth-boards. preset: of BOARD_PRESETS in hdl/config.py, sized to the device.
 
     clock_hz: of the design, made by a PLL; equal to the oscillator's, there is none.
-    memory: bytes on the chip, or the name of an SDRAM part of fpga/sdram_timing.py at the resource `sdram`.
+    memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
