@@ -306,14 +306,15 @@ def fpga(args) -> int:
 
 def _list_boards() -> int:
     from fpga.boards import BOARDS
+    from fpga.boards.board import CAPACITY
     from fpga.memory import SPRAM
     table = _table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
-                   "board", "device", "preset", "PEs", "clock, MHz", "memory", "serial line")
+                   "board", "device", "LUT4", "DSP", "block RAM", "preset", "PEs", "clock, MHz", "memory", "serial line")
     for board in BOARDS.values():
         memory = (f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else
                   board.memory if board.memory == SPRAM else f"SDRAM {board.memory}")
-        table.add_row(board.name, board.platform.device, board.preset, str(board.config.pes), f"{board.clock_hz / 1e6:g}",
-                      memory, board.link)
+        table.add_row(board.name, board.device, *(f"{n:,}" for n in CAPACITY[board.device]), board.preset, str(board.config.pes),
+                      f"{board.clock_hz / 1e6:g}", memory, board.link)
     _console().print(table)
     return 0
 

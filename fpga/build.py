@@ -153,7 +153,7 @@ def report(board: Board, platform, seed: int, seconds: float, env: dict) -> Repo
              for ours, theirs in CELLS[family(platform)].items()}
     tools = {name: version(env[tool_env_var(name)]) for name in ("yosys", f"nextpnr-{family(platform)}")}
     return Report(
-        board=board.name, preset=config.name, device=platform.device, config=config.to_dict(), pes=config.pes,
+        board=board.name, preset=config.name, device=board.device, config=config.to_dict(), pes=config.pes,
         clock_mhz=board.clock_hz / 1e6, fmax_mhz=round(_fmax(found["fmax"]), 1), **cells,
         peak_gmacs=round(config.pes * board.clock_hz / 1e9, 3), sustained_gmacs=None, seed=seed,
         seconds=round(seconds, 1), tools=tools)
