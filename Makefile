@@ -61,7 +61,7 @@ SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy bench scale bench-fc sim test lint clean
+.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy bench scale bench-fc sim netlist test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -84,8 +84,8 @@ verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Ve
 run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE PORT BATCH RLC SPARSE PLACEMENT JSON WAVES)
 	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,PORT,port) $(call option,BAUD,baud) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json) $(waves)
 
-board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
-	$(BIN)/python cli.py board-sim $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
+board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (BOARD MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
+	$(BIN)/python cli.py board-sim $(call option,BOARD,board) $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
 
 fpga: $(FPGA_STAMP)  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME SEED)
 	$(BIN)/python cli.py fpga "$(or $(BOARD),list)" $(call option,SEED,seed) --json docs/results/fpga
@@ -117,6 +117,9 @@ scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)
+
+netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
+	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
 test: $(STAMP)  ## every test (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)

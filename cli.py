@@ -133,6 +133,11 @@ def _has_labels(path) -> bool:
 
 
 def run(args) -> int:
+    return _run(args)[0]
+
+
+def _run(args) -> tuple[int, dict]:
+    """(exit code, what --json writes) of `run`."""
     import json
     import time
     from contextlib import ExitStack
@@ -221,39 +226,48 @@ def run(args) -> int:
     wrapped = sum(row.wrapped for row in report.layers)
     if report.mismatches:
         print(f"eyrie: {report.mismatches} elements differ from golden", file=sys.stderr)
-        return 1
+        return 1, result
     console.print(f"all {report.images} images equal to golden in every layer; {wrapped} final psums wrapped; "
                   f"{result['seconds']} s")
-    return 0
+    return 0, result
 
 
 def board_sim(args) -> int:
     import time
 
-    from fpga.simulation.board import CLOCK_HZ, SimulatedBoard
+    from fpga.simulation.board import CLOCK_HZ, PART, SimulatedBoard
     from hdl.config import Config
-    config, console = Config.load(args.config), _console()
+    config, memory, clock_hz, console = Config.load(args.config), PART, CLOCK_HZ, _console()
+    if args.board:
+        like = _board(args.board)
+        config, clock_hz, memory, args.config = like.config, like.clock_hz, like.memory, like.preset
     with _progress() as progress:
         progress.add_task(f"Verilog and simulator of a board with {config.name}", total=None)
-        board = SimulatedBoard(config, cycles_per_bit=args.cycles_per_bit)
+        board = SimulatedBoard(config, memory, args.cycles_per_bit, clock_hz)
     with board:
         console.print(f"a board with {config.name} at {board.port}")
         args.port, args.baud, args.timeout = board.port, 3_000_000, 30.0  # a terminal has no baud rate
         started, before = time.monotonic(), board.counts()
         try:
-            status = run(args)
+            status, result = _run(args)
         except RuntimeError:
             board.counts()  # a simulation that has ended says why itself
             raise
         counts, seconds = board.counts() - before, time.monotonic() - started
-    table = _table("the board", (), "cycles", "at 80 MHz, s", "bytes to it", "bytes from it", "cycles a bit",
+    table = _table("the board", (), "cycles", f"at {clock_hz / 1e6:g} MHz, s", "bytes to it", "bytes from it", "cycles a bit",
                    "line busy %", "at 3 Mbaud, s", "simulated, s", "cycles/s")
     line = 10 * (counts.to_board + counts.from_board)
-    table.add_row(f"{counts.cycles:,}", f"{counts.cycles / CLOCK_HZ:.3f}", f"{counts.to_board:,}", f"{counts.from_board:,}",
+    table.add_row(f"{counts.cycles:,}", f"{counts.cycles / clock_hz:.3f}", f"{counts.to_board:,}", f"{counts.from_board:,}",
                   f"{args.cycles_per_bit:g}", f"{100 * line * args.cycles_per_bit / counts.cycles:.1f}",
                   f"{line / 3e6:.2f}", f"{seconds:.1f}", f"{counts.cycles / seconds:,.0f}")
     console.print(table)
     console.print("line busy: of both directions together; at 3 Mbaud: the same bytes on a board's line", style="dim")
+    total = result["total"]
+    sustained = total["macs"] * clock_hz / total["cycles"] / 1e9
+    console.print(f"{sustained:.3f} GMAC/s sustained at {clock_hz / 1e6:g} MHz, {config.pes * clock_hz / 1e9:.3f} peak of the array")
+    if args.board and not status:
+        from fpga.build import RESULTS, add_sustained
+        add_sustained(like, sustained, RESULTS)
     return status
 
 
@@ -292,12 +306,15 @@ def fpga(args) -> int:
 
 def _list_boards() -> int:
     from fpga.boards import BOARDS
+    from fpga.boards.board import CAPACITY
+    from fpga.memory import SPRAM
     table = _table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
-                   "board", "device", "preset", "PEs", "clock, MHz", "memory", "serial line")
+                   "board", "device", "LUT4", "DSP", "block RAM", "preset", "PEs", "clock, MHz", "memory", "serial line")
     for board in BOARDS.values():
-        memory = f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else f"SDRAM {board.memory}"
-        table.add_row(board.name, board.platform.device, board.preset, str(board.config.pes), f"{board.clock_hz / 1e6:g}",
-                      memory, board.link)
+        memory = (f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else
+                  board.memory if board.memory == SPRAM else f"SDRAM {board.memory}")
+        table.add_row(board.name, board.device, *(f"{n:,}" for n in CAPACITY[board.device]), board.preset, str(board.config.pes),
+                      f"{board.clock_hz / 1e6:g}", memory, board.link)
     _console().print(table)
     return 0
 
@@ -945,6 +962,7 @@ def parser() -> argparse.ArgumentParser:
                             description="Simulates a whole board with SDRAM, its serial pins on a pseudo-terminal, and "
                                         "runs the network on it as on a board.")
     _run_options(p, "tiny", 4)
+    p.add_argument("--board", metavar="NAME", help="with the preset, clock and memory of this board")
     p.add_argument("--cycles-per-bit", type=float, default=4, metavar="N",
                    help="of the serial line, 4 or more (default 4; 26.7 is 3 Mbaud at 80 MHz)")
     p.set_defaults(function=board_sim, device="board", driver=None, waves=False)

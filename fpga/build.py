@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from amaranth._toolchain import tool_env_var
-from amaranth.vendor import LatticePlatform
+from amaranth.vendor import GowinPlatform, LatticePlatform
 
 from hdl.config import Config
 from hdl.verilog import BUILD, write_atomic
@@ -21,16 +21,23 @@ from .boards import Board
 from .platform import FpgaTop
 from .tools import ToolError, environment, version
 
+RESULTS = BUILD.parent / "docs" / "results" / "fpga"
+
 # nextpnr's names of what the report lists, by family.
 CELLS = {
     "ecp5": {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"},
     "ice40": {"lut": "ICESTORM_LC", "ff": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM"},
+    "gowin": {"lut": "LUT4", "ff": "DFF", "dsp": "MULT18X18", "bram": "BSRAM"},
 }
+BITSTREAMS = {"ecp5": "top.bit", "ice40": "top.bin", "gowin": "top.fs"}
+# Wide multiplexers of LUTs and nextpnr's default router make large ECP5 designs slower to route, not faster.
+OPTIONS = {"ecp5": ("-nowidelut", "--router router2"), "ice40": ("-dsp", ""), "gowin": ("", "")}
 
 
 @dataclass(frozen=True)
 class Report:
-    """A build. Each resource is (used, capacity); fmax after routing; seconds of all tools together."""
+    """A build. Each resource is (used, capacity); fmax after routing; sustained_gmacs: of
+    the network of `make board-sim BOARD=...`, from its cycles there; seconds of all tools together."""
     board: str
     preset: str
     device: str
@@ -62,25 +69,22 @@ def folder(board: Board, config: Config) -> Path:
 
 def artifact(board: Board) -> Path:
     """The bitstream that `build` makes."""
-    return folder(board, board.config) / ("top.bit" if family(board.platform) == "ecp5" else "top.bin")
+    return folder(board, board.config) / BITSTREAMS[family(board.platform)]
 
 
 def family(platform) -> str:
     """Of a platform or its class."""
     kind = platform if isinstance(platform, type) else type(platform)
-    return "ecp5" if issubclass(kind, LatticePlatform) else "ice40"
+    return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
-    ecp5 = family(platform) == "ecp5"
+    synthesis, route = OPTIONS[family(platform)]
     plan = platform.prepare(
-        FpgaTop(board), "top", emit_src=False,
-        # Wide multiplexers of LUTs and nextpnr's default router make large arrays slower to route, not faster.
-        synth_opts="-nowidelut" if ecp5 else "-dsp",
-        nextpnr_opts=" ".join((f"--seed {seed} --timing-allow-fail --report report.json",
-                               *(["--router router2"] if ecp5 else []))))
+        FpgaTop(board), "top", emit_src=False, synth_opts=synthesis,
+        nextpnr_opts=f"--seed {seed} --timing-allow-fail --report report.json {route}".rstrip())
     return platform, plan
 
 
@@ -121,7 +125,7 @@ def build(board: Board, seed: int = 1) -> Report:
     platform, plan = prepare(board, seed)
     env = environment(platform.required_tools)
     directory = folder(board, board.config)
-    for stale in ("top.rpt", "top.tim", "report.json", "top.bit", "top.bin"):
+    for stale in ("top.rpt", "top.tim", "report.json", *BITSTREAMS.values()):
         (directory / stale).unlink(missing_ok=True)
     root = plan.extract(str(directory))
     with open(root / "build.log", "w", encoding="utf-8") as log:
@@ -149,7 +153,7 @@ def report(board: Board, platform, seed: int, seconds: float, env: dict) -> Repo
              for ours, theirs in CELLS[family(platform)].items()}
     tools = {name: version(env[tool_env_var(name)]) for name in ("yosys", f"nextpnr-{family(platform)}")}
     return Report(
-        board=board.name, preset=config.name, device=platform.device, config=config.to_dict(), pes=config.pes,
+        board=board.name, preset=config.name, device=board.device, config=config.to_dict(), pes=config.pes,
         clock_mhz=board.clock_hz / 1e6, fmax_mhz=round(_fmax(found["fmax"]), 1), **cells,
         peak_gmacs=round(config.pes * board.clock_hz / 1e9, 3), sustained_gmacs=None, seed=seed,
         seconds=round(seconds, 1), tools=tools)
@@ -159,3 +163,11 @@ def save(result: Report, directory: Path) -> Path:
     path = directory / f"{result.board}-{result.preset}.json"
     write_atomic(path, result.to_json())
     return path
+
+
+def add_sustained(board: Board, gmacs: float, directory: Path) -> None:
+    """Into the report of the board's build, if there is one of this configuration."""
+    path = directory / f"{board.name}-{board.preset}.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known.get("config") == board.config.to_dict() and known["clock_mhz"] == board.clock_hz / 1e6:
+        write_atomic(path, json.dumps(known | {"sustained_gmacs": round(gmacs, 3)}, indent=1) + "\n")

@@ -6,10 +6,8 @@ from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.vendor import LatticePlatform
 
 from .boards import Board
+from .memory import memory_of
 from .pll import Ecp5Pll
-from .ram import Ram
-from .sdram import Sdram
-from .sdram_timing import PARTS
 from .top import BoardTop
 
 # Both ways a register in the pad, so that the times at the pins do not depend on placement.
@@ -19,9 +17,7 @@ SDRAM_SHIFT = 270
 
 
 def board_top(board: Board) -> BoardTop:
-    memory = (Ram(board.memory) if isinstance(board.memory, int)
-              else Sdram(PARTS[board.memory], board.clock_hz, SDRAM_DELAY))
-    return BoardTop(board.config, board.clock_hz, board.baud, memory)
+    return BoardTop(board.config, board.clock_hz, board.baud, memory_of(board.memory, board.clock_hz, SDRAM_DELAY))
 
 
 class FpgaTop(Elaboratable):

@@ -10,7 +10,23 @@ from pathlib import Path
 
 from amaranth._toolchain import tool_env_var
 
-from hdl.verilog import BUILD
+from hdl.verilog import BUILD, write_atomic
+
+
+GOWIN = "nextpnr-himbaechel-gowin"
+# Amaranth calls the nextpnr that there was for Gowin; this calls the one that there is.
+NEXTPNR_GOWIN = """#!/bin/sh
+name=
+for word do
+    shift
+    case $word in
+        --family) set -- "$@" --vopt; name=family= ;;
+        --cst) set -- "$@" --vopt; name=cst= ;;
+        *) set -- "$@" "$name$word"; name= ;;
+    esac
+done
+exec "@TOOL@" "$@"
+"""
 
 
 class ToolError(RuntimeError):
@@ -22,7 +38,7 @@ def find(name: str) -> str:
     beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     found = shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside)
     if not found:
-        wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40"}.get(name, name)
+        wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40", "gowin_pack": GOWIN}.get(name, name)
         raise ToolError(f"{name} is missing: pip install yowasp-{wheel}, or put {name} on PATH")
     return found
 
@@ -33,6 +49,11 @@ def environment(names) -> dict[str, str]:
     for name in names:
         if name in ("dfu-suffix", "openFPGALoader", "iceprog"):
             env[tool_env_var(name)] = shutil.which("true") or "true"  # only loading a board needs these
+        elif name == "nextpnr-gowin":
+            script = BUILD / "fpga" / name
+            write_atomic(script, NEXTPNR_GOWIN.replace("@TOOL@", shutil.which("nextpnr-himbaechel") or find(GOWIN)))
+            script.chmod(0o755)
+            env[tool_env_var(name)] = str(script)
         else:
             env[tool_env_var(name)] = find(name)
     return env

@@ -12,6 +12,11 @@ def on_ecp5(platform) -> bool:
     return getattr(platform, "family", None) == "ecp5"
 
 
+def on_up5k(platform) -> bool:
+    """Of the iCE40 family the one with multipliers and large memories."""
+    return getattr(platform, "device", "").startswith("iCE40UP")
+
+
 class Multiplier(wiring.Component):
     """product = a * w, signed, behind registers of the operands, of the array and of the product.
 
@@ -19,7 +24,8 @@ class Multiplier(wiring.Component):
     operation which is not wanted moves nothing.
 
     Latency three cycles, throughput one product a cycle. The registers have no reset. On an ECP5 they are those
-    inside a MULT18X18D, where Yosys puts none by itself.
+    inside a MULT18X18D, where Yosys puts none by itself; on an UP5K the first two are those of an SB_MAC16, whose pipeline
+    registers cannot hold, so that the product's is outside.
     """
 
     LATENCY = 3
@@ -32,7 +38,7 @@ class Multiplier(wiring.Component):
     product: Out(signed(2 * ENTRY_BITS))
 
     def elaborate(self, platform):
-        return self._mult18x18d() if on_ecp5(platform) else self._registers()
+        return self._mult18x18d() if on_ecp5(platform) else self._sb_mac16() if on_up5k(platform) else self._registers()
 
     def _registers(self):
         m = Module()
@@ -66,4 +72,24 @@ class Multiplier(wiring.Component):
             i_CLK0=ClockSignal(), i_CE0=self.load, i_CE1=self.advance, i_CE2=self.finish, i_RST0=Const(0),
             **{f"o_P{n}": out[n] for n in range(36)})
         m.d.comb += self.product.eq(out)
+        return m
+
+    def _sb_mac16(self):
+        m = Module()
+        zero, inner, product = Const(0, ENTRY_BITS), Signal(2 * ENTRY_BITS), Signal(signed(2 * ENTRY_BITS), reset_less=True)
+        halves = {f"p_{half}{name}": value for half in ("TOP", "BOT") for name, value in (
+            ("OUTPUT_SELECT", 1),         # the sum's register
+            ("ADDSUB_LOWERINPUT", 2),     # of the 16 x 16 product
+            ("ADDSUB_UPPERINPUT", 1),     # and C or D, which are zero
+            ("ADDSUB_CARRYSELECT", 0))}
+        m.submodules.mac = Instance(
+            "SB_MAC16", i_CLK=ClockSignal(), i_CE=Const(1), i_A=self.a, i_B=self.w, i_C=zero, i_D=zero, o_O=inner,
+            p_A_REG=1, p_B_REG=1, p_A_SIGNED=1, p_B_SIGNED=1, **halves,
+            i_AHOLD=~self.load, i_BHOLD=~self.load, i_CHOLD=Const(0), i_DHOLD=Const(0),
+            i_OHOLDTOP=~self.advance, i_OHOLDBOT=~self.advance,
+            **{f"i_{name}": Const(0) for name in (
+                "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN")})
+        with m.If(self.finish):
+            m.d.sync += product.eq(inner)
+        m.d.comb += self.product.eq(product)
         return m

@@ -39,6 +39,7 @@ class SimDevice:
     stalls          probability of a random stall, a number for all channels or {channel: number}
     waves           True or a path: writes an FST file (default under build/waves/)
     component       simulate this component instead of the configuration's accelerator
+    verilog         (text, top module) that is simulated in place of what would be emitted
     reply_timeout   host seconds a single operation may take, None for no limit
 
     Time passes only during register accesses and `wait`.
@@ -46,7 +47,8 @@ class SimDevice:
 
     def __init__(self, config: Config, driver: str = "cocotb", memory_size: int = 64 << 20, *,
                  bytes_per_cycle: float | None = None, latency: int | None = None, seed: int = 1,
-                 stalls=0.0, waves=None, component=None, reply_timeout: float | None = None):
+                 stalls=0.0, waves=None, component=None, verilog: tuple[str, str] | None = None,
+                 reply_timeout: float | None = None):
         if driver not in ("cocotb", "cpp"):
             raise ValueError(f"simulation driver {driver!r}: choose cocotb or cpp")
         if not 4096 <= memory_size <= 1 << 32 or memory_size % 4096:
@@ -56,7 +58,7 @@ class SimDevice:
         self._process = None
         text, sidecar = emit(config if component is None else component)
         self.sidecar = sidecar
-        built = build(text, sidecar["top"], waves=bool(waves))
+        built = build(*(verilog or (text, sidecar["top"])), waves=bool(waves))
         self.waves = None
         if waves:
             self.waves = Path(waves) if not isinstance(waves, bool) else (

@@ -2,10 +2,11 @@
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
+from ..memory import SPRAM
 from .board import Board
 
 BOARDS = (
-    Board("icebreaker", ICEBreakerPlatform, "minimal", clock_hz=12_000_000, memory=64 << 10, baud=1_000_000,
+    Board("icebreaker", ICEBreakerPlatform, "minimal", clock_hz=12_000_000, memory=SPRAM, baud=1_000_000,
           link="its USB socket: /dev/ttyUSB1", loader="iceprog -S {bitstream}", persist="iceprog {bitstream}",
           package="fpga-icestorm"),
 )

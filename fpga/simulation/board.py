@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpga.ram import Ram
+from fpga.memory import memory_of
 from fpga.sdram import Sdram
 from fpga.sdram_timing import PARTS, SdramPart
 from fpga.top import BoardTop, longest_frame
@@ -50,25 +50,26 @@ def model_times(part: SdramPart, clock_hz: int) -> tuple:
 
 
 @functools.lru_cache(maxsize=2)
-def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int) -> Path:
-    sdram = isinstance(memory, SdramPart)
-    baud = int(CLOCK_HZ / cycles_per_bit)
-    board = BoardTop(config, CLOCK_HZ, baud, Sdram(memory, CLOCK_HZ) if sdram else Ram(memory), longest_frame(CLOCK_HZ, baud))
+def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int | str, clock_hz: int) -> Path:
+    baud = int(clock_hz / cycles_per_bit)
+    memory = memory_of(memory, clock_hz)
+    board = BoardTop(config, clock_hz, baud, memory, longest_frame(clock_hz, baud))
     text, sidecar = emit(board, "board")
-    defines = ["SDRAM={%s}" % ", ".join(map(str, model_times(memory, CLOCK_HZ)))] if sdram else []
+    defines = ["SDRAM={%s}" % ", ".join(map(str, model_times(memory.part, clock_hz)))] if isinstance(memory, Sdram) else []
     return harness(text, sidecar["top"], [HERE / "main.cpp"], [HERE / "sdram_model.h"], defines)
 
 
 class SimulatedBoard:
     """The board of `config`, reset, at the terminal `port`.
 
-    memory: an SDRAM part, whose timing is checked in every cycle, or bytes of RAM on the chip;
-    cycles_per_bit: of the serial line, 4 or more.
+    memory: of fpga.memory.memory_of; the timing of an SDRAM part is checked in every cycle;
+    cycles_per_bit: of the serial line, 4 or more; clock_hz: what the SDRAM's times are counted in.
     """
 
-    def __init__(self, config: Config, memory: SdramPart | int = PART, cycles_per_bit: float = CYCLES_PER_BIT):
+    def __init__(self, config: Config, memory: SdramPart | int | str = PART, cycles_per_bit: float = CYCLES_PER_BIT,
+                 clock_hz: int = CLOCK_HZ):
         self.config = config
-        built = _built(config, cycles_per_bit, memory)
+        built = _built(config, cycles_per_bit, memory, clock_hz)
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen([str(built / "simulator"), str(cycles_per_bit)], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=self._log, text=True)

@@ -7,10 +7,11 @@ import pytest
 
 from fpga import tools
 from fpga.boards import BOARDS
+from fpga.boards.board import CAPACITY
 from fpga.build import Report, _watch, artifact, folder, prepare
 from fpga.flash import flash
+from fpga.memory import memory_of
 from fpga.pll import Ecp5Dividers, ecp5_dividers
-from fpga.sdram_timing import PARTS
 from fpga.tools import ToolError
 
 
@@ -31,8 +32,8 @@ def test_dividers_refuse():
 @pytest.mark.parametrize("name", BOARDS)
 def test_board(name):
     board = BOARDS[name]
-    assert board.name == name and board.config.pes >= 2 and board.link
-    assert isinstance(board.memory, int) or board.memory in PARTS
+    assert board.name == name and board.config.pes >= 2 and board.link and board.device in CAPACITY
+    memory_of(board.memory, board.clock_hz)
     assert "{bitstream}" in board.loader and "{bitstream}" in board.persist
     assert board.clock_hz >= 4 * board.baud or board.clock_hz == 12_000_000
     assert folder(board, board.config) == artifact(board).parent

