@@ -67,7 +67,8 @@ def _bridge(config: Config) -> Bridge:
 # What can be measured, by name; a queue is that of its engine.
 COMPONENTS = {
     "pe": ProcessingElement, "array": ProcessingArray,
-    "store": lambda c: Store(), "strips": lambda c: StripWalker(), "taps": lambda c: TapReader(),
+    "store": lambda c: Store(c.glb_entry_bits), "strips": lambda c: StripWalker(c.glb_entry_bits),
+    "taps": lambda c: TapReader(c.glb_entry_bits),
     "pool": lambda c: Pooler(),
     "packer": lambda c: Packer(), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
     "load": lambda c: Load(), "lengths": lambda c: LengthReader(), "decoder": lambda c: RlcDecoder(),
