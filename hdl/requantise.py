@@ -1,11 +1,10 @@
 """Psums to int16: round, shift, saturate, ReLU (golden.fixed.requantise)."""
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS, PSUM_LANES, Config
-from .round_shift import RoundShift
 
 
 class Requantise(wiring.Component):
@@ -16,7 +15,6 @@ class Requantise(wiring.Component):
     """
 
     LATENCY = 3
-    SPLIT = 3    # shifts by eight and more in the first stage
 
     def __init__(self, config: Config):
         self.config = config
@@ -28,8 +26,32 @@ class Requantise(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        for n in range(PSUM_LANES):
-            m.submodules[f"lane_{n}"] = lane = RoundShift(self.config.psum_bits, len(self.shift), self.SPLIT)
-            m.d.comb += [lane.enable.eq(self.enable), lane.value.eq(self.psums[n]), lane.shift.eq(self.shift),
-                         lane.relu.eq(self.relu), self.entries[n].eq(lane.entry)]
+        bits = self.config.psum_bits
+        low, high = -(1 << ENTRY_BITS - 1), (1 << ENTRY_BITS - 1) - 1
+        half = Signal(bits + 1)
+        far = Signal()
+        m.d.comb += [far.eq(self.shift >= bits),
+                     half.eq(Mux(far | (self.shift == 0), 0, (1 << self.shift[:5]) >> 1))]
+        shift_1 = Signal(5)
+        relu_1, relu_2, zero_1, zero_2 = (Signal(name=n) for n in
+                                          ("relu_1", "relu_2", "zero_1", "zero_2"))
+        with m.If(self.enable):
+            m.d.sync += [shift_1.eq(self.shift[:5]), relu_1.eq(self.relu), relu_2.eq(relu_1),
+                         zero_1.eq(far), zero_2.eq(zero_1)]
+        for lane in range(PSUM_LANES):
+            rounded = Signal(signed(bits + 2), name=f"rounded_{lane}")
+            shifted = Signal(signed(bits + 2), name=f"shifted_{lane}")
+            with m.If(self.enable):
+                m.d.sync += [
+                    rounded.eq(self.psums[lane] + half),
+                    shifted.eq(rounded >> shift_1)]
+                entry = self.entries[lane]
+                with m.If(zero_2 | (relu_2 & (shifted < 0))):
+                    m.d.sync += entry.eq(0)
+                with m.Elif(shifted > high):
+                    m.d.sync += entry.eq(high)
+                with m.Elif(shifted < low):
+                    m.d.sync += entry.eq(low)
+                with m.Else():
+                    m.d.sync += entry.eq(shifted)
         return m
