@@ -195,6 +195,15 @@ class Config:
         return self.glb_pairs * 2 * self.glb_depth
 
     @property
+    def glb_word_bits(self) -> int:
+        """Of a word's address in the global buffer. What is modular in a command is computed to these."""
+        return bits_for(self.glb_words - 1)
+
+    @property
+    def glb_entry_bits(self) -> int:
+        return self.glb_word_bits + 2
+
+    @property
     def glb_bytes(self) -> int:
         return self.glb_words * 8
 

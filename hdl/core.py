@@ -55,7 +55,7 @@ class Core(wiring.Component):
         c = self.config
         m.submodules.array = array = ProcessingArray(c)
         m.submodules.glb = glb = GlobalBuffer(c)
-        m.submodules.ring = ring = PsumRing()
+        m.submodules.ring = ring = PsumRing(c)
         engines = {"ifmap": IfmapSequencer(c), "filter": FilterSequencer(c),
                    "psum": PsumSequencer(c), "ofmap": OfmapSequencer(c)}
         for name, engine in engines.items():

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Out
 from .config import LANES, WORD_BITS, Config
 from .engine import UNDER_WAY, engine_ports
 from .glb import READ_SIGNATURE
-from .isa import WORD_ADDR, FilterBody
+from .isa import FilterBody
 from .pe import filter_word
 
 
@@ -26,7 +26,7 @@ class FilterSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         body = Signal(FilterBody)
-        address, tag, word = Signal(WORD_ADDR), Signal(8), Signal(10)
+        address, tag, word = Signal(self.config.glb_word_bits), Signal(8), Signal(10)
         active, last_tag, last_word, step = Signal(), Signal(), Signal(), Signal()
         note_layout = data.StructLayout({"tag": 8, "closes": 1, "count": 3, "last": 1})
         m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Out
 from .config import ENTRY_BITS, LANES, WORD_BITS, Config
 from .engine import UNDER_WAY, engine_ports
 from .glb import READ_SIGNATURE
-from .isa import ENTRY_ADDR, IfmapBody
+from .isa import IfmapBody
 from .nest import Nest
 from .pe import PassHeader, ifmap_word
 
@@ -29,11 +29,12 @@ class IfmapSequencer(wiring.Component):
         m = Module()
         c = self.config
         body = Signal(IfmapBody)
+        place = c.glb_entry_bits         # bits of an address; of an offset in a strip one more, its sign
         GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE = range(7)
         m.submodules.nest = nest = Nest(
-            (8, 16, ENTRY_ADDR, 16, 16, 8, 8),
-            {"address": (ENTRY_ADDR, (GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE)),
-             "x": (ENTRY_ADDR, (WORD, INNER, OUTER)), "left": (ENTRY_ADDR, (WORD,)),
+            (8, 16, place, 16, 16, 8, 8),
+            {"address": (place, (GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE)),
+             "x": (place + 1, (WORD, INNER, OUTER)), "left": (place + 1, (WORD,)),
              "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "top": (17, (BAND,))})
         m.d.comb += [
             nest.count_0.eq(body.groups), nest.count_1.eq(body.rows),
@@ -57,7 +58,7 @@ class IfmapSequencer(wiring.Component):
                                          "rest": max(len(header.as_value()), step_layout.size)})
         m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
         note, noted, step = Signal(note_layout), Signal(note_layout), Signal(step_layout)
-        x, row, read = Signal(signed(ENTRY_ADDR)), Signal(signed(18)), Signal()
+        x, row, read = Signal(signed(place + 1)), Signal(signed(18)), Signal()
         m.d.comb += [
             x.eq(nest.x), row.eq(nest.top.as_signed() + nest.index_1),
             step.lane.eq(nest.address[:2]), step.tag.eq(nest.tag),

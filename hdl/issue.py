@@ -6,6 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .config import SEMAPHORES
+from .register_queue import RegisterQueue
 
 INDEX = 26       # bits of a program index: 2**26 commands of 64 bytes fill the address space
 IN_FLIGHT = 8    # commands an engine may hold
@@ -26,8 +27,12 @@ class Issue(wiring.Component):
     (valid while `busy`); `busy`, a command is queued or under way; `active`, one is under
     way; `waiting`, the head of the queue lacks a semaphore.
 
-    Latency two cycles from `queue` to `command`, throughput one command per cycle.
+    Latency two cycles from `queue` to `command`, throughput one command per cycle. A queue of
+    two commands or one is a RegisterQueue: latency one cycle for each and one, throughput one
+    command every two cycles, and `index` comes as late as the command does.
     """
+
+    REGISTERS = 2    # depth up to which a RAM of LUTs, sixteen deep, costs more
 
     def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT):
         self.body, self.depth, self.in_flight = body, depth, in_flight
@@ -48,7 +53,8 @@ class Issue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layout = queued(self.body)
-        m.submodules.fifo = fifo = SyncFIFO(width=Shape.cast(layout).width, depth=self.depth)
+        queue = RegisterQueue if self.depth <= self.REGISTERS else SyncFIFO
+        m.submodules.fifo = fifo = queue(width=Shape.cast(layout).width, depth=self.depth)
         m.submodules.flight = flight = SyncFIFO(width=SEMAPHORES + INDEX, depth=self.in_flight)
         head = Signal(layout)
         missing = Signal()
@@ -73,7 +79,7 @@ class Issue(wiring.Component):
             self.give.eq(Mux(self.done & flight.r_rdy, flight.r_data[:SEMAPHORES], 0)),
             self.index.eq(Mux(flight.r_rdy, flight.r_data[SEMAPHORES:], head.index)),
             self.active.eq(flight.r_rdy),
-            self.busy.eq(fifo.r_rdy | flight.r_rdy),
+            self.busy.eq((fifo.level != 0) | flight.r_rdy),
         ]
         with m.If(self.command.ready):
             m.d.sync += self.command.valid.eq(0)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .config import PSUM_LANES, PSUM_SLOT_BITS, Config
 from .engine import engine_ports
 from .glb import WRITE_SIGNATURE
-from .isa import ENTRY_ADDR, WORD_ADDR, OfmapBody
+from .isa import WORD_ADDR, OfmapBody
 from .nest import Nest
 from .pe import ofmap_word
 from .requantise import Requantise
@@ -33,10 +33,11 @@ class OfmapSequencer(wiring.Component):
         c = self.config
         body = Signal(OfmapBody)
         words = Signal(8)
+        place = c.glb_entry_bits
         WORD, SET, ROW, POSITION, IMAGE = range(5)
         m.d.comb += words.eq((body.p + PSUM_LANES - 1) >> 2)
         m.submodules.nest = nest = Nest(
-            (8, 8, 8, 16, 16), {"address": (ENTRY_ADDR, (WORD, SET, POSITION, IMAGE)),
+            (8, 8, 8, 16, 16), {"address": (place, (WORD, SET, POSITION, IMAGE)),
                                "left": (8, (WORD,))})
         m.d.comb += [
             nest.count_0.eq(words), nest.count_1.eq(body.sets), nest.count_2.eq(body.rows),
@@ -45,11 +46,11 @@ class OfmapSequencer(wiring.Component):
             nest.address_stride_1.eq(body.p), nest.address_stride_3.eq(body.position_stride),
             nest.address_stride_4.eq(body.image_stride),
             nest.left_start.eq(body.p), nest.left_stride_0.eq(-PSUM_LANES)]
-        row_at, row_offset = Signal(17), Signal(ENTRY_ADDR)  # ring row of ofmap row index_2
+        row_at, row_offset = Signal(17), Signal(place)  # ring row of ofmap row index_2
 
         advance = Signal()
         stage_layout = data.StructLayout({
-            "valid": 1, "to_ring": 1, "write": 1, "last": 1, "address": ENTRY_ADDR, "count": 3,
+            "valid": 1, "to_ring": 1, "write": 1, "last": 1, "address": place, "count": 3,
             "psums": c.psum_bits * PSUM_LANES})
         pipe = [Signal(stage_layout, name=f"stage_{n}") for n in range(Requantise.LATENCY)]
         end = pipe[-1]

@@ -1,6 +1,6 @@
 """Packs entries into 64-bit words with byte strobes."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,41 +43,42 @@ class Packer(wiring.Component):
         item = self.entries.p
         start = Signal(2)
         end = Signal(3)            # 1..7
-        both = Signal(16 * (2 * LANES - 1))   # an item starts in the first word
-        lanes = Signal(2 * LANES - 1)
+        held = Signal(LANES)       # lanes of this word filled before
+        here, next_word = Signal(LANES), Signal(LANES)   # lanes that the item fills, in this word and in the next
         free = Signal()
         take = Signal()
         m.d.comb += [
             free.eq(~self.words.valid | self.words.ready),
             self.entries.ready.eq(free & ~flush),
             take.eq(self.entries.valid & self.entries.ready),
-            start.eq(position),
+            start.eq(Mux(item.first, item.lane, position)),
+            held.eq(Mux(item.first, 0, mask)),
             end.eq(start + self.count),
-            both.eq(keep),
-            lanes.eq(mask),
         ]
-        with m.If(item.first):
-            m.d.comb += [start.eq(item.lane), lanes.eq(0)]
-        with m.Switch(start):
-            for s in range(LANES):
-                with m.Case(s):
-                    for i in range(LANES):
-                        at = s + i
-                        with m.If(i < self.count):
-                            m.d.comb += [both[16 * at:16 * at + 16].eq(item.entries[i]),
-                                         lanes[at].eq(1)]
+        # An entry lies in the same lane of either word: one rotation does for both.
+        turned = item.entries.as_value()
+        for n, bit in enumerate(start):
+            by = ENTRY_BITS << n
+            after = Signal(64, name=f"turned_{n}")
+            m.d.comb += after.eq(Mux(bit, turned.rotate_left(by), turned))
+            turned = after
         with m.If(self.words.ready):
             m.d.sync += self.words.valid.eq(0)
-        strobes = Cat(bit.replicate(2) for bit in lanes[:LANES])
+        for lane in range(LANES):
+            part = slice(ENTRY_BITS * lane, ENTRY_BITS * (lane + 1))
+            m.d.comb += [here[lane].eq((lane >= start) & (lane < end)), next_word[lane].eq(lane + LANES < end)]
+            with m.If(take & (here[lane] | next_word[lane])):
+                m.d.sync += keep[part].eq(turned[part])
+            with m.If(free):
+                m.d.sync += self.words.p.data[part].eq(Mux(here[lane] & ~flush, turned[part], keep[part]))
+        with m.If(free):
+            m.d.sync += self.words.p.strobe.eq(Cat(bit.replicate(2) for bit in Mux(flush, mask, held | here)))
         with m.If(take):
-            m.d.sync += [keep.eq(both), mask.eq(lanes), position.eq(end)]
+            m.d.sync += [mask.eq(held | here), position.eq(end)]
             with m.If(end >= LANES):
-                m.d.sync += [keep.eq(both[64:]), mask.eq(lanes[LANES:]),
-                             flush.eq(item.last & (end != LANES))]
+                m.d.sync += [mask.eq(next_word), flush.eq(item.last & (end != LANES))]
             with m.If((end >= LANES) | item.last):
-                m.d.sync += [self.words.valid.eq(1), self.words.p.data.eq(both),
-                             self.words.p.strobe.eq(strobes)]
+                m.d.sync += self.words.valid.eq(1)
         with m.If(flush & free):
-            m.d.sync += [flush.eq(0), self.words.valid.eq(1), self.words.p.data.eq(keep),
-                         self.words.p.strobe.eq(Cat(bit.replicate(2) for bit in mask))]
+            m.d.sync += [flush.eq(0), self.words.valid.eq(1)]
         return m

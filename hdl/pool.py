@@ -1,15 +1,15 @@
 """The arithmetic of STORE: add, ReLU, pooling."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS, LANES
 from .isa import Pool
 from .packer import Entries
+from .round_shift import RoundShift
 
 DIVISORS = 16     # reciprocals in the table; larger windows bring their own
-LOW, HIGH = -(1 << ENTRY_BITS - 1), (1 << ENTRY_BITS - 1) - 1
 SUM = 32          # 65025 entries of 16 bits
 
 
@@ -23,8 +23,8 @@ def reciprocal(n: int) -> tuple[int, int]:
 
 class Tap(data.Struct):
     """A window's entry of up to four channels, or a place in it where nothing was read."""
-    a: data.ArrayLayout(signed(ENTRY_BITS), LANES)
-    b: data.ArrayLayout(signed(ENTRY_BITS), LANES)
+    entries: data.ArrayLayout(signed(ENTRY_BITS), LANES)
+    operand: 1        # the first operand of an add: the second follows
     read: 1
     first: 1          # of a window
     last: 1
@@ -41,8 +41,9 @@ class Pooler(wiring.Component):
     the command, to be changed only when idle: `add`, `relu`, `shift_a`, `shift_b`,
     `shift_out`, `pool`, `chunk`, `fixed`, `reciprocal`, `shift`.
 
-    Latency from the last tap six cycles, for averages nine and `chunk` more. Throughput one
-    tap per cycle; averages share one multiplier, so a window takes `chunk` cycles or its taps.
+    Of an add the operands come one after the other. Latency from the last tap six cycles, for
+    averages eleven and `chunk` more. Throughput one tap per cycle; averages share one
+    multiplier, so a window takes `chunk` cycles or its taps.
     """
 
     taps: In(stream.Signature(Tap))
@@ -85,52 +86,46 @@ class Pooler(wiring.Component):
         values = [Signal(signed(ENTRY_BITS), name=f"value_{l}") for l in lanes]
         valid = [Signal(name=f"valid_{i}") for i in range(stages)]
         meta = [Signal(Meta, name=f"meta_{i}") for i in range(stages)]
-        m.d.comb += self.taps.ready.eq(advance)
+        left_shift = Signal(4)
+        operand = Signal()       # the entries shifted are an add's first
+        m.d.comb += [self.taps.ready.eq(advance), left_shift.eq(Mux(self.taps.p.operand, shift_a, shift_b))]
         with m.If(advance):
-            m.d.sync += valid[0].eq(self.taps.valid)
+            m.d.sync += [valid[0].eq(self.taps.valid & ~self.taps.p.operand), operand.eq(self.taps.p.operand)]
             m.d.sync += [meta[0][n].eq(self.taps.p[n]) for n, _ in data.Layout.cast(Meta)]
             for i in range(1, stages):
                 m.d.sync += [valid[i].eq(valid[i - 1]), meta[i].eq(meta[i - 1])]
-            for l in lanes:
-                xa, xb = Signal(signed(31), name=f"xa_{l}"), Signal(signed(31), name=f"xb_{l}")
-                total = Signal(signed(33), name=f"total_{l}")
-                shifted = Signal(signed(33), name=f"shifted_{l}")
-                m.d.sync += [
-                    xa.eq(self.taps.p.a[l] << shift_a),
-                    xb.eq(Mux(self.add, self.taps.p.b[l], 0) << shift_b),
-                    total.eq(xa + xb + ((1 << shift_out) >> 1)),
-                    shifted.eq(total >> shift_out),
-                ]
-                value = values[l]
-                with m.If(self.relu & (shifted < 0)):
-                    m.d.sync += value.eq(0)
-                with m.Elif(shifted > HIGH):
-                    m.d.sync += value.eq(HIGH)
-                with m.Elif(shifted < LOW):
-                    m.d.sync += value.eq(LOW)
-                with m.Else():
-                    m.d.sync += value.eq(shifted)
+        for l in lanes:
+            shifted, kept = Signal(signed(31), name=f"shifted_{l}"), Signal(signed(31), name=f"kept_{l}")
+            total = Signal(signed(32), name=f"total_{l}")
+            m.submodules[f"round_{l}"] = rounding = RoundShift(32, len(shift_out))
+            m.d.comb += [rounding.enable.eq(advance), rounding.value.eq(total), rounding.shift.eq(shift_out),
+                         rounding.relu.eq(self.relu), values[l].eq(rounding.entry)]
+            with m.If(advance):
+                m.d.sync += [shifted.eq(self.taps.p.entries[l] << left_shift), total.eq(shifted + kept)]
+            with m.If(~self.add):
+                m.d.sync += kept.eq(0)
+            with m.Elif(advance & operand):
+                m.d.sync += kept.eq(shifted)
 
         # ---- accumulate -----------------------------------------------------------------
         full = Signal()                 # the accumulators hold a finished window
         window = Signal(Meta)           # its tail
-        sums = [Signal(signed(SUM), name=f"sum_{l}") for l in lanes]
+        sums = [Signal(signed(SUM), name=f"sum_{l}") for l in lanes]   # a maximum in the low bits
         accept = Signal()               # the next stage takes a finished window
+        tap = meta[-1]
         m.d.comb += advance.eq(~full | accept)
         with m.If(advance):
-            m.d.sync += full.eq(valid[-1] & meta[-1].last)
+            m.d.sync += full.eq(valid[-1] & tap.last)
             with m.If(valid[-1]):
-                m.d.sync += window.eq(meta[-1])
-                for l in lanes:
-                    value = values[l]
-                    before = Signal(signed(SUM), name=f"before_{l}")
-                    m.d.comb += before.eq(Mux(meta[-1].first, Mux(average, 0, LOW), sums[l]))
-                    with m.If(~meta[-1].read | ~average & (before > value)):
-                        m.d.sync += sums[l].eq(before)
-                    with m.Elif(average):
-                        m.d.sync += sums[l].eq(before + value)
-                    with m.Else():
-                        m.d.sync += sums[l].eq(value)
+                m.d.sync += window.eq(tap)
+                for total, value in zip(sums, values):
+                    with m.If(tap.first | tap.read & (average | (value > total[:ENTRY_BITS].as_signed()))):
+                        with m.If(tap.read & (tap.first | ~average)):
+                            m.d.sync += total.eq(value)
+                        with m.Elif(tap.first):
+                            m.d.sync += total.eq(Cat(Const(0, ENTRY_BITS - 1), ~average))
+                        with m.Else():
+                            m.d.sync += total.eq(total + value)
 
         # ---- divide ---------------------------------------------------------------------
         table = [reciprocal(n) for n in range(DIVISORS + 1)]
@@ -162,35 +157,33 @@ class Pooler(wiring.Component):
 
         low = Signal(signed(SUM))
         m.d.comb += low.eq(queue[:SUM])
-        flow = [Signal(name=f"flow_{i}") for i in range(2)]
-        index = [Signal(2, name=f"index_{i}") for i in range(2)]
-        closing = [Signal(name=f"closing_{i}") for i in range(2)]
-        tails = [Signal(Meta, name=f"tail_{i}") for i in range(2)]
+        depth = 4                       # products, their sum, and two of the rounding
+        flow = [Signal(name=f"flow_{i}") for i in range(depth)]
+        index = [Signal(2, name=f"index_{i}") for i in range(depth)]
+        closing = [Signal(name=f"closing_{i}") for i in range(depth)]
+        tails = [Signal(Meta, name=f"tail_{i}") for i in range(depth)]
         lane = Signal(2)
+        # Each half of the sum has a multiplier block of its own.
+        product_low, product_high = Signal(2 * ENTRY_BITS), Signal(signed(2 * ENTRY_BITS + 1))
         product = Signal(signed(SUM + 17))
-        product_shift = Signal(6)
-        quotient = Signal(signed(SUM + 18))
+        product_shift = [Signal(6, name=f"product_shift_{i}") for i in range(2)]
+        m.submodules.quotient = quotient = RoundShift(SUM + 17, len(shift))
+        m.d.comb += [quotient.enable.eq(move), quotient.value.eq(product), quotient.shift.eq(product_shift[1])]
         with m.If(move):
+            for chain, value in ((flow, busy), (index, lane), (closing, left == 1), (tails, tail),
+                                 (product_shift, shift)):
+                m.d.sync += [after.eq(before) for before, after in zip((value, *chain), chain)]
             m.d.sync += [
-                flow[0].eq(busy), flow[1].eq(flow[0]), index[0].eq(lane), index[1].eq(index[0]),
-                closing[0].eq(left == 1), closing[1].eq(closing[0]),
-                tails[0].eq(tail), tails[1].eq(tails[0]),
-                product.eq(low * factor), product_shift.eq(shift),
-                quotient.eq((product + ((1 << product_shift) >> 1)) >> product_shift),
+                product_low.eq(low[:ENTRY_BITS] * factor), product_high.eq(low[ENTRY_BITS:].as_signed() * factor),
+                product.eq(product_low + (product_high << ENTRY_BITS)),
                 queue.eq(queue[SUM:]), lane.eq(lane + 1), left.eq(left - 1),
             ]
             with m.If(left == 1):
                 m.d.sync += busy.eq(0)
-            with m.If(flow[1]):
-                entry = out.p.entries[index[1]]
-                with m.If(quotient > HIGH):
-                    m.d.sync += entry.eq(HIGH)
-                with m.Elif(quotient < LOW):
-                    m.d.sync += entry.eq(LOW)
-                with m.Else():
-                    m.d.sync += entry.eq(quotient)
-                with m.If(closing[1]):
-                    m.d.sync += [out.valid.eq(1), *ends(tails[1])]
+            with m.If(flow[-1]):
+                m.d.sync += out.p.entries[index[-1]].eq(quotient.entry)
+                with m.If(closing[-1]):
+                    m.d.sync += [out.valid.eq(1), *ends(tails[-1])]
         with m.If(average & full & accept):
             m.d.sync += [busy.eq(1), queue.eq(Cat(sums)), left.eq(self.chunk), lane.eq(0),
                          tail.eq(window),

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .config import Config
 from .isa import WORD_ADDR
 
 
@@ -14,7 +15,8 @@ class PsumRing(wiring.Component):
     psum word (two 64-bit words); `write_word`, `read_word`; `some`, `room`.
     """
 
-    def __init__(self):
+    def __init__(self, config: Config):
+        self.config = config
         super().__init__({
             "restart": In(1), "base": In(WORD_ADDR), "size": In(WORD_ADDR),
             "push": In(1), "pop": In(1), "write_word": Out(WORD_ADDR),
@@ -22,13 +24,16 @@ class PsumRing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        base, end, used, size = (Signal(WORD_ADDR, name=n) for n in ("first", "end", "used", "capacity"))
-        m.d.comb += [self.some.eq(used != 0), self.room.eq(used != size)]
-        for event, pointer in ((self.push, self.write_word), (self.pop, self.read_word)):
+        bits = self.config.glb_word_bits
+        base, end, used, size = (Signal(bits + (n != "first"), name=n) for n in ("first", "end", "used", "capacity"))
+        written, read = Signal(bits), Signal(bits)
+        m.d.comb += [self.some.eq(used != 0), self.room.eq(used != size),
+                     self.write_word.eq(written), self.read_word.eq(read)]
+        for event, pointer in ((self.push, written), (self.pop, read)):
             with m.If(event):
                 m.d.sync += pointer.eq(Mux(pointer + 2 == end, base, pointer + 2))
         m.d.sync += used.eq(used + (self.push << 1) - (self.pop << 1))
         with m.If(self.restart):
             m.d.sync += [base.eq(self.base), end.eq(self.base + self.size), size.eq(self.size),
-                         used.eq(0), self.write_word.eq(self.base), self.read_word.eq(self.base)]
+                         used.eq(0), written.eq(self.base), read.eq(self.base)]
         return m

@@ -33,7 +33,7 @@ class PsumSequencer(wiring.Component):
         words = Signal(8)
         m.d.comb += words.eq((body.p + PSUM_LANES - 1) >> 2)
         m.submodules.nest = nest = Nest(
-            (8, 8, 8, 24), {"bias": (WORD_ADDR, (0, 1)), "left": (8, (0,)),
+            (8, 8, 8, 24), {"bias": (c.glb_word_bits, (0, 1)), "left": (8, (0,)),
                             "tag": (c.pe_tag_bits, (1, 2))})
         m.d.comb += [
             nest.count_0.eq(words), nest.count_1.eq(body.sets), nest.count_2.eq(body.rows),

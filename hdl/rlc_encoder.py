@@ -1,6 +1,6 @@
 """Entries to run-length coded strips, the format of golden/rlc.py."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -98,15 +98,21 @@ class RlcEncoder(wiring.Component):
             self.idle.eq(~full & ~ended & (level == 0)),
             out.p.data.eq(Cat(*(Mux(i < level, held[i], 0) for i in range(PAIRS)), final)),
         ]
+        # Pair n of the new ones goes to place after + n: they are turned once for all places.
+        turned = [Signal(PAIR_BITS, name=f"turned_{i}") for i in lanes]
+        filled = [Mux(filling, (1 << RUN_BITS) - 1, p) for p in pairs]
+        half = [Signal(PAIR_BITS, name=f"half_{i}") for i in lanes]
+        m.d.comb += [h.eq(Mux(after[0], filled[i - 1], filled[i])) for i, h in enumerate(half)]
+        m.d.comb += [t.eq(Mux(after[1], half[i - 2], half[i])) for i, t in enumerate(turned)]
+        for i, h in enumerate(held):
+            with m.If(move & (i >= after)):
+                m.d.sync += h.eq(turned[i % LANES])
+            with m.Elif(go):
+                m.d.sync += h.eq(held[i + PAIRS] if i + PAIRS < SLOTS else 0)
         with m.If(go):
-            m.d.sync += [h.eq(held[i + PAIRS] if i + PAIRS < SLOTS else 0) for i, h in enumerate(held)]
             m.d.sync += [level.eq(after), ended.eq(ended & ~final)]
         with m.If(move):
-            new = Array(Mux(filling, (1 << RUN_BITS) - 1, p) for p in pairs)
             m.d.sync += level.eq(after + added)
-            for i, h in enumerate(held):
-                with m.If(i >= after):
-                    m.d.sync += h.eq(new[(i - after)[:2]])
             with m.If(filling):
                 m.d.sync += fillers.eq(fillers - added)
             with m.Else():

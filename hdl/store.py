@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, BurstSplitter, Window, WriteMaster
-from .isa import WORD_ADDR, Error, ShapeBody, StoreBody
+from .isa import ENTRY_ADDR, WORD_ADDR, Error, ShapeBody, StoreBody
 from .packer import PackedWord, Packer
 from .pool import Pooler
 from .rlc_encoder import RlcEncoder
@@ -38,7 +38,7 @@ class Store(wiring.Component):
     W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out
     when its words are there: nothing is written past the last. The next command starts when
     the arithmetic of the one before has drained; its last words and responses may still be
-    under way. Throughput one read of the global buffer per cycle within a command.
+    under way. place: bits of an entry's address in the global buffer. Throughput one read of the global buffer per cycle within a command.
     """
 
     command: In(stream.Signature(StoreCommand))
@@ -52,10 +52,14 @@ class Store(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
+    def __init__(self, place: int = ENTRY_ADDR):
+        self.place = place
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.strips = strips = StripWalker()
-        m.submodules.taps = taps = TapReader()
+        m.submodules.strips = strips = StripWalker(self.place)
+        m.submodules.taps = taps = TapReader(self.place)
         m.submodules.pooler = pooler = Pooler()
         m.submodules.packer = packer = Packer()
         m.submodules.encoder = encoder = RlcEncoder()

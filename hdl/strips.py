@@ -9,6 +9,7 @@ from .isa import ENTRY_ADDR, Pool, ShapeBody, StoreBody
 from .rlc_encoder import STRIP_BITS
 
 STRIP_ENTRIES = 20   # bits of the entries in a strip of the output
+COORDINATE = 18      # bits of a tile's row or column, signed: a window that reads anything begins within 2**17 of it
 
 
 class Channel(data.Struct):
@@ -51,7 +52,7 @@ class StripWalker(wiring.Component):
     Members: `start`, a pulse; `store` and `shape`, stable until `idle`; `offsets`, valid with
     the first strip; `strips`; `writes`, where the same strips go in DRAM (at its own pace,
     within one strip); `too_long`, a strip beyond 2**20 entries, or 2**17 if coded (nothing is
-    issued).
+    issued). place: bits to which the offsets in the tile are computed, those of an entry's address.
 
     Latency: bits of the longest of row_first, stride_x, x_first and out_block, and seven.
     A strip takes out_block/chunk + 1 cycles, the first of a row 4 + stride_y. No multiplier:
@@ -67,9 +68,13 @@ class StripWalker(wiring.Component):
     writes: Out(stream.Signature(StripWrite))
     too_long: Out(1)
 
+    def __init__(self, place: int = ENTRY_ADDR):
+        self.place = place
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        store, shape, offsets = self.store, self.shape, self.offsets
+        store, shape, offsets, place = self.store, self.shape, self.offsets, self.place
         strip, write = self.strips, self.writes
         span = write.p.range
         pooled = Signal()
@@ -78,23 +83,23 @@ class StripWalker(wiring.Component):
         # ---- products -------------------------------------------------------------------
         row_first, out_block = Signal(16), Signal(11)
         stride_x, x_first = Signal(8), Signal(signed(16))
-        row_stride = Signal(ENTRY_ADDR)
-        column_a, column_b = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)
+        row_stride = Signal(place)
+        column_a, column_b = Signal(place), Signal(place)
         columns = Signal(27)
         entries = Signal(27)
-        ring_offset = Signal(ENTRY_ADDR)
+        ring_offset = Signal(place)
 
         # ---- rows -----------------------------------------------------------------------
         image, row, block = Signal(8), Signal(16), Signal(11)
-        top = Signal(signed(26))           # tile row of the window's first
-        bottom = Signal(signed(26))
+        top = Signal(signed(COORDINATE))   # tile row of the window's first
+        bottom = Signal(signed(COORDINATE))
         height = Signal(17)
         at = Signal(17)                    # the tile row the pointers stand on
         ring_row = Signal(16)
-        row_a, row_b = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)
-        image_a, image_b = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)
-        low, high = Signal(signed(26)), Signal(signed(26))           # rows that exist
-        count_low, count_high = Signal(signed(26)), Signal(signed(26))
+        row_a, row_b = Signal(place), Signal(place)
+        image_a, image_b = Signal(place), Signal(place)
+        low, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))           # rows that exist
+        count_low, count_high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
         dram_image, dram_row, dram = Signal(32), Signal(32), Signal(32)
         table_image, table_row, table = Signal(32), Signal(32), Signal(32)
         excess = Signal()
@@ -104,12 +109,12 @@ class StripWalker(wiring.Component):
         rows, count = Signal(8), Signal(8)
 
         def step(channel, block, block_stride):
-            place = Signal(12, name="place")
-            m.d.comb += place.eq(channel.place + store.chunk)
-            with m.If(place >= block):
-                m.d.sync += [channel.place.eq(0), channel.block.eq(channel.block + block_stride)]
+            after = Signal(12, name="after")
+            m.d.comb += after.eq(channel.place + store.chunk)
+            with m.If(after >= block):
+                m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:place])]
             with m.Else():
-                m.d.sync += channel.place.eq(place)
+                m.d.sync += channel.place.eq(after)
 
         with m.If(strip.ready):
             m.d.sync += strip.valid.eq(0)
@@ -145,15 +150,15 @@ class StripWalker(wiring.Component):
                 with m.If(out_block[0]):
                     m.d.sync += entries.eq(entries + columns)
                 with m.If(stride_x[0]):
-                    m.d.sync += [offsets.step_a.eq(offsets.step_a + column_a),
-                                 offsets.step_b.eq(offsets.step_b + column_b)]
+                    m.d.sync += [offsets.step_a.eq((offsets.step_a + column_a)[:place]),
+                                 offsets.step_b.eq((offsets.step_b + column_b)[:place])]
                 with m.If(x_first == -1):      # the sign bit, and all above it
-                    m.d.sync += [offsets.column_a.eq(offsets.column_a - column_a),
-                                 offsets.column_b.eq(offsets.column_b - column_b),
+                    m.d.sync += [offsets.column_a.eq((offsets.column_a - column_a)[:place]),
+                                 offsets.column_b.eq((offsets.column_b - column_b)[:place]),
                                  x_first.eq(0)]
                 with m.Elif(x_first[0]):
-                    m.d.sync += [offsets.column_a.eq(offsets.column_a + column_a),
-                                 offsets.column_b.eq(offsets.column_b + column_b)]
+                    m.d.sync += [offsets.column_a.eq((offsets.column_a + column_a)[:place]),
+                                 offsets.column_b.eq((offsets.column_b + column_b)[:place])]
                 with m.If((row_first == 0) & (out_block == 0) & (stride_x == 0) & (x_first == 0)):
                     m.next = "Image"
             with m.State("Image"):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .isa import ENTRY_ADDR, WORD_ADDR, Pool, ShapeBody, StoreBody
 from .pool import DIVISORS, Tap
-from .strips import Channel, Offsets, Strip
+from .strips import COORDINATE, Channel, Offsets, Strip
 
 IN_FLIGHT = 16    # reads under way
 
@@ -35,7 +35,8 @@ class TapReader(wiring.Component):
 
     Members: `strips` in; `store`, `shape`, `offsets`, stable until `idle`; `request` and
     `response` of the global buffer; `taps` out, one per place of a window (a place outside
-    the tile is a tap without a read; a window has at least one); `idle`.
+    the tile is a tap without a read; a window has at least one); `idle`. place: bits of an
+    entry's address.
 
     Throughput one read per cycle, strips included. Six cycles from a strip to its first
     request, two from a response to its tap.
@@ -50,9 +51,13 @@ class TapReader(wiring.Component):
     taps: Out(stream.Signature(Tap))
     idle: Out(1)
 
+    def __init__(self, place: int = ENTRY_ADDR):
+        self.place = place
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        store, shape, offsets = self.store, self.shape, self.offsets
+        store, shape, offsets, entry_bits = self.store, self.shape, self.offsets, self.place
 
         pooled = Signal()
         kernel = Signal(8)
@@ -69,16 +74,16 @@ class TapReader(wiring.Component):
         strip = Signal(Strip)
         walking = Signal()
         column = Signal(16)
-        left = Signal(signed(26))          # tile column of the window's first
-        base_a, base_b = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)    # its offset
+        left = Signal(signed(COORDINATE))          # tile column of the window's first
+        base_a, base_b = Signal(entry_bits), Signal(entry_bits)    # its offset
         seen = Signal(11)                  # channels of the out block passed
         channel_a, channel_b = Signal(Channel), Signal(Channel)
         rows = Signal(8)                   # rows of the window still to come, this one too
         top = Signal()                     # in the window's first row
-        row_a, row_b, ring_row = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR), Signal(16)
+        row_a, row_b, ring_row = Signal(entry_bits), Signal(entry_bits), Signal(16)
         place = Signal(8)                  # in the window's row
-        x = Signal(signed(26))
-        x_a, x_b = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)
+        x = Signal(signed(COORDINATE))
+        x_a, x_b = Signal(entry_bits), Signal(entry_bits)
 
         x_last, y_last, chunk_last, column_last = Signal(), Signal(), Signal(), Signal()
         done = Signal()
@@ -108,7 +113,7 @@ class TapReader(wiring.Component):
             after = Signal(12, name=name)
             m.d.comb += after.eq(channel.place + store.chunk)
             with m.If(after >= block):
-                m.d.sync += [channel.place.eq(0), channel.block.eq(channel.block + block_stride)]
+                m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:entry_bits])]
             with m.Else():
                 m.d.sync += channel.place.eq(after)
 
@@ -150,12 +155,12 @@ class TapReader(wiring.Component):
         # ---- addresses and divisors: three stages ---------------------------------------
         valid = [Signal(name=f"valid_{i}") for i in range(3)]
         ends = [Signal(Ends, name=f"ends_{i}") for i in range(3)]
-        sum_a, place_a = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)
-        sum_b, place_b = Signal(ENTRY_ADDR), Signal(ENTRY_ADDR)
-        low, high = Signal(signed(26)), Signal(signed(26))
+        sum_a, place_a = Signal(entry_bits), Signal(entry_bits)
+        sum_b, place_b = Signal(entry_bits), Signal(entry_bits)
+        low, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
         tall, wide = Signal(8), Signal(8)
         tall_1 = Signal(8)
-        at_a, at_b, entry_a, entry_b = (Signal(ENTRY_ADDR, name=n) for n in
+        at_a, at_b, entry_a, entry_b = (Signal(entry_bits, name=n) for n in
                                         ("at_a", "at_b", "entry_a", "entry_b"))
         count = Signal(5)
         area = Signal(10)
@@ -189,7 +194,7 @@ class TapReader(wiring.Component):
         m.submodules.pending = pending = SyncFIFO(width=Shape.cast(Pending).width, depth=IN_FLIGHT)
         ask = Signal(Pending)
         second = Signal()             # at the second operand of an add
-        entry = Signal(ENTRY_ADDR)
+        entry = Signal(entry_bits)
         read = ends[2].read
         m.d.comb += [
             entry.eq(Mux(second, entry_b, entry_a)),
@@ -209,11 +214,10 @@ class TapReader(wiring.Component):
         held = Signal(Pending)
         full = Signal()
         entries = Signal(64)
-        operand = Signal(64)
         take, leave = Signal(), Signal()
         m.d.comb += [
             Value.cast(head).eq(pending.r_data),
-            leave.eq(full & (held.operand | ~self.taps.valid | self.taps.ready)),
+            leave.eq(full & (~self.taps.valid | self.taps.ready)),
             take.eq(pending.r_rdy & (~head.ends.read | self.response.valid) & (~full | leave)),
             pending.r_en.eq(take),
             self.response.ready.eq(pending.r_rdy & head.ends.read & (~full | leave)),
@@ -226,17 +230,10 @@ class TapReader(wiring.Component):
         with m.If(self.taps.ready):
             m.d.sync += self.taps.valid.eq(0)
         with m.If(leave):
-            with m.If(held.operand):
-                m.d.sync += operand.eq(entries)
-            with m.Else():
-                p = self.taps.p
-                m.d.sync += [
-                    self.taps.valid.eq(1),
-                    Value.cast(p.a).eq(Mux(store.add, operand, entries)),
-                    Value.cast(p.b).eq(entries),
-                    p.count.eq(held.count),
-                ]
-                m.d.sync += [p[n].eq(held.ends[n]) for n, _ in data.Layout.cast(Ends)]
+            p = self.taps.p
+            m.d.sync += [self.taps.valid.eq(1), Value.cast(p.entries).eq(entries), p.operand.eq(held.operand),
+                         p.count.eq(held.count)]
+            m.d.sync += [p[n].eq(held.ends[n]) for n, _ in data.Layout.cast(Ends)]
         m.d.comb += self.idle.eq(~(walking | valid[0] | valid[1] | valid[2] | pending.r_rdy
                                    | full | self.taps.valid))
         return m

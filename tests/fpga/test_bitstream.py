@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpga.pe_area import measure
+from fpga.area import measure
 from fpga.tools import ToolError, find
 from hdl.config import BOARD_PRESETS
 from hdl.verilog import BUILD
@@ -19,7 +19,7 @@ def needs_tools():
 
 def test_pe_to_a_bitstream():
     config = BOARD_PRESETS["ecp5-45"].replace(name="test")
-    found = measure(config)
+    found = measure("pe", config)
     assert (found["dsp"], found["bram"]) == (1, 1)
     assert found["lut"] <= 850 and found["ff"] <= 1250 and found["fmax_mhz"] > 50
     assert (BUILD / "fpga" / "pe-test" / "top.bit").stat().st_size > 100_000

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
-from hdl.isa import ENTRY_ADDR, WORD_ADDR
+from hdl.isa import WORD_ADDR
 
 LATENCY = 4         # of the global buffer's reads
 
@@ -211,20 +211,19 @@ class WriteMemory:
 
 
 class Buffer:
-    """Memory of 64-bit words behind a read and a write port; what is not set reads as rubbish.
+    """Memory of `size` 64-bit words behind a read and a write port; what is not set reads as rubbish.
 
     `reads` and `writes` log what was taken; `answered` counts responses taken.
     """
 
-    def __init__(self, rng, stall):
-        self.words, self.rng, self.stall = {}, rng, stall
+    def __init__(self, rng, stall, size=2**WORD_ADDR):
+        self.words, self.rng, self.stall, self.size = {}, rng, stall, size
         self.reads, self.writes, self.write_times, self.answered = [], [], [], 0
 
     def word(self, at):
-        return self.words.setdefault(at % 2**WORD_ADDR, self.rng.getrandbits(64))
+        return self.words.setdefault(at % self.size, self.rng.getrandbits(64))
 
     def entry(self, at):
-        at %= 2**ENTRY_ADDR
         return self.word(at >> 2) >> 16 * (at & 3) & 0xFFFF
 
     def reader(self, port):

@@ -39,8 +39,8 @@ def test_semaphores_count_every_giver():
 class Pair(Component):
     """An Issue with its semaphores and a test giver."""
 
-    def __init__(self):
-        self.issue = Issue(8, 4)
+    def __init__(self, depth):
+        self.issue = Issue(8, depth)
         super().__init__({"give": In(16), "available": Out(16)})
 
     def elaborate(self, platform):
@@ -54,8 +54,9 @@ class Pair(Component):
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])
-def test_issue_order_masks_and_index(stall):
-    dut = Pair()
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_issue_order_masks_and_index(depth, stall):
+    dut = Pair(depth)
     issue = dut.issue
     rng = random.Random(7)
     commands = [dict(wait=rng.choice([0, 0, 1, 3, 0x8001]), signal=1 << rng.randrange(4, 12),
@@ -99,7 +100,7 @@ def test_issue_order_masks_and_index(stall):
 
 
 def test_issue_waits_for_all_and_halts():
-    dut = Pair()
+    dut = Pair(4)
     issue = dut.issue
 
     async def bench(ctx):
@@ -125,8 +126,9 @@ def test_issue_waits_for_all_and_halts():
     run(dut, bench)
 
 
-def test_issue_throughput():
-    dut = Issue(8, 4)
+@pytest.mark.parametrize("depth, cycles_each", [(4, 1), (2, 2)])
+def test_issue_throughput(depth, cycles_each):
+    dut = Issue(8, depth)
     taken = []
 
     async def engine(ctx):
@@ -139,4 +141,4 @@ def test_issue_throughput():
                 taken.append(body)
     cycles = run(dut, engine, lambda ctx: send(
         ctx, dut.queue, [dict(wait=0, signal=0, index=i, body=i) for i in range(50)]))
-    assert cycles <= 54
+    assert cycles <= 50 * cycles_each + 4

@@ -71,8 +71,9 @@ def test_pooler(pool, add, stall):
                 a, b = ([rng.choice(corner + [rng.randrange(-32768, 32768)]) for _ in range(4)]
                         for _ in range(2))
                 read = pool == Pool.NONE or rng.random() < 0.7
-                taps.append(dict(a=a, b=b, read=read, first=i == 0, last=i == size - 1,
-                                 count=count, strip_first=ends[0], strip_last=ends[1], lane=ends[2]))
+                tap = dict(entries=b if add else a, read=read, first=i == 0, last=i == size - 1,
+                           count=count, strip_first=ends[0], strip_last=ends[1], lane=ends[2])
+                taps += [tap | dict(entries=a, operand=1)] * (add and read) + [tap]
                 if read:
                     values = [half_up((x << shifts[0]) + (y << shifts[1]), shifts[2]) for x, y in zip(a, b)
                               ] if add else a

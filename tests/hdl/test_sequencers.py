@@ -23,6 +23,7 @@ from hdl.psum_sequencer import PsumSequencer
 from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send
 
 CONFIG = PRESETS["tiny"]
+ENTRIES = 4 * CONFIG.glb_words     # addresses are modulo these
 
 
 def low(value, count, bits):
@@ -80,7 +81,7 @@ def ifmap_words(b, buffer):
                             here = 0 <= b["row_first"] + band * b["band_rows"] + row < b["rows_valid"]
                             # the four lanes of the word decide whether it is read
                             if here and any(0 <= x + n < b["strip"] for n in range(4)):
-                                reads.append((strip + x) % 2**20 >> 2)
+                                reads.append((strip + x) % ENTRIES >> 2)
                             data = sum(buffer.entry(strip + x + n) << 16 * n for n in range(count)
                                        if here and 0 <= x + n < b["strip"])
                             words.append((row * b["groups"] + group, count, data))
@@ -111,7 +112,7 @@ IFMAP_CORNERS = [
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_ifmap(stall):
     rng = random.Random(4)
-    buffer = Buffer(random.Random(5), stall)
+    buffer = Buffer(random.Random(5), stall, CONFIG.glb_words)
     commands = [ifmap_command(rng, **c) for c in IFMAP_CORNERS] + [ifmap_command(rng) for _ in range(8)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
     got, times = play(IfmapSequencer(CONFIG), buffer, commands, wanted, reads, stall)
@@ -124,7 +125,7 @@ def test_ifmap(stall):
 
 def test_ifmap_full_rate():
     rng = random.Random(6)
-    buffer = Buffer(rng, 0)
+    buffer = Buffer(rng, 0, CONFIG.glb_words)
     change = dict(start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=99, outer=1, inner=1, header=1)
     commands = [ifmap_command(rng, **change) for _ in range(4)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
@@ -146,7 +147,7 @@ def filter_words(b, buffer):
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_filter(stall):
     rng = random.Random(1)
-    buffer = Buffer(random.Random(2), stall)
+    buffer = Buffer(random.Random(2), stall, CONFIG.glb_words)
     commands = [dict(word=0, tags=1, words=1, tail=1), dict(word=7, tags=6, words=1, tail=4),
                 dict(word=300, tags=1, words=8, tail=3)]
     commands += [dict(word=rng.randrange(900), tags=rng.randint(1, 6), words=rng.randint(1, 8), tail=rng.randint(1, 4))
@@ -183,7 +184,7 @@ def psum_words(b, buffer, ring):
 def test_psum(stall, bits):
     rng = random.Random(1)
     config = CONFIG.replace(psum_bits=bits)
-    buffer, dut = Buffer(random.Random(2), stall), PsumSequencer(config)
+    buffer, dut = Buffer(random.Random(2), stall, CONFIG.glb_words), PsumSequencer(config)
     commands = [dict(from_ring=r, bias=2 * rng.randrange(300), positions=n, rows=e, sets=t, p=p)
                 for r, n, e, t, p in [(0, 1, 1, 1, 1), (1, 1, 1, 1, 1), (0, 2, 2, 3, 8), (1, 3, 2, 1, 5),
                                       (0, 9, 1, 1, 4), (1, 2, 1, 2, 7), (1, 5, 3, 1, 4), (0, 2, 1, 2, 6)]]
@@ -236,7 +237,7 @@ def ofmap_writes(b, words, ring, bits):
                         elif row < b["rows_valid"]:
                             entry = (b["base"] + image * b["image_stride"] + position * b["position_stride"]
                                      + (b["row_first"] + row) % b["ring"] * b["row_stride"]
-                                     + group * b["p"] + 4 * word) % 2**20
+                                     + group * b["p"] + 4 * word) % ENTRIES
                             count = min(4, b["p"] - 4 * word)
                             q = requantise(np.array(psums[:count]), b["shift"], bool(b["relu"])).tolist()
                             lane = entry % 4
@@ -272,7 +273,7 @@ OFMAP_CORNERS = [
 def test_ofmap(stall, bits):
     rng = random.Random(8)
     config = CONFIG.replace(psum_bits=bits)
-    dut, buffer = OfmapSequencer(config), Buffer(random.Random(2), stall)
+    dut, buffer = OfmapSequencer(config), Buffer(random.Random(2), stall, CONFIG.glb_words)
     commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS] + [ofmap_command(rng) for _ in range(6)]
 
     def addresses():
@@ -356,7 +357,7 @@ class Ring(wiring.Component):
         m = Module()
         m.submodules.ofmap = ofmap = OfmapSequencer(CONFIG)
         m.submodules.psum = psum = PsumSequencer(CONFIG)
-        m.submodules.ring = ring = PsumRing()
+        m.submodules.ring = ring = PsumRing(CONFIG)
         wiring.connect(m, wiring.flipped(self.ofmap_command), ofmap.command)
         wiring.connect(m, wiring.flipped(self.psum_command), psum.command)
         wiring.connect(m, wiring.flipped(self.input), ofmap.input)
@@ -374,7 +375,7 @@ class Ring(wiring.Component):
 @pytest.mark.parametrize("size", [2, 6, 64])
 def test_ring(size, stall):
     """Psums come back in order through a ring of any size; twice, with a restart elsewhere."""
-    dut, buffer = Ring(), Buffer(random.Random(3), stall)
+    dut, buffer = Ring(), Buffer(random.Random(3), stall, CONFIG.glb_words)
     rng, level = random.Random(size), []
 
     async def main(ctx):

@@ -1,0 +1,233 @@
+"""What a component costs on an ECP5, and how fast it is.
+
+python -m fpga.area COMPONENT [field=value ...]   one, its parts, and its critical path
+python -m fpga.area [field=value ...]             a line for each
+The fields are those of hdl/config.py, changed from preset `ecp5-45`; `preset=NAME` takes another. `route=false` stops
+after synthesis.
+"""
+
+import json
+import re
+import subprocess
+import sys
+
+from amaranth.hdl import Cat, ClockDomain, Elaboratable, Module, Signal, Value
+from amaranth.lib import io
+from amaranth.lib.wiring import In
+from amaranth_boards.ulx3s import ULX3S_85F_Platform
+
+from hdl.arbiter import ReadArbiter
+from hdl.array import ProcessingArray
+from hdl.config import Config
+from hdl.control import Control
+from hdl.fetch import Fetch, engines
+from hdl.filter_sequencer import FilterSequencer
+from hdl.glb import GlobalBuffer
+from hdl.ifmap_sequencer import IfmapSequencer
+from hdl.issue import Issue
+from hdl.lengths import LengthReader
+from hdl.load import Load
+from hdl.ofmap_sequencer import OfmapSequencer
+from hdl.packer import Packer
+from hdl.pe import ProcessingElement
+from hdl.pool import Pooler
+from hdl.psum_sequencer import PsumSequencer
+from hdl.requantise import Requantise
+from hdl.rlc_decoder import RlcDecoder
+from hdl.rlc_encoder import RlcEncoder
+from hdl.semaphores import Semaphores
+from hdl.slots import SlotWriter
+from hdl.sparse_engine import SparseEngine
+from hdl.sparse_fetch import ColumnFetcher
+from hdl.sparse_fill import SparseFiller
+from hdl.sparse_pe import SparsePe
+from hdl.sparse_spread import RecordSpreader
+from hdl.store import Store
+from hdl.strips import StripWalker
+from hdl.taps import TapReader
+from hdl.verilog import BUILD
+
+from .bridge import Bridge
+from .link import Link
+from .pll import Ecp5Pll
+from .protocol import RECEIVE_FIFO, VERSION, Identity, configuration_hash
+from .sdram import Sdram
+from .sdram_timing import PARTS
+from .tools import environment
+
+CLOCK_HZ = 200_000_000   # asked for, so that routing does not stop at less than there is
+BOARD_HZ, BAUD, PART = 50_000_000, 3_000_000, "32MB-7"
+
+
+def _bridge(config: Config) -> Bridge:
+    size = PARTS[PART].size
+    return Bridge(Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), size, BOARD_HZ, config.name))
+
+
+# What can be measured, by name; a queue is that of its engine.
+COMPONENTS = {
+    "pe": ProcessingElement, "array": ProcessingArray,
+    "store": lambda c: Store(c.glb_entry_bits), "strips": lambda c: StripWalker(c.glb_entry_bits),
+    "taps": lambda c: TapReader(c.glb_entry_bits),
+    "pool": lambda c: Pooler(),
+    "packer": lambda c: Packer(), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
+    "load": lambda c: Load(), "lengths": lambda c: LengthReader(), "decoder": lambda c: RlcDecoder(),
+    "glb": GlobalBuffer, "fetch": Fetch, "control": lambda c: Control(c, 1 + len(engines(c))),
+    "arbiter": lambda c: ReadArbiter(), "semaphores": lambda c: Semaphores(len(engines(c))),
+    "ifmap": IfmapSequencer, "filter": FilterSequencer, "psum": PsumSequencer, "ofmap": OfmapSequencer,
+    "requantise": Requantise,
+    "queue-load": lambda c: _queue(c, "load"), "queue-ifmap": lambda c: _queue(c, "ifmap"),
+    "queue-filter": lambda c: _queue(c, "filter"), "queue-psum": lambda c: _queue(c, "psum"),
+    "queue-ofmap": lambda c: _queue(c, "ofmap"), "queue-store": lambda c: _queue(c, "store"),
+    "sparse": SparseEngine, "sparse-pe": SparsePe, "sparse-fill": SparseFiller, "sparse-fetch": ColumnFetcher,
+    "sparse-spread": RecordSpreader,
+    "bridge": _bridge, "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
+    "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
+}
+SPARSE = 16     # sparse PEs of those components, if the configuration has none
+
+
+def _queue(config: Config, engine: str) -> Issue:
+    return Issue(engines(config)[engine], config.engine_queue(engine))
+
+
+class Harness(Elaboratable):
+    """A component between two shift registers, in place of some hundreds of pins."""
+
+    def __init__(self, component):
+        self.component = component
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.clock_in = pad = io.Buffer("i", platform.request("clk25", 0, dir="-"))
+        m.submodules.pll = pll = Ecp5Pll(25_000_000, CLOCK_HZ)
+        m.domains.sync = sync = ClockDomain(reset_less=True)
+        m.d.comb += [pll.clk_in.eq(pad.i), sync.clk.eq(pll.clk_out)]
+        m.submodules.button = button = io.Buffer("i", platform.request("button_fire", 0, dir="-"))
+        m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
+        m.submodules.unit = unit = self.component
+        ports = [(member, Value.cast(value)) for _, member, value in unit.signature.flatten(unit)]
+        into, out = (Cat(v for member, v in ports if (member.flow == In) == way) for way in (True, False))
+        feed = Signal(len(into), attrs={"keep": "1"})
+        kept = Signal(len(out))
+        take = Signal()
+        m.d.sync += [feed.eq(Cat(button.i, feed)), take.eq(feed[-1])]
+        with m.If(take):
+            m.d.sync += kept.eq(out)
+        with m.Else():
+            m.d.sync += kept.eq(kept >> 1)
+        m.d.comb += [into.eq(feed), led.o.eq(kept[0])]
+        return m
+
+
+def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dict:
+    """LUTs (a carry cell counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs of a component and of its
+    `parts`; if routed its fmax, and the `path` that limits it. Raises KeyError for an unknown component."""
+    if name.startswith("sparse") and not config.sparse_pes:
+        config = config.replace(sparse_pes=SPARSE)
+    platform = ULX3S_85F_Platform()
+    plan = platform.prepare(
+        Harness(COMPONENTS[name](config)), "top", emit_src=False, synth_opts="-nowidelut",
+        nextpnr_opts=f"--seed {seed} --timing-allow-fail --report report.json --router router2")
+    root = plan.extract(str(BUILD / "fpga" / f"{name}-{config.name}"))
+    env = environment(platform.required_tools)
+    command = ["sh", f"{plan.script}.sh"] if route else [env["YOSYS"], "-q", "-l", "top.rpt", "top.ys"]
+    with open(root / "build.log", "w", encoding="utf-8") as log:
+        subprocess.run(command, cwd=root, env=env, stdout=log, stderr=log, check=True)
+    netlist = json.loads((root / "top.json").read_text())["modules"]["top"]
+    fed = set(netlist["netnames"]["feed"]["bits"]) | set("01x")
+    for name in list(netlist["netnames"]):   # the harness's registers are not the component's, whose ports they drive
+        if name.startswith("unit.") and set(netlist["netnames"][name]["bits"]) <= fed:
+            del netlist["netnames"][name]
+    found = count(netlist, "unit") | {"parts": by_component(netlist, 2)}
+    if route:
+        report = json.loads((root / "report.json").read_text())
+        slowest = min(report["fmax"], key=lambda clock: report["fmax"][clock]["achieved"])
+        found |= {"fmax_mhz": round(report["fmax"][slowest]["achieved"], 1),
+                  "path": critical_path(report, netlist, slowest)}
+    return found
+
+
+# The output of a cell that says where it belongs, and what the cell takes of nextpnr's TRELLIS_COMB.
+OUTPUTS = {"LUT4": ("Z", 1), "CCU2C": ("S0", 2), "TRELLIS_DPR16X4": ("DO", 6), "TRELLIS_FF": ("Q", 0),
+           "MULT18X18D": ("P0", 0), "DP16KD": ("DOB0", 0)}
+KINDS = {"TRELLIS_FF": "ff", "MULT18X18D": "dsp", "DP16KD": "bram"}
+
+
+def owners(netlist: dict) -> dict[int, str]:
+    """The deepest hierarchical name of every bit of a flat netlist."""
+    names = {}
+    for name, net in netlist["netnames"].items():
+        for bit in net["bits"]:
+            if isinstance(bit, int) and (bit not in names or name.count(".") > names[bit].count(".")):
+                names[bit] = name
+    return names
+
+
+def by_component(netlist: dict, depth: int) -> dict[str, dict[str, int]]:
+    """{component: {lut, ff, dsp, bram}}, cells told by the name of what they drive. depth: parts of a name."""
+    names, table = owners(netlist), {}
+    for cell in netlist["cells"].values():
+        if cell["type"] not in OUTPUTS:
+            continue
+        port, luts = OUTPUTS[cell["type"]]
+        bits = [b for b in cell["connections"].get(port, ()) if isinstance(b, int)]
+        name = names.get(bits[0], "") if bits else ""
+        row = table.setdefault(".".join(name.split(".")[:-1][:depth]), dict.fromkeys(("lut", "ff", "dsp", "bram"), 0))
+        row["lut"] += luts
+        if cell["type"] in KINDS:
+            row[KINDS[cell["type"]]] += 1
+    return table
+
+
+def count(netlist: dict, prefix: str) -> dict[str, int]:
+    """Cells of the component at `prefix` and below it."""
+    inside = [row for name, row in by_component(netlist, 99).items() if re.match(re.escape(prefix) + r"(\.|$)", name)]
+    return {key: sum(row[key] for row in inside) for key in ("lut", "ff", "dsp", "bram")}
+
+
+def critical_path(report: dict, netlist: dict, clock: str) -> dict:
+    """{start, end, levels, net_ns} of the slowest path of a clock in nextpnr's report: its registers, LUTs between
+    them, and the time in wires."""
+    path = next(p["path"] for p in report["critical_paths"] if p["from"] == p["to"] == f"posedge {clock}")
+    names = owners(netlist)
+
+    def shown(cell):
+        """A cell by the name of what it drives; those of the packer are called after a cell of the netlist."""
+        found = netlist["cells"].get(cell)
+        bits = [b for name, bits in (found or {"connections": {}})["connections"].items()
+                if name in ("Q", "Z", "DO", "S0", "P0", "DOB0") for b in bits]
+        return names.get(bits[0], cell) if bits else cell
+    wires = [step for step in path if step["type"] == "routing"]
+    return {"start": shown(path[0]["from"]["cell"]), "end": shown(path[-1]["to"]["cell"]),
+            "levels": sum(step["type"] == "logic" for step in path),
+            "net_ns": round(sum(step["delay"] for step in wires), 1)}
+
+
+def line(name: str, row: dict) -> str:
+    return f"{name:24}{row['lut']:7,}{row['ff']:7,}{row['dsp']:5}{row['bram']:6}{row.get('fmax_mhz', ''):>8}"
+
+
+def main(arguments: list[str]) -> None:
+    chosen = [a for a in arguments if "=" not in a]
+    options = dict(a.split("=", 1) for a in arguments if a.startswith(("preset=", "route=")))
+    config = Config.load(options.get("preset", "ecp5-45")).override(
+        [a for a in arguments if "=" in a and not a.startswith(("preset=", "route="))])
+    unknown = [name for name in chosen if name not in COMPONENTS]
+    if unknown or options.get("route", "true") not in ("true", "false"):
+        raise SystemExit(f"fpga.area: cannot measure {' '.join(unknown) or options}: "
+                         f"choose from {', '.join(COMPONENTS)}")
+    print(f"{'':24}{'LUT4':>7}{'FF':>7}{'DSP':>5}{'BRAM':>6}{'MHz':>8}")
+    for name in chosen or COMPONENTS:
+        found = measure(name, config, route=options.get("route") != "false")
+        print(line(name, found), flush=True)
+        if chosen:
+            for part, row in sorted(found["parts"].items(), key=lambda item: -item[1]["lut"]):
+                if part.startswith("unit"):
+                    print(line("  " + (part[5:] or "itself"), row))
+        if "path" in found:
+            print("  {start} -> {end}: {levels} levels, {net_ns} ns in wires".format(**found["path"]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
