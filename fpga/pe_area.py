@@ -1,4 +1,7 @@
-"""What one PE costs on an ECP5, and how fast it is: python -m fpga.pe_area [field=value ...]"""
+"""What a PE or the array costs on an ECP5, and how fast it is:
+
+python -m fpga.pe_area [array] [seed=N] [field=value ...]
+"""
 
 import json
 import re
@@ -10,6 +13,7 @@ from amaranth.lib import io
 from amaranth.lib.wiring import In
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
+from hdl.array import ProcessingArray
 from hdl.config import Config
 from hdl.pe import ProcessingElement
 from hdl.verilog import BUILD
@@ -21,10 +25,10 @@ CLOCK_HZ = 200_000_000   # asked for, so that routing does not stop at less than
 
 
 class Harness(Elaboratable):
-    """A PE between two shift registers, in place of some five hundred pins."""
+    """A component between two shift registers, in place of some five hundred pins."""
 
-    def __init__(self, config: Config):
-        self.pe = ProcessingElement(config)
+    def __init__(self, name: str, component):
+        self.name, self.component = name, component
 
     def elaborate(self, platform):
         m = Module()
@@ -34,8 +38,8 @@ class Harness(Elaboratable):
         m.d.comb += [pll.clk_in.eq(pad.i), sync.clk.eq(pll.clk_out)]
         m.submodules.button = button = io.Buffer("i", platform.request("button_fire", 0, dir="-"))
         m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
-        m.submodules.pe = pe = self.pe
-        ports = [(member, Value.cast(value)) for _, member, value in pe.signature.flatten(pe)]
+        m.submodules[self.name] = component = self.component
+        ports = [(member, Value.cast(value)) for _, member, value in component.signature.flatten(component)]
         into, out = (Cat(v for member, v in ports if (member.flow == In) == way) for way in (True, False))
         feed, kept = Signal(len(into)), Signal(len(out))
         take = Signal()
@@ -48,18 +52,21 @@ class Harness(Elaboratable):
         return m
 
 
-def measure(config: Config, seed: int = 1) -> dict:
-    """LUTs (a carry counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs and fmax of a PE."""
+COMPONENTS = {"pe": ProcessingElement, "array": ProcessingArray}
+
+
+def measure(config: Config, seed: int = 1, name: str = "pe") -> dict:
+    """LUTs (a carry counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs and fmax of one of COMPONENTS."""
     platform = ULX3S_85F_Platform()
     plan = platform.prepare(
-        Harness(config), "top", emit_src=False, synth_opts="-nowidelut",
+        Harness(name, COMPONENTS[name](config)), "top", emit_src=False, synth_opts="-nowidelut",
         nextpnr_opts=f"--seed {seed} --timing-allow-fail --report report.json --router router2")
-    root = plan.extract(str(BUILD / "fpga" / f"pe-{config.name}"))
+    root = plan.extract(str(BUILD / "fpga" / f"{name}-{config.name}"))
     with open(root / "build.log", "w", encoding="utf-8") as log:
         subprocess.run(["sh", f"{plan.script}.sh"], cwd=root, env=environment(platform.required_tools),
                        stdout=log, stderr=log, check=True)
     netlist = json.loads((root / "top.json").read_text())["modules"]["top"]
-    return count(netlist, "pe") | {
+    return count(netlist, name) | {
         "fmax_mhz": round(min(c["achieved"] for c in json.loads((root / "report.json").read_text())["fmax"].values()), 1)}
 
 
@@ -102,5 +109,9 @@ def count(netlist: dict, prefix: str) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    chosen = Config.load("ecp5-45").override(sys.argv[1:])
-    print(measure(chosen))
+    asked = sys.argv[1:]
+    chosen = "array" if "array" in asked else "pe"
+    seeds = [int(a.removeprefix("seed=")) for a in asked if a.startswith("seed=")] or [1]
+    fields = [a for a in asked if a != "array" and not a.startswith("seed=")]
+    for one in seeds:
+        print(measure(Config.load("ecp5-45").override(fields), one, chosen), flush=True)
