@@ -328,11 +328,11 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
 BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The least of everything: what a machine costs before its PEs.
-    Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
+    Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1,
+           psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
     Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, counters=False, registered=True),
+           ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
     Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=4, glb_depth=1024, queue_depth=2, counters=False, registered=True),
+           ifmap_fifo=1, glb_pairs=4, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
 )}

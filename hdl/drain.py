@@ -1,6 +1,6 @@
 """Sums of finished windows on their way out of a PE."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -43,7 +43,8 @@ class DrainBuffer(wiring.Component):
         with m.If(self.next):
             m.d.sync += consume.eq(after)
         with m.If(self.next ^ self.take):
-            m.d.sync += [free.eq(Mux(self.next, free + 1, free - 1)), self.room.eq(self.next | (free != 1))]
+            change = Mux(self.next, Const(1, signed(2)), Const(-1, signed(2)))      # one adder
+            m.d.sync += [free.eq(free + change), self.room.eq(self.next | (free != 1))]
         return m
 
 

@@ -8,6 +8,8 @@ from amaranth.lib.wiring import In, Out
 from .block_ram import BlockRam
 from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config, bits_for
 from .drain import DrainBuffer
+from .lane_mux import LaneMux
+from .loop_counter import LoopCounter
 from .multiplier import Multiplier
 from .select_adder import SelectAdder
 
@@ -144,6 +146,7 @@ class ProcessingElement(wiring.Component):
             f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
         f_word = Signal(WORD_BITS, reset_less=True)
         f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
+        m.submodules.filter_mux = f_mux = LaneMux()
         f_last = Signal()
         f_half = Signal()           # being filled
         f_address = Signal(range(2 * c.filter_half))
@@ -157,7 +160,7 @@ class ProcessingElement(wiring.Component):
             f_room.eq((full + half_filled < 2) & (f_left <= 1)),
             self.filter_accept.eq(~f_match | f_room),
             f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
-            f_write.data.eq(f_word.word_select(f_lane, ENTRY_BITS)),
+            f_mux.word.eq(f_word), f_mux.lane.eq(f_lane), f_write.data.eq(f_mux.entry),
             half_filled.eq((f_left == 1) & f_last)]
         with m.If(f_left != 0):
             m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1)]
@@ -187,6 +190,7 @@ class ProcessingElement(wiring.Component):
         m.submodules.ifmap_spad = ifmap_spad = Memory(
             shape=unsigned(ENTRY_BITS), depth=c.ifmap_spad, init=[])
         a_read, a_write = ifmap_spad.read_port(domain="comb"), ifmap_spad.write_port()
+        m.submodules.ifmap_mux = i_mux = LaneMux()
         lane = Signal(2)
         taken = Signal(2)                       # the lane that goes into the spad
         wanted, final_lane, near = Signal(), Signal(), Signal()
@@ -200,7 +204,8 @@ class ProcessingElement(wiring.Component):
         following_valid = Signal()
         take_header = Signal()
         m.d.comb += [
-            a_write.addr.eq(write_at[:spad_bits]), a_write.data.eq(i_out.data.word_select(taken, ENTRY_BITS)),
+            a_write.addr.eq(write_at[:spad_bits]), a_write.data.eq(i_mux.entry), i_mux.word.eq(i_out.data),
+            i_mux.lane.eq(taken),
             a_write.en.eq(entry_in), a_read.addr.eq(read_at[:spad_bits]), near.eq(1),
             spad_full.eq(write_at ^ oldest == c.ifmap_spad), after_read.eq(read_at + 1),
             taken.eq(lane), wanted.eq(1), final_lane.eq(lane + 1 == i_out.count),
@@ -215,22 +220,23 @@ class ProcessingElement(wiring.Component):
         # comparisons of what changes with an entry or more seldom may come a cycle late.
         active = Signal()
         next_p, next_window = following.p[:bits_for(c.psum_spad)], following.window[:bits_for(c.ifmap_spad)]
-        k, i = Signal(range(max(2, c.ifmap_spad))), Signal(range(max(c.psum_spad, HAZARD)))
-        f, lap = Signal(16, init=1), Signal(16, init=1)
+        k, i = Signal(bits_for(c.ifmap_spad), init=1), Signal(range(max(c.psum_spad, HAZARD)))    # k: from 1
+        m.submodules.f_loop = f_loop = LoopCounter(16)
+        m.submodules.lap_loop = lap_loop = LoopCounter(16)
         window, step = (Signal(bits_for(c.ifmap_spad), reset_less=True, name=n) for n in ("window", "step"))
         positions, laps = Signal(16, reset_less=True), Signal(16, reset_less=True)
         last_filter = Signal(2, reset_less=True)    # of fewer than HAZARD ...
         few = Signal(reset_less=True)               # ... and whether they are
         late_i = Signal.like(i, reset_less=True)    # the last slot of an entry but one
-        late_k = Signal.like(window, reset_less=True)   # the last entry of a window but one
         one_entry = Signal(reset_less=True)         # is all of a window
         f_used = Signal()                       # half in use
         f_next, f_address_now = Signal(range(2 * c.filter_half)), Signal(range(2 * c.filter_half))
         here = Signal(max(8, c.place_bits if c.skip else 0))    # the entry's index in the window
         fresh = Signal(init=1)                  # no entry of the window has been used
         there, empty = Signal(), Signal()       # an entry of the window; it has none
-        bubble, slot_end, last_k, last_f, last_lap, frees = (
-            Signal(name=n) for n in ("bubble", "slot_end", "last_k", "last_f", "last_lap", "frees"))
+        bubble, slot_end, last_k, last_f, last_lap = (
+            Signal(name=n) for n in ("bubble", "slot_end", "last_k", "last_f", "last_lap"))
+        frees = Signal(init=1)                  # the entry is of the window's first `step`
         have_psum, issue, slot, entry_end = Signal(), Signal(), Signal(), Signal()
         last_i = Signal()                       # of the filters
         window_end, pass_end, load = Signal(), Signal(), Signal()
@@ -248,26 +254,28 @@ class ProcessingElement(wiring.Component):
             release.eq(pass_end), drain.take.eq(issue & last_k),
             passed.eq(~empty & (frees | last_f)), free.eq(entry_end & passed), back.eq(last_k & ~passed),
             f_address_now.eq(f_next), f_read.addr.eq(f_address_now), f_read.en.eq(1)]
-        m.d.sync += [last_f.eq(f == positions), last_lap.eq(lap == laps)]
+        m.d.comb += [
+            f_loop.limit.eq(positions), f_loop.step.eq(window_end), last_f.eq(f_loop.last),
+            lap_loop.limit.eq(laps), lap_loop.step.eq(window_end & last_f), last_lap.eq(lap_loop.last)]
+        # The cycle behind a loop's last step, or behind a new shape, is free for its load.
+        m.d.sync += [f_loop.load.eq(load | (window_end & last_f & ~last_lap)), lap_loop.load.eq(load)]
         with m.If(slot):
             m.d.sync += [i.eq(Mux(slot_end, 0, i + 1)), slot_end.eq(~slot_end & (i == late_i)),
                          bubble.eq(~slot_end & (bubble | last_i) & few)]
         with m.If(issue):
             m.d.sync += f_next.eq(f_next + 1)
         with m.If(entry_end):
-            m.d.sync += [fresh.eq(last_k), k.eq(Mux(last_k, 0, k + 1))]
+            m.d.sync += [fresh.eq(last_k), k.eq(Mux(last_k, 1, k + 1))]
         with m.If(window_end):
-            m.d.sync += [f.eq(Mux(last_f, 1, f + 1)), f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))]
-        with m.If(window_end & last_f):
-            m.d.sync += lap.eq(Mux(last_lap, 1, lap + 1))
+            m.d.sync += f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))
         # The window slides: reading goes back to the oldest entry still held.
         with m.If(entry_end):
             m.d.sync += read_at.eq(Mux(back, oldest, after_read))
         if not c.skip:
-            late = Signal()
-            m.d.sync += [late.eq(k == late_k), frees.eq(k < step)]
+            late, at_step = Signal(), Signal()  # the last entry of a window but one, and of its first `step`
+            m.d.sync += [late.eq(k + 1 == window), at_step.eq(k == step)]
             with m.If(entry_end):
-                m.d.sync += last_k.eq(Mux(last_k, one_entry, late))
+                m.d.sync += [last_k.eq(Mux(last_k, one_entry, late)), frees.eq(last_k | (frees & ~at_step))]
             with m.If(load):
                 m.d.sync += last_k.eq(next_window == 1)
             # Going back there is an entry, the window's second or a later one.
@@ -300,7 +308,7 @@ class ProcessingElement(wiring.Component):
                 index.eq(at.data - start), index_after.eq(after.data - start),
                 # everything before this place is in the spad or was zero
                 known.eq(arrived + lane - start), ended.eq(known >= window)]
-            m.d.comb += [here.eq(k), there.eq(ahead != 0), last_k.eq(k + 1 == window), frees.eq(here < step)]
+            m.d.comb += [here.eq(k - 1), there.eq(ahead != 0), last_k.eq(k == window), frees.eq(here < step)]
             with m.If(self.skip):
                 m.d.comb += [
                     wanted.eq(lanes.any()), near.eq(known < (1 << PLACE - 1)),
@@ -329,7 +337,7 @@ class ProcessingElement(wiring.Component):
                 active.eq(1), following_valid.eq(0), window.eq(next_window), step.eq(following.step),
                 positions.eq(following.positions), laps.eq(following.laps), few.eq(next_p < HAZARD),
                 last_filter.eq(next_p - 1), late_i.eq(Mux(next_p < HAZARD, HAZARD, next_p) - 2),
-                late_k.eq(next_window - 2), one_entry.eq(next_window == 1)]
+                one_entry.eq(next_window == 1)]
         with m.If(take_header):
             m.d.sync += [following.eq(i_out.data), following_valid.eq(1)]
 

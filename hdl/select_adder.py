@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .multiplier import on_ecp5
 
 # LUT contents of a bit of CCU2C, input A being the lowest of its index and D the highest: propagate is
-# A ^ (D ? B : C). Generate is A, and the cell takes it from the lowest four, where C and D are 0: nothing is added there.
+# A ^ (D ? B : C). Generate is A; the cell takes it from the lowest four, where C and D are 0 and nothing is added.
 ADD_SELECTED = sum(((n & 1) ^ (n >> 1 & 1 if n & 8 else n >> 2 & 1)) << n for n in range(16))
 
 
