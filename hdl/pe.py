@@ -157,7 +157,7 @@ class ProcessingElement(wiring.Component):
         f_room = Signal()
         m.d.comb += [
             f_match.eq(tags.enable & (self.filter_word.tag == tags.filter)),
-            f_room.eq((full + half_filled < 2) & (f_left <= 1)),
+            f_room.eq(~full[1] & ~(full[0] & half_filled) & (f_left <= 1)),
             self.filter_accept.eq(~f_match | f_room),
             f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
             f_mux.word.eq(f_word), f_mux.lane.eq(f_lane), f_write.data.eq(f_mux.entry),
@@ -170,7 +170,10 @@ class ProcessingElement(wiring.Component):
         with m.If(self.filter_fire & f_match):
             m.d.sync += [f_word.eq(self.filter_word.data), f_lane.eq(0), f_left.eq(self.filter_word.count),
                          f_last.eq(self.filter_word.last)]
-        m.d.sync += full.eq(full + half_filled - release)
+        with m.If(half_filled & ~release):
+            m.d.sync += full.eq(Cat(~full[0], full[0]))         # 0, 1, 2
+        with m.Elif(release & ~half_filled):
+            m.d.sync += full.eq(Cat(full[1], 0))
 
         # ---- ifmap: FIFO of words, then one entry a cycle into the sliding spad ---------
         in_layout = data.StructLayout({"data": WORD_BITS, "count": 3, "header": 1})
@@ -225,8 +228,7 @@ class ProcessingElement(wiring.Component):
         m.submodules.lap_loop = lap_loop = LoopCounter(16)
         window, step = (Signal(bits_for(c.ifmap_spad), reset_less=True, name=n) for n in ("window", "step"))
         positions, laps = Signal(16, reset_less=True), Signal(16, reset_less=True)
-        last_filter = Signal(2, reset_less=True)    # of fewer than HAZARD ...
-        few = Signal(reset_less=True)               # ... and whether they are
+        few, two = Signal(reset_less=True), Signal(reset_less=True)     # fewer filters than HAZARD; two
         late_i = Signal.like(i, reset_less=True)    # the last slot of an entry but one
         one_entry = Signal(reset_less=True)         # is all of a window
         f_used = Signal()                       # half in use
@@ -243,7 +245,7 @@ class ProcessingElement(wiring.Component):
         passed, back = Signal(), Signal()       # the entry is not needed again; reading goes back
         m.submodules.drain = drain = DrainBuffer(c)
         m.d.comb += [
-            last_i.eq(slot_end | (few & (i[:2] == last_filter))),
+            last_i.eq(slot_end | (few & (i == two))),
             have_psum.eq(~last_k | drain.room),
             issue.eq(active & ~bubble & (full != 0) & there & have_psum),
             slot.eq(issue | (active & bubble)),  # a cycle that moves on
@@ -336,7 +338,7 @@ class ProcessingElement(wiring.Component):
             m.d.sync += [
                 active.eq(1), following_valid.eq(0), window.eq(next_window), step.eq(following.step),
                 positions.eq(following.positions), laps.eq(following.laps), few.eq(next_p < HAZARD),
-                last_filter.eq(next_p - 1), late_i.eq(Mux(next_p < HAZARD, HAZARD, next_p) - 2),
+                two.eq(next_p[1]), late_i.eq(Mux(next_p < HAZARD, HAZARD, next_p) - 2),
                 one_entry.eq(next_window == 1)]
         with m.If(take_header):
             m.d.sync += [following.eq(i_out.data), following_valid.eq(1)]
