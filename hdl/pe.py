@@ -228,7 +228,7 @@ class ProcessingElement(wiring.Component):
         m.submodules.lap_loop = lap_loop = LoopCounter(16)
         window, step = (Signal(bits_for(c.ifmap_spad), reset_less=True, name=n) for n in ("window", "step"))
         positions, laps = Signal(16, reset_less=True), Signal(16, reset_less=True)
-        few, two = Signal(reset_less=True), Signal(reset_less=True)     # fewer filters than HAZARD; two
+        few, two = Signal(reset_less=True), Signal(reset_less=True)     # fewer filters than HAZARD, which is 3; two
         late_i = Signal.like(i, reset_less=True)    # the last slot of an entry but one
         one_entry = Signal(reset_less=True)         # is all of a window
         f_used = Signal()                       # half in use

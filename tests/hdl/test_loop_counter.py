@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
-from tests.hdl.streams import run
+from tests.hdl.streams import run, run_combinational
 
 from hdl.lane_mux import CHOOSE, LaneMux
 from hdl.loop_counter import COUNT_OR_LOAD, LoopCounter
@@ -70,7 +70,7 @@ def test_lane_mux():
             ctx.set(dut.lane, n % 4)
             await ctx.delay(1e-9)
             assert ctx.get(dut.entry) == word >> 16 * (n % 4) & 0xFFFF
-    run(dut, bench)
+    run_combinational(dut, bench)
 
 
 def test_lane_mux_in_wide_multiplexers():

@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
-from tests.hdl.streams import holds, receive, run, send
+from tests.hdl.streams import holds, receive, run, run_combinational, send
 
 from hdl.config import Config
 from hdl.drain import DrainBuffer
@@ -72,7 +72,7 @@ def test_select_adder(bits):
                 ctx.set(port, value)
             await ctx.delay(1e-9)
             assert ctx.get(dut.total) == (own + (one if n & 1 else other)) & most
-    run(dut, bench)
+    run_combinational(dut, bench)
 
 
 @pytest.mark.parametrize("bits", [24, 27])
