@@ -181,7 +181,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     rate = config.dram_bytes_per_cycle
     passes = s.tiles * s.blocks * s.accumulations
     m_blocks = ceil(np.minimum(m.chunk, s.blocks), m.filter_blocks)
-    paces = _paces(shape, m, s)
+    paces = _paces(shape, m, s, config)
     pace = functools.reduce(np.maximum, paces.values()) + PASS_OVERHEAD
     rounds = s.chunks * np.where(s.ifmap_resident, 1, m_blocks)
     units = s.tiles * s.loads * rounds
@@ -226,7 +226,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
         **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
 
 
-def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:
+def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
     """Cycles that a pass takes at each resource of the array."""
     width = min(m.width, shape.S)
     rows = (m.e - 1) * shape.uy + m.height
@@ -244,7 +244,7 @@ def _paces(shape: Shape, m: Mapping, s: Counts) -> dict:
         "ifmap network": s.laps * rows * m.r * strip,
         # A PE writes one entry a cycle into its filter spad.
         "filter network": s.words * np.maximum(s.tags, 4) + 0 * s.laps,
-        "psum network": s.laps * m.columns * m.e * m.t * s.lanes}
+        "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes)}
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:
@@ -375,7 +375,7 @@ def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
                 m = Mapping(height, width, p, q, r, t, e, np.full(len(p), shape.N), ceil(shape.E, e), shape.F,
                             1, 1, 1, 1, 1, 1, 1, 1, split=split)
                 s = Counts(shape, m)
-                pace = functools.reduce(np.maximum, _paces(shape, m, s).values())
+                pace = functools.reduce(np.maximum, _paces(shape, m, s, config).values())
                 floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
                 # of those that differ in nothing but p the one with the least
                 order = np.argsort(floor, kind="stable")

@@ -577,7 +577,9 @@ class Pace:
 def psum_cycles(item: Pass, config: Config) -> float:
     """Cycles that the psums of a window take through the output network, the slower one. The tails of a row take turns
     (hdl/gon.py); a tail gathers a psum a cycle, so only its first is there when its turn comes, and of a
-    row those of its first tail."""
+    row those of its first tail. With one psum lane all take turns for every psum."""
+    if config.psum_lanes == 1:
+        return float(item.columns * item.head["p"])
     lanes = ceil(item.head["p"], PSUM_LANES)
     if lanes == 1:
         return item.columns

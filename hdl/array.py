@@ -9,12 +9,13 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import Config
+from .config import PSUM_LANES, Config
 from .gon import OutputBus
 from .isa import ConfigBody, Mode
 from .multicast import YBus
-from .pe import EVENTS, ofmap_word
+from .pe import EVENTS, ofmap_bus_word, ofmap_word, psum_word
 from .pe_row import NETWORKS, PeRow
+from .psum_lanes import PsumGatherer, PsumSplitter
 
 
 class ProcessingArray(wiring.Component):
@@ -25,14 +26,15 @@ class ProcessingArray(wiring.Component):
     config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a
                cycle; to be offered only while the array is drained
     config_error  the ConfigBody being accepted asks for more PEs than there are
-    ifmap, filter, psum   word streams in (one word a cycle each)
-    ofmap      word stream out, in the order position, logical column, filter
+    ifmap, filter, psum   word streams in (one word a cycle each; with one psum lane a psum a cycle)
+    ofmap      word stream out, in the order position, logical column, filter (with one psum lane as fast)
     events_<name>  PEs with the event of pe.EVENTS, two cycles late
     """
 
     def __init__(self, config: Config):
         self.config = config
         ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
+        ports["psum"] = In(stream.Signature(psum_word(config)))
         ports |= {"ofmap": Out(stream.Signature(ofmap_word(config))),
                   "config_": In(stream.Signature(ConfigBody)), "config_error": Out(1)}
         ports |= {f"events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
@@ -50,14 +52,24 @@ class ProcessingArray(wiring.Component):
         m.d.comb += rows[-1].chain_out.ready.eq(1)  # the chain's foot is a tail or unused
         for net, layout in NETWORKS:
             m.submodules[f"{net}_y_bus"] = bus = YBus(layout(c), c.rows)
-            wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
+            source = wiring.flipped(getattr(self, net))
+            if net == "psum" and c.psum_lanes < PSUM_LANES:
+                m.submodules.psum_splitter = splitter = PsumSplitter(c)
+                wiring.connect(m, source, splitter.input)
+                source = splitter.output
+            wiring.connect(m, source, bus.input)
             for n, row in enumerate(rows):
                 wiring.connect(m, getattr(bus, f"row_{n}"), getattr(row, net))
-        m.submodules.output_bus = output = OutputBus(ofmap_word(c), c.rows)
+        m.submodules.output_bus = output = OutputBus(ofmap_bus_word(c), c.rows)
         for n, row in enumerate(rows):
             wiring.connect(m, row.ofmap, getattr(output, f"source_{n}"))
             m.d.comb += output.members[n].eq(row.tails)
-        wiring.connect(m, output.output, wiring.flipped(self.ofmap))
+        sink = wiring.flipped(self.ofmap)
+        if c.psum_lanes < PSUM_LANES:
+            m.submodules.psum_gatherer = gatherer = PsumGatherer(c)
+            wiring.connect(m, gatherer.output, sink)
+            sink = gatherer.input
+        wiring.connect(m, output.output, sink)
         if c.counters:
             for event in EVENTS:
                 m.d.sync += getattr(self, f"events_{event}").eq(

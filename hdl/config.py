@@ -53,7 +53,9 @@ class Config:
     psum_drain           psums of finished windows in a PE; 0: as many as psum_spad
     psum_bits            width of a partial sum; sums wrap modulo 2**psum_bits
     ifmap_fifo           64-bit words of input FIFO in a PE
-    psum_fifo            128-bit words of psum input FIFO in a PE
+    psum_lanes           psums a cycle that the array's psum networks carry each way: 4, or 1, which takes less
+                         than half of the wires and registers and is enough where a psum has `pes` MACs or more
+    psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head adds from its bus
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
@@ -83,6 +85,7 @@ class Config:
     psum_bits: int = 32
     ifmap_fifo: int = 4
     psum_fifo: int = 4
+    psum_lanes: int = 4
     gating: bool = True
     skip: bool = False
     counters: bool = True
@@ -124,7 +127,9 @@ class Config:
         need(self.queue_depth in (2, 4, 8, 16), "queue_depth", "must be 2, 4, 8 or 16")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
         need(1 <= self.ifmap_fifo <= 16, "ifmap_fifo", "must be 1..16")
-        need(1 <= self.psum_fifo <= 16, "psum_fifo", "must be 1..16")
+        need(self.psum_lanes in (1, PSUM_LANES), "psum_lanes", f"must be 1 or {PSUM_LANES}")
+        need(self.psum_fifo == 0 if self.psum_lanes == 1 else 1 <= self.psum_fifo <= 16, "psum_fifo",
+             f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")
         need(2 <= self.glb_pairs <= 64, "glb_pairs", "must be 2..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
@@ -332,11 +337,11 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
 BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The least of everything: what a machine costs before its PEs.
-    Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_fifo=1,
-           ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
+    Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1,
+           psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
-    Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_drain=4, psum_fifo=1,
-           ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, counters=False, registered=True),
-    Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_drain=4, psum_fifo=1,
-           ifmap_fifo=1, glb_pairs=4, glb_depth=1024, queue_depth=2, counters=False, registered=True),
+    Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
+           ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
+    Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
+           ifmap_fifo=1, glb_pairs=4, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
 )}

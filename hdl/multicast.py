@@ -20,16 +20,16 @@ class XBus(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spare = Signal(self.layout)
+        word, spare = Signal(self.layout, reset_less=True), Signal(self.layout, reset_less=True)
         valid, spare_valid = Signal(), Signal()
         moves = Signal()
         m.d.comb += [self.input.ready.eq(~spare_valid), moves.eq(self.accept.all()),
-                     self.fire.eq(valid & moves)]
+                     self.fire.eq(valid & moves), self.word.eq(word)]
         with m.If(self.fire | ~valid):
             with m.If(spare_valid):
-                m.d.sync += [self.word.eq(spare), valid.eq(1), spare_valid.eq(0)]
+                m.d.sync += [word.eq(spare), valid.eq(1), spare_valid.eq(0)]
             with m.Else():
-                m.d.sync += [self.word.eq(self.input.payload), valid.eq(self.input.valid)]
+                m.d.sync += [word.eq(self.input.payload), valid.eq(self.input.valid)]
         with m.Elif(self.input.valid & self.input.ready):
             m.d.sync += [spare.eq(self.input.payload), spare_valid.eq(1)]
         return m

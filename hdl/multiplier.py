@@ -1,6 +1,6 @@
 """A registered multiplier: the DSP block of the device, or a twin that acts the same in every cycle."""
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, signed
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,8 +20,8 @@ def on_up5k(platform) -> bool:
 class Multiplier(wiring.Component):
     """product = a * w, signed, behind registers of the operands, of the array and of the product.
 
-    Members: `a`, `w`, `product`; `load`, `advance`, `finish` enable those three registers, so that an
-    operation which is not wanted moves nothing.
+    Members: `a`, `w`, `product`; `load` and `advance` enable the first two registers and `clear` makes the product
+    zero instead, so that an operation which is not wanted moves nothing and adds nothing.
 
     Latency three cycles, throughput one product a cycle. The registers have no reset. On an ECP5 they are those
     inside a MULT18X18D, where Yosys puts none by itself; on an UP5K the first two are those of an SB_MAC16, whose pipeline
@@ -34,7 +34,7 @@ class Multiplier(wiring.Component):
     w: In(signed(ENTRY_BITS))
     load: In(1)
     advance: In(1)
-    finish: In(1)
+    clear: In(1)
     product: Out(signed(2 * ENTRY_BITS))
 
     def elaborate(self, platform):
@@ -49,8 +49,7 @@ class Multiplier(wiring.Component):
             m.d.sync += [a.eq(self.a), w.eq(self.w)]
         with m.If(self.advance):
             m.d.sync += inner.eq(a * w)
-        with m.If(self.finish):
-            m.d.sync += product.eq(inner)
+        m.d.sync += product.eq(Mux(self.clear, 0, inner))
         m.d.comb += self.product.eq(product)
         return m
 
@@ -67,9 +66,10 @@ class Multiplier(wiring.Component):
         m.submodules.mult = Instance(
             "MULT18X18D", **ports,
             p_REG_PIPELINE_CLK="CLK0", p_REG_PIPELINE_CE="CE1", p_REG_PIPELINE_RST="RST0",
-            p_REG_OUTPUT_CLK="CLK0", p_REG_OUTPUT_CE="CE2", p_REG_OUTPUT_RST="RST0",
+            p_REG_OUTPUT_CLK="CLK0", p_REG_OUTPUT_CE="CE2", p_REG_OUTPUT_RST="RST1",
             p_RESETMODE="SYNC", p_GSR="DISABLED",
-            i_CLK0=ClockSignal(), i_CE0=self.load, i_CE1=self.advance, i_CE2=self.finish, i_RST0=Const(0),
+            i_CLK0=ClockSignal(), i_CE0=self.load, i_CE1=self.advance, i_CE2=Const(1), i_RST0=Const(0),
+            i_RST1=self.clear,
             **{f"o_P{n}": out[n] for n in range(36)})
         m.d.comb += self.product.eq(out)
         return m

@@ -1,13 +1,17 @@
 """Processing element: spads, zero gating, p-innermost MAC pipeline (JSSC 2017, fig. 12)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .block_ram import BlockRam
-from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config
+from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config, bits_for
+from .drain import DrainBuffer
+from .lane_mux import LaneMux
+from .loop_counter import LoopCounter
 from .multiplier import Multiplier
+from .select_adder import SelectAdder
 
 
 def depth(config: Config) -> int:
@@ -49,9 +53,29 @@ def psum_word(config: Config) -> data.StructLayout:
         "data": config.psum_bits * PSUM_LANES, "count": 3, "tag": config.pe_tag_bits})
 
 
+def single_psum(config: Config) -> data.StructLayout:
+    """A psum for the head with this tag."""
+    return data.StructLayout({"data": config.psum_bits, "tag": config.pe_tag_bits})
+
+
+def psum_bus_word(config: Config) -> data.StructLayout:
+    """What the psum network inside the array carries."""
+    return psum_word(config) if config.psum_lanes == PSUM_LANES else single_psum(config)
+
+
 def ofmap_word(config: Config) -> data.StructLayout:
     """Up to four psums from a tail; `last` ends its p psums of a position."""
     return data.StructLayout({"data": config.psum_bits * PSUM_LANES, "last": 1})
+
+
+def single_ofmap(config: Config) -> data.StructLayout:
+    """A psum from a tail; `end` ends its p psums of a position, and so does `last`, which a bus changes."""
+    return data.StructLayout({"data": config.psum_bits, "end": 1, "last": 1})
+
+
+def ofmap_bus_word(config: Config) -> data.StructLayout:
+    """What the output network inside the array carries."""
+    return ofmap_word(config) if config.psum_lanes == PSUM_LANES else single_ofmap(config)
 
 
 EVENTS = ("busy", "gated", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "idle")
@@ -68,7 +92,7 @@ class ProcessingElement(wiring.Component):
     <net>_word, <net>_fire, <net>_accept   for ifmap, filter, psum: the row offers the word
                  to all its PEs; `accept` is high when the word is not for this PE or there
                  is room; `fire` (only when all accept) moves it
-    chain_in, chain_out        psums from the PE before and to the one after
+    chain_in, chain_out        psums from the PE before and to the one after; two are held behind the adder
     ofmap                      finished psums of a tail, towards the output network
     events                     one bit per name of EVENTS
 
@@ -84,7 +108,11 @@ class ProcessingElement(wiring.Component):
     An entry is issued once it is known whether another of its window follows.
 
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
-    are there and p >= HAZARD. Latency: depth(config) cycles from issue to sum, 1 more to chain_out.
+    are there and p >= HAZARD. Latency: depth(config) cycles from issue to sum, 2 more to chain_out.
+
+    With one psum lane (`psum_lanes`) a head adds the psum that its bus offers and accepts it by doing so, and a tail's
+    sums go to `ofmap` one by one as they would go to the next PE. With four a head has a FIFO of words and a tail
+    gathers them.
     """
 
     def __init__(self, config: Config):
@@ -94,9 +122,9 @@ class ProcessingElement(wiring.Component):
         ports = {
             "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
             "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
-            "ofmap": Out(stream.Signature(ofmap_word(config))),
+            "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
             "events": Out(len(EVENTS))}
-        for net, layout in (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_word)):
+        for net, layout in (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_bus_word)):
             ports |= {f"{net}_word": In(layout(config)), f"{net}_fire": In(1),
                       f"{net}_accept": Out(1)}
         super().__init__(ports)
@@ -116,8 +144,9 @@ class ProcessingElement(wiring.Component):
             m.submodules.filter_spad = filter_spad = Memory(
                 shape=unsigned(ENTRY_BITS), depth=2 * c.filter_half, init=[])
             f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
-        f_word = Signal(WORD_BITS)
-        f_left = Signal(3)          # entries of f_word not yet written
+        f_word = Signal(WORD_BITS, reset_less=True)
+        f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
+        m.submodules.filter_mux = f_mux = LaneMux()
         f_last = Signal()
         f_half = Signal()           # being filled
         f_address = Signal(range(2 * c.filter_half))
@@ -128,21 +157,23 @@ class ProcessingElement(wiring.Component):
         f_room = Signal()
         m.d.comb += [
             f_match.eq(tags.enable & (self.filter_word.tag == tags.filter)),
-            f_room.eq((full + half_filled < 2) & (f_left <= 1)),
+            f_room.eq(~full[1] & ~(full[0] & half_filled) & (f_left <= 1)),
             self.filter_accept.eq(~f_match | f_room),
             f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
-            f_write.data.eq(f_word[:ENTRY_BITS]),
+            f_mux.word.eq(f_word), f_mux.lane.eq(f_lane), f_write.data.eq(f_mux.entry),
             half_filled.eq((f_left == 1) & f_last)]
         with m.If(f_left != 0):
-            m.d.sync += [f_word.eq(f_word >> ENTRY_BITS), f_left.eq(f_left - 1),
-                         f_address.eq(f_address + 1)]
+            m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1)]
             with m.If(half_filled):
                 m.d.sync += [f_half.eq(~f_half),
                              f_address.eq(Mux(f_half, 0, c.filter_half))]
         with m.If(self.filter_fire & f_match):
-            m.d.sync += [f_word.eq(self.filter_word.data), f_left.eq(self.filter_word.count),
+            m.d.sync += [f_word.eq(self.filter_word.data), f_lane.eq(0), f_left.eq(self.filter_word.count),
                          f_last.eq(self.filter_word.last)]
-        m.d.sync += full.eq(full + half_filled - release)
+        with m.If(half_filled & ~release):
+            m.d.sync += full.eq(Cat(~full[0], full[0]))         # 0, 1, 2
+        with m.Elif(release & ~half_filled):
+            m.d.sync += full.eq(Cat(full[1], 0))
 
         # ---- ifmap: FIFO of words, then one entry a cycle into the sliding spad ---------
         in_layout = data.StructLayout({"data": WORD_BITS, "count": 3, "header": 1})
@@ -162,77 +193,98 @@ class ProcessingElement(wiring.Component):
         m.submodules.ifmap_spad = ifmap_spad = Memory(
             shape=unsigned(ENTRY_BITS), depth=c.ifmap_spad, init=[])
         a_read, a_write = ifmap_spad.read_port(domain="comb"), ifmap_spad.write_port()
+        m.submodules.ifmap_mux = i_mux = LaneMux()
         lane = Signal(2)
         taken = Signal(2)                       # the lane that goes into the spad
         wanted, final_lane, near = Signal(), Signal(), Signal()
-        write_at = Signal(spad_bits)
-        held = Signal(range(c.ifmap_spad + 1))  # entries not yet freed
-        ahead = Signal(range(c.ifmap_spad + 1))  # of those, not yet passed by read_at
-        read_at = Signal(spad_bits)
-        oldest = Signal(spad_bits)              # first entry of the next window
+        # Entries come, are read and are freed in order; the highest bit of each tells a full spad from an empty one.
+        write_at, read_at, oldest = (Signal(spad_bits + 1, name=n) for n in ("write_at", "read_at", "oldest"))
+        after_read = Signal.like(read_at)
+        spad_full = Signal()
         free = Signal()
         entry_in = Signal()
-        following = Signal(PassHeader)          # shape of the pass after this one
+        following = Signal(PassHeader, reset_less=True)     # shape of the pass after this one
         following_valid = Signal()
         take_header = Signal()
         m.d.comb += [
-            a_write.addr.eq(write_at), a_write.data.eq(i_out.data.word_select(taken, ENTRY_BITS)),
-            a_write.en.eq(entry_in), a_read.addr.eq(read_at), near.eq(1),
+            a_write.addr.eq(write_at[:spad_bits]), a_write.data.eq(i_mux.entry), i_mux.word.eq(i_out.data),
+            i_mux.lane.eq(taken),
+            a_write.en.eq(entry_in), a_read.addr.eq(read_at[:spad_bits]), near.eq(1),
+            spad_full.eq(write_at ^ oldest == c.ifmap_spad), after_read.eq(read_at + 1),
             taken.eq(lane), wanted.eq(1), final_lane.eq(lane + 1 == i_out.count),
-            entry_in.eq(i_fifo.r_rdy & ~i_out.header & (held != c.ifmap_spad) & wanted & near),
+            entry_in.eq(i_fifo.r_rdy & ~i_out.header & ~spad_full & wanted & near),
             take_header.eq(i_fifo.r_rdy & i_out.header & ~following_valid),
             i_fifo.r_en.eq(take_header | (entry_in & final_lane))]
         with m.If(entry_in):
             m.d.sync += [write_at.eq(write_at + 1), lane.eq(Mux(final_lane, 0, taken + 1))]
 
         # ---- MAC control: entry k of the window, filter i, position f -------------------
+        # What ends a loop is known in a register before it is asked for: an entry takes HAZARD cycles at least, so
+        # comparisons of what changes with an entry or more seldom may come a cycle late.
         active = Signal()
-        shape = Signal(PassHeader)
-        k, i = Signal(8), Signal(8)
-        f, lap = Signal(16), Signal(16)
+        next_p, next_window = following.p[:bits_for(c.psum_spad)], following.window[:bits_for(c.ifmap_spad)]
+        k, i = Signal(bits_for(c.ifmap_spad), init=1), Signal(range(max(c.psum_spad, HAZARD)))    # k: from 1
+        m.submodules.f_loop = f_loop = LoopCounter(16)
+        m.submodules.lap_loop = lap_loop = LoopCounter(16)
+        window, step = (Signal(bits_for(c.ifmap_spad), reset_less=True, name=n) for n in ("window", "step"))
+        positions, laps = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        few, two = Signal(reset_less=True), Signal(reset_less=True)     # fewer filters than HAZARD, which is 3; two
+        late_i = Signal.like(i, reset_less=True)    # the last slot of an entry but one
+        one_entry = Signal(reset_less=True)         # is all of a window
         f_used = Signal()                       # half in use
         f_next, f_address_now = Signal(range(2 * c.filter_half)), Signal(range(2 * c.filter_half))
-        room = Signal(range(c.drain_depth + 1), init=c.drain_depth)  # of the drain buffer
-        drained = Signal()
-        here = Signal(16)                       # the entry's index in the window
+        here = Signal(max(8, c.place_bits if c.skip else 0))    # the entry's index in the window
         fresh = Signal(init=1)                  # no entry of the window has been used
         there, empty = Signal(), Signal()       # an entry of the window; it has none
-        bubble, slot_end, last_k, last_f, last_lap = (Signal() for _ in range(5))
-        have_psum, issue, slot = Signal(), Signal(), Signal()
-        window_end, pass_end = Signal(), Signal()
+        bubble, slot_end, last_k, last_f, last_lap = (
+            Signal(name=n) for n in ("bubble", "slot_end", "last_k", "last_f", "last_lap"))
+        frees = Signal(init=1)                  # the entry is of the window's first `step`
+        have_psum, issue, slot, entry_end = Signal(), Signal(), Signal(), Signal()
+        last_i = Signal()                       # of the filters
+        window_end, pass_end, load = Signal(), Signal(), Signal()
+        passed, back = Signal(), Signal()       # the entry is not needed again; reading goes back
+        m.submodules.drain = drain = DrainBuffer(c)
         m.d.comb += [
-            bubble.eq(i >= shape.p),
-            slot_end.eq((i + 1 >= shape.p) & (i + 1 >= HAZARD)),
-            here.eq(k), there.eq(ahead != 0), last_k.eq(k + 1 == shape.window),
-            last_f.eq(f + 1 == shape.positions),
-            last_lap.eq(lap + 1 == shape.laps),
-            have_psum.eq(~last_k | (room != 0)),
+            last_i.eq(slot_end | (few & (i == two))),
+            have_psum.eq(~last_k | drain.room),
             issue.eq(active & ~bubble & (full != 0) & there & have_psum),
             slot.eq(issue | (active & bubble)),  # a cycle that moves on
-            window_end.eq(slot & slot_end & last_k),
+            entry_end.eq(slot & slot_end),
+            window_end.eq(entry_end & last_k),
             pass_end.eq(window_end & last_f & last_lap),
-            release.eq(pass_end),
-            free.eq(slot & slot_end & ~empty & ((here < shape.step) | last_f)),
+            load.eq((pass_end | ~active) & following_valid),
+            release.eq(pass_end), drain.take.eq(issue & last_k),
+            passed.eq(~empty & (frees | last_f)), free.eq(entry_end & passed), back.eq(last_k & ~passed),
             f_address_now.eq(f_next), f_read.addr.eq(f_address_now), f_read.en.eq(1)]
+        m.d.comb += [
+            f_loop.limit.eq(positions), f_loop.step.eq(window_end), last_f.eq(f_loop.last),
+            lap_loop.limit.eq(laps), lap_loop.step.eq(window_end & last_f), last_lap.eq(lap_loop.last)]
+        # The cycle behind a loop's last step, or behind a new shape, is free for its load.
+        m.d.sync += [f_loop.load.eq(load | (window_end & last_f & ~last_lap)), lap_loop.load.eq(load)]
         with m.If(slot):
-            m.d.sync += i.eq(Mux(slot_end, 0, i + 1))
-            with m.If(slot_end):
-                m.d.sync += fresh.eq(last_k)
-            with m.If(issue):
-                m.d.sync += f_next.eq(f_next + 1)
-            with m.If(slot_end):
-                m.d.sync += k.eq(Mux(last_k, 0, k + 1))
-                with m.If(last_k):
-                    m.d.sync += f.eq(Mux(last_f, 0, f + 1))
-                    m.d.sync += f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))
-                    with m.If(last_f):
-                        m.d.sync += lap.eq(Mux(last_lap, 0, lap + 1))
+            m.d.sync += [i.eq(Mux(slot_end, 0, i + 1)), slot_end.eq(~slot_end & (i == late_i)),
+                         bubble.eq(~slot_end & (bubble | last_i) & few)]
+        with m.If(issue):
+            m.d.sync += f_next.eq(f_next + 1)
+        with m.If(entry_end):
+            m.d.sync += [fresh.eq(last_k), k.eq(Mux(last_k, 1, k + 1))]
+        with m.If(window_end):
+            m.d.sync += f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))
         # The window slides: reading goes back to the oldest entry still held.
-        with m.If(slot & slot_end):
-            with m.If(last_k):
-                m.d.sync += read_at.eq(oldest + free)
-            with m.Else():
-                m.d.sync += read_at.eq(read_at + 1)
+        with m.If(entry_end):
+            m.d.sync += read_at.eq(Mux(back, oldest, after_read))
+        if not c.skip:
+            late, at_step = Signal(), Signal()  # the last entry of a window but one, and of its first `step`
+            m.d.sync += [late.eq(k + 1 == window), at_step.eq(k == step)]
+            with m.If(entry_end):
+                m.d.sync += [last_k.eq(Mux(last_k, one_entry, late)), frees.eq(last_k | (frees & ~at_step))]
+            with m.If(load):
+                m.d.sync += last_k.eq(next_window == 1)
+            # Going back there is an entry, the window's second or a later one.
+            with m.If(entry_in):
+                m.d.sync += there.eq(1)
+            with m.Elif(entry_end):
+                m.d.sync += there.eq(back | (after_read != write_at))
         if c.skip:
             # Places count the entries of the stream, zeros included, modulo 2**PLACE.
             PLACE = c.place_bits
@@ -244,21 +296,27 @@ class ProcessingElement(wiring.Component):
             index, index_after = Signal(PLACE), Signal(PLACE)
             lanes = Signal(4)
             more = Signal()
+            p = Signal(8)
+            with m.If(load):
+                m.d.sync += p.eq(following.p)
+            ahead = Signal.like(read_at)        # entries in the spad not yet passed
             for n in range(4):
                 m.d.comb += lanes[n].eq((1 if n == 3 else lane <= n) & (n < i_out.count)
                                         & (i_out.data.word_select(n, ENTRY_BITS) != 0))
             m.d.comb += [
-                at.addr.eq(read_at), after.addr.eq(read_at + 1), place_in.addr.eq(write_at),
+                at.addr.eq(read_at[:spad_bits]), after.addr.eq(after_read[:spad_bits]),
+                place_in.addr.eq(write_at[:spad_bits]), ahead.eq(write_at - read_at),
                 place_in.en.eq(entry_in), place_in.data.eq(arrived + taken),
                 index.eq(at.data - start), index_after.eq(after.data - start),
                 # everything before this place is in the spad or was zero
-                known.eq(arrived + lane - start), ended.eq(known >= shape.window)]
+                known.eq(arrived + lane - start), ended.eq(known >= window)]
+            m.d.comb += [here.eq(k - 1), there.eq(ahead != 0), last_k.eq(k == window), frees.eq(here < step)]
             with m.If(self.skip):
                 m.d.comb += [
                     wanted.eq(lanes.any()), near.eq(known < (1 << PLACE - 1)),
                     here.eq(Mux(empty, 0, index)),
-                    empty.eq(fresh & Mux(ahead != 0, index >= shape.window, ended)),
-                    more.eq((ahead > 1) & (index_after < shape.window)),
+                    empty.eq(fresh & Mux(ahead != 0, index >= window, ended)),
+                    more.eq((ahead > 1) & (index_after < window)),
                     last_k.eq(~more),
                     there.eq(empty | ((ahead != 0) & ((ahead > 1) | ended)))]
                 for n in reversed(range(4)):
@@ -267,22 +325,21 @@ class ProcessingElement(wiring.Component):
                 with m.If(i_fifo.r_rdy & ~i_out.header & ~lanes.any() & near):
                     m.d.comb += i_fifo.r_en.eq(1)
                     m.d.sync += lane.eq(0)
-                m.d.comb += f_address_now.eq(Mux(f_used, c.filter_half, 0) + here[:8] * shape.p + i)
+                m.d.comb += f_address_now.eq(Mux(f_used, c.filter_half, 0) + here[:8] * p + i)
             with m.If(i_fifo.r_en & ~i_out.header):
                 m.d.sync += arrived.eq(arrived + i_out.count)
             with m.If(window_end):
-                m.d.sync += start.eq(start + Mux(last_f, shape.window, shape.step))
-        m.d.sync += [
-            oldest.eq(oldest + free), held.eq(held + entry_in - free),
-            room.eq(room + drained - (issue & last_k))]
-        with m.If(slot & slot_end & last_k & ~last_f):
-            m.d.sync += ahead.eq(held - free + entry_in)
-        with m.Else():
-            m.d.sync += ahead.eq(ahead + entry_in - (slot & slot_end & ~empty))
+                m.d.sync += start.eq(start + Mux(last_f, window, step))
+        with m.If(free):
+            m.d.sync += oldest.eq(oldest + 1)
         with m.If(pass_end):
             m.d.sync += [active.eq(0), f_used.eq(~f_used)]
-        with m.If((pass_end | ~active) & following_valid):
-            m.d.sync += [active.eq(1), shape.eq(following), following_valid.eq(0)]
+        with m.If(load):
+            m.d.sync += [
+                active.eq(1), following_valid.eq(0), window.eq(next_window), step.eq(following.step),
+                positions.eq(following.positions), laps.eq(following.laps), few.eq(next_p < HAZARD),
+                two.eq(next_p[1]), late_i.eq(Mux(next_p < HAZARD, HAZARD, next_p) - 2),
+                one_entry.eq(next_window == 1)]
         with m.If(take_header):
             m.d.sync += [following.eq(i_out.data), following_valid.eq(1)]
 
@@ -292,16 +349,20 @@ class ProcessingElement(wiring.Component):
         pipe = [Signal(stage, name=f"pipe_{n}") for n in range(1, depth(c) + 1)]
         m.d.sync += [
             pipe[0].valid.eq(issue), pipe[0].first.eq(fresh), pipe[0].final.eq(last_k),
-            pipe[0].last.eq(i + 1 == shape.p), pipe[0].index.eq(i)]
+            pipe[0].last.eq(last_i), pipe[0].index.eq(i)]
         for before, after in zip(pipe, pipe[1:]):
             m.d.sync += after.eq(before)
-        operand_0 = Signal(signed(ENTRY_BITS))   # beside the filter memory's output
-        operand_a, operand_w = Signal(signed(ENTRY_BITS)), Signal(signed(ENTRY_BITS))
-        product_0, product = Signal(signed(2 * ENTRY_BITS)), Signal(signed(2 * ENTRY_BITS))
-        hold = Signal()                          # gated: operands and product keep still
-        held_1, held_2, held_3 = Signal(), Signal(), Signal()
-        m.d.sync += operand_0.eq(Mux(empty, 0, a_read.data.as_signed()))
-        zero = (self.gate | self.skip) & (operand_0 == 0)
+        entry, product = Signal(signed(ENTRY_BITS)), Signal(signed(2 * ENTRY_BITS))
+        operand_0, operand_a, operand_w = (             # operand_0: beside the filter memory's output
+            Signal(signed(ENTRY_BITS), reset_less=True, name=n) for n in ("operand_0", "operand_a", "operand_w"))
+        hold = Signal()                          # gated: the operands keep still, the product is zero
+        held_1, held_2 = Signal(), Signal()
+        m.d.comb += entry.eq(a_read.data)
+        if c.skip:
+            with m.If(empty):
+                m.d.comb += entry.eq(0)
+        m.d.sync += operand_0.eq(entry)
+        zero = (self.gate | self.skip) & (operand_0 == 0) if c.gating or c.skip else Const(0)
         if c.registered:
             # One cycle more, in which the block RAM's output register is filled and `hold` is found.
             m.d.sync += [hold.eq(zero), operand_a.eq(operand_0)]
@@ -309,85 +370,90 @@ class ProcessingElement(wiring.Component):
             m.d.comb += hold.eq(zero)
             with m.If(~hold):
                 m.d.sync += [operand_a.eq(operand_0), operand_w.eq(f_read.data.as_signed())]
-        m.d.sync += [held_1.eq(hold), held_2.eq(held_1), held_3.eq(held_2)]
+        m.d.sync += [held_1.eq(hold), held_2.eq(held_1)]
         if c.registered:
             m.submodules.multiplier = multiplier = Multiplier()
             m.d.comb += [
                 multiplier.a.eq(operand_a), multiplier.w.eq(f_read.data), multiplier.load.eq(~hold),
-                multiplier.advance.eq(~held_1), multiplier.finish.eq(~held_2), product.eq(multiplier.product)]
+                multiplier.advance.eq(~held_1), multiplier.clear.eq(held_2), product.eq(multiplier.product)]
         else:
+            inner, outer = (Signal(signed(2 * ENTRY_BITS), reset_less=True, name=n) for n in ("product_0", "product_1"))
             with m.If(~held_1):
-                m.d.sync += product_0.eq(operand_a * operand_w)
-            with m.If(~held_2):
-                m.d.sync += product.eq(product_0)
+                m.d.sync += inner.eq(operand_a * operand_w)
+            m.d.sync += outer.eq(Mux(held_2, 0, inner))
+            m.d.comb += product.eq(outer)
 
         m.submodules.psum_spad = psum_spad = Memory(
             shape=signed(c.psum_bits), depth=c.psum_spad, init=[])
         p_read, p_write = psum_spad.read_port(domain="comb"), psum_spad.write_port()
-        psum, total = Signal(signed(c.psum_bits)), Signal(signed(c.psum_bits))
+        psum, total = (Signal(signed(c.psum_bits), reset_less=True, name=n) for n in ("psum", "total"))
         m.d.comb += [
             p_read.addr.eq(pipe[-3].index), p_write.addr.eq(pipe[-1].index),
             p_write.data.eq(total), p_write.en.eq(pipe[-1].valid & ~pipe[-1].final)]
         m.d.sync += [
             psum.eq(Mux(pipe[-3].first, 0, p_read.data)),
-            total.eq(psum + Mux(held_3, 0, product))]
+            total.eq(psum + product)]
 
         # ---- drain: add the predecessor's psums, hand over ------------------------------
         done_layout = data.StructLayout({"psum": signed(c.psum_bits), "last": 1})
-        m.submodules.drain = drain = fifo.SyncFIFO(width=done_layout.size, depth=c.drain_depth)
-        finished, own = Signal(done_layout), Signal(done_layout)
+        done = Signal(done_layout)
+        out, spare = (Signal(done_layout, reset_less=True, name=n) for n in ("out", "spare"))
+        out_valid, spare_valid = Signal(), Signal()
+        out_next, out_free = Signal(), Signal()     # `out` goes; there is room behind the adder
+        h_match, given = Signal(), Signal()         # a word is for this head; its next psum moves
+        due, move, push = Signal(), Signal(), Signal()  # a sum may leave; it leaves; through `out`
+        m.submodules.adder = adder = SelectAdder(c.psum_bits)
         m.d.comb += [
-            finished.psum.eq(total), finished.last.eq(pipe[-1].last),
-            drain.w_en.eq(pipe[-1].valid & pipe[-1].final), drain.w_data.eq(finished),
-            own.eq(drain.r_data)]
-
-        head_layout = data.StructLayout({"data": c.psum_bits * PSUM_LANES, "count": 3})
-        m.submodules.psum_fifo = h_fifo = fifo.SyncFIFO(width=head_layout.size, depth=c.psum_fifo)
-        h_in, h_out = Signal(head_layout), Signal(head_layout)
-        h_lane = Signal(2)
-        h_match = Signal()
-        m.d.comb += [
+            drain.write.eq(pipe[-1].valid & pipe[-1].final), drain.psum.eq(total), drain.last.eq(pipe[-1].last),
+            drain.next.eq(move), due.eq(drain.valid & out_free),
             h_match.eq(tags.enable & tags.head & (self.psum_word.tag == tags.psum)),
-            self.psum_accept.eq(~h_match | h_fifo.w_rdy),
-            h_in.data.eq(self.psum_word.data), h_in.count.eq(self.psum_word.count),
-            h_fifo.w_en.eq(self.psum_fire & h_match), h_fifo.w_data.eq(h_in),
-            h_out.eq(h_fifo.r_data)]
-        m.submodules.link = link = fifo.SyncFIFO(width=c.psum_bits, depth=2)
-        m.d.comb += [link.w_en.eq(self.chain_in.valid), link.w_data.eq(self.chain_in.payload),
-                     self.chain_in.ready.eq(link.w_rdy)]
-        before_valid, before = Signal(), Signal(signed(c.psum_bits))
-        with m.If(tags.head):
-            m.d.comb += [before_valid.eq(h_fifo.r_rdy),
-                         before.eq(h_out.data.word_select(h_lane, c.psum_bits))]
-        with m.Else():
-            m.d.comb += [before_valid.eq(link.r_rdy), before.eq(link.r_data)]
-        out_ready, move = Signal(), Signal()
-        m.d.comb += [
-            move.eq(drain.r_rdy & before_valid & out_ready), drain.r_en.eq(move),
-            drained.eq(move), link.r_en.eq(move & ~tags.head),
-            h_fifo.r_en.eq(move & tags.head & (h_lane + 1 == h_out.count)),
-            self.chain_out.valid.eq(drain.r_rdy & before_valid & ~tags.tail),
-            self.chain_out.payload.eq(own.psum + before)]
-        with m.If(move & tags.head):
-            m.d.sync += h_lane.eq(Mux(h_lane + 1 == h_out.count, 0, h_lane + 1))
-
-        # A tail gathers four psums a word.
-        gathered = Signal(c.psum_bits * PSUM_LANES)
-        g_lane, g_full, g_last = Signal(2), Signal(), Signal()
-        ofmap_free = Signal()
-        m.d.comb += [
-            ofmap_free.eq(~g_full | self.ofmap.ready),
-            out_ready.eq(Mux(tags.tail, ofmap_free, self.chain_out.ready)),
-            self.ofmap.valid.eq(g_full), self.ofmap.payload.data.eq(gathered),
-            self.ofmap.payload.last.eq(g_last)]
-        with m.If(g_full & self.ofmap.ready):
-            m.d.sync += g_full.eq(0)
-        with m.If(move & tags.tail):
-            m.d.sync += gathered.word_select(g_lane, c.psum_bits).eq(own.psum + before)
-            with m.If(own.last | (g_lane == PSUM_LANES - 1)):
-                m.d.sync += [g_full.eq(1), g_last.eq(own.last), g_lane.eq(0)]
-            with m.Else():
-                m.d.sync += g_lane.eq(g_lane + 1)
+            move.eq(Mux(tags.head, given, due & self.chain_in.valid)),
+            self.chain_in.ready.eq(due & ~tags.head),
+            adder.own.eq(drain.out), adder.other.eq(self.chain_in.payload), adder.select.eq(tags.head),
+            done.psum.eq(adder.total), done.last.eq(drain.out_last)]
+        with m.If(~spare_valid):
+            m.d.sync += spare.eq(done)
+        with m.If(out_next | ~out_valid):
+            m.d.sync += [out.eq(Mux(spare_valid, spare, done)), out_valid.eq(spare_valid | push), spare_valid.eq(0)]
+        with m.Elif(push):
+            m.d.sync += spare_valid.eq(1)
+        m.d.comb += self.chain_out.payload.eq(out.psum)
+        if c.psum_lanes == 1:
+            # A head takes a psum from the bus as it adds it; a tail gives what a PE of the chain would get.
+            m.d.comb += [
+                self.psum_accept.eq(~h_match | due), given.eq(self.psum_fire & h_match),
+                adder.one.eq(self.psum_word.data), push.eq(move), out_free.eq(~spare_valid),
+                self.chain_out.valid.eq(out_valid & ~tags.tail), self.ofmap.valid.eq(out_valid & tags.tail),
+                out_next.eq(Mux(tags.tail, self.ofmap.ready, self.chain_out.ready)),
+                self.ofmap.payload.data.eq(out.psum), self.ofmap.payload.end.eq(out.last),
+                self.ofmap.payload.last.eq(out.last)]
+        else:
+            head_layout = data.StructLayout({"data": c.psum_bits * PSUM_LANES, "count": 3})
+            m.submodules.psum_fifo = h_fifo = fifo.SyncFIFO(width=head_layout.size, depth=c.psum_fifo)
+            h_in, h_out = Signal(head_layout), Signal(head_layout)
+            h_lane, h_last = Signal(2), Signal()
+            # A tail gathers four psums a word.
+            gathered = Signal(c.psum_bits * PSUM_LANES, reset_less=True)
+            g_lane, g_full, g_last = Signal(2), Signal(), Signal()
+            m.d.comb += [
+                self.psum_accept.eq(~h_match | h_fifo.w_rdy), h_in.data.eq(self.psum_word.data),
+                h_in.count.eq(self.psum_word.count), h_fifo.w_data.eq(h_in), h_out.eq(h_fifo.r_data),
+                h_fifo.w_en.eq(self.psum_fire & h_match), given.eq(due & h_fifo.r_rdy),
+                adder.one.eq(h_out.data.word_select(h_lane, c.psum_bits)), h_last.eq(h_lane + 1 == h_out.count),
+                h_fifo.r_en.eq(move & tags.head & h_last),
+                push.eq(move & ~tags.tail), self.chain_out.valid.eq(out_valid), out_next.eq(self.chain_out.ready),
+                out_free.eq(Mux(tags.tail, ~g_full | self.ofmap.ready, ~spare_valid)),
+                self.ofmap.valid.eq(g_full), self.ofmap.payload.data.eq(gathered), self.ofmap.payload.last.eq(g_last)]
+            with m.If(move & tags.head):
+                m.d.sync += h_lane.eq(Mux(h_last, 0, h_lane + 1))
+            with m.If(g_full & self.ofmap.ready):
+                m.d.sync += g_full.eq(0)
+            with m.If(move & tags.tail):
+                m.d.sync += gathered.word_select(g_lane, c.psum_bits).eq(done.psum)
+                with m.If(done.last | (g_lane == PSUM_LANES - 1)):
+                    m.d.sync += [g_full.eq(1), g_last.eq(done.last), g_lane.eq(0)]
+                with m.Else():
+                    m.d.sync += g_lane.eq(g_lane + 1)
 
         if c.counters:
             waiting = active & ~bubble

@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from .config import Config
 from .gon import OutputBus
 from .multicast import XBus
-from .pe import EVENTS, ProcessingElement, filter_word, ifmap_word, ofmap_word, psum_word, tag_layout
+from .pe import EVENTS, ProcessingElement, filter_word, ifmap_word, ofmap_bus_word, psum_bus_word, tag_layout
 
-NETWORKS = (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_word))
+NETWORKS = (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_bus_word))
 
 
 class PeRow(wiring.Component):
@@ -26,7 +26,7 @@ class PeRow(wiring.Component):
         psum, tags = signed(config.psum_bits), tag_layout(config)
         ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
         ports |= {
-            "ofmap": Out(stream.Signature(ofmap_word(config))),
+            "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
             "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
             "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
             "tails": Out(1)}
@@ -54,7 +54,7 @@ class PeRow(wiring.Component):
                 m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word),
                              getattr(pe, f"{net}_fire").eq(bus.fire),
                              bus.accept[n].eq(getattr(pe, f"{net}_accept"))]
-        m.submodules.output_bus = output = OutputBus(ofmap_word(c), c.columns)
+        m.submodules.output_bus = output = OutputBus(ofmap_bus_word(c), c.columns)
         for n, pe in enumerate(pes):
             wiring.connect(m, pe.ofmap, getattr(output, f"source_{n}"))
             m.d.comb += output.members[n].eq(pe.tags_out.enable & pe.tags_out.tail)

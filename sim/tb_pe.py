@@ -14,12 +14,13 @@ from golden.fixed import wrap
 from hdl.config import Config
 from hdl.multicast import XBus
 from hdl.isa import Mode
-from hdl.pe import EVENTS, PassHeader, ProcessingElement, filter_word, ifmap_word, ofmap_word, psum_word, tag_layout
+from hdl.pe import (EVENTS, PassHeader, ProcessingElement, filter_word, ifmap_word, ofmap_bus_word, psum_bus_word,
+                    tag_layout)
 
 CONFIG = Config("pe", rows=1, columns=2, filter_spad=128, ifmap_spad=8, psum_spad=8,
                 glb_pairs=2, glb_depth=64, psum_bits=32, ifmap_fifo=2, psum_fifo=2, skip=True)
 TAGS = dict(ifmap=2, filter=1, psum=1)
-NETWORKS = dict(ifmap=ifmap_word, filter=filter_word, psum=psum_word)
+NETWORKS = dict(ifmap=ifmap_word, filter=filter_word, psum=psum_bus_word)
 
 
 class PeBench(wiring.Component):
@@ -30,7 +31,7 @@ class PeBench(wiring.Component):
         psum, tags = stream.Signature(signed(config.psum_bits)), tag_layout(config)
         super().__init__({net: In(stream.Signature(layout(config))) for net, layout in NETWORKS.items()} | {
             "shift": In(1), "tags_in": In(tags), "gate": In(1), "skip": In(1), "chain_in": In(psum), "chain_out": Out(psum),
-            "ofmap": Out(stream.Signature(ofmap_word(config))), "events": Out(len(EVENTS))})
+            "ofmap": Out(stream.Signature(ofmap_bus_word(config))), "events": Out(len(EVENTS))})
 
     def elaborate(self, platform):
         m = Module()
@@ -67,19 +68,24 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
     """What a PE gets and gives in passes of these shapes.
 
     Returns {"ifmap", "filter", "psum", "chain_in": words to send, "out": psums it must give as
-    (values, last) of an ofmap word or a value of the chain, "macs", "zeros": MACs on a zero, "empty": those of windows of zeros}.
+    (values, last) of a word of the output network or a value of the chain, "macs", "zeros": MACs on a zero, "empty": those of windows of zeros}.
     `strangers` is the probability of a word for another PE before one, `ragged` of a word
     that is not full, `sparsity` of an entry that is zero.
     """
-    bits = config.psum_bits
+    bits, lanes_out = config.psum_bits, config.psum_lanes
     words = {name: [] for name in ("ifmap", "filter", "psum", "chain_in", "out")}
     macs = zeros = empty = 0
+
+    def known(net, word):
+        """Without what this network does not carry."""
+        members = NETWORKS[net](config).members
+        return {name: value for name, value in word.items() if name in members}
 
     def put(net, **word):
         while rng.random() < strangers:
             other = dict(data=rng.getrandbits(64), count=rng.randint(1, 4), tag=TAGS[net] ^ 1)
-            words[net].append(other | ({"last": 1} if net == "filter" else {}))
-        words[net].append(word | {"tag": TAGS[net]})
+            words[net].append(known(net, other | ({"last": 1} if net == "filter" else {})))
+        words[net].append(known(net, word | {"tag": TAGS[net]}))
 
     def chunks(values, size=4):
         while values:
@@ -111,12 +117,12 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
                 empty += p * (not x.any())
                 sums = wrap(own + np.array(before[image][f], np.int64), bits).tolist()
                 if head:
-                    for part in chunks(before[image][f]):
+                    for part in chunks(before[image][f], lanes_out):
                         put("psum", data=lanes(part, bits), count=len(part))
                 else:
                     words["chain_in"] += before[image][f]
                 if tail:
-                    words["out"] += [(sums[n:n + 4], int(n + 4 >= p)) for n in range(0, p, 4)]
+                    words["out"] += [(sums[n:n + lanes_out], int(n + lanes_out >= p)) for n in range(0, p, lanes_out)]
                 else:
                     words["out"] += sums
     return words | {"macs": macs, "zeros": zeros, "empty": empty}

@@ -58,6 +58,13 @@ def holds(port, name="stream"):
     return check
 
 
+def run_combinational(dut, bench):
+    """Simulates what has no clock until `bench` ends."""
+    sim = Simulator(dut)
+    sim.add_testbench(bench)
+    sim.run()
+
+
 def run(dut, *benches, background=(), cycles=20_000):
     """Simulates until all `benches` end; fails after `cycles`. Returns the cycles taken."""
     sim = Simulator(dut)

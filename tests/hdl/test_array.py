@@ -193,11 +193,15 @@ def low(value, bits):
     return value & (1 << bits) - 1
 
 
+ONE_LANE = dict(psum_lanes=1, psum_fifo=0)
+
+
 @pytest.mark.parametrize("stall", [0.0, 0.3])
-@pytest.mark.parametrize("shape", [(2, 3), (1, 6), (6, 1)])
-def test_passes(shape, stall):
+@pytest.mark.parametrize("shape, changes", [((2, 3), {}), ((1, 6), {}), ((6, 1), {}), ((2, 3), ONE_LANE),
+                                            ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True))])
+def test_passes(shape, changes, stall):
     """Mappings one after another, dense and gated, with passes of changing shapes in each."""
-    play(config(*shape), [
+    play(config(*shape, **changes), [
         ((3, 1, 1, 2, 1), 0, [(4, 3, 1, 3, 1), (5, 2, 2, 2, 2), (1, 4, 1, 2, 1)]),
         ((2, 3, 1, 1, 1), 1, [(2, 8, 8, 2, 1), (8, 1, 1, 4, 1)]),
         ((1, 1, 3, 2, 2), 1, [(3, 2, 1, 3, 1), (8, 4, 3, 2, 1)]),
@@ -230,6 +234,13 @@ def test_boundaries_between_passes_of_different_shapes(mapping):
     loss = (cycles - macs) / (len(shapes) - 1)
     print(f"{mapping}: {cycles} cycles for {macs} of MACs, {cycles - macs} over in all, {loss:.2f} a boundary")
     assert cycles - macs <= SKEW
+
+
+def test_one_psum_lane_keeps_up():
+    """Six PEs in two columns, ten psums of 48 MACs each: the lanes carry them while the PEs work."""
+    busy = play(config(2, 3, **ONE_LANE), [((3, 1, 1, 2, 1), 0, [(8, 8, 1, 10, 1)] * 3)], delay=150)
+    cycles, _ = span(busy)
+    assert cycles <= 3 * 10 * 64 + 8 + SKEW      # the second column is a turn of p psums behind
 
 
 @pytest.mark.parametrize("mapping", [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (2, 1, 1, 3, 1)])

@@ -150,6 +150,30 @@ def test_mac_every_cycle(name, head, tail):
     assert len(cycles) == sum(p * window * f * images for p, window, _, f, images in shapes)
 
 
+# What an FPGA's presets are made of: one psum lane, no skipping.
+NARROW = CONFIG.replace(psum_lanes=1, psum_fifo=0, ifmap_fifo=1, skip=False, registered=True)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
+def test_results_with_one_psum_lane(head, tail, stall):
+    """Also with a drain buffer that is no power of two, and without gating."""
+    rng = random.Random(f"{head} {tail}")
+    shapes = CORNERS + [random_shape(rng) for _ in range(4)]
+    for config in (NARROW, NARROW.replace(psum_drain=5, gating=False, psum_bits=24)):
+        todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
+        play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
+
+
+@pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("name", FULL_RATE)
+def test_mac_every_cycle_with_one_psum_lane(name, head, tail):
+    """Windows of one entry too: a psum a cycle each way."""
+    todo = work(random.Random(name), FULL_RATE[name], head, tail, config=NARROW)
+    cycles = span(play(NARROW, todo, head, tail, delay={"ifmap": 80}))
+    assert all("busy" in now for now in cycles)
+
+
 SHALLOW = CONFIG.replace(ifmap_fifo=1, psum_fifo=1)
 
 
@@ -203,7 +227,7 @@ def test_events_name_what_is_missing(net, event):
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_latency(registered):
-    """From the issue of a MAC to its sum, and through the drain buffer to the chain."""
+    """From the issue of a MAC to its sum, through the drain buffer, and past the adder to the chain."""
     config = CONFIG.replace(registered=registered)
     dut, todo, times = PeBench(config), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
 
@@ -219,7 +243,7 @@ def test_latency(registered):
             if valid:
                 times.setdefault("out", now)
     run(dut, watch, *(lambda ctx, name=name: send(ctx, getattr(dut, name), todo[name]) for name in STREAMS))
-    assert times["out"] - times["issue"] == depth(config) + 1
+    assert times["out"] - times["issue"] == depth(config) + 2
 
 
 def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
@@ -251,4 +275,4 @@ def test_capacity():
     run(dut, main)
     bus = 2
     assert taken == dict(ifmap=CONFIG.ifmap_spad // 4 + CONFIG.ifmap_fifo + bus, filter=CONFIG.filter_spad // 4 + bus,
-                         psum=CONFIG.psum_fifo + bus, chain_in=2)
+                         psum=CONFIG.psum_fifo + bus, chain_in=0)

@@ -26,7 +26,7 @@ class Up5k:
 
 
 def test_multiplier():
-    """Each register holds while it is not enabled; three enabled cycles make a product."""
+    """The operands and the array hold while they are not enabled; a product not wanted is zero."""
     dut, rng = Multiplier(), random.Random(1)
 
     async def bench(ctx):
@@ -36,11 +36,11 @@ def test_multiplier():
             enables = [rng.random() < 0.7 for _ in range(3)]
             ctx.set(dut.a, a)
             ctx.set(dut.w, w)
-            for port, value in zip((dut.load, dut.advance, dut.finish), enables, strict=True):
+            for port, value in zip((dut.load, dut.advance, dut.clear), enables, strict=True):
                 ctx.set(port, value)
             assert ctx.get(dut.product) == product, now
             await ctx.tick()
-            product = inner if enables[2] else product
+            product = 0 if enables[2] else inner
             inner = operands[0] * operands[1] if enables[1] else inner
             operands = (a, w) if enables[0] else operands
     run(dut, bench)

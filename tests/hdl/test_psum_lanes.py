@@ -1,0 +1,122 @@
+"""One psum lane: words to psums and back, the adder that selects, the drain buffer."""
+
+import random
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Fragment
+from tests.hdl.streams import holds, receive, run, run_combinational, send
+
+from hdl.config import Config
+from hdl.drain import DrainBuffer
+from hdl.psum_lanes import PsumGatherer, PsumSplitter
+from hdl.select_adder import ADD_SELECTED, SelectAdder
+
+CONFIG = Config("lanes", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8, glb_pairs=2, glb_depth=64,
+                psum_lanes=1, psum_fifo=0)
+BITS = CONFIG.psum_bits
+
+
+def columns(rng, count):
+    """Psums of columns, p of each from 1 to 9."""
+    return [[rng.getrandbits(BITS) for _ in range(rng.randint(1, 9))] for _ in range(count)]
+
+
+def word(psums):
+    return sum(v << n * BITS for n, v in enumerate(psums))
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_splitter(stall):
+    dut, rng = PsumSplitter(CONFIG), random.Random(1)
+    todo = columns(rng, 40)
+    words = [dict(data=word(c[n:n + 4]), count=len(c[n:n + 4]), tag=at % 7)
+             for at, c in enumerate(todo) for n in range(0, len(c), 4)]
+    wanted, out, times = [(v, at % 7) for at, c in enumerate(todo) for v in c], [], []
+    run(dut, lambda ctx: send(ctx, dut.input, words, stall=stall),
+        lambda ctx: receive(ctx, dut.output, len(wanted), out, stall=stall, times=times), background=[holds(dut.output)])
+    assert [(o.data, o.tag) for o in out] == wanted
+    if not stall:
+        assert times[-1] - times[0] == len(wanted) - 1      # a psum a cycle
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_gatherer(stall):
+    dut, rng = PsumGatherer(CONFIG), random.Random(2)
+    todo = columns(rng, 40)
+    psums = [dict(data=v, end=n + 1 == len(c), last=n + 1 == len(c) and at % 3 == 2)
+             for at, c in enumerate(todo) for n, v in enumerate(c)]
+    wanted = [(c[n:n + 4], int(n + 4 >= len(c) and at % 3 == 2)) for at, c in enumerate(todo) for n in range(0, len(c), 4)]
+    out, taken = [], []
+
+    async def count(ctx):
+        async for _, _, valid, ready in ctx.tick().sample(dut.input.valid, dut.input.ready):
+            if valid:
+                taken.append(ready)
+    run(dut, lambda ctx: send(ctx, dut.input, psums, stall=stall),
+        lambda ctx: receive(ctx, dut.output, len(wanted), out, stall=stall), background=[holds(dut.output), count])
+    assert len(out) == len(wanted)
+    for got, (values, last) in zip(out, wanted, strict=True):
+        assert got.data & (1 << len(values) * BITS) - 1 == word(values) and got.last == last
+    assert stall or all(taken)      # a psum a cycle
+
+
+@pytest.mark.parametrize("bits", [24, 27, 32])
+def test_select_adder(bits):
+    dut, rng, most = SelectAdder(bits), random.Random(bits), (1 << bits) - 1
+
+    async def bench(ctx):
+        for n in range(200):
+            own, one, other = (rng.choice((0, 1, most, rng.getrandbits(bits))) for _ in range(3))
+            for port, value in ((dut.own, own), (dut.one, one), (dut.other, other), (dut.select, n & 1)):
+                ctx.set(port, value)
+            await ctx.delay(1e-9)
+            assert ctx.get(dut.total) == (own + (one if n & 1 else other)) & most
+    run_combinational(dut, bench)
+
+
+@pytest.mark.parametrize("bits", [24, 27])
+def test_select_adder_in_carry_cells(bits):
+    """As many cells as the bits need; and their LUT's contents in a chain of CCU2C add what is selected."""
+    class Ecp5:
+        family = "ecp5"
+    text, _ = rtlil.convert_fragment(Fragment.get(SelectAdder(bits), Ecp5()).prepare(ports=(), hierarchy=("top",)))
+    assert text.count("cell \\CCU2C ") == -(-bits // 2)
+    rng = random.Random(bits)
+    for n in range(300):
+        own, one, other, select, carry, total = *(rng.getrandbits(bits) for _ in range(3)), n & 1, 0, 0
+        for at in range(bits):
+            a, b, c = (value >> at & 1 for value in (own, one, other))
+            propagate = ADD_SELECTED >> (a | b << 1 | c << 2 | select << 3) & 1
+            generate = ADD_SELECTED >> (a | b << 1) & 1     # the lowest four of the contents
+            total |= (propagate ^ carry) << at
+            carry = carry if propagate else generate
+        assert total == (own + (one if select else other)) & (1 << bits) - 1
+
+
+@pytest.mark.parametrize("depth", [2, 5, 8])
+def test_drain_buffer(depth):
+    """Against a list: places are taken before they are filled, and come back one by one."""
+    dut, rng = DrainBuffer(CONFIG.replace(psum_drain=depth)), random.Random(depth)
+
+    async def bench(ctx):
+        taken, queue, fullest = 0, [], 0
+        for now in range(600):
+            room, valid = ctx.get(dut.room), ctx.get(dut.valid)
+            assert (room, valid) == (taken + len(queue) < depth, bool(queue)), now
+            if queue:
+                assert (ctx.get(dut.out), ctx.get(dut.out_last)) == queue[0]
+            eager = 0.3 if now // 100 % 2 else 0.9
+            take, write, leave = room and rng.random() < eager, taken and rng.random() < 0.7, valid and rng.random() < 0.6
+            item = (rng.getrandbits(BITS - 1), rng.getrandbits(1))
+            for port, value in ((dut.take, take), (dut.write, write), (dut.next, leave), (dut.psum, item[0]),
+                                (dut.last, item[1])):
+                ctx.set(port, value)
+            await ctx.tick()
+            queue = queue[1:] if leave else queue
+            if write:
+                queue.append(item)
+            taken += bool(take) - bool(write)
+            fullest = max(fullest, taken + len(queue))
+        assert fullest == depth
+    run(dut, bench)
