@@ -89,7 +89,6 @@ class Multiplier(wiring.Component):
             i_OHOLDTOP=~self.advance, i_OHOLDBOT=~self.advance,
             **{f"i_{name}": Const(0) for name in (
                 "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN")})
-        with m.If(self.finish):
-            m.d.sync += product.eq(inner)
+        m.d.sync += product.eq(Mux(self.clear, 0, inner))
         m.d.comb += self.product.eq(product)
         return m

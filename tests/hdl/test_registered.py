@@ -56,12 +56,12 @@ int main() {
     for (int now = 0; now < 100000; now++) {
         int corner = rand() % 4;
         top.a = corner == 0 ? 0x8000 : corner == 1 ? 0x7fff : rand(), top.w = rand() % 4 == 0 ? 0x8000 : rand();
-        top.load = rand() % 10 < 7, top.advance = rand() % 10 < 7, top.finish = rand() % 10 < 7;
+        top.load = rand() % 10 < 7, top.advance = rand() % 10 < 7, top.clear = rand() % 10 < 3;
         static int32_t a, w, inner, product;
         top.clk = 0, top.eval();
         // The registers of the block are not known before they are loaded.
         if (now > 50 && (int32_t)top.product != product) return printf("cycle %d\\n", now), 1;
-        if (top.finish) product = inner;
+        product = top.clear ? 0 : inner;
         if (top.advance) inner = a * w;
         if (top.load) a = (int16_t)top.a, w = (int16_t)top.w;
         top.clk = 1, top.eval();
