@@ -5,11 +5,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from .axi import ADDRESS, BurstSplitter, Window, WriteMaster
+from .axi import ADDRESS, BurstSplitter, Range, Window, WriteMaster
 from .isa import ENTRY_ADDR, WORD_ADDR, Error, ShapeBody, StoreBody
 from .packer import PackedWord, Packer
 from .pool import Pooler
 from .rlc_encoder import RlcEncoder
+from .skid import cut
 from .slots import SlotWriter
 from .strips import StripWalker
 from .taps import TapReader
@@ -38,7 +39,8 @@ class Store(wiring.Component):
     W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out
     when its words are there: nothing is written past the last. The next command starts when
     the arithmetic of the one before has drained; its last words and responses may still be
-    under way. place: bits of an entry's address in the global buffer. Throughput one read of the global buffer per cycle within a command.
+    under way. place: bits of an entry's address in the global buffer; registered: no chain of `ready` signals from the bus to
+    the arithmetic (hdl/skid.py). Throughput one read of the global buffer per cycle within a command.
     """
 
     command: In(stream.Signature(StoreCommand))
@@ -52,8 +54,8 @@ class Store(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR):
-        self.place = place
+    def __init__(self, place: int = ENTRY_ADDR, registered: bool = False):
+        self.place, self.registered = place, registered
         super().__init__()
 
     def elaborate(self, platform):
@@ -67,6 +69,11 @@ class Store(wiring.Component):
         m.submodules.window = window = Window()
         m.submodules.splitter = splitter = BurstSplitter()
 
+        pooled, pooled_waits = cut(m, self.registered, "pooled", pooler.out)
+        checked = stream.Signature(Range).create(path=("checked",))     # what is to be checked
+        ranges, range_waits = cut(m, self.registered, "ranges", checked)
+        requests, request_waits = cut(m, self.registered, "requests", window.request)
+
         # ---- commands -------------------------------------------------------------------
         # One bit per command under way, in order: it is a SHAPE.
         m.submodules.order = order = SyncFIFO(width=1, depth=COMMANDS)
@@ -76,7 +83,7 @@ class Store(wiring.Component):
         take = Signal()
         m.d.comb += [
             self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle
-                                  & encoder.idle & slots.idle & order.w_rdy),
+                                  & ~pooled_waits & encoder.idle & slots.idle & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
@@ -107,12 +114,12 @@ class Store(wiring.Component):
         wiring.connect(m, wiring.flipped(self.request), taps.request)
         wiring.connect(m, wiring.flipped(self.response), taps.response)
         wiring.connect(m, taps.taps, pooler.taps)
-        m.d.comb += [packer.entries.payload.eq(pooler.out.payload),
-                     encoder.entries.payload.eq(pooler.out.payload)]
+        m.d.comb += [packer.entries.payload.eq(pooled.payload),
+                     encoder.entries.payload.eq(pooled.payload)]
         with m.If(store.rlc):
-            m.d.comb += [encoder.entries.valid.eq(pooler.out.valid), pooler.out.ready.eq(encoder.entries.ready)]
+            m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
         with m.Else():
-            m.d.comb += [packer.entries.valid.eq(pooler.out.valid), pooler.out.ready.eq(packer.entries.ready)]
+            m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready)]
         wiring.connect(m, encoder.words, slots.words)
         m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=BUFFER)
         # Packed words that are left come from the command before.
@@ -124,16 +131,18 @@ class Store(wiring.Component):
         ]
 
         # ---- write addresses ------------------------------------------------------------
-        writes, check = strips.writes, window.check
+        writes, check = strips.writes, checked
+        wiring.connect(m, ranges, window.check)
         m.d.comb += [slots.slots.p.address.eq(writes.p.range.begin), slots.slots.p.table.eq(writes.p.table),
                      slots.slots.p.last.eq(writes.p.range.request.last)]
         with m.If(store.rlc):
-            wiring.connect(m, slots.check, check)
+            m.d.comb += [check.valid.eq(slots.check.valid), check.payload.eq(slots.check.payload),
+                         slots.check.ready.eq(check.ready)]
             m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
         with m.Else():
             m.d.comb += [check.valid.eq(writes.valid), check.payload.eq(writes.p.range),
                          writes.ready.eq(check.ready)]
-        wiring.connect(m, window.request, splitter.request)
+        wiring.connect(m, requests, splitter.request)
         m.submodules.lengths = lengths = SyncFIFO(width=8, depth=BURSTS)    # awaiting W
         m.submodules.answers = answers = SyncFIFO(width=1, depth=BURSTS)    # awaiting B
         address = self.write.address
@@ -188,13 +197,13 @@ class Store(wiring.Component):
         # ---- errors ---------------------------------------------------------------------
         # An error of the walk belongs to the oldest command once all before it is answered.
         mine = Signal()
-        m.d.comb += mine.eq(window.idle & splitter.idle & ~address.valid & ~answers.r_rdy
+        m.d.comb += mine.eq(window.idle & ~request_waits & splitter.idle & ~address.valid & ~answers.r_rdy
                             & (finished == 0) & order.r_rdy & ~order.r_data[0])
         with m.If(self.error == Error.NONE):
             with m.If(answer.valid & answer.payload[1]):
                 m.d.sync += self.error.eq(Error.WRITE_RESPONSE)
             with m.Elif(window.outside & mine):
                 m.d.sync += self.error.eq(Error.WRITE_WINDOW)
-            with m.Elif(strips.too_long & mine):
+            with m.Elif(strips.too_long & mine & ~range_waits):
                 m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
         return m

@@ -128,8 +128,17 @@ class Glb:
                 valid = False
 
 
+BUILD = {"registered": False}
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
+def registered(request):
+    """All of it also with the chains of `ready` signals cut."""
+    BUILD["registered"] = request.param
+
+
 def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4, reference=reference):
-    dut = Store()
+    dut = Store(**BUILD)
     memory = bytearray(DRAM)
     memory[:] = b"\xa5" * DRAM
     want = bytearray(memory)
@@ -295,7 +304,7 @@ def test_throughput():
 
 def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
     """Runs into `error` with `dones` commands done before it."""
-    dut = Store()
+    dut = Store(**BUILD)
     memory = bytearray(DRAM)
     axi = WriteMemory(dut.write, memory, bad=bad, stall=0.2)
     seen = []
@@ -339,7 +348,7 @@ def test_too_long():
 
 def test_halt_sends_empty_beats():
     """After halt the data of addresses issued goes out without strobes, and no more addresses."""
-    dut = Store()
+    dut = Store(**BUILD)
     memory = bytearray(DRAM)
     axi = WriteMemory(dut.write, memory)
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 from tests.hdl import test_store
-from tests.hdl.test_store import AVERAGE, MAX, attempt, out, rate, reference, shape, simulate, store, tile
+from tests.hdl.test_store import AVERAGE, MAX, attempt, out, rate, reference, registered, shape, simulate, store, tile  # noqa: F401
 
 from golden.rlc import encode, slot_words
 from hdl.isa import Error, Opcode

@@ -1,0 +1,38 @@
+"""A place that ends a chain of `ready` signals."""
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Skid(wiring.Component):
+    """Streams through `input` to `output`; what the output cannot take at once waits here, so `input.ready` is a register.
+
+    Members: `input`, `output` streams of `shape`; `full`, something waits. Latency none, throughput one a cycle.
+    """
+
+    def __init__(self, shape):
+        self.shape = shape
+        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape)), "full": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        held = Signal(self.shape, reset_less=True)
+        m.d.comb += [self.input.ready.eq(~self.full), self.output.valid.eq(self.input.valid | self.full),
+                     self.output.payload.eq(Mux(self.full, held, self.input.payload))]
+        with m.If(self.output.ready):
+            m.d.sync += self.full.eq(0)
+        with m.Elif(self.input.valid):
+            m.d.sync += self.full.eq(1)
+        with m.If(~self.full):
+            m.d.sync += held.eq(self.input.payload)
+        return m
+
+
+def cut(m, registered: bool, name: str, source):
+    """(the stream that goes on from `source`, whether something waits on the way): of a Skid if `registered`, else itself."""
+    if not registered:
+        return source, Const(0)
+    m.submodules[name] = skid = Skid(source.payload.shape())
+    wiring.connect(m, source, skid.input)
+    return skid.output, skid.full
