@@ -301,12 +301,12 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         if not out_block and not layer.full and not graph.consumers(layer.output):
             sizes += [4]   # nothing else decides the blocks of what it writes
         found = [m for m in (search(shape_of(layer, channels, block, n), config, objective) for n in sizes) if m]
-        return min((m.cycles for m in found), default=float("inf")) * layer.groups
+        return min((m.dram_bytes if objective == "dram" else m.cycles for m in found), default=float("inf")) * layer.groups
 
     def writing(name, block):
-        """Cycles by which storing a tensor in such blocks outlasts the layer that makes it."""
+        """Cycles by which storing a tensor in such blocks outlasts the layer that makes it; traffic does not mind."""
         layer = graph.producer(name)
-        if layer is None or isinstance(layer, Concat):
+        if layer is None or isinstance(layer, Concat) or objective == "dram":
             return 0
         entries, reads, macs = images * graph.tensors[name].size, 1, 0
         if isinstance(layer, Pool):
