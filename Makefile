@@ -121,7 +121,7 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
-test: $(STAMP)  ## every test (ARGS for pytest)
+test: $(FPGA_STAMP)  ## every test (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: verilog  ## another name of it
