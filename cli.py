@@ -292,6 +292,12 @@ def fpga(args) -> int:
         used, most = getattr(result, name)
         table.add_row(name.upper(), f"{used:,}", f"{most:,}", f"{100 * used / most:.0f}" if most else "-")
     console.print(table)
+    if result.components:
+        table = _table("components, after Yosys", ("component",), "component", "LUT", "FF", "DSP", "block RAM")
+        for name, row in result.components.items():
+            if row["lut"] > 100 or row["dsp"] or row["bram"]:
+                table.add_row(name, *(f"{row[kind]:,}" for kind in ("lut", "ff", "dsp", "bram")))
+        console.print(table)
     console.print(f"clock {result.clock_mhz:g} MHz, fmax {result.fmax_mhz:g} MHz after routing"
                   f"{'' if result.met else ': TOO SLOW'}; peak {result.peak_gmacs:g} GMAC/s")
     console.print("; ".join(result.tools.values()), style="dim")
@@ -518,7 +524,7 @@ def dataflows(args) -> int:
         f" {name.upper()}={getattr(args, name)}"
         for name, usual in (("part", "all"), ("orders", "published"), ("costs", "isca2016"))
         if getattr(args, name) != usual)
-    report, wrong = {}, []
+    report = {}
     with _progress() as progress:
         task = progress.add_task("", total=None)
 

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from amaranth._toolchain import tool_env_var
@@ -17,6 +17,7 @@ from amaranth.vendor import GowinPlatform, LatticePlatform
 from hdl.config import Config
 from hdl.verilog import BUILD, write_atomic
 
+from .area import by_component
 from .boards import Board
 from .platform import FpgaTop
 from .tools import ToolError, environment, version
@@ -37,7 +38,8 @@ OPTIONS = {"ecp5": ("-nowidelut", "--router router2"), "ice40": ("-dsp", ""), "g
 @dataclass(frozen=True)
 class Report:
     """A build. Each resource is (used, capacity); fmax after routing; sustained_gmacs: of
-    the network of `make board-sim BOARD=...`, from its cycles there; seconds of all tools together."""
+    the network of `make board-sim BOARD=...`, from its cycles there; seconds of all tools together; components: of the
+    netlist, {name: {lut, ff, dsp, bram}}, the largest first (ECP5 only; cells by the name of what they drive)."""
     board: str
     preset: str
     device: str
@@ -54,6 +56,7 @@ class Report:
     seed: int
     seconds: float
     tools: dict[str, str]
+    components: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
@@ -145,6 +148,18 @@ def build(board: Board, seed: int = 1) -> Report:
     return report(board, platform, seed, time.monotonic() - started, env)
 
 
+def components(netlist: dict) -> dict[str, dict[str, int]]:
+    """What the parts of a board's netlist take; of the accelerator its engines."""
+    table: dict[str, dict[str, int]] = {}
+    for name, row in by_component(netlist, 4).items():
+        parts = name.split(".")
+        key = ".".join(parts[2:4]) if parts[:2] == ["top", "accelerator"] else ".".join(parts[1:2])
+        have = table.setdefault(key or "pads and clocks", dict.fromkeys(row, 0))
+        for kind, n in row.items():
+            have[kind] += n
+    return dict(sorted(table.items(), key=lambda item: -item[1]["lut"]))
+
+
 def report(board: Board, platform, seed: int, seconds: float, env: dict) -> Report:
     config, directory = board.config, folder(board, board.config)
     found = json.loads((directory / "report.json").read_text())
@@ -156,7 +171,9 @@ def report(board: Board, platform, seed: int, seconds: float, env: dict) -> Repo
         board=board.name, preset=config.name, device=board.device, config=config.to_dict(), pes=config.pes,
         clock_mhz=board.clock_hz / 1e6, fmax_mhz=round(_fmax(found["fmax"]), 1), **cells,
         peak_gmacs=round(config.pes * board.clock_hz / 1e9, 3), sustained_gmacs=None, seed=seed,
-        seconds=round(seconds, 1), tools=tools)
+        seconds=round(seconds, 1), tools=tools,
+        components=components(json.loads((directory / "top.json").read_text())["modules"]["top"])
+        if family(platform) == "ecp5" else {})
 
 
 def save(result: Report, directory: Path) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from fpga import tools
 from fpga.boards import BOARDS
 from fpga.boards.board import CAPACITY
-from fpga.build import Report, _watch, artifact, folder, prepare
+from fpga.build import Report, _watch, artifact, components, folder, prepare
 from fpga.flash import flash
 from fpga.memory import memory_of
 from fpga.pll import Ecp5Dividers, ecp5_dividers
@@ -115,3 +115,16 @@ def test_design_of_a_board(name, memory):
     text = plan.files["top.il"]
     assert all(f"cell \\{cell} " in text for cell in (memory, "MULT18X18D", "DP16KD"))
     assert "FREQUENCY PORT" in plan.files["top.lpf"] and "--report report.json" in plan.files["build_top.sh"]
+
+
+def test_components():
+    """Cells belong to what they drive: an engine of the accelerator, a part of the board, or the pads."""
+    def lut(bit):
+        return {"type": "LUT4", "connections": {"Z": [bit]}}
+    netlist = {"netnames": {"top.accelerator.edge.load_engine.window.held": {"bits": [2]}, "top.accelerator.edge.done": {"bits": [3]},
+                            "top.link.uart.tx": {"bits": [4]}, "led": {"bits": [5]}, "top.link.busy": {"bits": [6]}},
+               "cells": {"a": lut(2), "b": lut(3), "c": lut(4), "d": lut(5), "e": {"type": "TRELLIS_FF", "connections": {"Q": [6]}},
+                         "f": {"type": "TRELLIS_IO", "connections": {}}}}
+    found = components(netlist)
+    assert {name: (row["lut"], row["ff"]) for name, row in found.items()} == {
+        "edge.load_engine": (1, 0), "edge": (1, 0), "link": (1, 1), "pads and clocks": (1, 0)}
