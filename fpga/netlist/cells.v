@@ -6,6 +6,10 @@ module LUT4(input A, B, C, D, output Z);
     assign Z = INIT[{D, C, B, A}];
 endmodule
 
+module PFUMX(input ALUT, BLUT, C0, output Z);
+    assign Z = C0 ? ALUT : BLUT;
+endmodule
+
 // Two bits of a carry chain: each a LUT whose lower quarter says what carries over.
 module CCU2C(input A0, B0, C0, D0, A1, B1, C1, D1, CIN, output S0, S1, COUT);
     parameter [15:0] INIT0 = 0, INIT1 = 0;
@@ -50,7 +54,7 @@ module MULT18X18D(
     input A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17,
     input B0, B1, B2, B3, B4, B5, B6, B7, B8, B9, B10, B11, B12, B13, B14, B15, B16, B17,
     input C0, C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13, C14, C15, C16, C17,   // for a chain; not used
-    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK0, CE0, CE1, CE2, RST0,
+    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK0, CE0, CE1, CE2, RST0, RST1,
     output P0, P1, P2, P3, P4, P5, P6, P7, P8, P9, P10, P11, P12, P13, P14, P15, P16, P17,
     output P18, P19, P20, P21, P22, P23, P24, P25, P26, P27, P28, P29, P30, P31, P32, P33, P34, P35);
     parameter REG_INPUTA_CLK = "NONE", REG_INPUTA_CE = "CE0", REG_INPUTA_RST = "RST0";
@@ -68,14 +72,16 @@ module MULT18X18D(
     wire [37:0] inner_now = REG_PIPELINE_CLK == "NONE" ? product : inner;
     initial if ((REG_INPUTA_CLK != "NONE" && REG_INPUTA_CE != "CE0") || (REG_INPUTB_CLK != "NONE" && REG_INPUTB_CE != "CE0")
                 || (REG_PIPELINE_CLK != "NONE" && REG_PIPELINE_CE != "CE1")
-                || (REG_OUTPUT_CLK != "NONE" && REG_OUTPUT_CE != "CE2")) $fatal(1, "MULT18X18D: not modelled");
+                || (REG_OUTPUT_CLK != "NONE" && (REG_OUTPUT_CE != "CE2" || (REG_OUTPUT_RST != "RST0" && REG_OUTPUT_RST != "RST1")))
+                || REG_INPUTA_RST != "RST0" || REG_INPUTB_RST != "RST0" || REG_PIPELINE_RST != "RST0") $fatal(1, "MULT18X18D: not modelled");
     always @(posedge CLK0) begin
-        if (RST0) {a_in, b_in, inner, out} <= 0;
+        if (RST0) {a_in, b_in, inner} <= 0;
         else begin
             if (CE0) {a_in, b_in} <= {SIGNEDA & a[17], a, SIGNEDB & b[17], b};
             if (CE1) inner <= product;
-            if (CE2) out <= inner_now;
         end
+        if (REG_OUTPUT_RST == "RST1" ? RST1 : RST0) out <= 0;
+        else if (CE2) out <= inner_now;
     end
     assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18,
             P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0}
