@@ -148,6 +148,11 @@ def compile_mapped(graph: Graph, layer: Conv, shape: Shape, m: Mapping, config: 
                    schedule.pack(), blob.bytes(), views, [segment], [])
 
 
+def _cost(mapping: Mapping, objective: str) -> int:
+    """What blocks of tensors are chosen by: bytes of traffic, or cycles."""
+    return mapping.dram_bytes if objective == "dram" else mapping.cycles
+
+
 def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[str, str],
              shape_of, images: int, config: Config, objective: str) -> None:
     """Plan a copy of the layer's input in other blocks, as the last resort: only where the
@@ -156,17 +161,19 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
     if not view.plain:
         return
 
-    def cycles(block):
+    def cost(block):
         found = search(shape_of(layer, view.slots, block, 1), config, objective)
-        return found.cycles * layer.groups if found else float("inf")
+        return _cost(found, objective) * layer.groups if found else float("inf")
 
     def copying(block):
         entries = images * tensor.size
+        if objective == "dram":
+            return 4 * entries
         return 300 + max(entries / chunk_of(view.storage.block, block),
                          4 * entries / config.dram_bytes_per_cycle)
     sizes = [q for q in BLOCK_SIZES if q <= tensor.channels and q != view.storage.block]
-    best = min(sizes, key=lambda q: cycles(q) + copying(q), default=None)
-    if best is not None and cycles(best) + copying(best) < 0.9 * cycles(view.storage.block):
+    best = min(sizes, key=lambda q: cost(q) + copying(q), default=None)
+    if best is not None and cost(best) + copying(best) < 0.9 * cost(view.storage.block):
         key = f"{layer.input}@{best}"
         views.setdefault(key, View(Storage(key, tensor.height, tensor.width, best,
                                            ceil(tensor.channels, best)), 0, view.slots))
@@ -301,7 +308,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         if not out_block and not layer.full and not graph.consumers(layer.output):
             sizes += [4]   # nothing else decides the blocks of what it writes
         found = [m for m in (search(shape_of(layer, channels, block, n), config, objective) for n in sizes) if m]
-        return min((m.dram_bytes if objective == "dram" else m.cycles for m in found), default=float("inf")) * layer.groups
+        return min((_cost(m, objective) for m in found), default=float("inf")) * layer.groups
 
     def writing(name, block):
         """Cycles by which storing a tensor in such blocks outlasts the layer that makes it; traffic does not mind."""
