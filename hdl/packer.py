@@ -66,7 +66,10 @@ class Packer(wiring.Component):
             m.d.sync += self.words.valid.eq(0)
         for lane in range(LANES):
             part = slice(ENTRY_BITS * lane, ENTRY_BITS * (lane + 1))
-            m.d.comb += [here[lane].eq((lane >= start) & (lane < end)), next_word[lane].eq(lane + LANES < end)]
+            if lane == LANES - 1:    # behind every start, and never in the next word
+                m.d.comb += here[lane].eq(lane < end)
+            else:
+                m.d.comb += [here[lane].eq((lane >= start) & (lane < end)), next_word[lane].eq(lane + LANES < end)]
             with m.If(take & (here[lane] | next_word[lane])):
                 m.d.sync += keep[part].eq(turned[part])
             with m.If(free):
