@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.costs import LEVELS, Costs
-from hdl.config import ENTRY_BITS, LANES, PSUM_LANES, Config
+from hdl.config import ENTRY_BITS, LANES, PSUM_LANES
 
-KINDS = ("ifmap", "filter", "psum", "ofmap", "table", "command")
 Accesses = dict[str, dict[str, dict[str, float]]]
 
 

@@ -17,8 +17,8 @@ from amaranth.vendor import GowinPlatform, LatticePlatform
 from hdl.config import Config
 from hdl.verilog import BUILD, write_atomic
 
-from .area import by_component
 from .boards import Board
+from .cells import by_component
 from .platform import FpgaTop
 from .tools import ToolError, environment, version
 
@@ -81,13 +81,17 @@ def family(platform) -> str:
     return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
+def options(family: str, seed: int) -> dict[str, str]:
+    """What Amaranth passes on to Yosys and nextpnr."""
+    synthesis, route = OPTIONS[family]
+    return {"synth_opts": synthesis,
+            "nextpnr_opts": f"--seed {seed} --timing-allow-fail --report report.json {route}".rstrip()}
+
+
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
-    synthesis, route = OPTIONS[family(platform)]
-    plan = platform.prepare(
-        FpgaTop(board), "top", emit_src=False, synth_opts=synthesis,
-        nextpnr_opts=f"--seed {seed} --timing-allow-fail --report report.json {route}".rstrip())
+    plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(family(platform), seed))
     return platform, plan
 
 

