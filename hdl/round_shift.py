@@ -13,16 +13,17 @@ class RoundShift(wiring.Component):
     """saturate((value + half an LSB) >> shift), then ReLU.
 
     Members: `enable` moves the pipeline; `value` of `bits` bits, `shift` of `shift_bits` bits, `relu` in; `entry`
-    out LATENCY enabled cycles later: two, or three if the shifts by 2**split and more have a stage of their own.
+    out LATENCY enabled cycles later.
     One value a cycle. A shift of `bits` or more gives 0.
 
     Shifts first, by one less, and rounds what is left: no adder is wider than an entry. A level of the shifter keeps
     only what the levels after it can bring into the entry; what it drops must equal the sign.
     """
 
-    def __init__(self, bits: int, shift_bits: int, split: int | None = None):
-        self.bits, self.shift_bits, self.split = bits, shift_bits, split
-        self.LATENCY = 2 if split is None else 3
+    LATENCY = 2
+
+    def __init__(self, bits: int, shift_bits: int):
+        self.bits, self.shift_bits = bits, shift_bits
         super().__init__({"enable": In(1), "value": In(signed(bits)), "shift": In(shift_bits), "relu": In(1),
                           "entry": Out(signed(ENTRY_BITS))})
 
@@ -37,8 +38,6 @@ class RoundShift(wiring.Component):
                 m.d.sync += [o.eq(v) for o, v in zip(out, values)]
             return out
         for level in reversed(range(self.shift_bits)):
-            if self.split is not None and level == self.split - 1:
-                value, beyond, sign, relu, shift = register("coarse", value, beyond, sign, relu, shift[:self.split])
             by, width = 1 << level, min(len(value), KEPT + (1 << level) - 1)
             all_of, dropped = Signal(len(value), name=f"level_{level}"), Signal(name=f"dropped_{level}")
             moved = Cat(value[by:], sign.replicate(min(by, len(value))))

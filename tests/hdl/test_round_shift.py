@@ -9,8 +9,8 @@ from golden.fixed import requantise
 from hdl.round_shift import RoundShift
 
 
-@pytest.mark.parametrize("bits, shift_bits, split", [(32, 5, None), (49, 6, None), (20, 4, 2)])
-def test_round_shift(bits, shift_bits, split):
+@pytest.mark.parametrize("bits, shift_bits", [(32, 5), (49, 6), (20, 4)])
+def test_round_shift(bits, shift_bits):
     rng = random.Random(bits)
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     items = []
@@ -20,7 +20,7 @@ def test_round_shift(bits, shift_bits, split):
         near = {v + d for v in around for d in (-1, 0, 1)} | {rng.randrange(low, high) for _ in range(4)}
         items += [(v, shift, relu) for v in near if low <= v <= high for relu in (0, 1)]
     rng.shuffle(items)
-    dut = RoundShift(bits, shift_bits, split)
+    dut = RoundShift(bits, shift_bits)
     got = []
 
     async def drive(ctx):
