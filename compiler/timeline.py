@@ -418,7 +418,7 @@ class Timeline:
         if n not in self.psum_time or not self.outs:
             return None
         # An OFMAP that is taken up before the first psums reach it costs nothing.
-        known = max(self.psum_time[n], self.outs[0][0] - drain_cycles(item))
+        known = max(self.psum_time[n], self.outs[0][0] - drain_cycles(item, self.config))
         if item.psum.fields["from_ring"]:
             words = self.pops + item.psum_words
             if words > self.pushes:
@@ -494,7 +494,7 @@ class Timeline:
         self.leaving = False
         self.worked_laps.popleft()
         self.waiting -= item.head["positions"]
-        drain = drain_cycles(item)
+        drain = drain_cycles(item, self.config)
         if item.psum.fields["from_ring"]:
             self.pops += item.psum_words
         if item.ofmaps[0].fields["to_ring"]:
@@ -555,9 +555,9 @@ class Walk:
 
 # ---- the pace of a pass ------------------------------------------------------------------
 
-def drain_cycles(item: Pass) -> float:
+def drain_cycles(item: Pass, config: Config) -> float:
     """From the last MAC of a lap to the end of its psums: through the chain, and out of all columns."""
-    return DRAIN + HOP * item.chain["height"] * item.chain["groups"] + item.columns * ceil(item.head["p"], PSUM_LANES)
+    return DRAIN + HOP * item.chain["height"] * item.chain["groups"] + item.columns * ceil(item.head["p"], config.psum_lanes)
 
 
 @dataclass

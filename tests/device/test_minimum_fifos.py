@@ -1,5 +1,7 @@
 """The deadlock argument of docs/deadlock.md at its minimum: every FIFO as shallow as it may be."""
 
+import pytest
+
 from hdl.config import PRESETS
 from sim.device import SimDevice
 from tests.device.devices import check_network
@@ -7,11 +9,15 @@ from tests.layers import STRATA, draw
 
 # One word of psum FIFO holds 4 psums, p is up to 8; one ifmap word; the spad filled by a window.
 SHALLOW = PRESETS["tiny"].replace(name="shallow", ifmap_fifo=1, psum_fifo=1)
+# With one psum lane there is no FIFO at all: a head adds from its bus.
+ONE_LANE = SHALLOW.replace(name="shallow-one-lane", psum_lanes=1, psum_fifo=0)
 
 
-def test_shallow_fifos_with_stalls():
-    with SimDevice(SHALLOW, "cpp", 16 << 20) as device:
-        for seed in range(300, 300 + 2 * len(STRATA)):
+@pytest.mark.parametrize("config, first_seed", ((SHALLOW, 300), (ONE_LANE, 300 + len(STRATA))),
+                         ids=("four-lanes", "one-lane"))
+def test_shallow_fifos_with_stalls(config, first_seed):
+    with SimDevice(config, "cpp", 16 << 20) as device:
+        for seed in range(first_seed, first_seed + len(STRATA)):
             _, _, network, images = draw(seed)
             device.stall(0.4)
             check_network(device, network, images)
