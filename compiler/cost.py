@@ -206,7 +206,7 @@ class Buffer:
     def __init__(self, config: Config):
         self.config = config
         # A word behind the last bank pair reads as 0.
-        self.span = (1 << max(1, (config.glb_pairs - 1).bit_length())) * 2 * config.glb_depth * LANES
+        self.span = (1 << (config.glb_pairs - 1).bit_length()) * 2 * config.glb_depth * LANES
         self.some = np.zeros(self.span, bool)
         self.source = np.full(self.span, -1, np.int32)   # the LOAD that brought an entry
         self.loads: list[tuple] = []

@@ -341,11 +341,12 @@ class Stores:
     """The ofmap buffer: OFMAP writes a slot, STORE empties it. With a fused pool it is a ring
     of rows instead, of which each STORE writes those windows that are complete."""
 
-    def __init__(self, schedule: Schedule, layer, target: View, shape: Shape, m: Mapping, count: Counts,
+    def __init__(self, schedule: Schedule, config: Config, layer, target: View, shape: Shape, m: Mapping, count: Counts,
                  region: int, size: tuple[int, int], pool: Pool | None, units: list[Ofmaps]):
         self.schedule, self.layer, self.target, self.shape, self.m = schedule, layer, target, shape, m
         self.count, self.region, self.size, self.pool, self.units = count, region, size, pool, units
         self.each = len(layer.weights) // layer.groups
+        self.chunk = chunk_of(config, shape.out_block)
         self.stores: list[Command | None] = []
         self.opened: set[int] = set()
         self.pooled: dict[tuple, int] = {}  # pooled rows stored so far, by group and first image
@@ -412,7 +413,7 @@ class Stores:
         block = (u.group * self.each + first) // q_out
         common = dict(base=self._base(unit), image_stride=count.ofmap_image, row_stride=m.columns * count.width,
                       column_stride=count.width, block=q_out, block_stride=q_out, images=u.images,
-                      blocks=ceil(filters_here, q_out), chunk=chunk_of(q_out))
+                      blocks=ceil(filters_here, q_out), chunk=self.chunk)
         if pool is None:
             store = self.schedule.add(
                 Opcode.STORE, **common, **output_fields(self.target, u.image, u.y, block, u.x),
@@ -537,7 +538,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
     ifmaps = Stream(schedule, m.ifmap_slots, *uses(ifmap_units, lambda item: item.ifmaps), load_ifmap)
     filters = Stream(schedule, m.filter_slots, *uses(filter_units, lambda item: [item.filters]), load_filters)
     biases = Stream(schedule, 1, *uses(range(groups), lambda item: [item.group]), load_bias)
-    stores = Stores(schedule, layer, target, shape, m, count, regions["ofmap"], size, pool, ofmap_units)
+    stores = Stores(schedule, config, layer, target, shape, m, count, regions["ofmap"], size, pool, ofmap_units)
 
     # ---- emission -----------------------------------------------------------------------
     for v, item in enumerate(passes):
@@ -711,7 +712,7 @@ def emit_store(schedule: Schedule, config: Config, sources: list[View], target: 
         store = schedule.add(
             Opcode.STORE, base=4 * at + box.lane, **box.strides(), ring=box.rows, images=1,
             rows=r1 - r, columns=c1 - c, blocks=blocks, **output_fields(target, n, r, ch // q_out, c),
-            chunk=chunk_of(q_out, *(view.storage.block for view in sources)),
+            chunk=chunk_of(config, q_out, *(view.storage.block for view in sources)),
             pool=POOL[pool.kind] if pool else isa.Pool.NONE, add=add is not None, relu=relu)
         for _, _, command in loads:
             schedule.depend(store, command)

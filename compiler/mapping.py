@@ -120,10 +120,10 @@ def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def chunk_of(*blocks: int) -> int:
-    """Entries a STORE moves at once: the largest up to 4 that divides every block size."""
+def chunk_of(config: Config, *blocks: int) -> int:
+    """Entries a STORE moves at once: the most that divides every block size."""
     common = math.gcd(*blocks)
-    return max(n for n in (1, 2, 3, 4) if common % n == 0)
+    return max(n for n in range(1, config.store_lanes + 1) if common % n == 0)
 
 
 class Counts:
@@ -211,7 +211,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
     if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
-        last = m.n * m.e * m.columns * ceil(s.width, chunk_of(shape.out_block)) * kernel ** 2 / stride ** 2 + config.dram_latency
+        last = m.n * m.e * m.columns * ceil(s.width, chunk_of(config, shape.out_block)) * kernel ** 2 / stride ** 2 + config.dram_latency
         alone = (m.ring < 2 * m.e) & (m.ring < shape.E)   # no rows of a ring to spare for the next band
         drained = s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace)) \
             + ceil(shape.N, m.n) * last                   # an image's first rows wait for those before

@@ -169,7 +169,7 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
         entries = images * tensor.size
         if objective == "dram":
             return 4 * entries
-        return 300 + max(entries / chunk_of(view.storage.block, block),
+        return 300 + max(entries / chunk_of(config, view.storage.block, block),
                          4 * entries / config.dram_bytes_per_cycle)
     sizes = [q for q in BLOCK_SIZES if q <= tensor.channels and q != view.storage.block]
     best = min(sizes, key=lambda q: cost(q) + copying(q), default=None)
@@ -297,6 +297,10 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         raise NetworkError(f"a batch of {images}: must be 1..255")
 
     known = network.zeros if zeros is None else zeros
+    if rlc == "on" and not config.rlc:
+        raise NetworkError(f"config {config.name!r} has no run-length coding (rlc = false): choose auto or off")
+    if not config.rlc and rlc == "auto":
+        rlc = "off"
     uncoded = graph.tensors if rlc == "off" else dense
 
     def shape_of(layer, slots, *blocks):
@@ -321,7 +325,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             layer = graph.producer(layer.input)
         if isinstance(layer, Conv):
             macs = images * layer.weights[0].size * graph.tensors[layer.output].size
-        return max(0, entries * reads / chunk_of(block)
+        return max(0, entries * reads / chunk_of(config, block)
                    - max(macs / config.pes, 2 * entries / config.dram_bytes_per_cycle))
     views = plan_views(graph, score, writing)
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
@@ -436,7 +440,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             segments[-1].count = len(schedule.commands) - segments[-1].first
     program = ceil(blob.address + blob.size, ALIGN) * ALIGN
     end = program + len(schedule.commands) * COMMAND_BYTES
-    if end >= 1 << 32:  # limits of windows have 32 bits too
-        raise NetworkError(f"the program would end at address {end:#x}; addresses have 32 bits")
+    if end >= 1 << config.address_bits:  # limits of windows have no more bits either
+        raise NetworkError(f"the program would end at address {end:#x}; addresses have {config.address_bits} bits")
     return Program(config, graph, images, base, blob.address, program, end, schedule.pack(),
                    blob.bytes(), views, segments, blob.tables)

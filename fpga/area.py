@@ -68,11 +68,12 @@ def _bridge(config: Config) -> Bridge:
 # What can be measured, by name; a queue is that of its engine.
 COMPONENTS = {
     "pe": ProcessingElement, "array": ProcessingArray,
-    "store": lambda c: Store(c.glb_entry_bits), "strips": lambda c: StripWalker(c.glb_entry_bits),
-    "taps": lambda c: TapReader(c.glb_entry_bits),
-    "pool": lambda c: Pooler(),
-    "packer": lambda c: Packer(), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
-    "load": lambda c: Load(), "lengths": lambda c: LengthReader(), "decoder": lambda c: RlcDecoder(),
+    "store": lambda c: Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc),
+    "strips": lambda c: StripWalker(c.glb_entry_bits, c.address_bits, c.store_lanes, c.rlc),
+    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes), "pool": lambda c: Pooler(c.store_lanes),
+    "packer": lambda c: Packer(c.store_lanes), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
+    "load": lambda c: Load(c.address_bits, c.rlc), "lengths": lambda c: LengthReader(c.address_bits),
+    "decoder": lambda c: RlcDecoder(),
     "glb": GlobalBuffer, "fetch": Fetch, "control": lambda c: Control(c, 1 + len(engines(c))),
     "arbiter": lambda c: ReadArbiter(), "semaphores": lambda c: Semaphores(len(engines(c))),
     "ifmap": IfmapSequencer, "filter": FilterSequencer, "psum": PsumSequencer, "ofmap": OfmapSequencer,
@@ -89,7 +90,8 @@ SPARSE = 16     # sparse PEs of those components, if the configuration has none
 
 
 def _queue(config: Config, engine: str) -> Issue:
-    return Issue(engines(config)[engine], config.engine_queue(engine))
+    return Issue(engines(config)[engine], config.engine_queue(engine), in_flight=config.in_flight(engine),
+                 block=config.block_queues)
 
 
 class Harness(Elaboratable):

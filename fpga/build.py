@@ -20,7 +20,7 @@ from hdl.verilog import BUILD, write_atomic
 from .boards import Board
 from .cells import by_component
 from .platform import FpgaTop
-from .tools import ToolError, environment, version
+from .tools import COLLISIONS, ToolError, environment, version
 
 RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 
@@ -84,7 +84,7 @@ def family(platform) -> str:
 def options(family: str, seed: int) -> dict[str, str]:
     """What Amaranth passes on to Yosys and nextpnr."""
     synthesis, route = OPTIONS[family]
-    return {"synth_opts": synthesis,
+    return {"synth_opts": synthesis, **({"script_after_read": COLLISIONS} if family == "ecp5" else {}),
             "nextpnr_opts": f"--seed {seed} --timing-allow-fail --report report.json {route}".rstrip()}
 
 

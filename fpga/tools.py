@@ -28,6 +28,10 @@ done
 exec "@TOOL@" "$@"
 """
 
+# For Yosys: a clocked read port's word is not needed where a write meets it (hdl/glb.py, hdl/block_ram.py,
+# hdl/block_queue.py). Else every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
+COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i"
+
 
 class ToolError(RuntimeError):
     """A tool is missing or failed. One line."""

@@ -89,16 +89,20 @@ class BurstSplitter(wiring.Component):
     """Splits requests into bursts of at most 64 beats inside a 4 KiB page.
 
     Members: `request` in, `burst` out; `idle` while it holds nothing. A request of no
-    words vanishes. Latency one cycle, throughput one burst per cycle.
+    words vanishes. Latency one cycle, throughput one burst per cycle. address: bits of one.
     """
 
     request: In(stream.Signature(Request))
     burst: Out(stream.Signature(Burst))
     idle: Out(1)
 
+    def __init__(self, address: int = ADDRESS):
+        self.address = address
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        address = Signal(ADDRESS)
+        address = Signal(self.address)
         words = Signal(WORDS)
         last, tag = Signal(), Signal()
         room = Signal(7)     # beats to the limit of 64 or to the end of the page

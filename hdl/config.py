@@ -62,6 +62,11 @@ class Config:
     queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many, since
                          a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
+    rlc                  LOAD decodes and STORE encodes run-length coded feature maps
+    store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which takes a third of the LUTs
+    address_bits         of an address in memory: programs end below 2**address_bits
+    block_queues         queues of commands, fetched words and what comes out of the global buffer are block RAM
+                         instead of RAM of LUTs: a cycle later
     registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block and block RAM;
                          one cycle more from a MAC's issue to its sum, none between MACs
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
@@ -89,6 +94,10 @@ class Config:
     gating: bool = True
     skip: bool = False
     counters: bool = True
+    rlc: bool = True
+    store_lanes: int = LANES
+    address_bits: int = 32
+    block_queues: bool = False
     registered: bool = False
     psum_drain: int = 0
     queue_depth: int = 4
@@ -130,9 +139,12 @@ class Config:
         need(self.psum_lanes in (1, PSUM_LANES), "psum_lanes", f"must be 1 or {PSUM_LANES}")
         need(self.psum_fifo == 0 if self.psum_lanes == 1 else 1 <= self.psum_fifo <= 16, "psum_fifo",
              f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")
-        need(2 <= self.glb_pairs <= 64, "glb_pairs", "must be 2..64")
+        need(1 <= self.glb_pairs <= 64, "glb_pairs", "must be 1..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
+        need(self.store_lanes in (1, LANES), "store_lanes", f"must be 1 or {LANES}")
+        need(self.store_lanes == LANES or not self.sparse_pes, "store_lanes", f"must be {LANES} with a sparse engine")
+        need(16 <= self.address_bits <= 32, "address_bits", "must be 16..32")
         need(self.sparse_pes in (0, 4, 8, 16, 32, 64), "sparse_pes", "must be 0, 4, 8, 16, 32 or 64")
         need(16 <= self.sparse_words <= 1 << 14, "sparse_words", "must be 16..16384")
         need(self.sparse_pointers % 2 == 0 and 4 <= self.sparse_pointers <= 1 << 15,
@@ -180,6 +192,10 @@ class Config:
         """Commands that wait in front of an engine."""
         return self.queue_depth * (4 if engine in ("ofmap", "store") else 1)
 
+    def in_flight(self, engine: str) -> int:
+        """Commands that an engine may hold."""
+        return 2 if self.queue_depth == 2 and engine in ("ifmap", "filter", "psum", "ofmap") else 8
+
     @property
     def fetch_ahead(self) -> int:
         """Commands fetched before they are dispatched: their reads wait behind the bursts of LOAD."""
@@ -193,6 +209,16 @@ class Config:
     @property
     def pe_tag_bits(self) -> int:
         return bits_for(self.pes)
+
+    @property
+    def index_bits(self) -> int:
+        """Of a command's place in a program: memory holds so many of 64 bytes."""
+        return self.address_bits - 6
+
+    @property
+    def count_bits(self) -> int:
+        """Of a program's length: of its whole register, or those that memory can hold."""
+        return 32 if self.address_bits == 32 else self.index_bits + 1
 
     @property
     def glb_words(self) -> int:
@@ -340,6 +366,9 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1,
            psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
+    Config("ecp5-25", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
+           ifmap_fifo=1, glb_pairs=1, glb_depth=2048, queue_depth=2, gating=False, counters=False, registered=True,
+           rlc=False, store_lanes=1, address_bits=25, block_queues=True),
     Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
            ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
     Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,

@@ -26,7 +26,8 @@ class Control(wiring.Component):
     Starts only from IDLE or DONE; after an error CONTROL must reset first. A reset waits
     until the bus is quiet, or for WATCHDOG cycles when that is not 0; then STATUS is IDLE.
     The first error wins, of one cycle the lowest source. Writes to the other registers are
-    ignored while a program runs. A read takes six cycles, a write three.
+    ignored while a program runs. Addresses have config.address_bits, COUNT config.count_bits; what is written
+    above is lost. A read takes six cycles, a write three.
     """
 
     def __init__(self, config: Config, sources: int):
@@ -71,9 +72,10 @@ class Control(wiring.Component):
         with m.If(write):
             m.d.sync += [have_address.eq(0), have_value.eq(0), self.s_axi_bvalid.eq(1)]
 
-        plain = {Register.PROGRAM: self.program, Register.COUNT: self.count,
-                 Register.READ_BASE: self.read_base, Register.READ_LIMIT: self.read_limit,
-                 Register.WRITE_BASE: self.write_base, Register.WRITE_LIMIT: self.write_limit,
+        bits, count_bits = self.config.address_bits, self.config.count_bits
+        plain = {Register.PROGRAM: self.program[:bits], Register.COUNT: self.count[:count_bits],
+                 Register.READ_BASE: self.read_base[:bits], Register.READ_LIMIT: self.read_limit[:bits],
+                 Register.WRITE_BASE: self.write_base[:bits], Register.WRITE_LIMIT: self.write_limit[:bits],
                  Register.WATCHDOG: watchdog}
         go, reset = Signal(), Signal()
         with m.If(write):
@@ -127,22 +129,23 @@ class Control(wiring.Component):
                     m.next = "Address"
 
         # ---- errors ---------------------------------------------------------------------
-        idle_cycles = Signal(32)
+        waited = Signal(32)            # cycles without movement, or of a reset
+        draining = Signal()
         barked = Signal()
         count = Signal(range(SETTLE + 1))
         codes = [Signal(Error, name=f"code_{i}") for i in range(self.sources)]
         indices = [Signal(INDEX, name=f"index_{i}") for i in range(self.sources)]
-        m.d.comb += barked.eq((watchdog != 0) & (idle_cycles >= watchdog))
+        m.d.comb += barked.eq((watchdog != 0) & (waited >= watchdog))
         for i in range(self.sources):
             with m.If(self.running & (codes[i] == Error.NONE)):
                 m.d.sync += [codes[i].eq(self.codes[i]), indices[i].eq(self.indices[i])]
             with m.If(self.core_reset | self.start):
                 m.d.sync += codes[i].eq(Error.NONE)
 
-        with m.If(self.progress | ~self.running):
-            m.d.sync += idle_cycles.eq(0)
+        with m.If((self.progress | ~self.running | reset) & ~draining):
+            m.d.sync += waited.eq(0)
         with m.Else():
-            m.d.sync += idle_cycles.eq(idle_cycles + 1)
+            m.d.sync += waited.eq(waited + 1)
 
         # ---- life of a program ----------------------------------------------------------
         m.d.comb += [
@@ -167,16 +170,14 @@ class Control(wiring.Component):
                     m.d.sync += [status.eq(Status.ERROR), error.eq(codes[i]),
                                  error_index.eq(indices[i]), pending.eq(1)]
 
-        limit = Signal(32)
         with m.FSM():
             with m.State("Ready"):
                 with m.If(reset):
-                    m.d.sync += [resetting.eq(1), limit.eq(0)]
+                    m.d.sync += resetting.eq(1)
                     m.next = "Drain"
             with m.State("Drain"):
-                m.d.sync += limit.eq(limit + 1)
-                with m.If((self.quiet & (limit >= SETTLE))
-                          | ((watchdog != 0) & (limit >= watchdog))):
+                m.d.comb += draining.eq(1)
+                with m.If((self.quiet & (waited >= SETTLE)) | barked):
                     m.next = "Reset"
             with m.State("Reset"):
                 m.d.comb += self.core_reset.eq(1)

@@ -82,11 +82,14 @@ class Edge(wiring.Component):
             m.submodules[name] = reset(component)
             return component
         fetch = add("fetch", Fetch(self.build))
-        load, store = add("load_engine", Load()), add("store_engine", Store(self.build.glb_entry_bits, self.build.registered))
+        c = self.build
+        load = add("load_engine", Load(c.address_bits, c.rlc))
+        store = add("store_engine", Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc))
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
-        issues = {n: add(f"issue_{n}", Issue(body, self.build.engine_queue(n))) for n, body in bodies.items()}
+        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues))
+                  for n, body in bodies.items()}
         m.d.comb += [
             semaphores.clear.eq(control.start | control.core_reset),
             self.running.eq(control.running), self.halt.eq(control.halt),

@@ -6,6 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, ReadMaster, Window
+from .block_queue import BlockQueue
 from .config import Config
 from .isa import (BODIES, COMMAND_BYTES, ConfigBody, Error, FilterBody, Header, IfmapBody,
                   LoadBody, OfmapBody, Opcode, PsumBody, SparseFillBody)
@@ -42,7 +43,7 @@ class Fetch(wiring.Component):
     transfer, unless `config_refused` comes with it; `halt`: nothing more is dispatched; `index`, of the next command to be
     dispatched; `busy`, until the last is; `error`, held until reset, of command `index`.
 
-    Throughput a command in 11 cycles.
+    Addresses and indices have as many bits as the configuration's memory needs. Throughput a command in 11 cycles.
     """
 
     def __init__(self, config: Config):
@@ -61,11 +62,12 @@ class Fetch(wiring.Component):
         m = Module()
         ahead = self.build.fetch_ahead   # commands buffered or under way
         m.submodules.window = window = Window()
-        m.submodules.beats = beats = SyncFIFO(width=64 + 1, depth=ahead * BEATS)
+        queue = BlockQueue if self.build.block_queues else SyncFIFO
+        m.submodules.beats = beats = queue(width=64 + 1, depth=ahead * BEATS)
 
         # ---- addresses ------------------------------------------------------------------
-        address = Signal(ADDRESS)
-        to_ask = Signal(32)
+        address = Signal(self.build.address_bits)
+        to_ask = Signal(self.build.count_bits)
         room = Signal(range(ahead + 1), init=ahead)
         free = Signal()                # a command leaves the buffer
         asked = Signal()
@@ -96,8 +98,9 @@ class Fetch(wiring.Component):
         raw = Signal(8 * COMMAND_BYTES)
         have = Signal(range(BEATS + 1))
         bad = Signal()                 # a beat of the command came with an error
-        left = Signal(32)              # commands to dispatch
-        index = Signal(INDEX)
+        left = Signal.like(to_ask)     # commands to dispatch
+        index = Signal(self.build.index_bits)
+        some = Signal(BEATS)           # a bit of this beat is set
         shift = Signal()
         m.d.comb += [
             shift.eq((have != BEATS) & beats.r_rdy),
@@ -106,6 +109,7 @@ class Fetch(wiring.Component):
         ]
         with m.If(shift):
             m.d.sync += [raw.eq(Cat(raw[64:], beats.r_data[:64])), have.eq(have + 1),
+                         some.eq(Cat(some[1:], beats.r_data[:64].any())),
                          bad.eq(bad | beats.r_data[64])]
 
         # ---- check and dispatch ---------------------------------------------------------
@@ -119,11 +123,13 @@ class Fetch(wiring.Component):
         for i, (opcode, layout) in enumerate(bodies.items()):
             fields = Signal(layout, name=f"fields_{opcode.name.lower()}")
             width = Shape.cast(layout).width
+            above = 1 + -(-width // 64)    # beats that are all spare
+            spare = raw[64 + width:64 * above].any() | some[above:].any()
             m.d.comb += Value.cast(fields).eq(body)
             good = rules(self.build, opcode, header.wait, header.signal, fields)
             # Registered, so that the checks do not sit in the way of the dispatch.
             m.d.sync += [known[i].eq(header.opcode == int(opcode)),
-                         ok[i].eq(Cat(*good, body[width:] == 0, header.reserved == 0).all())]
+                         ok[i].eq(Cat(*good, ~spare, header.reserved == 0).all())]
         def go(name):
             port = getattr(self, name)
             return port.valid & port.ready

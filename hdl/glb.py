@@ -4,11 +4,12 @@ The Eyeriss chip's 108 KB buffer has 27 single-port banks with fixed roles per l
 2017, IV-A); here every client reaches every bank, and the compiler keeps streams apart.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .block_queue import BlockQueue
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
 
@@ -41,7 +42,8 @@ def writers(config: Config) -> tuple[str, ...]:
 
 class GlbBank(wiring.Component):
     """`depth` words of 64 bits, one read and one write a cycle, written by 16-bit lanes.
-    Read data comes one cycle after `read`. A collision reads the old word."""
+    Read data comes one cycle after `read`. What is read of a word while it is written is not defined (here the old word,
+    in a block RAM perhaps neither): semaphores and the ring's pointers see to it that nobody needs it."""
 
     def __init__(self, depth):
         self.depth = depth
@@ -72,7 +74,8 @@ class GlobalBuffer(wiring.Component):
     A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an
     accepted request to the response. Throughput: every client one access a cycle unless a
     client of higher priority addresses one of the same banks. A client without room for
-    its response never blocks another.
+    its response never blocks another. With one pair a read and a write a cycle, and one multiplexer for all clients.
+    With config.block_queues a latency of 5.
     """
 
     def __init__(self, config: Config):
@@ -93,7 +96,7 @@ class GlobalBuffer(wiring.Component):
             """(pair, row) of the bank of this half that serves words `word`, `word`+1."""
             index = Signal(WORD_ADDR)
             m.d.comb += index.eq((word + (1 - half)) >> 1)
-            return index[row_bits:row_bits + pair_bits], index[:row_bits]
+            return index[row_bits:row_bits + pair_bits] if pairs > 1 else Const(0, 1), index[:row_bits]
 
         def requests(ports, valids, needs):
             """Grants by falling priority: a client waits for any before it on a bank."""
@@ -124,9 +127,10 @@ class GlobalBuffer(wiring.Component):
         places, grants = requests([p.request.payload for p in read_ports], wants,
                                   [(1, 1)] * len(read_ports))
         issued = []  # registered grants with their places
+        swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS)
         for c, port in enumerate(read_ports):
             name = names[c]
-            m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(
+            m.submodules[f"responses_{name}"] = queue = (BlockQueue if self.config.block_queues else fifo.SyncFIFO)(
                 width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
             under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
             taken = port.response.valid & port.response.ready
@@ -158,12 +162,18 @@ class GlobalBuffer(wiring.Component):
                 for p in range(pairs):
                     with m.Case(p):
                         m.d.comb += odd.eq(banks[p][1].read_data)
-            selected = Signal(2 * WORD_BITS, name=f"selected_{name}")
+            if pairs > 1:
+                swap, selected = selecting.swap, Signal(2 * WORD_BITS, name=f"selected_{name}")
+            else:    # of all clients one has been granted
+                swaps.append(selecting.valid & selecting.swap)
+                swap, selected = swapped, selected_any
             arrived = Signal(name=f"arrived_{name}")
-            m.d.sync += [
-                selected.eq(Mux(selecting.swap, Cat(odd, even), Cat(even, odd))),
-                arrived.eq(selecting.valid)]
+            if pairs > 1 or c == 0:
+                m.d.sync += selected.eq(Mux(swap, Cat(odd, even), Cat(even, odd)))
+            m.d.sync += arrived.eq(selecting.valid)
             m.d.comb += [queue.w_en.eq(arrived), queue.w_data.eq(selected)]
+        if pairs == 1:
+            m.d.comb += swapped.eq(Cat(*swaps).any())
         for p in range(pairs):
             for half in range(2):
                 bank = banks[p][half]

@@ -29,6 +29,13 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
 def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
     """Conditions that hold for a legal command; `f` maps field names to values."""
     out = [f[name] != 0 for name in NON_ZERO[opcode]]
+    if opcode in (Opcode.LOAD, Opcode.STORE):
+        if not config.rlc:
+            out += [f["rlc"] == 0]
+        if config.address_bits < 32:
+            out += [f["dram"] >> config.address_bits == 0]
+            if config.rlc:
+                out += [(f["rlc"] == 0) | (f["table"] >> config.address_bits == 0)]
     match opcode:
         case Opcode.CONFIG:
             # Executed by the fetcher, which has no part in the semaphores.
@@ -38,7 +45,8 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
         case Opcode.LOAD:
             out += [(f[n] & 7) == 0 for n in ("dram", "stride_a", "stride_b", "stride_c")]
             out += [f["word"] + f["length"] <= config.glb_words]
-            out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_a", "table_b")]
+            if config.rlc:
+                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_a", "table_b")]
         case Opcode.IFMAP:
             out += [f["p"] <= config.psum_spad, f["window"] <= config.ifmap_spad,
                     f["step"] <= f["window"]]
@@ -70,12 +78,13 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
             out += [f["address"] + f["count"] <= config.sparse_activations, (f["dram"] & 7) == 0,
                     f["word"] + f["count"] * (config.sparse_pes // 4) <= config.glb_words]
         case Opcode.STORE:
-            out += [f["chunk"] <= 4, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
+            out += [f["chunk"] <= config.store_lanes, f["pool"] <= int(max(Pool)), f["row_first"] < f["ring"]]
             out += [(f[n] & 1) == 0 for n in ("dram", "out_image_stride", "out_row_stride",
                                               "out_block_stride")]
-            out += [(f["rlc"] == 0) | ((f[n] & 7) == 0)
-                    for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")]
-            out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_image", "table_row")]
+            if config.rlc:
+                out += [(f["rlc"] == 0) | ((f[n] & 7) == 0)
+                        for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")]
+                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_image", "table_row")]
     return out
 
 

@@ -28,7 +28,7 @@ class LengthReader(wiring.Component):
     next word of `words`, but for those under way, lies outside the window.
 
     Runs ahead by DEPTH words, across commands. Throughput a burst of up to four words a cycle;
-    first request four cycles behind its command.
+    first request four cycles behind its command. address: bits of an address in memory.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -38,6 +38,10 @@ class LengthReader(wiring.Component):
     beats: In(stream.Signature(TableWord))
     words: Out(stream.Signature(TableWord))
     outside: Out(1)
+
+    def __init__(self, address: int = ADDRESS):
+        self.address = address
+        super().__init__()
 
     def elaborate(self, platform):
         m = Module()
@@ -54,14 +58,14 @@ class LengthReader(wiring.Component):
 
         # ---- walk -----------------------------------------------------------------------
         walking = Signal()
-        at_a, at_b = Signal(ADDRESS), Signal(ADDRESS)
+        at_a, at_b = Signal(self.address), Signal(self.address)
         left_a, left_b = Signal(16), Signal(16)
-        step_a, step_b = Signal(ADDRESS), Signal(ADDRESS)
+        step_a, step_b = Signal(self.address), Signal(self.address)
         laps_b, entries = Signal(16), Signal(16)
         begin = Signal()               # at a row's first burst
-        at = Signal(ADDRESS)           # of the next word
+        at = Signal(self.address)      # of the next word
         to_come = Signal(16)           # words of the row
-        here, words = Signal(ADDRESS), Signal(16)
+        here, words = Signal(self.address), Signal(16)
         some = Signal(range(BURST + 1))
         room = Signal(range(DEPTH + 1), init=DEPTH)
         check = window.check

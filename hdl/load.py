@@ -33,7 +33,7 @@ class Load(wiring.Component):
 
     Members: `command`, stream of LoadBody; `done`; `error` (held until reset); `base` and
     `limit`, the read window; `read`, an AXI read master; `write`, the port of the global
-    buffer (a 64-bit beat in lanes 0-3 of each).
+    buffer (a 64-bit beat in lanes 0-3 of each; the others repeat it).
 
     A strip is checked as a whole before its first burst. The strips of a command follow the
     bursts of the command before without waiting for its data. Throughput one beat per cycle
@@ -42,7 +42,7 @@ class Load(wiring.Component):
     Run-length coded strips go through a decoder, which takes a beat per cycle and gives a word
     of four entries per cycle. Their lengths are read ahead, those of the next command too, with
     bursts of their own between those of strips. After an error nothing more is asked for, and what
-    is under way is taken and dropped.
+    is under way is taken and dropped. rlc: strips can be coded; address: bits of an address in memory.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -53,18 +53,24 @@ class Load(wiring.Component):
     read: Out(ReadMaster)
     write: Out(stream.Signature(GlbWrite))
 
+    def __init__(self, address: int = ADDRESS, rlc: bool = True):
+        self.address, self.rlc = address, rlc
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.window = window = Window()
-        m.submodules.splitter = splitter = BurstSplitter()
-        m.submodules.lengths = lengths = LengthReader()
-        m.submodules.decoder = decoder = RlcDecoder()
+        m.submodules.splitter = splitter = BurstSplitter(self.address)
         m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
-        # Of each command under way: where it goes; if coded, the words of its strips.
+        # Of each command under way: where it goes.
         m.submodules.words = words = SyncFIFO(width=WORD_ADDR + 1, depth=COMMANDS)
-        m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
-        # Of each coded strip under way: its length, and whether it is its command's last.
-        m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=OUTSTANDING)
+        if self.rlc:
+            m.submodules.lengths = lengths = LengthReader(self.address)
+            m.submodules.decoder = decoder = RlcDecoder()
+            # Of each coded command under way: the words of its strips.
+            m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
+            # Of each coded strip under way: its length, and whether it is its command's last.
+            m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=OUTSTANDING)
 
         # ---- commands -------------------------------------------------------------------
         ahead = Signal(LoadBody)       # its lengths are being read
@@ -72,11 +78,12 @@ class Load(wiring.Component):
         start = Signal()
         accept = Signal()
         m.d.comb += [
-            self.command.ready.eq((~waiting | start) & (~self.command.p.rlc | lengths.command.ready)),
+            self.command.ready.eq((~waiting | start) & ((~self.command.p.rlc | lengths.command.ready) if self.rlc else 1)),
             accept.eq(self.command.valid & self.command.ready),
-            lengths.command.valid.eq(accept & self.command.p.rlc),
-            lengths.command.payload.eq(self.command.payload),
         ]
+        if self.rlc:
+            m.d.comb += [lengths.command.valid.eq(accept & self.command.p.rlc),
+                         lengths.command.payload.eq(self.command.payload)]
         with m.If(start):
             m.d.sync += waiting.eq(0)
         with m.If(accept):
@@ -85,7 +92,7 @@ class Load(wiring.Component):
         # ---- walk -----------------------------------------------------------------------
         body = Signal(LoadBody)
         walking = Signal()
-        at_a, at_b, at_c = Signal(ADDRESS), Signal(ADDRESS), Signal(ADDRESS)
+        at_a, at_b, at_c = (Signal(self.address, name=n) for n in ("at_a", "at_b", "at_c"))
         left_a, left_b, left_c = Signal(16), Signal(16), Signal(16)   # laps after this one
         # The place of the row's first length in its word, and of this strip's.
         row_a, row_b, lane = Signal(2), Signal(2), Signal(2)
@@ -97,22 +104,28 @@ class Load(wiring.Component):
         m.d.comb += [
             final.eq((left_a == 0) & (left_b == 0) & (left_c == 0)),
             step.eq(check.valid & check.ready),
-            length.eq(lengths.words.p.data.word_select(lane, LENGTH)),
-            known.eq(lengths.words.valid & ~lengths.words.p.bad & (length <= body.slot)),
-            check.valid.eq(walking & (~body.rlc | (known & coded.w_rdy))),
             check.p.begin.eq(at_c),
-            check.p.request.words.eq(Mux(body.rlc, length, body.length)),
             check.p.bytes.eq(check.p.request.words << 3),
             check.p.request.address.eq(at_c),
-            # Lengths steer the walk; it is the tag alone that sends words through the decoder.
-            check.p.request.last.eq(final), check.p.request.tag.eq(body.rlc),
-            coded.w_en.eq(step & body.rlc), coded.w_data.eq(Cat(length, final)),
-            lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),
+            check.p.request.last.eq(final),
             start.eq(waiting & (~walking | (step & final)) & words.w_rdy),
-            words.w_en.eq(start), words.w_data.eq(Cat(ahead.word, ahead.rlc)),
-            # Never full before `words` is.
-            sizes.w_en.eq(start & ahead.rlc), sizes.w_data.eq(ahead.length),
+            words.w_en.eq(start), words.w_data.eq(Cat(ahead.word, ahead.rlc if self.rlc else 0)),
         ]
+        if self.rlc:
+            m.d.comb += [
+                length.eq(lengths.words.p.data.word_select(lane, LENGTH)),
+                known.eq(lengths.words.valid & ~lengths.words.p.bad & (length <= body.slot)),
+                check.valid.eq(walking & (~body.rlc | (known & coded.w_rdy))),
+                check.p.request.words.eq(Mux(body.rlc, length, body.length)),
+                # Lengths steer the walk; it is the tag alone that sends words through the decoder.
+                check.p.request.tag.eq(body.rlc),
+                coded.w_en.eq(step & body.rlc), coded.w_data.eq(Cat(length, final)),
+                lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),
+                # Never full before `words` is.
+                sizes.w_en.eq(start & ahead.rlc), sizes.w_data.eq(ahead.length),
+            ]
+        else:
+            m.d.comb += [check.valid.eq(walking), check.p.request.words.eq(body.length)]
         with m.If(step):
             m.d.sync += walking.eq(~final)
             with m.If(left_c != 0):
@@ -138,26 +151,27 @@ class Load(wiring.Component):
         stopped = Signal()
         m.d.comb += stopped.eq(self.error != Error.NONE)
         address = self.read.address
-        for port in (window, lengths):
+        for port in (window, lengths) if self.rlc else (window,):
             m.d.comb += [port.base.eq(self.base), port.limit.eq(self.limit)]
         wiring.connect(m, window.request, splitter.request)
-        table = lengths.request
+        asks = lengths.request.valid if self.rlc else 0      # a burst of lengths goes first
         issue = Signal()
         expect = Signal(Expected)
         m.d.comb += [
-            issue.eq((table.valid | splitter.burst.valid) & bursts.w_rdy & ~stopped
+            issue.eq((asks | splitter.burst.valid) & bursts.w_rdy & ~stopped
                      & (~address.valid | address.ready)),
-            table.ready.eq(issue), splitter.burst.ready.eq(issue & ~table.valid),
+            splitter.burst.ready.eq(issue & (~asks if self.rlc else 1)),
             bursts.w_en.eq(issue), bursts.w_data.eq(Value.cast(expect)),
-            expect.table.eq(table.valid),
-            expect.coded.eq(~table.valid & splitter.burst.p.tag),
             expect.last.eq(splitter.burst.p.last),
         ]
         with m.If(address.ready):
             m.d.sync += address.valid.eq(0)
         with m.If(issue):
             m.d.sync += [address.valid.eq(1), address.payload.eq(splitter.burst.payload)]
-            with m.If(table.valid):
+        if self.rlc:
+            table = lengths.request
+            m.d.comb += [table.ready.eq(issue), expect.table.eq(asks), expect.coded.eq(~asks & splitter.burst.p.tag)]
+            with m.If(issue & asks):
                 m.d.sync += [address.p.address.eq(table.p.address), address.p.length.eq(table.p.words - 1)]
 
         # ---- data -----------------------------------------------------------------------
@@ -176,36 +190,41 @@ class Load(wiring.Component):
             Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
             free.eq((~self.write.valid | self.write.ready) & ~stopped),
             mine.eq(~kind.table & ~kind.coded & ~head.rlc),
-            beat.ready.eq(bursts.r_rdy & (stopped | kind.table | (mine & free)
-                                          | (kind.coded & decoder.coded.ready))),
+            beat.ready.eq(bursts.r_rdy & (stopped | (mine & free)
+                                          | ((kind.table | (kind.coded & decoder.coded.ready)) if self.rlc else 0))),
             take.eq(beat.valid & beat.ready),
             bursts.r_en.eq(take & beat.p.last),
             copy.eq(take & mine & ~stopped),
-
-            lengths.beats.valid.eq(take & kind.table),
-            lengths.beats.p.data.eq(beat.p.data), lengths.beats.p.bad.eq(beat.p.resp[1]),
-            decoder.strips.valid.eq(coded.r_rdy),
-            Cat(decoder.strips.p.coded, decoder.strips.p.last).eq(coded.r_data),
-            decoder.strips.p.words.eq(sizes.r_data),
-            coded.r_en.eq(decoder.strips.ready),
-            sizes.r_en.eq(coded.r_rdy & decoder.strips.ready & decoder.strips.p.last),
-            decoder.coded.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
-            decoder.coded.p.data.eq(beat.p.data), decoder.coded.p.bad.eq(beat.p.resp[1]),
-            decoder.out.ready.eq(free & head.rlc & words.r_rdy),
-
-            put.eq(copy | (decoder.out.valid & decoder.out.ready)),
-            ends.eq(Mux(head.rlc, decoder.out.p.last, beat.p.last & kind.last)),
             here.eq(word),
             words.r_en.eq(put & ends),
         ]
+        store = Signal(64)            # what is written
+        if self.rlc:
+            m.d.comb += [
+                lengths.beats.valid.eq(take & kind.table),
+                lengths.beats.p.data.eq(beat.p.data), lengths.beats.p.bad.eq(beat.p.resp[1]),
+                decoder.strips.valid.eq(coded.r_rdy),
+                Cat(decoder.strips.p.coded, decoder.strips.p.last).eq(coded.r_data),
+                decoder.strips.p.words.eq(sizes.r_data),
+                coded.r_en.eq(decoder.strips.ready),
+                sizes.r_en.eq(coded.r_rdy & decoder.strips.ready & decoder.strips.p.last),
+                decoder.coded.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
+                decoder.coded.p.data.eq(beat.p.data), decoder.coded.p.bad.eq(beat.p.resp[1]),
+                decoder.out.ready.eq(free & head.rlc & words.r_rdy),
+
+                put.eq(copy | (decoder.out.valid & decoder.out.ready)),
+                ends.eq(Mux(head.rlc, decoder.out.p.last, beat.p.last & kind.last)),
+                store.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
+            ]
+        else:
+            m.d.comb += [put.eq(copy), ends.eq(beat.p.last & kind.last), store.eq(beat.p.data)]
         with m.If(first):
             m.d.comb += here.eq(head.word)
         with m.If(self.write.ready):
             m.d.sync += self.write.valid.eq(0)
         with m.If(put):
             m.d.sync += [self.write.valid.eq(1), self.write.p.word.eq(here),
-                         self.write.p.data.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
-                         self.write.p.mask.eq(0x0F),
+                         self.write.p.data.eq(store.replicate(2)), self.write.p.mask.eq(0x0F),
                          closing.eq(ends), word.eq(here + 1), first.eq(ends)]
         m.d.comb += self.done.eq(self.write.valid & self.write.ready & closing)
 
@@ -213,19 +232,23 @@ class Load(wiring.Component):
         # An error found ahead belongs to the oldest command only once all before it has landed.
         drained = Signal()
         landed = Signal()
-        lost = Signal()                # a length that will not come, or is not to be used
         m.d.comb += [
-            landed.eq(~decoder.out.valid & ~self.write.valid),
-            drained.eq(window.idle & splitter.idle & ~bursts.r_rdy & decoder.idle & landed),
-            lost.eq(walking & body.rlc & drained),
+            landed.eq(~self.write.valid & (~decoder.out.valid if self.rlc else 1)),
+            drained.eq(window.idle & splitter.idle & ~bursts.r_rdy & landed & (decoder.idle if self.rlc else 1)),
         ]
         with m.If(~stopped):
-            with m.If(copy & beat.p.resp[1]):
-                m.d.sync += self.error.eq(Error.READ_RESPONSE)
-            with m.Elif((decoder.error != Error.NONE) & landed):
-                m.d.sync += self.error.eq(decoder.error)
-            with m.Elif((window.outside & drained) | (lost & lengths.outside)):
+            if self.rlc:
+                lost = Signal()        # a length that will not come, or is not to be used
+                m.d.comb += lost.eq(walking & body.rlc & drained)
+                with m.If(lost & lengths.words.valid & ~known):
+                    m.d.sync += self.error.eq(Mux(lengths.words.p.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
+                with m.If(lost & lengths.outside):
+                    m.d.sync += self.error.eq(Error.READ_WINDOW)
+            with m.If(window.outside & drained):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
-            with m.Elif(lost & lengths.words.valid & ~known):
-                m.d.sync += self.error.eq(Mux(lengths.words.p.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
+            if self.rlc:
+                with m.If((decoder.error != Error.NONE) & landed):
+                    m.d.sync += self.error.eq(decoder.error)
+            with m.If(copy & beat.p.resp[1]):     # the oldest: the last of these that holds wins
+                m.d.sync += self.error.eq(Error.READ_RESPONSE)
         return m

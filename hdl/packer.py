@@ -26,12 +26,16 @@ class Packer(wiring.Component):
 
     Members: `entries` in, `words` out, `count` (1..4, entries taken of each item). Latency
     one cycle; throughput one item per cycle, and one more for a strip whose last item
-    straddles two words.
+    straddles two words. lanes: the most entries of an item.
     """
 
     entries: In(stream.Signature(Entries))
     words: Out(stream.Signature(PackedWord))
     count: In(3)
+
+    def __init__(self, lanes: int = LANES):
+        self.lanes = lanes
+        super().__init__()
 
     def elaborate(self, platform):
         m = Module()
@@ -56,8 +60,8 @@ class Packer(wiring.Component):
             end.eq(start + self.count),
         ]
         # An entry lies in the same lane of either word: one rotation does for both.
-        turned = item.entries.as_value()
-        for n, bit in enumerate(start):
+        turned = item.entries.as_value() if self.lanes > 1 else item.entries[0].replicate(LANES)
+        for n, bit in enumerate(start if self.lanes > 1 else ()):
             by = ENTRY_BITS << n
             after = Signal(64, name=f"turned_{n}")
             m.d.comb += after.eq(Mux(bit, turned.rotate_left(by), turned))

@@ -43,7 +43,7 @@ class Pooler(wiring.Component):
 
     Of an add the operands come one after the other. Latency from the last tap six cycles, for
     averages eleven and `chunk` more. Throughput one tap per cycle; averages share one
-    multiplier, so a window takes `chunk` cycles or its taps.
+    multiplier, so a window takes `chunk` cycles or its taps. lanes: the most entries of a tap.
     """
 
     taps: In(stream.Signature(Tap))
@@ -60,9 +60,13 @@ class Pooler(wiring.Component):
     reciprocal: In(16)
     shift: In(6)
 
+    def __init__(self, lanes: int = LANES):
+        self.lanes = lanes
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        lanes = range(LANES)
+        lanes = range(self.lanes)
         advance = Signal()       # the stages before the accumulator move together
         average = Signal()
         shift_a, shift_b, shift_out = Signal(4), Signal(4), Signal(5)
@@ -133,7 +137,7 @@ class Pooler(wiring.Component):
         factors = Array(r for r, _ in table + spare)
         shifts = Array(s for _, s in table + spare)
         busy = Signal()
-        queue = Signal(SUM * LANES)     # sums still to be divided, next in the low bits
+        queue = Signal(SUM * self.lanes)   # sums still to be divided, next in the low bits
         left = Signal(3)
         factor, shift = Signal(16), Signal(6)
         tail = Signal(Meta)
@@ -181,7 +185,7 @@ class Pooler(wiring.Component):
             with m.If(left == 1):
                 m.d.sync += busy.eq(0)
             with m.If(flow[-1]):
-                m.d.sync += out.p.entries[index[-1]].eq(quotient.entry)
+                m.d.sync += out.p.entries[index[-1] if self.lanes > 1 else 0].eq(quotient.entry)
                 with m.If(closing[-1]):
                     m.d.sync += [out.valid.eq(1), *ends(tails[-1])]
         with m.If(average & full & accept):

@@ -6,6 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, BurstSplitter, Range, Window, WriteMaster
+from .config import LANES
 from .isa import ENTRY_ADDR, WORD_ADDR, Error, ShapeBody, StoreBody
 from .packer import PackedWord, Packer
 from .pool import Pooler
@@ -39,7 +40,8 @@ class Store(wiring.Component):
     W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out
     when its words are there: nothing is written past the last. The next command starts when
     the arithmetic of the one before has drained; its last words and responses may still be
-    under way. place: bits of an entry's address in the global buffer; registered: no chain of `ready` signals from the bus to
+    under way. place: bits of an entry's address in the global buffer; address: those of one in memory; lanes: the most
+    entries of a chunk; rlc: strips can be coded; registered: no chain of `ready` signals from the bus to
     the arithmetic (hdl/skid.py). Throughput one read of the global buffer per cycle within a command.
     """
 
@@ -54,20 +56,22 @@ class Store(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR, registered: bool = False):
-        self.place, self.registered = place, registered
+    def __init__(self, place: int = ENTRY_ADDR, registered: bool = False, *, address: int = ADDRESS, lanes: int = LANES,
+                 rlc: bool = True):
+        self.place, self.registered, self.address, self.lanes, self.rlc = place, registered, address, lanes, rlc
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.strips = strips = StripWalker(self.place)
-        m.submodules.taps = taps = TapReader(self.place)
-        m.submodules.pooler = pooler = Pooler()
-        m.submodules.packer = packer = Packer()
-        m.submodules.encoder = encoder = RlcEncoder()
-        m.submodules.slots = slots = SlotWriter()
+        m.submodules.strips = strips = StripWalker(self.place, self.address, self.lanes, self.rlc)
+        m.submodules.taps = taps = TapReader(self.place, self.lanes)
+        m.submodules.pooler = pooler = Pooler(self.lanes)
+        m.submodules.packer = packer = Packer(self.lanes)
         m.submodules.window = window = Window()
-        m.submodules.splitter = splitter = BurstSplitter()
+        m.submodules.splitter = splitter = BurstSplitter(self.address)
+        if self.rlc:
+            m.submodules.encoder = encoder = RlcEncoder()
+            m.submodules.slots = slots = SlotWriter()
 
         pooled, pooled_waits = cut(m, self.registered, "pooled", pooler.out)
         checked = stream.Signature(Range).create(path=("checked",))     # what is to be checked
@@ -81,9 +85,10 @@ class Store(wiring.Component):
         shape = Signal(ShapeBody, name="shape_body")
         busy = Signal(2)      # the walk has started but may not show yet
         take = Signal()
+        chunk = store.chunk if self.lanes > 1 else 1
         m.d.comb += [
-            self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle
-                                  & ~pooled_waits & encoder.idle & slots.idle & order.w_rdy),
+            self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle & ~pooled_waits
+                                  & ((encoder.idle & slots.idle) if self.rlc else 1) & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
@@ -102,8 +107,7 @@ class Store(wiring.Component):
             strips.store.eq(store), strips.shape.eq(shape),
             taps.store.eq(store), taps.shape.eq(shape), taps.offsets.eq(strips.offsets),
             pooler.add.eq(store.add), pooler.relu.eq(store.relu), pooler.pool.eq(store.pool),
-            pooler.chunk.eq(store.chunk), packer.count.eq(store.chunk),
-            encoder.count.eq(store.chunk),
+            pooler.chunk.eq(chunk), packer.count.eq(chunk),
             window.base.eq(self.base), window.limit.eq(self.limit),
         ]
         m.d.comb += [getattr(pooler, n).eq(shape[n]) for n in
@@ -114,34 +118,41 @@ class Store(wiring.Component):
         wiring.connect(m, wiring.flipped(self.request), taps.request)
         wiring.connect(m, wiring.flipped(self.response), taps.response)
         wiring.connect(m, taps.taps, pooler.taps)
-        m.d.comb += [packer.entries.payload.eq(pooled.payload),
-                     encoder.entries.payload.eq(pooled.payload)]
-        with m.If(store.rlc):
-            m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
-        with m.Else():
-            m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready)]
-        wiring.connect(m, encoder.words, slots.words)
         m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=BUFFER)
-        # Packed words that are left come from the command before.
-        older = packer.words.valid
-        m.d.comb += [
-            words.w_data.eq(Mux(older, Value.cast(packer.words.payload), Value.cast(slots.out.payload))),
-            words.w_en.eq(older | slots.out.valid),
-            packer.words.ready.eq(words.w_rdy), slots.out.ready.eq(words.w_rdy & ~older),
-        ]
+        m.d.comb += [packer.entries.payload.eq(pooled.payload), packer.words.ready.eq(words.w_rdy)]
+        if self.rlc:
+            m.d.comb += [encoder.entries.payload.eq(pooled.payload), encoder.count.eq(store.chunk)]
+            with m.If(store.rlc):
+                m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
+            with m.Else():
+                m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready)]
+            wiring.connect(m, encoder.words, slots.words)
+            # Packed words that are left come from the command before.
+            older = packer.words.valid
+            m.d.comb += [
+                words.w_data.eq(Mux(older, Value.cast(packer.words.payload), Value.cast(slots.out.payload))),
+                words.w_en.eq(older | slots.out.valid), slots.out.ready.eq(words.w_rdy & ~older),
+            ]
+        else:
+            m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready),
+                         words.w_data.eq(Value.cast(packer.words.payload)), words.w_en.eq(packer.words.valid)]
 
         # ---- write addresses ------------------------------------------------------------
         writes, check = strips.writes, checked
         wiring.connect(m, ranges, window.check)
-        m.d.comb += [slots.slots.p.address.eq(writes.p.range.begin), slots.slots.p.table.eq(writes.p.table),
-                     slots.slots.p.last.eq(writes.p.range.request.last)]
-        with m.If(store.rlc):
-            m.d.comb += [check.valid.eq(slots.check.valid), check.payload.eq(slots.check.payload),
-                         slots.check.ready.eq(check.ready)]
-            m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
-        with m.Else():
-            m.d.comb += [check.valid.eq(writes.valid), check.payload.eq(writes.p.range),
-                         writes.ready.eq(check.ready)]
+        def dense():
+            return [check.valid.eq(writes.valid), check.payload.eq(writes.p.range), writes.ready.eq(check.ready)]
+        if self.rlc:
+            m.d.comb += [slots.slots.p.address.eq(writes.p.range.begin), slots.slots.p.table.eq(writes.p.table),
+                         slots.slots.p.last.eq(writes.p.range.request.last)]
+            with m.If(store.rlc):
+                m.d.comb += [check.valid.eq(slots.check.valid), check.payload.eq(slots.check.payload),
+                             slots.check.ready.eq(check.ready)]
+                m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
+            with m.Else():
+                m.d.comb += dense()
+        else:
+            m.d.comb += dense()
         wiring.connect(m, requests, splitter.request)
         m.submodules.lengths = lengths = SyncFIFO(width=8, depth=BURSTS)    # awaiting W
         m.submodules.answers = answers = SyncFIFO(width=1, depth=BURSTS)    # awaiting B

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, Range
+from .config import LANES
 from .isa import ENTRY_ADDR, Pool, ShapeBody, StoreBody
 from .rlc_encoder import STRIP_BITS
 
@@ -52,7 +53,8 @@ class StripWalker(wiring.Component):
     Members: `start`, a pulse; `store` and `shape`, stable until `idle`; `offsets`, valid with
     the first strip; `strips`; `writes`, where the same strips go in DRAM (at its own pace,
     within one strip); `too_long`, a strip beyond 2**20 entries, or 2**17 if coded (nothing is
-    issued). place: bits to which the offsets in the tile are computed, those of an entry's address.
+    issued). place: bits to which the offsets in the tile are computed, those of an entry's address; address: those of
+    an address in memory; lanes: the most entries of a chunk; rlc: a STORE may be coded.
 
     Latency: bits of the longest of row_first, stride_x, x_first and out_block, and seven.
     A strip takes out_block/chunk + 1 cycles, the first of a row 4 + stride_y. No multiplier:
@@ -68,13 +70,14 @@ class StripWalker(wiring.Component):
     writes: Out(stream.Signature(StripWrite))
     too_long: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR):
-        self.place = place
+    def __init__(self, place: int = ENTRY_ADDR, address: int = ADDRESS, lanes: int = LANES, rlc: bool = True):
+        self.place, self.address, self.lanes, self.rlc = place, address, lanes, rlc
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         store, shape, offsets, place = self.store, self.shape, self.offsets, self.place
+        chunk = store.chunk if self.lanes > 1 else 1
         strip, write = self.strips, self.writes
         span = write.p.range
         pooled = Signal()
@@ -100,17 +103,19 @@ class StripWalker(wiring.Component):
         image_a, image_b = Signal(place), Signal(place)
         low, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))           # rows that exist
         count_low, count_high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
-        dram_image, dram_row, dram = Signal(32), Signal(32), Signal(32)
-        table_image, table_row, table = Signal(32), Signal(32), Signal(32)
+        dram_image, dram_row, dram = (Signal(self.address, name=n) for n in ("dram_image", "dram_row", "dram"))
+        # Of the lengths; without run-length coding they stay 0.
+        table_bits = self.address if self.rlc else 0
+        table_image, table_row, table = (Signal(table_bits, name=n) for n in ("table_image", "table_row", "table"))
         excess = Signal()
-        m.d.comb += excess.eq(entries[STRIP_ENTRIES:].any() | (store.rlc & entries[STRIP_BITS:].any()))
+        m.d.comb += excess.eq(entries[STRIP_ENTRIES:].any() | ((store.rlc & entries[STRIP_BITS:].any()) if self.rlc else 0))
         channel_a, channel_b = Signal(Channel), Signal(Channel)
         seen = Signal(11)                  # channels of the out block passed
         rows, count = Signal(8), Signal(8)
 
         def step(channel, block, block_stride):
             after = Signal(12, name="after")
-            m.d.comb += after.eq(channel.place + store.chunk)
+            m.d.comb += after.eq(channel.place + chunk)
             with m.If(after >= block):
                 m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:place])]
             with m.Else():
@@ -240,8 +245,8 @@ class StripWalker(wiring.Component):
             with m.State("Channel"):
                 step(channel_a, store.block, store.block_stride)
                 step(channel_b, shape.block, shape.block_stride)
-                m.d.sync += seen.eq(seen + store.chunk)
-                with m.If(seen + store.chunk >= store.out_block):
+                m.d.sync += seen.eq(seen + chunk)
+                with m.If(seen + chunk >= store.out_block):
                     m.next = "Strip"
             with m.State("Too long"):
                 m.d.comb += self.too_long.eq(1)

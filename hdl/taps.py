@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from .config import ENTRY_BITS, LANES
 from .isa import ENTRY_ADDR, WORD_ADDR, Pool, ShapeBody, StoreBody
 from .pool import DIVISORS, Tap
 from .strips import COORDINATE, Channel, Offsets, Strip
@@ -36,7 +37,7 @@ class TapReader(wiring.Component):
     Members: `strips` in; `store`, `shape`, `offsets`, stable until `idle`; `request` and
     `response` of the global buffer; `taps` out, one per place of a window (a place outside
     the tile is a tap without a read; a window has at least one); `idle`. place: bits of an
-    entry's address.
+    entry's address; lanes: the most entries of a chunk.
 
     Throughput one read per cycle, strips included. Six cycles from a strip to its first
     request, two from a response to its tap.
@@ -51,13 +52,14 @@ class TapReader(wiring.Component):
     taps: Out(stream.Signature(Tap))
     idle: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR):
-        self.place = place
+    def __init__(self, place: int = ENTRY_ADDR, lanes: int = LANES):
+        self.place, self.lanes = place, lanes
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         store, shape, offsets, entry_bits = self.store, self.shape, self.offsets, self.place
+        chunk = store.chunk if self.lanes > 1 else 1
 
         pooled = Signal()
         kernel = Signal(8)
@@ -92,7 +94,7 @@ class TapReader(wiring.Component):
         m.d.comb += [
             x_last.eq((place == kernel - 1) | (x + 1 >= width)),
             y_last.eq(rows <= 1),
-            chunk_last.eq(seen + store.chunk >= store.out_block),
+            chunk_last.eq(seen + chunk >= store.out_block),
             column_last.eq(column == store.columns - 1),
             done.eq(x_last & y_last & chunk_last & column_last),
             step.eq(walking & advance),
@@ -111,7 +113,7 @@ class TapReader(wiring.Component):
 
         def next_chunk(channel, block, block_stride, name):
             after = Signal(12, name=name)
-            m.d.comb += after.eq(channel.place + store.chunk)
+            m.d.comb += after.eq(channel.place + chunk)
             with m.If(after >= block):
                 m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:entry_bits])]
             with m.Else():
@@ -130,7 +132,7 @@ class TapReader(wiring.Component):
                     m.d.sync += [ring_row.eq(ring_row + 1), row_a.eq(row_a + store.row_stride)]
             with m.Elif(~chunk_last):
                 m.d.sync += [*start_row(left, base_a, base_b), *start_window(strip),
-                             seen.eq(seen + store.chunk)]
+                             seen.eq(seen + chunk)]
                 next_chunk(channel_a, store.block, store.block_stride, "after_a")
                 next_chunk(channel_b, shape.block, shape.block_stride, "after_b")
             with m.Elif(~column_last):
@@ -213,7 +215,7 @@ class TapReader(wiring.Component):
         head = Signal(Pending)
         held = Signal(Pending)
         full = Signal()
-        entries = Signal(64)
+        entries = Signal(ENTRY_BITS * self.lanes)
         take, leave = Signal(), Signal()
         m.d.comb += [
             Value.cast(head).eq(pending.r_data),

@@ -9,8 +9,8 @@ BOARDS = tuple(
           loader="openFPGALoader -b ulx3s {bitstream}", persist="openFPGALoader -b ulx3s -f {bitstream}",
           package="openfpgaloader")
     for name, platform, preset, clock in (
-        ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-45", 50_000_000),
-        ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-45", 50_000_000),
+        ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-25", 40_000_000),
+        ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 40_000_000),
         ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 50_000_000),
         ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 50_000_000),
     ))

@@ -23,7 +23,7 @@ class Case:
     def __init__(self, device):
         self.device = device
         _, batch, self.network, self.images = draw(6)
-        self.program = compile_network(self.network, TINY, batch)
+        self.program = compile_network(self.network, device.config, batch)
         raw = self.program.commands
         self.commands = [raw[i:i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
         self.clear()

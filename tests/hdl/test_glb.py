@@ -11,8 +11,9 @@ from hdl.isa import WORD_ADDR
 from tests.hdl.streams import idle, run
 
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
-           "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64)}
-LATENCY = 4
+           "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
+           "one pair": PRESETS["tiny"].replace(glb_pairs=1, glb_depth=64),
+           "queues in block RAM": PRESETS["tiny"].replace(glb_depth=64, block_queues=True)}
 # Without a sparse engine.
 READERS, WRITERS = readers(PRESETS["eyeriss"]), writers(PRESETS["eyeriss"])
 
@@ -94,7 +95,7 @@ def test_random(config, stall):
     memory = np.zeros(4 * words, np.uint16)
     blocks = [range(n, min(n + size, words)) for n in range(0, words, size)]
     pair = 2 * config.glb_depth
-    assert any(b[0] < pair < b[-1] for b in blocks)
+    assert config.glb_pairs == 1 or any(b[0] < pair < b[-1] for b in blocks)
     counts = dict(reads=0, writes=0)
 
     def item(word):
@@ -171,9 +172,9 @@ def test_random(config, stall):
 def test_one_access_a_cycle_on_pairs_of_its_own(config):
     """Readers and writers meet only among themselves: readers on a pair each, writers too."""
     config = CONFIGS[config]
-    dut, n = GlobalBuffer(config), 40
+    dut, n, latency = GlobalBuffer(config), 40, 5 if config.block_queues else 4
     pairs, pair = config.glb_pairs, 2 * config.glb_depth
-    readers, writers = READERS[:pairs], WRITERS
+    readers, writers = READERS[:pairs], WRITERS[:pairs]
     asked = {c: [] for c in readers + writers}
     times, out = {c: [] for c in readers}, {c: [] for c in readers}
 
@@ -189,7 +190,7 @@ def test_one_access_a_cycle_on_pairs_of_its_own(config):
     for c in asked:
         assert asked[c] == list(range(n)), c
     for c in readers:
-        assert times[c] == list(range(LATENCY, LATENCY + n)), c
+        assert times[c] == list(range(latency, latency + n)), c
 
 
 def test_half_a_word_pair_leaves_the_other_bank_free():
@@ -240,7 +241,7 @@ def test_a_full_client_blocks_nobody(stuck):
 
 
 def test_a_read_sees_what_was_written_a_cycle_before():
-    """Accepted in the same cycle it sees the old word, a cycle later the new one."""
+    """One accepted in the same cycle may see anything."""
     dut, got = GlobalBuffer(CONFIGS["a power of two"]), []
 
     async def main(ctx):
@@ -262,7 +263,7 @@ def test_a_read_sees_what_was_written_a_cycle_before():
                 out.append(data)
         got.extend(out)
     run(dut, main)
-    assert got == [1, 2]
+    assert len(got) == 2 and got[1] == 2
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -39,8 +39,8 @@ def test_semaphores_count_every_giver():
 class Pair(Component):
     """An Issue with its semaphores and a test giver."""
 
-    def __init__(self, depth):
-        self.issue = Issue(8, depth)
+    def __init__(self, depth, **options):
+        self.issue = Issue(8, depth, **options)
         super().__init__({"give": In(16), "available": Out(16)})
 
     def elaborate(self, platform):
@@ -54,9 +54,10 @@ class Pair(Component):
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])
-@pytest.mark.parametrize("depth", [1, 2, 4])
-def test_issue_order_masks_and_index(depth, stall):
-    dut = Pair(depth)
+@pytest.mark.parametrize("depth, options", [
+    (1, {}), (2, {}), (4, {}), (8, dict(block=True)), (2, dict(in_flight=2)), (4, dict(in_flight=2, block=True))])
+def test_issue_order_masks_and_index(depth, options, stall):
+    dut = Pair(depth, **options)
     issue = dut.issue
     rng = random.Random(7)
     commands = [dict(wait=rng.choice([0, 0, 1, 3, 0x8001]), signal=1 << rng.randrange(4, 12),

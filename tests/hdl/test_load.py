@@ -10,6 +10,16 @@ from hdl.load import Load
 RNG = random.Random(8)
 MEMORY = bytearray(RNG.randbytes(1 << 16))
 
+BUILD = {}
+
+
+@pytest.fixture(autouse=True, params=[{}, dict(rlc=False), dict(rlc=False, address=17)],
+                ids=["all", "dense only", "narrow"])
+def build(request):
+    """All of it also without the parts for coded strips, and with addresses no wider than the memory."""
+    BUILD.clear()
+    BUILD.update(request.param)
+
 
 def load(dram=0, word=0, length=1, counts=(1, 1, 1), strides=(0, 0, 0)):
     return dict(dram=dram, word=word, length=length, count_a=counts[0], count_b=counts[1],
@@ -28,7 +38,7 @@ def expected(c):
 
 
 def simulate(commands, *, stall=0.0, latency=5, bad=(), limit=1 << 16, base=0, error=None):
-    dut = Load()
+    dut = Load(**BUILD)
     memory = ReadMemory(dut.read, MEMORY, latency=latency, stall=stall, bad=bad)
     want = [w for c in commands for w in expected(c)] if error is None else None
     ends = list(itertools.accumulate(len(expected(c)) for c in commands))
@@ -58,7 +68,8 @@ def simulate(commands, *, stall=0.0, latency=5, bad=(), limit=1 << 16, base=0, e
         background.append(start)
     run(dut, *benches, background=background)
     if error is None:
-        got = [(g.word, g.data, g.mask) for g in got]
+        assert all(g.data >> 64 == g.data & (1 << 64) - 1 for g in got)
+        got = [(g.word, g.data & (1 << 64) - 1, g.mask) for g in got]
         assert len(got) == len(want)
         assert got == want
         assert len(dones) == len(commands)

@@ -128,17 +128,27 @@ class Glb:
                 valid = False
 
 
-BUILD = {"registered": False}
+BUILD = {}
+SMALL = dict(rlc=False, address=17, lanes=1)
 
 
-@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
-def registered(request):
-    """All of it also with the chains of `ready` signals cut."""
-    BUILD["registered"] = request.param
+@pytest.fixture(autouse=True, params=[{}, dict(registered=True), SMALL, SMALL | dict(registered=True)],
+                ids=["plain", "registered", "small", "small and registered"])
+def build(request):
+    """All of it also with the chains of `ready` signals cut, and with an entry at a time, addresses no wider than
+    the memory, and without the parts for coded strips."""
+    BUILD.clear()
+    BUILD.update(request.param)
+
+
+def chunked(commands):
+    """As a configuration with so many lanes has them."""
+    lanes = BUILD.get("lanes", 4)
+    return [(o, v | dict(chunk=min(v["chunk"], lanes)) if o == Opcode.STORE else v) for o, v in commands]
 
 
 def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4, reference=reference):
-    dut = Store(**BUILD)
+    dut, commands = Store(**BUILD), chunked(commands)
     memory = bytearray(DRAM)
     memory[:] = b"\xa5" * DRAM
     want = bytearray(memory)
@@ -290,7 +300,7 @@ def rate(times):
 
 def test_throughput():
     _, glb = simulate([store(**tile(6, 14, 32), **out(6, 14, 32))])
-    assert len(glb.times) == 6 * 14 * 8
+    assert len(glb.times) == 6 * 14 * (8 if BUILD.get("lanes", 4) == 4 else 32)
     assert rate(glb.times) > 0.95
     _, glb = simulate([shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=8, width=16),
                        store(**tile(8, 16, 16), **out(4, 8, 16), **MAX)])
@@ -304,7 +314,7 @@ def test_throughput():
 
 def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
     """Runs into `error` with `dones` commands done before it."""
-    dut = Store(**BUILD)
+    dut, commands = Store(**BUILD), chunked(commands)
     memory = bytearray(DRAM)
     axi = WriteMemory(dut.write, memory, bad=bad, stall=0.2)
     seen = []
@@ -332,6 +342,7 @@ def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
 
 @pytest.mark.parametrize("dram", [0xFFE, 0xFF8, 0x1FFA, 0x2000, 0xFFFFFFFE])
 def test_window_error(dram):
+    dram &= (1 << BUILD.get("address", 32)) - 1
     good = store(**tile(2, 5, 8), **out(2, 5, 8))
     attempt([good, shape(), store(dram=dram), good], Error.WRITE_WINDOW, dones=2)
 
@@ -354,7 +365,7 @@ def test_halt_sends_empty_beats():
 
     async def bench(ctx):
         ctx.set(dut.limit, DRAM)
-        c = store(**tile(20, 32, 4), **out(20, 32, 4))
+        c, = chunked([store(**tile(20, 32, 4), **out(20, 32, 4))])
         await send(ctx, dut.command, [body(*c)])
         await idle(ctx, 60)
         ctx.set(dut.request.ready, 0)
