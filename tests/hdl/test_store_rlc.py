@@ -5,10 +5,17 @@ import random
 import numpy as np
 import pytest
 from tests.hdl import test_store
-from tests.hdl.test_store import AVERAGE, MAX, attempt, out, rate, reference, registered, shape, simulate, store, tile  # noqa: F401
+from tests.hdl.test_store import AVERAGE, BUILD, MAX, attempt, out, rate, reference, shape, simulate, store, tile
 
 from golden.rlc import encode, slot_words
 from hdl.isa import Error, Opcode
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
+def registered(request):
+    """All of it also with the chains of `ready` signals cut."""
+    BUILD.clear()
+    BUILD["registered"] = request.param
 
 
 @pytest.fixture(autouse=True)
