@@ -31,8 +31,8 @@ CELLS = {
     "gowin": {"lut": "LUT4", "ff": "DFF", "dsp": "MULT18X18", "bram": "BSRAM"},
 }
 BITSTREAMS = {"ecp5": "top.bit", "ice40": "top.bin", "gowin": "top.fs"}
-# Wide multiplexers of LUTs and nextpnr's default router make large ECP5 designs slower to route, not faster.
-OPTIONS = {"ecp5": ("-nowidelut", "--router router2"), "ice40": ("-dsp", ""), "gowin": ("", "")}
+# Wide multiplexers of LUTs make large ECP5 designs slower to route, not faster.
+OPTIONS = {"ecp5": "-nowidelut", "ice40": "-dsp", "gowin": ""}
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,18 @@ def family(platform) -> str:
     return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
-def options(family: str, seed: int) -> dict[str, str]:
-    """What Amaranth passes on to Yosys and nextpnr."""
-    synthesis, route = OPTIONS[family]
-    return {"synth_opts": synthesis, **({"script_after_read": COLLISIONS} if family == "ecp5" else {}),
-            "nextpnr_opts": f"--seed {seed} --timing-allow-fail --report report.json {route}".rstrip()}
+def options(family: str, seed: int, router: str = "router2") -> dict[str, str]:
+    """What Amaranth passes on to Yosys and nextpnr. router: of an ECP5, others have one that is chosen for them."""
+    route = f"--seed {seed} --timing-allow-fail --report report.json"
+    if family != "ecp5":
+        return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
+    return {"synth_opts": OPTIONS[family], "script_after_read": COLLISIONS, "nextpnr_opts": f"{route} --router {router}"}
 
 
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
-    plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(family(platform), seed))
+    plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(family(platform), seed, board.router))
     return platform, plan
 
 

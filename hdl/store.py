@@ -121,7 +121,7 @@ class Store(wiring.Component):
         m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=BUFFER)
         m.d.comb += [packer.entries.payload.eq(pooled.payload), packer.words.ready.eq(words.w_rdy)]
         if self.rlc:
-            m.d.comb += [encoder.entries.payload.eq(pooled.payload), encoder.count.eq(store.chunk)]
+            m.d.comb += [encoder.entries.payload.eq(pooled.payload), encoder.count.eq(chunk)]
             with m.If(store.rlc):
                 m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
             with m.Else():

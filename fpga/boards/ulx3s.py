@@ -7,10 +7,10 @@ from .board import Board
 BOARDS = tuple(
     Board(name, platform, preset, clock_hz=clock, memory="32MB-7", link="its USB socket US1: /dev/ttyUSB0",
           loader="openFPGALoader -b ulx3s {bitstream}", persist="openFPGALoader -b ulx3s -f {bitstream}",
-          package="openfpgaloader")
-    for name, platform, preset, clock in (
-        ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-25", 40_000_000),
-        ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 40_000_000),
-        ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 50_000_000),
-        ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 50_000_000),
+          package="openfpgaloader", router=router)
+    for name, platform, preset, clock, router in (
+        ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-25", 40_000_000, "router1"),
+        ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 40_000_000, "router1"),
+        ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 50_000_000, "router2"),
+        ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 50_000_000, "router2"),
     ))

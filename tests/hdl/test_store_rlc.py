@@ -11,11 +11,12 @@ from golden.rlc import encode, slot_words
 from hdl.isa import Error, Opcode
 
 
-@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
-def registered(request):
-    """All of it also with the chains of `ready` signals cut."""
+@pytest.fixture(autouse=True, params=[{}, dict(registered=True), dict(registered=True, lanes=1, address=17)],
+                ids=["plain", "registered", "one lane"])
+def build(request):
+    """All of it also with the chains of `ready` signals cut, and with an entry at a time."""
     BUILD.clear()
-    BUILD["registered"] = request.param
+    BUILD.update(request.param)
 
 
 @pytest.fixture(autouse=True)
