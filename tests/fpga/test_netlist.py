@@ -12,11 +12,16 @@ from tests.device.devices import check_network
 from tests.layers import draw
 
 
-def test_layers_on_the_netlist(request, capsys):
+MINIMAL = BOARD_PRESETS["minimal"].replace(name="minimal-registered", registered=True)
+SMALL = MINIMAL.replace(name="minimal-small", rlc=False, store_lanes=1, address_bits=24, glb_pairs=1, glb_depth=128,
+                        block_queues=True)
+
+
+@pytest.mark.parametrize("config", [MINIMAL, SMALL], ids=["minimal", "small"])
+def test_layers_on_the_netlist(config, request, capsys):
     """The same layers take the same cycles and count the same; every tensor equals golden."""
     if not request.config.getoption("--netlist"):
         pytest.skip("make netlist runs it, in some minutes")
-    config = BOARD_PRESETS["minimal"].replace(name="minimal-registered", registered=True)
     text, top, count = netlist(config)
     assert count["MULT18X18D"] >= config.pes and count["DP16KD"] >= config.pes and count["LUT4"] > 5000
     cycles = 0
@@ -33,7 +38,7 @@ def test_layers_on_the_netlist(request, capsys):
                     assert ran[0] == ran[1], (seed, stratum)
                 cycles += ran[1]["layer"]["cycles"]
     with capsys.disabled():
-        print(f"\n{cycles:,} cycles of a netlist of {sum(count.values()):,} cells: {count}")
+        print(f"\n{config.name}: {cycles:,} cycles of a netlist of {sum(count.values()):,} cells: {count}")
 
 
 @pytest.mark.parametrize("instance, said", [
