@@ -84,7 +84,8 @@ class Issue(wiring.Component):
             self.give.eq(Mux(self.done & flight.r_rdy, flight.r_data[:SEMAPHORES], 0)),
             self.index.eq(Mux(flight.r_rdy, flight.r_data[SEMAPHORES:], head.index)),
             self.active.eq(flight.r_rdy),
-            self.busy.eq((fifo.level != 0) | flight.r_rdy),
+            # A command on its way through registers does not show in front yet.
+            self.busy.eq((fifo.level != 0) | (flight.level != 0)),
         ]
         with m.If(self.command.ready):
             m.d.sync += self.command.valid.eq(0)

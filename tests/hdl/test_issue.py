@@ -88,6 +88,13 @@ def test_issue_order_masks_and_index(depth, options, stall):
         # only the gifts remain: everything given from outside was taken
         assert ctx.get(dut.available) & 0x800F == 0
 
+    async def busy(ctx):
+        held = 0
+        async for _, _, valid, ready, done, shown in ctx.tick().sample(
+                issue.queue.valid, issue.queue.ready, issue.done, issue.busy):
+            assert shown == (held != 0)
+            held += (valid & ready) - done
+
     async def giver(ctx):
         for c in commands:
             while rng.random() < stall:
@@ -96,7 +103,7 @@ def test_issue_order_masks_and_index(depth, options, stall):
             await ctx.tick()
             ctx.set(dut.give, 0)
     run(dut, lambda ctx: send(ctx, issue.queue, commands, stall=stall), engine, giver,
-        background=[holds(issue.command)])
+        background=[holds(issue.command), busy])
     assert started == list(range(len(commands)))
 
 
