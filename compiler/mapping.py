@@ -211,7 +211,8 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
     if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
-        last = m.n * m.e * m.columns * ceil(s.width, chunk_of(config, shape.out_block)) * kernel ** 2 / stride ** 2 + config.dram_latency
+        reads = m.n * m.e * m.columns * ceil(s.width, chunk_of(config, shape.out_block)) * kernel ** 2 / stride ** 2
+        last = reads + config.dram_latency
         alone = (m.ring < 2 * m.e) & (m.ring < shape.E)   # no rows of a ring to spare for the next band
         drained = s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace)) \
             + ceil(shape.N, m.n) * last                   # an image's first rows wait for those before
