@@ -82,7 +82,7 @@ class Edge(wiring.Component):
             m.submodules[name] = reset(component)
             return component
         fetch = add("fetch", Fetch(self.build))
-        load, store = add("load_engine", Load()), add("store_engine", Store(self.build.glb_entry_bits, self.build.registered))
+        load, store = add("load_engine", Load(self.build.registered)), add("store_engine", Store(self.build.glb_entry_bits, self.build.registered))
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)

@@ -35,10 +35,11 @@ class IfmapSequencer(wiring.Component):
             (8, 16, place, 16, 16, 8, 8),
             {"address": (place, (GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE)),
              "x": (place + 1, (WORD, INNER, OUTER)), "left": (place + 1, (WORD,)),
-             "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "top": (17, (BAND,))})
+             "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "row": (18, (ROW, BAND))})
+        words = Signal(place)            # of a chunk
         m.d.comb += [
             nest.count_0.eq(body.groups), nest.count_1.eq(body.rows),
-            nest.count_2.eq((body.length + LANES - 1) >> 2), nest.count_3.eq(body.inner),
+            nest.count_2.eq(words), nest.count_3.eq(body.inner),
             nest.count_4.eq(body.outer), nest.count_5.eq(body.bands), nest.count_6.eq(body.images),
             nest.address_start.eq(body.base + body.start), nest.x_start.eq(body.start),
             nest.address_stride_0.eq(body.group_stride), nest.address_stride_1.eq(body.row_stride),
@@ -49,7 +50,7 @@ class IfmapSequencer(wiring.Component):
             nest.x_stride_4.eq(body.outer_stride),
             nest.left_start.eq(body.length), nest.left_stride_2.eq(-LANES),
             nest.tag_stride_0.eq(1), nest.tag_stride_1.eq(body.groups),
-            nest.top_start.eq(body.row_first), nest.top_stride_5.eq(body.band_rows)]
+            nest.row_start.eq(body.row_first), nest.row_stride_1.eq(1), nest.row_stride_5.eq(body.band_rows)]
 
         header = Signal(PassHeader)
         step_layout = data.StructLayout({"mask": LANES, "lane": 2, "count": 3,
@@ -60,7 +61,7 @@ class IfmapSequencer(wiring.Component):
         note, noted, step = Signal(note_layout), Signal(note_layout), Signal(step_layout)
         x, row, read = Signal(signed(place + 1)), Signal(signed(18)), Signal()
         m.d.comb += [
-            x.eq(nest.x), row.eq(nest.top.as_signed() + nest.index_1),
+            x.eq(nest.x), row.eq(nest.row),
             step.lane.eq(nest.address[:2]), step.tag.eq(nest.tag),
             step.count.eq(Mux(nest.left > LANES, LANES, nest.left)),
             read.eq((row >= 0) & (row < body.rows_valid) & (step.mask != 0)),
@@ -74,7 +75,7 @@ class IfmapSequencer(wiring.Component):
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += body.eq(self.command.payload)
+                m.d.sync += [body.eq(self.command.payload), words.eq((self.command.p.length + LANES - 1) >> 2)]
                 with m.If(self.command.valid):
                     m.next = "header"
             with m.State("header"):

@@ -39,9 +39,13 @@ class LengthReader(wiring.Component):
     words: Out(stream.Signature(TableWord))
     outside: Out(1)
 
+    def __init__(self, registered: bool = False):
+        self.registered = registered
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.registered)
         m.submodules.fifo = fifo = SyncFIFO(width=65, depth=DEPTH)
         m.d.comb += [
             window.base.eq(self.base), window.limit.eq(self.limit),

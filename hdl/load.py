@@ -53,11 +53,15 @@ class Load(wiring.Component):
     read: Out(ReadMaster)
     write: Out(stream.Signature(GlbWrite))
 
+    def __init__(self, registered: bool = False):
+        self.registered = registered
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.registered)
         m.submodules.splitter = splitter = BurstSplitter()
-        m.submodules.lengths = lengths = LengthReader()
+        m.submodules.lengths = lengths = LengthReader(self.registered)
         m.submodules.decoder = decoder = RlcDecoder()
         m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
         # Of each command under way: where it goes; if coded, the words of its strips.

@@ -66,7 +66,7 @@ class Store(wiring.Component):
         m.submodules.packer = packer = Packer()
         m.submodules.encoder = encoder = RlcEncoder()
         m.submodules.slots = slots = SlotWriter()
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.registered)
         m.submodules.splitter = splitter = BurstSplitter()
 
         pooled, pooled_waits = cut(m, self.registered, "pooled", pooler.out)
