@@ -9,7 +9,8 @@ from .axi import ADDRESS, BurstSplitter, ReadMaster, Window
 from .glb import GlbWrite
 from .isa import WORD_ADDR, Error, LoadBody
 from .lengths import LengthReader
-from .rlc_decoder import LENGTH, RlcDecoder
+from .rlc_decoder import LENGTH, CodedWord, RlcDecoder
+from .skid import cut
 
 OUTSTANDING = 32   # bursts under way: covers the latency of memory with short strips
 COMMANDS = 4       # commands under way
@@ -28,6 +29,13 @@ class Expected(data.Struct):
     table: 1     # lengths of strips
 
 
+class Written(data.Struct):
+    """A word on its way to the global buffer."""
+    word: WORD_ADDR
+    data: 64
+    last: 1      # of a command
+
+
 class Load(wiring.Component):
     """Walks LOAD commands, reads their strips in bursts, writes them to the global buffer.
 
@@ -42,7 +50,8 @@ class Load(wiring.Component):
     Run-length coded strips go through a decoder, which takes a beat per cycle and gives a word
     of four entries per cycle. Their lengths are read ahead, those of the next command too, with
     bursts of their own between those of strips. After an error nothing more is asked for, and what
-    is under way is taken and dropped.
+    is under way is taken and dropped. registered: no chain of `ready` signals from the buffer and the bus through
+    the engine (hdl/skid.py).
     """
 
     command: In(stream.Signature(LoadBody))
@@ -69,6 +78,12 @@ class Load(wiring.Component):
         m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
         # Of each coded strip under way: its length, and whether it is its command's last.
         m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=OUTSTANDING)
+
+        written = stream.Signature(Written).create(path=("written",))
+        writes, write_waits = cut(m, self.registered, "writes", written)
+        words_in = stream.Signature(CodedWord).create(path=("coded_in",))
+        coded_words, coded_waits = cut(m, self.registered, "coded_words", words_in)
+        requests, request_waits = cut(m, self.registered, "requests", window.request)
 
         # ---- commands -------------------------------------------------------------------
         ahead = Signal(LoadBody)       # its lengths are being read
@@ -144,7 +159,8 @@ class Load(wiring.Component):
         address = self.read.address
         for port in (window, lengths):
             m.d.comb += [port.base.eq(self.base), port.limit.eq(self.limit)]
-        wiring.connect(m, window.request, splitter.request)
+        wiring.connect(m, requests, splitter.request)
+        wiring.connect(m, coded_words, decoder.coded)
         table = lengths.request
         issue = Signal()
         expect = Signal(Expected)
@@ -175,13 +191,12 @@ class Load(wiring.Component):
         first = Signal(init=1)        # the next word is a command's first
         here = Signal(WORD_ADDR)
         ends = Signal()
-        closing = Signal()            # the write in the output register ends a command
         m.d.comb += [
             Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
-            free.eq((~self.write.valid | self.write.ready) & ~stopped),
+            free.eq((~written.valid | written.ready) & ~stopped),
             mine.eq(~kind.table & ~kind.coded & ~head.rlc),
             beat.ready.eq(bursts.r_rdy & (stopped | kind.table | (mine & free)
-                                          | (kind.coded & decoder.coded.ready))),
+                                          | (kind.coded & words_in.ready))),
             take.eq(beat.valid & beat.ready),
             bursts.r_en.eq(take & beat.p.last),
             copy.eq(take & mine & ~stopped),
@@ -193,8 +208,8 @@ class Load(wiring.Component):
             decoder.strips.p.words.eq(sizes.r_data),
             coded.r_en.eq(decoder.strips.ready),
             sizes.r_en.eq(coded.r_rdy & decoder.strips.ready & decoder.strips.p.last),
-            decoder.coded.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
-            decoder.coded.p.data.eq(beat.p.data), decoder.coded.p.bad.eq(beat.p.resp[1]),
+            words_in.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
+            words_in.p.data.eq(beat.p.data), words_in.p.bad.eq(beat.p.resp[1]),
             decoder.out.ready.eq(free & head.rlc & words.r_rdy),
 
             put.eq(copy | (decoder.out.valid & decoder.out.ready)),
@@ -204,14 +219,16 @@ class Load(wiring.Component):
         ]
         with m.If(first):
             m.d.comb += here.eq(head.word)
-        with m.If(self.write.ready):
-            m.d.sync += self.write.valid.eq(0)
+        with m.If(written.ready):
+            m.d.sync += written.valid.eq(0)
         with m.If(put):
-            m.d.sync += [self.write.valid.eq(1), self.write.p.word.eq(here),
-                         self.write.p.data.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
-                         self.write.p.mask.eq(0x0F),
-                         closing.eq(ends), word.eq(here + 1), first.eq(ends)]
-        m.d.comb += self.done.eq(self.write.valid & self.write.ready & closing)
+            m.d.sync += [written.valid.eq(1), written.p.word.eq(here),
+                         written.p.data.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
+                         written.p.last.eq(ends), word.eq(here + 1), first.eq(ends)]
+        m.d.comb += [
+            self.write.valid.eq(writes.valid), writes.ready.eq(self.write.ready),
+            self.write.p.word.eq(writes.p.word), self.write.p.data.eq(writes.p.data), self.write.p.mask.eq(0x0F),
+            self.done.eq(writes.valid & writes.ready & writes.p.last)]
 
         # ---- errors ---------------------------------------------------------------------
         # An error found ahead belongs to the oldest command only once all before it has landed.
@@ -219,8 +236,9 @@ class Load(wiring.Component):
         landed = Signal()
         lost = Signal()                # a length that will not come, or is not to be used
         m.d.comb += [
-            landed.eq(~decoder.out.valid & ~self.write.valid),
-            drained.eq(window.idle & splitter.idle & ~bursts.r_rdy & decoder.idle & landed),
+            landed.eq(~decoder.out.valid & ~written.valid & ~write_waits),
+            drained.eq(window.idle & ~request_waits & splitter.idle & ~bursts.r_rdy & ~coded_waits & decoder.idle
+                       & landed),
             lost.eq(walking & body.rlc & drained),
         ]
         with m.If(~stopped):

@@ -9,6 +9,13 @@ from hdl.load import Load
 
 RNG = random.Random(8)
 MEMORY = bytearray(RNG.randbytes(1 << 16))
+BUILD = {"registered": False}
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
+def registered(request):
+    """Every test for both builds: the same results at the same rates."""
+    BUILD["registered"] = request.param
 
 
 def load(dram=0, word=0, length=1, counts=(1, 1, 1), strides=(0, 0, 0)):
@@ -28,7 +35,7 @@ def expected(c):
 
 
 def simulate(commands, *, stall=0.0, latency=5, bad=(), limit=1 << 16, base=0, error=None):
-    dut = Load()
+    dut = Load(**BUILD)
     memory = ReadMemory(dut.read, MEMORY, latency=latency, stall=stall, bad=bad)
     want = [w for c in commands for w in expected(c)] if error is None else None
     ends = list(itertools.accumulate(len(expected(c)) for c in commands))
