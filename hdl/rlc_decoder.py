@@ -115,28 +115,34 @@ class RlcDecoder(wiring.Component):
             for n, l, v in zip(number, lane, value):
                 found = found | Mux((n == i // LANES) & (l == i % LANES), v, 0)
             m.d.comb += slot.eq(found)
-        reach, spent, ready_out = Signal(), Signal(), Signal()
-        behind = Signal()
+        # Registers, found with the places: a word is known, one at most is; one may go out; a level lies behind it.
+        reach, spent, offers, behind = (Signal(name=n) for n in ("reach", "spent", "offers", "behind"))
+        sound = Signal(init=1)               # no error yet
+        ready_out, flawed, goes, stays = Signal(), Signal(), Signal(), Signal()
         emit, done, consume, wrong = Signal(), Signal(), Signal(), Signal()
         out = self.out
-        sound = self.error == Error.NONE
         m.d.comb += [
-            reach.eq(whole != 0), spent.eq(whole <= 1), behind.eq(Cat(far).any()),
-            ready_out.eq(have & (closes | reach) & sound & (~out.valid | out.ready)),
-            wrong.eq(ready_out & final_word & (~closes | behind)),
-            emit.eq(ready_out & ~wrong),
+            ready_out.eq(have & offers & sound & (~out.valid | out.ready)),
+            wrong.eq(ready_out & flawed),
+            emit.eq(ready_out & ~flawed),
             done.eq(emit & final_word),
-            consume.eq(done | (have & ~closes & spent & (emit | ~reach))),
-            take.eq(full & sound & ~wrong & (~have | consume)),
+            # The item goes with a word, or to be kept without one.
+            flawed.eq(final_word & (~closes | behind)),
+            goes.eq(offers & Mux(closes, final_word & ~behind, ~final_word & spent & reach)),
+            stays.eq(~closes & spent & ~reach),
+            consume.eq((emit & goes) | (have & stays)),
+            take.eq(full & sound & (~have | stays | (goes & (~out.valid | out.ready)))),
             self.idle.eq(~full & ~have & ~out.valid & ~(strip.valid & empty)),
         ]
         with m.If(wrong):
-            m.d.sync += self.error.eq(Error.RLC_STREAM)
+            m.d.sync += [self.error.eq(Error.RLC_STREAM), sound.eq(0)]
         with m.If(out.ready):
             m.d.sync += out.valid.eq(0)
         with m.If(emit):
             m.d.sync += [out.valid.eq(1), out.p.last.eq(closes_last & done), left.eq(left - 1),
-                         final_word.eq(left == 2), whole.eq(whole - 1)]
+                         final_word.eq(left == 2), whole.eq(whole - 1), reach.eq(whole != 1), spent.eq(whole <= 2),
+                         offers.eq(closes | (whole != 1)),
+                         behind.eq(Cat(f & (n != 1) for f, n in zip(far, number)).any())]
             for i in range(LANES):
                 m.d.sync += out.p.data[ENTRY_BITS * i:ENTRY_BITS * (i + 1)].eq(slots[i])
             for n, v, f in zip(number, value, far):
@@ -149,14 +155,16 @@ class RlcDecoder(wiring.Component):
             with m.If(~done):
                 m.d.sync += [k.eq(Mux(reach, slots[LANES + i], slots[i])) for i, k in enumerate(kept)]
         with m.If(take):
-            known = Signal(PLACE)
+            known, ahead = Signal(PLACE), Signal(PAIRS)
             m.d.comb += known.eq(total + offset)
-            m.d.sync += [have.eq(1), whole.eq(known[2:]), closes.eq(final), self.error.eq(flaw),
+            m.d.sync += [have.eq(1), whole.eq(known[2:]), closes.eq(final), self.error.eq(flaw), sound.eq(flaw == Error.NONE),
+                         reach.eq(known >= LANES), spent.eq(known < 2 * LANES), offers.eq(final | (known >= LANES)),
+                         behind.eq(ahead.any()),
                          offset.eq(Mux(final, 0, known[:2]))]
             for i in pairs:
                 at = Signal(PLACE, name=f"at_{i}")
-                m.d.comb += at.eq(place[i] + offset)
-                m.d.sync += [Cat(lane[i], number[i]).eq(at), value[i].eq(level[i]), far[i].eq(some[i] & (at >= LANES))]
+                m.d.comb += [at.eq(place[i] + offset), ahead[i].eq(some[i] & (at >= LANES))]
+                m.d.sync += [Cat(lane[i], number[i]).eq(at), value[i].eq(level[i]), far[i].eq(ahead[i])]
             with m.If(first):
                 m.d.sync += [left.eq(words), final_word.eq(words == 1), closes_last.eq(last)]
         return m
