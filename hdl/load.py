@@ -9,7 +9,8 @@ from .axi import ADDRESS, BurstSplitter, ReadMaster, Window
 from .glb import GlbWrite
 from .isa import WORD_ADDR, Error, LoadBody
 from .lengths import LengthReader
-from .rlc_decoder import LENGTH, CodedWord, RlcDecoder
+from .register_queue import RegisterQueue
+from .rlc_decoder import LENGTH, CodedStrip, CodedWord, RlcDecoder
 from .skid import cut
 
 OUTSTANDING = 32   # bursts under way: covers the latency of memory with short strips
@@ -27,6 +28,16 @@ class Expected(data.Struct):
     last: 1      # the last of a command that is not coded
     coded: 1     # words for the decoder
     table: 1     # lengths of strips
+
+
+class Found(data.Struct):
+    """A strip of the walk."""
+    address: ADDRESS
+    words: WORD_ADDR
+    rlc: 1
+    last: 1      # of its command
+    sound: 1     # its length fits the slot
+    bad: 1       # it came with an error
 
 
 class Written(data.Struct):
@@ -74,7 +85,8 @@ class Load(wiring.Component):
         m.submodules.decoder = decoder = RlcDecoder()
         m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
         # Of each command under way: where it goes; if coded, the words of its strips.
-        m.submodules.words = words = SyncFIFO(width=WORD_ADDR + 1, depth=COMMANDS)
+        queue = RegisterQueue if self.registered else SyncFIFO
+        m.submodules.words = words = queue(width=WORD_ADDR + 1, depth=COMMANDS)
         m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
         # Of each coded strip under way: its length, and whether it is its command's last.
         m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=OUTSTANDING)
@@ -84,6 +96,8 @@ class Load(wiring.Component):
         words_in = stream.Signature(CodedWord).create(path=("coded_in",))
         coded_words, coded_waits = cut(m, self.registered, "coded_words", words_in)
         requests, request_waits = cut(m, self.registered, "requests", window.request)
+        strips_in = stream.Signature(CodedStrip).create(path=("strips_in",))
+        strips, strip_waits = cut(m, self.registered, "strips", strips_in)
 
         # ---- commands -------------------------------------------------------------------
         ahead = Signal(LoadBody)       # its lengths are being read
@@ -109,23 +123,34 @@ class Load(wiring.Component):
         # The place of the row's first length in its word, and of this strip's.
         row_a, row_b, lane = Signal(2), Signal(2), Signal(2)
         length = Signal(LENGTH)
-        known = Signal()               # the strip's length is there, and sound
+        here = Signal(Found)           # the strip of this lap
+        there = Signal()               # it is known, its length too
+        strip, offered = here, there   # what is to be checked
         check = window.check
         final = Signal()
-        step = Signal()
+        step, leaves = Signal(), Signal()
+        if self.registered:            # a stage between, where the length has been compared with its slot
+            strip, offered = Signal(Found, name="strip", reset_less=True), Signal(name="offered")
+            m.d.comb += step.eq(there & (~offered | leaves))
+            with m.If(~offered | leaves):
+                m.d.sync += [strip.eq(here), offered.eq(there)]
+        else:
+            m.d.comb += step.eq(leaves)
         m.d.comb += [
             final.eq((left_a == 0) & (left_b == 0) & (left_c == 0)),
-            step.eq(check.valid & check.ready),
+            there.eq(walking & (~body.rlc | lengths.words.valid)),
+            here.address.eq(at_c), here.rlc.eq(body.rlc), here.last.eq(final), here.bad.eq(lengths.words.p.bad),
+            here.words.eq(Mux(body.rlc, length, body.length)), here.sound.eq(~here.bad & (length <= body.slot)),
             length.eq(lengths.words.p.data.word_select(lane, LENGTH)),
-            known.eq(lengths.words.valid & ~lengths.words.p.bad & (length <= body.slot)),
-            check.valid.eq(walking & (~body.rlc | (known & coded.w_rdy))),
-            check.p.begin.eq(at_c),
-            check.p.request.words.eq(Mux(body.rlc, length, body.length)),
-            check.p.bytes.eq(check.p.request.words << 3),
-            check.p.request.address.eq(at_c),
+            check.valid.eq(offered & (~strip.rlc | (strip.sound & coded.w_rdy))),
+            leaves.eq(check.valid & check.ready),
+            check.p.begin.eq(strip.address),
+            check.p.request.words.eq(strip.words),
+            check.p.bytes.eq(strip.words << 3),
+            check.p.request.address.eq(strip.address),
             # Lengths steer the walk; it is the tag alone that sends words through the decoder.
-            check.p.request.last.eq(final), check.p.request.tag.eq(body.rlc),
-            coded.w_en.eq(step & body.rlc), coded.w_data.eq(Cat(length, final)),
+            check.p.request.last.eq(strip.last), check.p.request.tag.eq(strip.rlc),
+            coded.w_en.eq(leaves & strip.rlc), coded.w_data.eq(Cat(strip.words[:LENGTH], strip.last)),
             lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),
             start.eq(waiting & (~walking | (step & final)) & words.w_rdy),
             words.w_en.eq(start), words.w_data.eq(Cat(ahead.word, ahead.rlc)),
@@ -161,6 +186,7 @@ class Load(wiring.Component):
             m.d.comb += [port.base.eq(self.base), port.limit.eq(self.limit)]
         wiring.connect(m, requests, splitter.request)
         wiring.connect(m, coded_words, decoder.coded)
+        wiring.connect(m, strips, decoder.strips)
         table = lengths.request
         issue = Signal()
         expect = Signal(Expected)
@@ -189,7 +215,7 @@ class Load(wiring.Component):
         take, copy, put = Signal(), Signal(), Signal()
         word = Signal(WORD_ADDR)      # of the next word
         first = Signal(init=1)        # the next word is a command's first
-        here = Signal(WORD_ADDR)
+        place = Signal(WORD_ADDR)
         ends = Signal()
         m.d.comb += [
             Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
@@ -203,28 +229,28 @@ class Load(wiring.Component):
 
             lengths.beats.valid.eq(take & kind.table),
             lengths.beats.p.data.eq(beat.p.data), lengths.beats.p.bad.eq(beat.p.resp[1]),
-            decoder.strips.valid.eq(coded.r_rdy),
-            Cat(decoder.strips.p.coded, decoder.strips.p.last).eq(coded.r_data),
-            decoder.strips.p.words.eq(sizes.r_data),
-            coded.r_en.eq(decoder.strips.ready),
-            sizes.r_en.eq(coded.r_rdy & decoder.strips.ready & decoder.strips.p.last),
+            strips_in.valid.eq(coded.r_rdy),
+            Cat(strips_in.p.coded, strips_in.p.last).eq(coded.r_data),
+            strips_in.p.words.eq(sizes.r_data),
+            coded.r_en.eq(strips_in.ready),
+            sizes.r_en.eq(coded.r_rdy & strips_in.ready & strips_in.p.last),
             words_in.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
             words_in.p.data.eq(beat.p.data), words_in.p.bad.eq(beat.p.resp[1]),
             decoder.out.ready.eq(free & head.rlc & words.r_rdy),
 
             put.eq(copy | (decoder.out.valid & decoder.out.ready)),
             ends.eq(Mux(head.rlc, decoder.out.p.last, beat.p.last & kind.last)),
-            here.eq(word),
+            place.eq(word),
             words.r_en.eq(put & ends),
         ]
         with m.If(first):
-            m.d.comb += here.eq(head.word)
+            m.d.comb += place.eq(head.word)
         with m.If(written.ready):
             m.d.sync += written.valid.eq(0)
         with m.If(put):
-            m.d.sync += [written.valid.eq(1), written.p.word.eq(here),
+            m.d.sync += [written.valid.eq(1), written.p.word.eq(place),
                          written.p.data.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
-                         written.p.last.eq(ends), word.eq(here + 1), first.eq(ends)]
+                         written.p.last.eq(ends), word.eq(place + 1), first.eq(ends)]
         m.d.comb += [
             self.write.valid.eq(writes.valid), writes.ready.eq(self.write.ready),
             self.write.p.word.eq(writes.p.word), self.write.p.data.eq(writes.p.data), self.write.p.mask.eq(0x0F),
@@ -234,12 +260,13 @@ class Load(wiring.Component):
         # An error found ahead belongs to the oldest command only once all before it has landed.
         drained = Signal()
         landed = Signal()
-        lost = Signal()                # a length that will not come, or is not to be used
+        lost = Signal()                # the walk waits for a length that will not come
         m.d.comb += [
             landed.eq(~decoder.out.valid & ~written.valid & ~write_waits),
             drained.eq(window.idle & ~request_waits & splitter.idle & ~bursts.r_rdy & ~coded_waits & decoder.idle
                        & landed),
-            lost.eq(walking & body.rlc & drained),
+            # Unless it waits for a strip before it.
+            lost.eq(walking & body.rlc & drained & ~(offered if self.registered else 0)),
         ]
         with m.If(~stopped):
             with m.If(copy & beat.p.resp[1]):
@@ -248,6 +275,6 @@ class Load(wiring.Component):
                 m.d.sync += self.error.eq(decoder.error)
             with m.Elif((window.outside & drained) | (lost & lengths.outside)):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
-            with m.Elif(lost & lengths.words.valid & ~known):
-                m.d.sync += self.error.eq(Mux(lengths.words.p.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
+            with m.Elif(drained & offered & strip.rlc & ~strip.sound):
+                m.d.sync += self.error.eq(Mux(strip.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
         return m

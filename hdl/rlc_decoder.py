@@ -91,8 +91,8 @@ class RlcDecoder(wiring.Component):
             ]
             m.d.sync += [place[i].eq(sum(runs[:i + 1]) + i) for i in pairs]
             for i in pairs:
-                new = Mux(empty, 0, word.data[PAIR_BITS * i + RUN_BITS:PAIR_BITS * (i + 1)])
-                m.d.sync += [level[i].eq(new), some[i].eq(new != 0)]
+                new = word.data[PAIR_BITS * i + RUN_BITS:PAIR_BITS * (i + 1)]
+                m.d.sync += [level[i].eq(Mux(empty, 0, new)), some[i].eq((new != 0) & ~empty)]
             with m.If(~inside):
                 m.d.sync += [words.eq(strip.p.words), last.eq(strip.p.last)]
 
