@@ -68,7 +68,7 @@ def _bridge(config: Config) -> Bridge:
 # What can be measured, by name; a queue is that of its engine.
 COMPONENTS = {
     "pe": ProcessingElement, "array": ProcessingArray,
-    "store": lambda c: Store(c.glb_entry_bits, c.registered), "strips": lambda c: StripWalker(c.glb_entry_bits),
+    "store": lambda c: Store(c.glb_entry_bits, c.registered), "strips": lambda c: StripWalker(c.glb_entry_bits, c.registered),
     "taps": lambda c: TapReader(c.glb_entry_bits),
     "pool": lambda c: Pooler(),
     "packer": lambda c: Packer(), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),

@@ -62,7 +62,7 @@ class Load(wiring.Component):
     of four entries per cycle. Their lengths are read ahead, those of the next command too, with
     bursts of their own between those of strips. After an error nothing more is asked for, and what
     is under way is taken and dropped. registered: no chain of `ready` signals from the buffer and the bus through
-    the engine (hdl/skid.py).
+    the engine (hdl/skid.py), first address six cycles behind the command, a cycle between the walks of two commands.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -105,7 +105,7 @@ class Load(wiring.Component):
         start = Signal()
         accept = Signal()
         m.d.comb += [
-            self.command.ready.eq((~waiting | start) & (~self.command.p.rlc | lengths.command.ready)),
+            self.command.ready.eq((~waiting if self.registered else ~waiting | start) & (~self.command.p.rlc | lengths.command.ready)),
             accept.eq(self.command.valid & self.command.ready),
             lengths.command.valid.eq(accept & self.command.p.rlc),
             lengths.command.payload.eq(self.command.payload),
@@ -152,7 +152,7 @@ class Load(wiring.Component):
             check.p.request.last.eq(strip.last), check.p.request.tag.eq(strip.rlc),
             coded.w_en.eq(leaves & strip.rlc), coded.w_data.eq(Cat(strip.words[:LENGTH], strip.last)),
             lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),
-            start.eq(waiting & (~walking | (step & final)) & words.w_rdy),
+            start.eq(waiting & (~walking if self.registered else ~walking | (step & final)) & words.w_rdy),
             words.w_en.eq(start), words.w_data.eq(Cat(ahead.word, ahead.rlc)),
             # Never full before `words` is.
             sizes.w_en.eq(start & ahead.rlc), sizes.w_data.eq(ahead.length),

@@ -60,7 +60,7 @@ class Store(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.strips = strips = StripWalker(self.place)
+        m.submodules.strips = strips = StripWalker(self.place, self.registered)
         m.submodules.taps = taps = TapReader(self.place)
         m.submodules.pooler = pooler = Pooler()
         m.submodules.packer = packer = Packer()
@@ -70,6 +70,7 @@ class Store(wiring.Component):
         m.submodules.splitter = splitter = BurstSplitter()
 
         pooled, pooled_waits = cut(m, self.registered, "pooled", pooler.out)
+        words_out, words_wait = cut(m, self.registered, "encoded", encoder.words)
         checked = stream.Signature(Range).create(path=("checked",))     # what is to be checked
         ranges, range_waits = cut(m, self.registered, "ranges", checked)
         requests, request_waits = cut(m, self.registered, "requests", window.request)
@@ -83,7 +84,7 @@ class Store(wiring.Component):
         take = Signal()
         m.d.comb += [
             self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle
-                                  & ~pooled_waits & encoder.idle & slots.idle & order.w_rdy),
+                                  & ~pooled_waits & encoder.idle & ~words_wait & slots.idle & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
@@ -120,7 +121,7 @@ class Store(wiring.Component):
             m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
         with m.Else():
             m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready)]
-        wiring.connect(m, encoder.words, slots.words)
+        wiring.connect(m, words_out, slots.words)
         m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=BUFFER)
         # Packed words that are left come from the command before.
         older = packer.words.valid
