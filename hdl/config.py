@@ -63,7 +63,8 @@ class Config:
                          a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
     registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block and block RAM;
-                         one cycle more from a MAC's issue to its sum, none between MACs
+                         one cycle more from a MAC's issue to its sum, none between MACs; so has the global buffer,
+                         and streams between and in the engines end no longer paths than an FPGA closes at 80 MHz
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
     sparse_pointers      column pointers in a sparse PE, even (two banks)
@@ -132,6 +133,7 @@ class Config:
              f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")
         need(2 <= self.glb_pairs <= 64, "glb_pairs", "must be 2..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
+        need(self.glb_depth <= 2048 or not self.registered, "glb_depth", "must be 2048 at most if registered")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
         need(self.sparse_pes in (0, 4, 8, 16, 32, 64), "sparse_pes", "must be 0, 4, 8, 16, 32 or 64")
         need(16 <= self.sparse_words <= 1 << 14, "sparse_words", "must be 16..16384")

@@ -160,6 +160,7 @@ class ProcessingElement(wiring.Component):
         f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
         m.submodules.filter_mux = f_mux = LaneMux()
         f_last = Signal()
+        f_ends, f_closes = Signal(init=1), Signal()     # registers: f_left <= 1; f_left == 1 and f_last
         f_half = Signal()           # being filled
         f_address = Signal(range(2 * c.filter_half))
         full = Signal(2)            # halves filled and not yet released
@@ -168,20 +169,22 @@ class ProcessingElement(wiring.Component):
         f_match = Signal()
         f_room = Signal()
         m.d.comb += [
-            f_room.eq(~full[1] & ~(full[0] & half_filled) & (f_left <= 1)),
+            f_room.eq(~full[1] & ~(full[0] & f_closes) & f_ends),
             self.filter_accept.eq(~f_match | f_room),
             f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
             f_mux.word.eq(f_word), f_mux.lane.eq(f_lane), f_write.data.eq(f_mux.entry),
-            half_filled.eq((f_left == 1) & f_last)]
+            half_filled.eq(f_closes)]
         matching("filter", f_match, lambda word: tags.enable & (word.tag == tags.filter))
         with m.If(f_left != 0):
-            m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1)]
+            m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1),
+                         f_ends.eq(f_left <= 2), f_closes.eq((f_left == 2) & f_last)]
             with m.If(half_filled):
                 m.d.sync += [f_half.eq(~f_half),
                              f_address.eq(Mux(f_half, 0, c.filter_half))]
         with m.If(self.filter_fire & f_match):
             m.d.sync += [f_word.eq(self.filter_word.data), f_lane.eq(0), f_left.eq(self.filter_word.count),
-                         f_last.eq(self.filter_word.last)]
+                         f_last.eq(self.filter_word.last), f_ends.eq(self.filter_word.count <= 1),
+                         f_closes.eq((self.filter_word.count == 1) & self.filter_word.last)]
         with m.If(half_filled & ~release):
             m.d.sync += full.eq(Cat(~full[0], full[0]))         # 0, 1, 2
         with m.Elif(release & ~half_filled):

@@ -11,7 +11,8 @@ from hdl.isa import WORD_ADDR
 from tests.hdl.streams import idle, run
 
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
-           "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64)}
+           "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
+           "registered": PRESETS["tiny"].replace(glb_depth=64, registered=True)}
 LATENCY = 4
 # Without a sparse engine.
 READERS, WRITERS = readers(PRESETS["eyeriss"]), writers(PRESETS["eyeriss"])
@@ -189,7 +190,7 @@ def test_one_access_a_cycle_on_pairs_of_its_own(config):
     for c in asked:
         assert asked[c] == list(range(n)), c
     for c in readers:
-        assert times[c] == list(range(LATENCY, LATENCY + n)), c
+        assert times[c] == [LATENCY + config.registered + a for a in range(n)], c
 
 
 def test_half_a_word_pair_leaves_the_other_bank_free():
