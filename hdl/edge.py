@@ -82,7 +82,9 @@ class Edge(wiring.Component):
             m.submodules[name] = reset(component)
             return component
         fetch = add("fetch", Fetch(self.build))
-        load, store = add("load_engine", Load(self.build.registered)), add("store_engine", Store(self.build.glb_entry_bits, self.build.registered))
+        registered = self.build.registered
+        load = add("load_engine", Load(registered))
+        store = add("store_engine", Store(self.build.glb_entry_bits, registered))
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)

@@ -2,14 +2,13 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from .axi import ADDRESS, BurstSplitter, ReadMaster, Window
+from .axi import ADDRESS, BurstSplitter, Range, ReadMaster, Window
 from .glb import GlbWrite
 from .isa import WORD_ADDR, Error, LoadBody
 from .lengths import LengthReader
-from .register_queue import RegisterQueue
 from .rlc_decoder import LENGTH, CodedStrip, CodedWord, RlcDecoder
 from .skid import cut
 
@@ -85,7 +84,7 @@ class Load(wiring.Component):
         m.submodules.decoder = decoder = RlcDecoder()
         m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
         # Of each command under way: where it goes; if coded, the words of its strips.
-        queue = RegisterQueue if self.registered else SyncFIFO
+        queue = SyncFIFOBuffered if self.registered else SyncFIFO    # buffered: its head is in a register
         m.submodules.words = words = queue(width=WORD_ADDR + 1, depth=COMMANDS)
         m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
         # Of each coded strip under way: its length, and whether it is its command's last.
@@ -105,7 +104,8 @@ class Load(wiring.Component):
         start = Signal()
         accept = Signal()
         m.d.comb += [
-            self.command.ready.eq((~waiting if self.registered else ~waiting | start) & (~self.command.p.rlc | lengths.command.ready)),
+            self.command.ready.eq((~waiting if self.registered else ~waiting | start)
+                                  & (~self.command.p.rlc | lengths.command.ready)),
             accept.eq(self.command.valid & self.command.ready),
             lengths.command.valid.eq(accept & self.command.p.rlc),
             lengths.command.payload.eq(self.command.payload),
@@ -126,7 +126,9 @@ class Load(wiring.Component):
         here = Signal(Found)           # the strip of this lap
         there = Signal()               # it is known, its length too
         strip, offered = here, there   # what is to be checked
-        check = window.check
+        check = stream.Signature(Range).create(path=("check",))
+        checked, check_waits = cut(m, self.registered, "checked", check)
+        wiring.connect(m, checked, window.check)
         final = Signal()
         step, leaves = Signal(), Signal()
         if self.registered:            # a stage between, where the length has been compared with its slot
@@ -263,8 +265,8 @@ class Load(wiring.Component):
         lost = Signal()                # the walk waits for a length that will not come
         m.d.comb += [
             landed.eq(~decoder.out.valid & ~written.valid & ~write_waits),
-            drained.eq(window.idle & ~request_waits & splitter.idle & ~bursts.r_rdy & ~coded_waits & decoder.idle
-                       & landed),
+            drained.eq(~check_waits & window.idle & ~request_waits & splitter.idle & ~bursts.r_rdy & ~coded_waits
+                       & decoder.idle & landed),
             # Unless it waits for a strip before it.
             lost.eq(walking & body.rlc & drained & ~(offered if self.registered else 0)),
         ]

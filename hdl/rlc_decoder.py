@@ -157,7 +157,8 @@ class RlcDecoder(wiring.Component):
         with m.If(take):
             known, ahead = Signal(PLACE), Signal(PAIRS)
             m.d.comb += known.eq(total + offset)
-            m.d.sync += [have.eq(1), whole.eq(known[2:]), closes.eq(final), self.error.eq(flaw), sound.eq(flaw == Error.NONE),
+            m.d.sync += [have.eq(1), whole.eq(known[2:]), closes.eq(final), self.error.eq(flaw),
+                         sound.eq(flaw == Error.NONE),
                          reach.eq(known >= LANES), spent.eq(known < 2 * LANES), offers.eq(final | (known >= LANES)),
                          behind.eq(ahead.any()),
                          offset.eq(Mux(final, 0, known[:2]))]

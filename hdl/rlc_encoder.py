@@ -44,7 +44,7 @@ class RlcEncoder(wiring.Component):
         zeros = Signal(STRIP_BITS)              # since the last level
         some = [Signal(name=f"some_{i}") for i in lanes]
         rank = [Signal(range(LANES + 1), name=f"rank_{i}") for i in range(LANES + 1)]
-        run = [Signal(2, name=f"run_{i}") for i in range(LANES)]     # behind the level before this lane, if there is one
+        run = [Signal(2, name=f"run_{i}") for i in range(LANES)]     # up to this lane, behind a level of the item
         leading = Signal(range(LANES + 1))      # zeros before the item's first level, all of it if it has none
         trailing = Signal(range(LANES))         # behind its last
         first_run = Signal(STRIP_BITS)          # up to its first level
@@ -82,7 +82,8 @@ class RlcEncoder(wiring.Component):
                 value = 0
                 for i in range(k, LANES):
                     this = some[i] & (rank[i] == k)
-                    value = value | Mux(this, Cat(run[i] if k else Const(0, 2), Const(0, RUN_BITS - 2), item.entries[i]), 0)
+                    value = value | Mux(this, Cat(run[i] if k else Const(0, 2), Const(0, RUN_BITS - 2),
+                                                  item.entries[i]), 0)
                 m.d.sync += pairs[k].eq(value)
             m.d.sync += pairs[0][:RUN_BITS].eq(first_run)
 
