@@ -265,8 +265,8 @@ class Load(wiring.Component):
         lost = Signal()                # the walk waits for a length that will not come
         m.d.comb += [
             landed.eq(~decoder.out.valid & ~written.valid & ~write_waits),
-            drained.eq(~check_waits & window.idle & ~request_waits & splitter.idle & ~bursts.r_rdy & ~coded_waits
-                       & decoder.idle & landed),
+            drained.eq((~check_waits | window.outside) & window.idle & ~request_waits & splitter.idle & ~bursts.r_rdy
+                       & ~coded_waits & decoder.idle & landed),
             # Unless it waits for a strip before it.
             lost.eq(walking & body.rlc & drained & ~(offered if self.registered else 0)),
         ]
