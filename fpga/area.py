@@ -68,11 +68,13 @@ def _bridge(config: Config) -> Bridge:
 # What can be measured, by name; a queue is that of its engine.
 COMPONENTS = {
     "pe": ProcessingElement, "array": ProcessingArray,
-    "store": lambda c: Store(c.glb_entry_bits, c.registered), "strips": lambda c: StripWalker(c.glb_entry_bits, c.registered),
+    "store": lambda c: Store(c.glb_entry_bits, c.registered),
+    "strips": lambda c: StripWalker(c.glb_entry_bits, c.registered),
     "taps": lambda c: TapReader(c.glb_entry_bits),
     "pool": lambda c: Pooler(),
     "packer": lambda c: Packer(), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
-    "load": lambda c: Load(c.registered), "lengths": lambda c: LengthReader(c.registered), "decoder": lambda c: RlcDecoder(),
+    "load": lambda c: Load(c.registered), "lengths": lambda c: LengthReader(c.registered),
+    "decoder": lambda c: RlcDecoder(),
     "glb": GlobalBuffer, "fetch": Fetch, "control": lambda c: Control(c, 1 + len(engines(c))),
     "arbiter": lambda c: ReadArbiter(), "semaphores": lambda c: Semaphores(len(engines(c))),
     "ifmap": IfmapSequencer, "filter": FilterSequencer, "psum": PsumSequencer, "ofmap": OfmapSequencer,
