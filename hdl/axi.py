@@ -108,8 +108,10 @@ class BurstSplitter(wiring.Component):
         room = Signal(7)     # beats to the limit of 64 or to the end of the page
         beats = Signal(7)
         final = Signal()
+
+        def room_at(in_last, address):
+            return Mux(in_last, BURST - address[3:9], BURST)
         m.d.comb += [
-            room.eq(Mux(address[9:12].all(), BURST - address[3:9], BURST)),
             final.eq(words <= room),
             beats.eq(Mux(final, words[:7], room)),
             self.idle.eq(words == 0),
@@ -120,10 +122,13 @@ class BurstSplitter(wiring.Component):
             self.request.ready.eq((words == 0) | (final & self.burst.ready)),
         ]
         with m.If(self.burst.valid & self.burst.ready):
-            m.d.sync += [address.eq(address + (beats << 3)), words.eq(words - beats)]
+            # From an eighth of a page to the same place in the next, or to the next page.
+            m.d.sync += [address.eq(address + (room << 3)), words.eq(Mux(final, 0, words - room)),
+                         room.eq(room_at(address[9:12] == 6, address))]
         with m.If(self.request.valid & self.request.ready):
-            m.d.sync += [address.eq(self.request.p.address), words.eq(self.request.p.words),
-                         last.eq(self.request.p.last), tag.eq(self.request.p.tag)]
+            p = self.request.p
+            m.d.sync += [address.eq(p.address), words.eq(p.words), last.eq(p.last), tag.eq(p.tag),
+                         room.eq(room_at(p.address[9:12].all(), p.address))]
         return m
 
 
@@ -134,6 +139,9 @@ class Window(wiring.Component):
     `idle`. The first range outside stops the flow for good (until reset) and raises
     `outside`; `idle` then tells that all before it have left. Latency two cycles,
     throughput one request per cycle.
+
+    registered: the comparison ends in a register, and whoever checks waits for no carry chain. One range more may
+    then be taken behind the one outside; it goes nowhere.
     """
 
     check: In(stream.Signature(Range))
@@ -142,6 +150,10 @@ class Window(wiring.Component):
     limit: In(ADDRESS)
     outside: Out(1)
     idle: Out(1)
+
+    def __init__(self, registered: bool = False):
+        self.registered = registered
+        super().__init__()
 
     def elaborate(self, platform):
         m = Module()
@@ -154,16 +166,27 @@ class Window(wiring.Component):
         fits = Signal()
         m.d.comb += [
             fits.eq((begin >= self.base) & (end <= self.limit)),
-            move.eq(full & fits & (~self.request.valid | self.request.ready)),
-            self.check.ready.eq((~full | move) & ~outside),
-            outside.eq(full & ~fits),
             self.outside.eq(outside),
-            self.idle.eq(~self.request.valid & (~full | outside)),
         ]
+        if self.registered:
+            m.d.comb += [
+                move.eq(full & ~outside & (~self.request.valid | self.request.ready)),
+                self.check.ready.eq((~full | move) & ~outside),
+                self.idle.eq(~self.request.valid & (~full | outside)),
+            ]
+            m.d.sync += outside.eq(outside | (move & ~fits))
+        else:
+            m.d.comb += [
+                move.eq(full & fits & (~self.request.valid | self.request.ready)),
+                self.check.ready.eq((~full | move) & ~outside),
+                outside.eq(full & ~fits),
+                self.idle.eq(~self.request.valid & (~full | outside)),
+            ]
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
         with m.If(move):
-            m.d.sync += [full.eq(0), self.request.valid.eq(1), self.request.payload.eq(held)]
+            m.d.sync += [full.eq(0), self.request.valid.eq(fits if self.registered else 1),
+                         self.request.payload.eq(held)]
         with m.If(self.check.valid & self.check.ready):
             m.d.sync += [full.eq(1), begin.eq(self.check.p.begin), held.eq(self.check.p.request),
                          end.eq(self.check.p.begin + self.check.p.bytes)]

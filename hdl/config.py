@@ -68,7 +68,8 @@ class Config:
     block_queues         queues of commands, fetched words and what comes out of the global buffer are block RAM
                          instead of RAM of LUTs: a cycle later
     registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block and block RAM;
-                         one cycle more from a MAC's issue to its sum, none between MACs
+                         one cycle more from a MAC's issue to its sum, none between MACs; so has the global buffer,
+                         and streams between and in the engines end no longer paths than an FPGA closes at 80 MHz
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
     sparse_pointers      column pointers in a sparse PE, even (two banks)
@@ -141,6 +142,7 @@ class Config:
              f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")
         need(1 <= self.glb_pairs <= 64, "glb_pairs", "must be 1..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
+        need(self.glb_depth <= 2048 or not self.registered, "glb_depth", "must be 2048 at most if registered")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
         need(self.store_lanes in (1, LANES), "store_lanes", f"must be 1 or {LANES}")
         need(self.store_lanes == LANES or not self.sparse_pes, "store_lanes", f"must be {LANES} with a sparse engine")

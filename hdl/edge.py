@@ -83,7 +83,7 @@ class Edge(wiring.Component):
             return component
         fetch = add("fetch", Fetch(self.build))
         c = self.build
-        load = add("load_engine", Load(c.address_bits, c.rlc))
+        load = add("load_engine", Load(c.registered, address=c.address_bits, rlc=c.rlc))
         store = add("store_engine", Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc))
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))

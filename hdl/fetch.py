@@ -61,7 +61,7 @@ class Fetch(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         ahead = self.build.fetch_ahead   # commands buffered or under way
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.build.registered)
         queue = BlockQueue if self.build.block_queues else SyncFIFO
         m.submodules.beats = beats = queue(width=64 + 1, depth=ahead * BEATS)
 
@@ -74,7 +74,8 @@ class Fetch(wiring.Component):
         check = window.check
         m.d.comb += [
             window.base.eq(self.base), window.limit.eq(self.limit),
-            check.valid.eq((to_ask != 0) & (room != 0)),
+            # Registered, a window takes more behind the one outside, which would be counted in `room`.
+            check.valid.eq((to_ask != 0) & (room != 0) & (window.idle if self.build.registered else 1)),
             check.p.begin.eq(address), check.p.bytes.eq(COMMAND_BYTES),
             check.p.request.address.eq(address), check.p.request.words.eq(BEATS),
             asked.eq(check.valid & check.ready),

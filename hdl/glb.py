@@ -10,13 +10,14 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .block_queue import BlockQueue
+from .block_ram import BlockRam
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
 
 # By falling priority; the last two readers and the last writer only with a sparse engine.
 READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
 WRITERS = ("ofmap", "load", "dump")
-RESPONSE_DEPTH = 8  # reads under way or waiting per client; covers the latency of 4
+RESPONSE_DEPTH = 8  # reads under way or waiting per client; covers the latency of 5
 
 
 class GlbWrite(data.Struct):
@@ -43,10 +44,11 @@ def writers(config: Config) -> tuple[str, ...]:
 class GlbBank(wiring.Component):
     """`depth` words of 64 bits, one read and one write a cycle, written by 16-bit lanes.
     Read data comes one cycle after `read`. What is read of a word while it is written is not defined (here the old word,
-    in a block RAM perhaps neither): semaphores and the ring's pointers see to it that nobody needs it."""
+    in a block RAM perhaps neither): semaphores and the ring's pointers see to it that nobody needs it. registered: two cycles
+    after `read`, through the output registers of block RAMs."""
 
-    def __init__(self, depth):
-        self.depth = depth
+    def __init__(self, depth, registered=False):
+        self.depth, self.registered = depth, registered
         bits = (depth - 1).bit_length()
         super().__init__({
             "read": In(1), "read_row": In(bits), "read_data": Out(WORD_BITS),
@@ -54,6 +56,15 @@ class GlbBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if self.registered:
+            for lane in range(WORD_BITS // ENTRY_BITS):
+                m.submodules[f"lane_{lane}"] = ram = BlockRam(self.depth)
+                m.d.comb += [
+                    ram.read.en.eq(self.read), ram.read.addr.eq(self.read_row),
+                    self.read_data.word_select(lane, ENTRY_BITS).eq(ram.read.data),
+                    ram.write.en.eq(self.mask[lane]), ram.write.addr.eq(self.write_row),
+                    ram.write.data.eq(self.write_data.word_select(lane, ENTRY_BITS))]
+            return m
         m.submodules.memory = memory = Memory(
             shape=data.ArrayLayout(ENTRY_BITS, 4), depth=self.depth, init=[])
         read = memory.read_port()
@@ -72,7 +83,7 @@ class GlobalBuffer(wiring.Component):
     `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
 
     A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an
-    accepted request to the response. Throughput: every client one access a cycle unless a
+    accepted request to the response, 5 with config.registered. Throughput: every client one access a cycle unless a
     client of higher priority addresses one of the same banks. A client without room for
     its response never blocks another. With one pair a read and a write a cycle, and one multiplexer for all clients.
     With config.block_queues a latency of 5.
@@ -113,7 +124,7 @@ class GlobalBuffer(wiring.Component):
                 grants.append(grant)
             return places, grants
 
-        banks = [[GlbBank(depth) for _ in range(2)] for _ in range(pairs)]
+        banks = [[GlbBank(depth, self.config.registered) for _ in range(2)] for _ in range(pairs)]
         for p in range(pairs):
             for half in range(2):
                 m.submodules[f"bank_{p}_{'even' if half == 0 else 'odd'}"] = banks[p][half]
@@ -149,9 +160,13 @@ class GlobalBuffer(wiring.Component):
                 stage.even_pair.eq(places[c][0][0]), stage.even_row.eq(places[c][0][1]),
                 stage.odd_pair.eq(places[c][1][0]), stage.odd_row.eq(places[c][1][1])]
             issued.append(stage)
-            # data of the banks addressed one cycle ago
+            # data of the banks addressed one cycle ago, or two
             selecting = Signal(stage.shape(), name=f"selecting_{name}")
-            m.d.sync += selecting.eq(stage)
+            reading = stage
+            if self.config.registered:
+                reading = Signal(stage.shape(), name=f"reading_{name}")
+                m.d.sync += reading.eq(stage)
+            m.d.sync += selecting.eq(reading)
             even = Signal(WORD_BITS, name=f"even_{name}")
             odd = Signal(WORD_BITS, name=f"odd_{name}")
             with m.Switch(selecting.even_pair):

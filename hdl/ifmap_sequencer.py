@@ -1,15 +1,16 @@
 """IFMAP: a loop nest that streams ifmap strips to the array."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
 from .config import ENTRY_BITS, LANES, WORD_BITS, Config
 from .engine import UNDER_WAY, engine_ports
 from .glb import READ_SIGNATURE
-from .isa import IfmapBody
+from .isa import WORD_ADDR, IfmapBody
 from .nest import Nest
 from .pe import PassHeader, ifmap_word
+from .skid import cut
 
 
 class IfmapSequencer(wiring.Component):
@@ -17,7 +18,8 @@ class IfmapSequencer(wiring.Component):
 
     Members: `command`, `done`; `glb` read port; `output` words. One word a cycle; words of
     padding rows need no read. Between commands 2 cycles pass without a word, one of them
-    for the header if there is one.
+    for the header if there is one. With config.registered a word's request comes a cycle behind its place in the
+    nest, and no path leads from the buffer's grant to the nest.
     """
 
     def __init__(self, config: Config):
@@ -35,10 +37,11 @@ class IfmapSequencer(wiring.Component):
             (8, 16, place, 16, 16, 8, 8),
             {"address": (place, (GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE)),
              "x": (place + 1, (WORD, INNER, OUTER)), "left": (place + 1, (WORD,)),
-             "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "top": (17, (BAND,))})
+             "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "row": (18, (ROW, BAND))})
+        words = Signal(place)            # of a chunk
         m.d.comb += [
             nest.count_0.eq(body.groups), nest.count_1.eq(body.rows),
-            nest.count_2.eq((body.length + LANES - 1) >> 2), nest.count_3.eq(body.inner),
+            nest.count_2.eq(words), nest.count_3.eq(body.inner),
             nest.count_4.eq(body.outer), nest.count_5.eq(body.bands), nest.count_6.eq(body.images),
             nest.address_start.eq(body.base + body.start), nest.x_start.eq(body.start),
             nest.address_stride_0.eq(body.group_stride), nest.address_stride_1.eq(body.row_stride),
@@ -49,7 +52,7 @@ class IfmapSequencer(wiring.Component):
             nest.x_stride_4.eq(body.outer_stride),
             nest.left_start.eq(body.length), nest.left_stride_2.eq(-LANES),
             nest.tag_stride_0.eq(1), nest.tag_stride_1.eq(body.groups),
-            nest.top_start.eq(body.row_first), nest.top_stride_5.eq(body.band_rows)]
+            nest.row_start.eq(body.row_first), nest.row_stride_1.eq(1), nest.row_stride_5.eq(body.band_rows)]
 
         header = Signal(PassHeader)
         step_layout = data.StructLayout({"mask": LANES, "lane": 2, "count": 3,
@@ -57,37 +60,58 @@ class IfmapSequencer(wiring.Component):
         note_layout = data.StructLayout({"header": 1, "read": 1, "last": 1,
                                          "rest": max(len(header.as_value()), step_layout.size)})
         m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
+        item_layout = data.StructLayout({"read": 1, "last": 1, "word": c.glb_word_bits, "step": step_layout})
+        item = Signal(item_layout)      # what the nest presents
+        heading, stepping = Signal(), Signal()      # a header goes to the notes; the nest presents an item
+        waits = Signal()                # an item is between the nest and its request
         note, noted, step = Signal(note_layout), Signal(note_layout), Signal(step_layout)
         x, row, read = Signal(signed(place + 1)), Signal(signed(18)), Signal()
         m.d.comb += [
-            x.eq(nest.x), row.eq(nest.top.as_signed() + nest.index_1),
+            x.eq(nest.x), row.eq(nest.row),
             step.lane.eq(nest.address[:2]), step.tag.eq(nest.tag),
             step.count.eq(Mux(nest.left > LANES, LANES, nest.left)),
             read.eq((row >= 0) & (row < body.rows_valid) & (step.mask != 0)),
+            item.read.eq(read), item.last.eq(nest.last), item.word.eq(nest.address[2:]), item.step.eq(step),
             header.p.eq(body.p), header.window.eq(body.window), header.step.eq(body.step),
             header.positions.eq(body.positions), header.laps.eq(body.laps)]
         for lane in range(LANES):
             m.d.comb += step.mask[lane].eq((x + lane >= 0) & (x + lane < body.strip))
-        m.d.comb += [notes.w_data.eq(note), noted.eq(notes.r_data),
-                     self.glb.request.payload.eq(nest.address[2:])]
+        m.d.comb += [notes.w_data.eq(note), noted.eq(notes.r_data)]
 
+        # ---- items to requests and notes ------------------------------------------------
+        asked = stream.Signature(unsigned(WORD_ADDR)).create(path=("asked",))
+        requests, _ = cut(m, c.registered, "requests", asked)
+        wiring.connect(m, requests, wiring.flipped(self.glb.request))
+        offered, move = Signal(), Signal()      # an item is offered; it moves on
+        now = item
+        if c.registered:
+            now = Signal(item_layout, name="held", reset_less=True)
+            m.d.comb += nest.step.eq(stepping & (~waits | move))
+            with m.If(~waits | move):
+                m.d.sync += [now.eq(item), waits.eq(stepping)]
+            m.d.comb += offered.eq(waits)
+        else:
+            m.d.comb += [offered.eq(stepping), nest.step.eq(move)]
+        m.d.comb += [
+            asked.payload.eq(now.word), asked.valid.eq(offered & now.read & notes.w_rdy),
+            move.eq(offered & notes.w_rdy & (~now.read | asked.ready))]
+
+        m.d.comb += [
+            notes.w_en.eq(heading | move), note.header.eq(heading), note.read.eq(now.read & ~heading),
+            note.last.eq(now.last & ~heading), note.rest.eq(Mux(heading, header, now.step))]
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += body.eq(self.command.payload)
+                m.d.sync += [body.eq(self.command.payload), words.eq((self.command.p.length + LANES - 1) >> 2)]
                 with m.If(self.command.valid):
                     m.next = "header"
             with m.State("header"):
-                m.d.comb += [note.header.eq(1), note.rest.eq(header), notes.w_en.eq(body.header)]
-                with m.If(notes.w_rdy | ~body.header):
+                m.d.comb += [heading.eq(body.header & ~waits)]
+                with m.If((notes.w_rdy & ~waits) | ~body.header):
                     m.d.comb += nest.load.eq(1)
                     m.next = "words"
             with m.State("words"):
-                m.d.comb += [
-                    note.read.eq(read), note.last.eq(nest.last), note.rest.eq(step),
-                    self.glb.request.valid.eq(read & notes.w_rdy),
-                    nest.step.eq(notes.w_rdy & (~read | self.glb.request.ready)),
-                    notes.w_en.eq(nest.step)]
+                m.d.comb += stepping.eq(1)
                 with m.If(nest.step & nest.last):
                     m.next = "idle"
 

@@ -28,7 +28,8 @@ class LengthReader(wiring.Component):
     next word of `words`, but for those under way, lies outside the window.
 
     Runs ahead by DEPTH words, across commands. Throughput a burst of up to four words a cycle;
-    first request four cycles behind its command. address: bits of an address in memory.
+    first request four cycles behind its command. registered: a cycle more for each row, in which its words are
+    counted. address: bits of an address in memory.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -39,13 +40,13 @@ class LengthReader(wiring.Component):
     words: Out(stream.Signature(TableWord))
     outside: Out(1)
 
-    def __init__(self, address: int = ADDRESS):
-        self.address = address
+    def __init__(self, registered: bool = False, address: int = ADDRESS):
+        self.registered, self.address = registered, address
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.registered)
         m.submodules.fifo = fifo = SyncFIFO(width=65, depth=DEPTH)
         m.d.comb += [
             window.base.eq(self.base), window.limit.eq(self.limit),
@@ -66,15 +67,17 @@ class LengthReader(wiring.Component):
         at = Signal(self.address)      # of the next word
         to_come = Signal(16)           # words of the row
         here, words = Signal(self.address), Signal(16)
+        row_at, row_words = Signal(self.address), Signal(16)      # where the row begins, and its words
         some = Signal(range(BURST + 1))
         room = Signal(range(DEPTH + 1), init=DEPTH)
         check = window.check
         step, row_ends, final = Signal(), Signal(), Signal()
         m.d.comb += [
-            here.eq(Mux(begin, at_b & ~7, at)),
-            words.eq(Mux(begin, (at_b[1:3] + entries + 3) >> 2, to_come)),
+            row_at.eq(at_b & ~7), row_words.eq((at_b[1:3] + entries + 3) >> 2),
+            here.eq(at if self.registered else Mux(begin, row_at, at)),
+            words.eq(to_come if self.registered else Mux(begin, row_words, to_come)),
             some.eq(Mux(words < BURST - here[3:5], words, BURST - here[3:5])),
-            check.valid.eq(walking & (room >= some)),
+            check.valid.eq(walking & (room >= some) & (~begin if self.registered else 1)),
             check.p.begin.eq(here), check.p.bytes.eq(some << 3),
             check.p.request.address.eq(here), check.p.request.words.eq(some),
             step.eq(check.valid & check.ready),
@@ -83,6 +86,9 @@ class LengthReader(wiring.Component):
             self.outside.eq(window.outside & window.idle & ~fifo.r_rdy),
         ]
         m.d.sync += room.eq(room + (self.words.valid & self.words.ready) - Mux(step, some, 0))
+        if self.registered:
+            with m.If(begin):
+                m.d.sync += [begin.eq(0), at.eq(row_at), to_come.eq(row_words)]
         with m.If(step):
             m.d.sync += [walking.eq(~final), begin.eq(row_ends), at.eq(here + (some << 3)),
                          to_come.eq(words - some)]

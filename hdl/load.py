@@ -2,14 +2,15 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from .axi import ADDRESS, BurstSplitter, ReadMaster, Window
+from .axi import ADDRESS, BurstSplitter, Range, ReadMaster, Window
 from .glb import GlbWrite
 from .isa import WORD_ADDR, Error, LoadBody
 from .lengths import LengthReader
-from .rlc_decoder import LENGTH, RlcDecoder
+from .rlc_decoder import LENGTH, CodedStrip, CodedWord, RlcDecoder
+from .skid import cut
 
 OUTSTANDING = 32   # bursts under way: covers the latency of memory with short strips
 COMMANDS = 4       # commands under way
@@ -28,6 +29,23 @@ class Expected(data.Struct):
     table: 1     # lengths of strips
 
 
+class Found(data.Struct):
+    """A strip of the walk."""
+    address: ADDRESS
+    words: WORD_ADDR
+    rlc: 1
+    last: 1      # of its command
+    sound: 1     # its length fits the slot
+    bad: 1       # it came with an error
+
+
+class Written(data.Struct):
+    """A word on its way to the global buffer."""
+    word: WORD_ADDR
+    data: 64
+    last: 1      # of a command
+
+
 class Load(wiring.Component):
     """Walks LOAD commands, reads their strips in bursts, writes them to the global buffer.
 
@@ -42,7 +60,9 @@ class Load(wiring.Component):
     Run-length coded strips go through a decoder, which takes a beat per cycle and gives a word
     of four entries per cycle. Their lengths are read ahead, those of the next command too, with
     bursts of their own between those of strips. After an error nothing more is asked for, and what
-    is under way is taken and dropped. rlc: strips can be coded; address: bits of an address in memory.
+    is under way is taken and dropped. registered: no chain of `ready` signals from the buffer and the bus through
+    the engine (hdl/skid.py), first address six cycles behind the command, a cycle between the walks of two commands.
+    address: bits of an address in memory; rlc: strips can be coded.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -53,24 +73,36 @@ class Load(wiring.Component):
     read: Out(ReadMaster)
     write: Out(stream.Signature(GlbWrite))
 
-    def __init__(self, address: int = ADDRESS, rlc: bool = True):
-        self.address, self.rlc = address, rlc
+    def __init__(self, registered: bool = False, *, address: int = ADDRESS, rlc: bool = True):
+        self.registered, self.address, self.rlc = registered, address, rlc
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.registered)
         m.submodules.splitter = splitter = BurstSplitter(self.address)
         m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
         # Of each command under way: where it goes.
-        m.submodules.words = words = SyncFIFO(width=WORD_ADDR + 1, depth=COMMANDS)
+        queue = SyncFIFOBuffered if self.registered else SyncFIFO    # buffered: its head is in a register
+        m.submodules.words = words = queue(width=WORD_ADDR + 1, depth=COMMANDS)
+
+        written = stream.Signature(Written).create(path=("written",))
+        writes, write_waits = cut(m, self.registered, "writes", written)
+        requests, request_waits = cut(m, self.registered, "requests", window.request)
+        wiring.connect(m, requests, splitter.request)
         if self.rlc:
-            m.submodules.lengths = lengths = LengthReader(self.address)
+            m.submodules.lengths = lengths = LengthReader(self.registered, self.address)
             m.submodules.decoder = decoder = RlcDecoder()
             # Of each coded command under way: the words of its strips.
             m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=COMMANDS)
             # Of each coded strip under way: its length, and whether it is its command's last.
             m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=OUTSTANDING)
+            words_in = stream.Signature(CodedWord).create(path=("coded_in",))
+            coded_words, coded_waits = cut(m, self.registered, "coded_words", words_in)
+            wiring.connect(m, coded_words, decoder.coded)
+            strips_in = stream.Signature(CodedStrip).create(path=("strips_in",))
+            strips, _ = cut(m, self.registered, "strips", strips_in)
+            wiring.connect(m, strips, decoder.strips)
 
         # ---- commands -------------------------------------------------------------------
         ahead = Signal(LoadBody)       # its lengths are being read
@@ -78,7 +110,8 @@ class Load(wiring.Component):
         start = Signal()
         accept = Signal()
         m.d.comb += [
-            self.command.ready.eq((~waiting | start) & ((~self.command.p.rlc | lengths.command.ready) if self.rlc else 1)),
+            self.command.ready.eq((~waiting if self.registered else ~waiting | start)
+                                  & ((~self.command.p.rlc | lengths.command.ready) if self.rlc else 1)),
             accept.eq(self.command.valid & self.command.ready),
         ]
         if self.rlc:
@@ -97,35 +130,48 @@ class Load(wiring.Component):
         # The place of the row's first length in its word, and of this strip's.
         row_a, row_b, lane = Signal(2), Signal(2), Signal(2)
         length = Signal(LENGTH)
-        known = Signal()               # the strip's length is there, and sound
-        check = window.check
+        here = Signal(Found)           # the strip of this lap
+        there = Signal()               # it is known, its length too
+        strip, offered = here, there   # what is to be checked
+        check = stream.Signature(Range).create(path=("check",))
+        checked, check_waits = cut(m, self.registered, "checked", check)
+        wiring.connect(m, checked, window.check)
         final = Signal()
-        step = Signal()
+        step, leaves = Signal(), Signal()
+        if self.registered:            # a stage between, where the length has been compared with its slot
+            strip, offered = Signal(Found, name="strip", reset_less=True), Signal(name="offered")
+            m.d.comb += step.eq(there & (~offered | leaves))
+            with m.If(~offered | leaves):
+                m.d.sync += [strip.eq(here), offered.eq(there)]
+        else:
+            m.d.comb += step.eq(leaves)
         m.d.comb += [
             final.eq((left_a == 0) & (left_b == 0) & (left_c == 0)),
-            step.eq(check.valid & check.ready),
-            check.p.begin.eq(at_c),
-            check.p.bytes.eq(check.p.request.words << 3),
-            check.p.request.address.eq(at_c),
-            check.p.request.last.eq(final),
-            start.eq(waiting & (~walking | (step & final)) & words.w_rdy),
+            here.address.eq(at_c), here.last.eq(final),
+            leaves.eq(check.valid & check.ready),
+            check.p.begin.eq(strip.address),
+            check.p.request.words.eq(strip.words),
+            check.p.bytes.eq(strip.words << 3),
+            check.p.request.address.eq(strip.address),
+            # Lengths steer the walk; it is the tag alone that sends words through the decoder.
+            check.p.request.last.eq(strip.last), check.p.request.tag.eq(strip.rlc),
+            start.eq(waiting & (~walking if self.registered else ~walking | (step & final)) & words.w_rdy),
             words.w_en.eq(start), words.w_data.eq(Cat(ahead.word, ahead.rlc if self.rlc else 0)),
         ]
         if self.rlc:
             m.d.comb += [
                 length.eq(lengths.words.p.data.word_select(lane, LENGTH)),
-                known.eq(lengths.words.valid & ~lengths.words.p.bad & (length <= body.slot)),
-                check.valid.eq(walking & (~body.rlc | (known & coded.w_rdy))),
-                check.p.request.words.eq(Mux(body.rlc, length, body.length)),
-                # Lengths steer the walk; it is the tag alone that sends words through the decoder.
-                check.p.request.tag.eq(body.rlc),
-                coded.w_en.eq(step & body.rlc), coded.w_data.eq(Cat(length, final)),
+                there.eq(walking & (~body.rlc | lengths.words.valid)),
+                here.rlc.eq(body.rlc), here.bad.eq(lengths.words.p.bad),
+                here.words.eq(Mux(body.rlc, length, body.length)), here.sound.eq(~here.bad & (length <= body.slot)),
+                check.valid.eq(offered & (~strip.rlc | (strip.sound & coded.w_rdy))),
+                coded.w_en.eq(leaves & strip.rlc), coded.w_data.eq(Cat(strip.words[:LENGTH], strip.last)),
                 lengths.words.ready.eq(step & body.rlc & ((lane == 3) | (left_c == 0))),
                 # Never full before `words` is.
                 sizes.w_en.eq(start & ahead.rlc), sizes.w_data.eq(ahead.length),
             ]
         else:
-            m.d.comb += [check.valid.eq(walking), check.p.request.words.eq(body.length)]
+            m.d.comb += [there.eq(walking), here.words.eq(body.length), check.valid.eq(offered)]
         with m.If(step):
             m.d.sync += walking.eq(~final)
             with m.If(left_c != 0):
@@ -153,7 +199,6 @@ class Load(wiring.Component):
         address = self.read.address
         for port in (window, lengths) if self.rlc else (window,):
             m.d.comb += [port.base.eq(self.base), port.limit.eq(self.limit)]
-        wiring.connect(m, window.request, splitter.request)
         asks = lengths.request.valid if self.rlc else 0      # a burst of lengths goes first
         issue = Signal()
         expect = Signal(Expected)
@@ -183,65 +228,68 @@ class Load(wiring.Component):
         take, copy, put = Signal(), Signal(), Signal()
         word = Signal(WORD_ADDR)      # of the next word
         first = Signal(init=1)        # the next word is a command's first
-        here = Signal(WORD_ADDR)
+        place = Signal(WORD_ADDR)
         ends = Signal()
-        closing = Signal()            # the write in the output register ends a command
+        entries = Signal(64)          # what is written
         m.d.comb += [
             Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
-            free.eq((~self.write.valid | self.write.ready) & ~stopped),
+            free.eq((~written.valid | written.ready) & ~stopped),
             mine.eq(~kind.table & ~kind.coded & ~head.rlc),
             beat.ready.eq(bursts.r_rdy & (stopped | (mine & free)
-                                          | ((kind.table | (kind.coded & decoder.coded.ready)) if self.rlc else 0))),
+                                          | ((kind.table | (kind.coded & words_in.ready)) if self.rlc else 0))),
             take.eq(beat.valid & beat.ready),
             bursts.r_en.eq(take & beat.p.last),
             copy.eq(take & mine & ~stopped),
-            here.eq(word),
+            place.eq(word),
             words.r_en.eq(put & ends),
         ]
-        store = Signal(64)            # what is written
         if self.rlc:
             m.d.comb += [
                 lengths.beats.valid.eq(take & kind.table),
                 lengths.beats.p.data.eq(beat.p.data), lengths.beats.p.bad.eq(beat.p.resp[1]),
-                decoder.strips.valid.eq(coded.r_rdy),
-                Cat(decoder.strips.p.coded, decoder.strips.p.last).eq(coded.r_data),
-                decoder.strips.p.words.eq(sizes.r_data),
-                coded.r_en.eq(decoder.strips.ready),
-                sizes.r_en.eq(coded.r_rdy & decoder.strips.ready & decoder.strips.p.last),
-                decoder.coded.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
-                decoder.coded.p.data.eq(beat.p.data), decoder.coded.p.bad.eq(beat.p.resp[1]),
+                strips_in.valid.eq(coded.r_rdy),
+                Cat(strips_in.p.coded, strips_in.p.last).eq(coded.r_data),
+                strips_in.p.words.eq(sizes.r_data),
+                coded.r_en.eq(strips_in.ready),
+                sizes.r_en.eq(coded.r_rdy & strips_in.ready & strips_in.p.last),
+                words_in.valid.eq(beat.valid & bursts.r_rdy & kind.coded),
+                words_in.p.data.eq(beat.p.data), words_in.p.bad.eq(beat.p.resp[1]),
                 decoder.out.ready.eq(free & head.rlc & words.r_rdy),
 
                 put.eq(copy | (decoder.out.valid & decoder.out.ready)),
                 ends.eq(Mux(head.rlc, decoder.out.p.last, beat.p.last & kind.last)),
-                store.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
+                entries.eq(Mux(head.rlc, decoder.out.p.data, beat.p.data)),
             ]
         else:
-            m.d.comb += [put.eq(copy), ends.eq(beat.p.last & kind.last), store.eq(beat.p.data)]
+            m.d.comb += [put.eq(copy), ends.eq(beat.p.last & kind.last), entries.eq(beat.p.data)]
         with m.If(first):
-            m.d.comb += here.eq(head.word)
-        with m.If(self.write.ready):
-            m.d.sync += self.write.valid.eq(0)
+            m.d.comb += place.eq(head.word)
+        with m.If(written.ready):
+            m.d.sync += written.valid.eq(0)
         with m.If(put):
-            m.d.sync += [self.write.valid.eq(1), self.write.p.word.eq(here),
-                         self.write.p.data.eq(store.replicate(2)), self.write.p.mask.eq(0x0F),
-                         closing.eq(ends), word.eq(here + 1), first.eq(ends)]
-        m.d.comb += self.done.eq(self.write.valid & self.write.ready & closing)
+            m.d.sync += [written.valid.eq(1), written.p.word.eq(place),
+                         written.p.data.eq(entries),
+                         written.p.last.eq(ends), word.eq(place + 1), first.eq(ends)]
+        m.d.comb += [
+            self.write.valid.eq(writes.valid), writes.ready.eq(self.write.ready),
+            self.write.p.word.eq(writes.p.word), self.write.p.data.eq(writes.p.data.replicate(2)), self.write.p.mask.eq(0x0F),
+            self.done.eq(writes.valid & writes.ready & writes.p.last)]
 
         # ---- errors ---------------------------------------------------------------------
         # An error found ahead belongs to the oldest command only once all before it has landed.
         drained = Signal()
         landed = Signal()
         m.d.comb += [
-            landed.eq(~self.write.valid & (~decoder.out.valid if self.rlc else 1)),
-            drained.eq(window.idle & splitter.idle & ~bursts.r_rdy & landed & (decoder.idle if self.rlc else 1)),
+            landed.eq(~written.valid & ~write_waits & (~decoder.out.valid if self.rlc else 1)),
+            drained.eq((~check_waits | window.outside) & window.idle & ~request_waits & splitter.idle
+                       & ~bursts.r_rdy & landed & ((~coded_waits & decoder.idle) if self.rlc else 1)),
         ]
-        with m.If(~stopped):
+        with m.If(~stopped):    # of two at once the older: the last of these that holds wins
             if self.rlc:
-                lost = Signal()        # a length that will not come, or is not to be used
-                m.d.comb += lost.eq(walking & body.rlc & drained)
-                with m.If(lost & lengths.words.valid & ~known):
-                    m.d.sync += self.error.eq(Mux(lengths.words.p.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
+                lost = Signal()        # the walk waits for a length that will not come, and for no strip before it
+                m.d.comb += lost.eq(walking & body.rlc & drained & ~(offered if self.registered else 0))
+                with m.If(drained & offered & strip.rlc & ~strip.sound):
+                    m.d.sync += self.error.eq(Mux(strip.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
                 with m.If(lost & lengths.outside):
                     m.d.sync += self.error.eq(Error.READ_WINDOW)
             with m.If(window.outside & drained):
@@ -249,6 +297,6 @@ class Load(wiring.Component):
             if self.rlc:
                 with m.If((decoder.error != Error.NONE) & landed):
                     m.d.sync += self.error.eq(decoder.error)
-            with m.If(copy & beat.p.resp[1]):     # the oldest: the last of these that holds wins
+            with m.If(copy & beat.p.resp[1]):
                 m.d.sync += self.error.eq(Error.READ_RESPONSE)
         return m

@@ -1,6 +1,6 @@
 """Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 9)."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 class XBus(wiring.Component):
     """One row of a GIN: a registered stage that offers its word to all PEs of the row.
 
-    Members: `input` stream; `word`, `fire`, `accept` (a bit per PE). A PE accepts when the
+    Members: `input` stream; `word`, `fire`, `accept` (a bit per PE); `load`, in the next cycle `word` is what is
+    `next` now, for PEs that compare tags a cycle ahead. A PE accepts when the
     word's tag is not its own or it has room; the word moves when all accept, and is dropped
     where none matches. Two words deep, so one word a cycle is sustained; latency 1 cycle.
     """
@@ -16,7 +17,7 @@ class XBus(wiring.Component):
     def __init__(self, layout, pes):
         self.layout, self.pes = layout, pes
         super().__init__({"input": In(stream.Signature(layout)), "word": Out(layout),
-                          "fire": Out(1), "accept": In(pes)})
+                          "next": Out(layout), "load": Out(1), "fire": Out(1), "accept": In(pes)})
 
     def elaborate(self, platform):
         m = Module()
@@ -24,12 +25,10 @@ class XBus(wiring.Component):
         valid, spare_valid = Signal(), Signal()
         moves = Signal()
         m.d.comb += [self.input.ready.eq(~spare_valid), moves.eq(self.accept.all()),
-                     self.fire.eq(valid & moves), self.word.eq(word)]
-        with m.If(self.fire | ~valid):
-            with m.If(spare_valid):
-                m.d.sync += [word.eq(spare), valid.eq(1), spare_valid.eq(0)]
-            with m.Else():
-                m.d.sync += [word.eq(self.input.payload), valid.eq(self.input.valid)]
+                     self.fire.eq(valid & moves), self.word.eq(word), self.load.eq(self.fire | ~valid),
+                     self.next.eq(Mux(spare_valid, spare, self.input.payload))]
+        with m.If(self.load):
+            m.d.sync += [word.eq(self.next), valid.eq(spare_valid | self.input.valid), spare_valid.eq(0)]
         with m.Elif(self.input.valid & self.input.ready):
             m.d.sync += [spare.eq(self.input.payload), spare_valid.eq(1)]
         return m

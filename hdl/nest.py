@@ -1,6 +1,6 @@
 """Loop nest: counters and addresses of a sequencer, one step a cycle."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,13 +18,16 @@ class Nest(wiring.Component):
     step       advance (ignored unless `active`)
     active     a step is being presented
     first, last  the presented step is the first or last of the nest
+    last_<l>   of level l
     count_<l>  In, trip count of level l (>= 1)
-    index_<l>  Out
     <name>_start, <name>_stride_<l>  In;  <name>  Out
 
     Latency: the first step is presented in the cycle after `load`. Throughput: one step a
     cycle; `load` may coincide with the step that ends the nest.
-    Counts and strides must hold while active.
+    Counts, strides and starts must hold while active.
+
+    Which level the next step moves is in registers, found as the step before it is taken: behind them lie a choice
+    among the levels and one adder.
     """
 
     def __init__(self, levels, values):
@@ -33,7 +36,7 @@ class Nest(wiring.Component):
         ports = {"load": In(1), "step": In(1), "active": Out(1), "first": Out(1), "last": Out(1)}
         for l, width in enumerate(self.levels):
             ports[f"count_{l}"] = In(width)
-            ports[f"index_{l}"] = Out(width)
+            ports[f"last_{l}"] = Out(1)
         for name, (width, strided) in self.values.items():
             ports[name] = Out(width)
             ports[f"{name}_start"] = In(width)
@@ -44,61 +47,57 @@ class Nest(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = len(self.levels)
-        at_end = [Signal(name=f"at_end_{l}") for l in range(depth)]
-        carry = [Signal(name=f"carry_{l}") for l in range(depth)]  # level l advances
-        for l in range(depth):
-            m.d.comb += at_end[l].eq(getattr(self, f"index_{l}") + 1 == getattr(self, f"count_{l}"))
-            below = 1
-            for k in range(l):
-                below = below & at_end[k]
-            m.d.comb += carry[l].eq(below)
-        m.d.comb += self.last.eq(carry[depth - 1] & at_end[depth - 1])
-
+        # Registers: all levels below l are at their last index, and only they: level l is what a step moves.
+        turns = [Const(1)] + [Signal(name=f"turns_{l}") for l in range(1, depth)] + [self.last]
+        moves = [Signal(name=f"moves_{l}") for l in range(depth)]
         step = Signal()
         m.d.comb += step.eq(self.step & self.active)
         with m.If(step):
             m.d.sync += self.first.eq(0)
             with m.If(self.last):
                 m.d.sync += self.active.eq(0)
-            for l in range(depth):
-                index = getattr(self, f"index_{l}")
-                with m.If(carry[l]):
-                    m.d.sync += index.eq(Mux(at_end[l], 0, index + 1))
-        for name, (width, strided) in self.values.items():
-            value = getattr(self, name)
-            # base[l]: the value with all levels below l at index 0
-            bases = {l: Signal(width, name=f"{name}_base_{l}") for l in strided if l != 0}
-            advanced = Signal(width, name=f"{name}_next")
-            m.d.comb += advanced.eq(value)
-            # The level that moves is the lowest not at its end; unstrided ones restore
-            # the value to the base of the next strided level above.
-            with m.If(step):
-                for l in range(depth):
-                    moves = carry[l] & ~at_end[l]
-                    with m.If(moves):
-                        if l in strided:
-                            origin = value if l == 0 else bases[l]
-                            m.d.comb += advanced.eq(origin + getattr(self, f"{name}_stride_{l}"))
-                        else:
-                            above = [k for k in strided if k > l]
-                            below = [k for k in strided if k < l]
-                            if below:
-                                m.d.comb += advanced.eq(bases[min(above)] if above
-                                                        else getattr(self, f"{name}_start"))
-                m.d.sync += value.eq(advanced)
-                for l, base in bases.items():
-                    if l:
-                        moved = 0
-                        for k in range(l, depth):
-                            moved = moved | (carry[k] & ~at_end[k])
-                        with m.If(moved):
-                            m.d.sync += base.eq(advanced)
-            with m.If(self.load):
-                m.d.sync += value.eq(getattr(self, f"{name}_start"))
-                for base in bases.values():
-                    m.d.sync += base.eq(getattr(self, f"{name}_start"))
         with m.If(self.load):
             m.d.sync += [self.active.eq(1), self.first.eq(1)]
+
+        # ---- counters -------------------------------------------------------------------
+        below = Const(1)                # of the next step: all levels below are at their last index
+        for l, width in enumerate(self.levels):
+            count, last = getattr(self, f"count_{l}"), getattr(self, f"last_{l}")
+            left = Signal(width, name=f"left_{l}")      # indices to come, the present one too
+            restart, after, following = (Signal(name=f"{n}_{l}") for n in ("restart", "after", "following"))
+            m.d.comb += [restart.eq(self.load | (turns[l] & last)),
+                         after.eq(Mux(restart, count == 1, Mux(turns[l], left == 2, last))),
+                         following.eq(below & after)]
+            with m.If(self.load | (step & turns[l])):
+                m.d.sync += left.eq(Mux(restart, count, left - 1))
+            with m.If(self.load | step):
+                m.d.sync += [last.eq(after), turns[l + 1].eq(following), moves[l].eq(below & ~after)]
+            below = following
+
+        # ---- values ---------------------------------------------------------------------
+        for name, (width, strided) in self.values.items():
+            value, start = getattr(self, name), getattr(self, f"{name}_start")
+            # bases[l]: the value with all levels below l at index 0
+            bases = {l: Signal(width, name=f"{name}_base_{l}") for l in strided if l != 0}
+            origins, stride = {}, 0             # the moves that go on from a signal; what they add to it
             for l in range(depth):
-                m.d.sync += getattr(self, f"index_{l}").eq(0)
+                above, lower = [k for k in strided if k > l], [k for k in strided if k < l]
+                if l in strided:
+                    origin = bases.get(l, value)
+                    stride = stride | Mux(moves[l], getattr(self, f"{name}_stride_{l}"), 0)
+                else:                           # back to the base of the next strided level above
+                    origin = value if not lower else bases[min(above)] if above else start
+                origins.setdefault(id(origin), (origin, []))[1].append(moves[l])
+            advanced, chosen, added = (Signal(width, name=f"{name}_{n}") for n in ("next", "from", "by"))
+            whence = 0
+            for origin, these in origins.values():
+                whence = whence | Mux(Cat(these).any(), origin, 0)
+            m.d.comb += [chosen.eq(whence), added.eq(stride), advanced.eq(chosen + added)]
+            with m.If(self.load):
+                m.d.sync += [r.eq(start) for r in (value, *bases.values())]
+            with m.Elif(step):
+                m.d.sync += value.eq(advanced)
+                for l, base in bases.items():
+                    with m.If(turns[l]):
+                        m.d.sync += base.eq(advanced)
         return m

@@ -32,21 +32,20 @@ class OfmapSequencer(wiring.Component):
         m = Module()
         c = self.config
         body = Signal(OfmapBody)
-        words = Signal(8)
+        words = Signal(8)               # of a column's p psums
         place = c.glb_entry_bits
         WORD, SET, ROW, POSITION, IMAGE = range(5)
-        m.d.comb += words.eq((body.p + PSUM_LANES - 1) >> 2)
         m.submodules.nest = nest = Nest(
             (8, 8, 8, 16, 16), {"address": (place, (WORD, SET, POSITION, IMAGE)),
-                               "left": (8, (WORD,))})
+                               "left": (8, (WORD,)), "row": (8, (ROW,))})
         m.d.comb += [
             nest.count_0.eq(words), nest.count_1.eq(body.sets), nest.count_2.eq(body.rows),
             nest.count_3.eq(body.positions), nest.count_4.eq(body.images),
             nest.address_start.eq(body.base), nest.address_stride_0.eq(PSUM_LANES),
             nest.address_stride_1.eq(body.p), nest.address_stride_3.eq(body.position_stride),
             nest.address_stride_4.eq(body.image_stride),
-            nest.left_start.eq(body.p), nest.left_stride_0.eq(-PSUM_LANES)]
-        row_at, row_offset = Signal(17), Signal(place)  # ring row of ofmap row index_2
+            nest.left_start.eq(body.p), nest.left_stride_0.eq(-PSUM_LANES), nest.row_stride_2.eq(1)]
+        row_at, row_offset = Signal(17), Signal(place)  # ring row of the ofmap row
 
         advance = Signal()
         stage_layout = data.StructLayout({
@@ -60,7 +59,7 @@ class OfmapSequencer(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 pipe[0].valid.eq(nest.step), pipe[0].to_ring.eq(body.to_ring),
-                pipe[0].write.eq(nest.index_2 < body.rows_valid), pipe[0].last.eq(nest.last),
+                pipe[0].write.eq(nest.row < body.rows_valid), pipe[0].last.eq(nest.last),
                 pipe[0].address.eq(nest.address + row_offset),
                 pipe[0].count.eq(Mux(nest.left > PSUM_LANES, PSUM_LANES, nest.left)),
                 pipe[0].psums.eq(self.input.payload.data)]
@@ -69,7 +68,7 @@ class OfmapSequencer(wiring.Component):
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += body.eq(self.command.payload)
+                m.d.sync += [body.eq(self.command.payload), words.eq((self.command.p.p + PSUM_LANES - 1) >> 2)]
                 with m.If(self.command.valid):
                     m.next = "start"
             with m.State("start"):
@@ -81,8 +80,8 @@ class OfmapSequencer(wiring.Component):
                              nest.step.eq(advance & self.input.valid),
                              self.starved.eq(~self.input.valid)]
                 with m.If(nest.step):
-                    with m.If((nest.index_0 + 1 == words) & (nest.index_1 + 1 == body.sets)):
-                        with m.If(nest.index_2 + 1 == body.rows):
+                    with m.If(nest.last_0 & nest.last_1):
+                        with m.If(nest.last_2):
                             m.d.sync += [row_at.eq(body.row_first), row_offset.eq(body.row_start)]
                         with m.Elif(row_at + 1 == body.ring):
                             m.d.sync += [row_at.eq(0), row_offset.eq(0)]

@@ -92,6 +92,8 @@ class ProcessingElement(wiring.Component):
     <net>_word, <net>_fire, <net>_accept   for ifmap, filter, psum: the row offers the word
                  to all its PEs; `accept` is high when the word is not for this PE or there
                  is room; `fire` (only when all accept) moves it
+    <net>_next, <net>_load     with `registered`: <net>_word in the next cycle if `load`, so that the tag's comparison
+                 ends in a register before the word is offered; the tags hold from then on
     chain_in, chain_out        psums from the PE before and to the one after; two are held behind the adder
     ofmap                      finished psums of a tail, towards the output network
     events                     one bit per name of EVENTS
@@ -127,6 +129,8 @@ class ProcessingElement(wiring.Component):
         for net, layout in (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_bus_word)):
             ports |= {f"{net}_word": In(layout(config)), f"{net}_fire": In(1),
                       f"{net}_accept": Out(1)}
+            if config.registered:
+                ports |= {f"{net}_next": In(layout(config)), f"{net}_load": In(1)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -135,6 +139,14 @@ class ProcessingElement(wiring.Component):
         tags = self.tags_out
         with m.If(self.shift):
             m.d.sync += tags.eq(self.tags_in)
+
+        def matching(net, found, condition):
+            """`found`: the word of `net` is for this PE, which is `condition` of a word."""
+            if c.registered:
+                with m.If(getattr(self, f"{net}_load")):
+                    m.d.sync += found.eq(condition(getattr(self, f"{net}_next")))
+            else:
+                m.d.comb += found.eq(condition(getattr(self, f"{net}_word")))
 
         # ---- filters: two halves, one fills while the other is used ---------------------
         if c.registered:
@@ -148,6 +160,7 @@ class ProcessingElement(wiring.Component):
         f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
         m.submodules.filter_mux = f_mux = LaneMux()
         f_last = Signal()
+        f_ends, f_closes = Signal(init=1), Signal()     # registers: f_left <= 1; f_left == 1 and f_last
         f_half = Signal()           # being filled
         f_address = Signal(range(2 * c.filter_half))
         full = Signal(2)            # halves filled and not yet released
@@ -156,20 +169,22 @@ class ProcessingElement(wiring.Component):
         f_match = Signal()
         f_room = Signal()
         m.d.comb += [
-            f_match.eq(tags.enable & (self.filter_word.tag == tags.filter)),
-            f_room.eq(~full[1] & ~(full[0] & half_filled) & (f_left <= 1)),
+            f_room.eq(~full[1] & ~(full[0] & f_closes) & f_ends),
             self.filter_accept.eq(~f_match | f_room),
             f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
             f_mux.word.eq(f_word), f_mux.lane.eq(f_lane), f_write.data.eq(f_mux.entry),
-            half_filled.eq((f_left == 1) & f_last)]
+            half_filled.eq(f_closes)]
+        matching("filter", f_match, lambda word: tags.enable & (word.tag == tags.filter))
         with m.If(f_left != 0):
-            m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1)]
+            m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1),
+                         f_ends.eq(f_left <= 2), f_closes.eq((f_left == 2) & f_last)]
             with m.If(half_filled):
                 m.d.sync += [f_half.eq(~f_half),
                              f_address.eq(Mux(f_half, 0, c.filter_half))]
         with m.If(self.filter_fire & f_match):
             m.d.sync += [f_word.eq(self.filter_word.data), f_lane.eq(0), f_left.eq(self.filter_word.count),
-                         f_last.eq(self.filter_word.last)]
+                         f_last.eq(self.filter_word.last), f_ends.eq(self.filter_word.count <= 1),
+                         f_closes.eq((self.filter_word.count == 1) & self.filter_word.last)]
         with m.If(half_filled & ~release):
             m.d.sync += full.eq(Cat(~full[0], full[0]))         # 0, 1, 2
         with m.Elif(release & ~half_filled):
@@ -180,9 +195,8 @@ class ProcessingElement(wiring.Component):
         m.submodules.ifmap_fifo = i_fifo = fifo.SyncFIFO(width=in_layout.size, depth=c.ifmap_fifo)
         i_in, i_out = Signal(in_layout), Signal(in_layout)
         i_match = Signal()
+        matching("ifmap", i_match, lambda word: tags.enable & (word.header | (word.tag == tags.ifmap)))
         m.d.comb += [
-            i_match.eq(tags.enable & (self.ifmap_word.header
-                                      | (self.ifmap_word.tag == tags.ifmap))),
             self.ifmap_accept.eq(~i_match | i_fifo.w_rdy),
             i_in.data.eq(self.ifmap_word.data), i_in.count.eq(self.ifmap_word.count),
             i_in.header.eq(self.ifmap_word.header),
@@ -406,11 +420,11 @@ class ProcessingElement(wiring.Component):
         m.d.comb += [
             drain.write.eq(pipe[-1].valid & pipe[-1].final), drain.psum.eq(total), drain.last.eq(pipe[-1].last),
             drain.next.eq(move), due.eq(drain.valid & out_free),
-            h_match.eq(tags.enable & tags.head & (self.psum_word.tag == tags.psum)),
             move.eq(Mux(tags.head, given, due & self.chain_in.valid)),
             self.chain_in.ready.eq(due & ~tags.head),
             adder.own.eq(drain.out), adder.other.eq(self.chain_in.payload), adder.select.eq(tags.head),
             done.psum.eq(adder.total), done.last.eq(drain.out_last)]
+        matching("psum", h_match, lambda word: tags.enable & tags.head & (word.tag == tags.psum))
         with m.If(~spare_valid):
             m.d.sync += spare.eq(done)
         with m.If(out_next | ~out_valid):

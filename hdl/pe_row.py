@@ -51,6 +51,8 @@ class PeRow(wiring.Component):
             m.submodules[f"{net}_bus"] = bus = XBus(layout(c), c.columns)
             wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
             for n, pe in enumerate(pes):
+                if c.registered:
+                    m.d.comb += [getattr(pe, f"{net}_next").eq(bus.next), getattr(pe, f"{net}_load").eq(bus.load)]
                 m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word),
                              getattr(pe, f"{net}_fire").eq(bus.fire),
                              bus.accept[n].eq(getattr(pe, f"{net}_accept"))]

@@ -30,8 +30,7 @@ class PsumSequencer(wiring.Component):
         m = Module()
         c = self.config
         body = Signal(PsumBody)
-        words = Signal(8)
-        m.d.comb += words.eq((body.p + PSUM_LANES - 1) >> 2)
+        words = Signal(8)               # of a column's p psums
         m.submodules.nest = nest = Nest(
             (8, 8, 8, 24), {"bias": (c.glb_word_bits, (0, 1)), "left": (8, (0,)),
                             "tag": (c.pe_tag_bits, (1, 2))})
@@ -53,7 +52,7 @@ class PsumSequencer(wiring.Component):
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += body.eq(self.command.payload)
+                m.d.sync += [body.eq(self.command.payload), words.eq((self.command.p.p + PSUM_LANES - 1) >> 2)]
                 with m.If(self.command.valid):
                     m.next = "start"
             with m.State("start"):

@@ -1,6 +1,6 @@
 """Run-length coded strips to entries, the format of golden/rlc.py."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -63,6 +63,7 @@ class RlcDecoder(wiring.Component):
         take = Signal()                      # the item goes on
         place = [Signal(PLACE, name=f"place_{i}") for i in pairs]
         level = [Signal(ENTRY_BITS, name=f"level_{i}") for i in pairs]
+        some = [Signal(name=f"some_{i}") for i in pairs]     # the level is not zero
         total = Signal(PLACE)
         first, final, last = Signal(), Signal(), Signal()
         words = Signal(WORD_ADDR)
@@ -89,72 +90,82 @@ class RlcDecoder(wiring.Component):
                     word.data[63] != ends, Error.RLC_STREAM, Error.NONE)))),
             ]
             m.d.sync += [place[i].eq(sum(runs[:i + 1]) + i) for i in pairs]
-            m.d.sync += [level[i].eq(Mux(empty, 0, word.data[PAIR_BITS * i + RUN_BITS:PAIR_BITS * (i + 1)]))
-                         for i in pairs]
+            for i in pairs:
+                new = word.data[PAIR_BITS * i + RUN_BITS:PAIR_BITS * (i + 1)]
+                m.d.sync += [level[i].eq(Mux(empty, 0, new)), some[i].eq((new != 0) & ~empty)]
             with m.If(~inside):
                 m.d.sync += [words.eq(strip.p.words), last.eq(strip.p.last)]
 
         # ---- items to entries: places from the word under way on ------------------------
         have = Signal()
-        at = [Signal(PLACE, name=f"at_{i}") for i in pairs]
+        # Places by the word of four entries that they are in, from the one under way on, and by their lane there.
+        number = [Signal(PLACE - 2, name=f"number_{i}") for i in pairs]
+        lane = [Signal(2, name=f"lane_{i}") for i in pairs]
         value = [Signal(ENTRY_BITS, name=f"value_{i}") for i in pairs]
-        end = Signal(PLACE)                  # the entries known
+        far = [Signal(name=f"far_{i}") for i in pairs]       # a level behind the word under way
+        whole = Signal(PLACE - 2)            # words of which all entries are known
         closes, closes_last = Signal(), Signal()
         left = Signal(WORD_ADDR)             # words of the strip to come out
+        final_word = Signal()                # the last of them
         kept = [Signal(ENTRY_BITS, name=f"kept_{i}") for i in range(LANES - 1)]
-        fill = Signal(range(LANES))          # of them
+        offset = Signal(2)                   # entries that the items before leave: where the next one's places begin
         slots = [Signal(ENTRY_BITS, name=f"slot_{i}") for i in range(SLOTS)]
         for i, slot in enumerate(slots):
             found = kept[i] if i < LANES - 1 else 0
-            for a, v in zip(at, value):
-                found = found | Mux(a == i, v, 0)
+            for n, l, v in zip(number, lane, value):
+                found = found | Mux((n == i // LANES) & (l == i % LANES), v, 0)
             m.d.comb += slot.eq(found)
-        reach, spent, ready_out = Signal(), Signal(), Signal()
-        behind = Signal()                    # a level behind the word under way
+        # Registers, found with the places: a word is known, one at most is; one may go out; a level lies behind it.
+        reach, spent, offers, behind = (Signal(name=n) for n in ("reach", "spent", "offers", "behind"))
+        sound = Signal(init=1)               # no error yet
+        ready_out, flawed, goes, stays = Signal(), Signal(), Signal(), Signal()
         emit, done, consume, wrong = Signal(), Signal(), Signal(), Signal()
         out = self.out
-        sound = self.error == Error.NONE
         m.d.comb += [
-            reach.eq(end >= LANES), spent.eq(end <= SLOTS),
-            ready_out.eq(have & (closes | reach) & sound & (~out.valid | out.ready)),
-            wrong.eq(ready_out & (left == 1) & (~closes | behind)),
-            emit.eq(ready_out & ~wrong),
-            done.eq(emit & (left == 1)),
-            consume.eq(done | (have & ~closes & spent & (emit | ~reach))),
-            take.eq(full & sound & ~wrong & (~have | consume)),
+            ready_out.eq(have & offers & sound & (~out.valid | out.ready)),
+            wrong.eq(ready_out & flawed),
+            emit.eq(ready_out & ~flawed),
+            done.eq(emit & final_word),
+            # The item goes with a word, or to be kept without one.
+            flawed.eq(final_word & (~closes | behind)),
+            goes.eq(offers & Mux(closes, final_word & ~behind, ~final_word & spent & reach)),
+            stays.eq(~closes & spent & ~reach),
+            consume.eq((emit & goes) | (have & stays)),
+            take.eq(full & sound & (~have | stays | (goes & (~out.valid | out.ready)))),
             self.idle.eq(~full & ~have & ~out.valid & ~(strip.valid & empty)),
         ]
-        for a, v in zip(at, value):
-            with m.If((a >= LANES) & (v != 0)):
-                m.d.comb += behind.eq(1)
         with m.If(wrong):
-            m.d.sync += self.error.eq(Error.RLC_STREAM)
+            m.d.sync += [self.error.eq(Error.RLC_STREAM), sound.eq(0)]
         with m.If(out.ready):
             m.d.sync += out.valid.eq(0)
         with m.If(emit):
             m.d.sync += [out.valid.eq(1), out.p.last.eq(closes_last & done), left.eq(left - 1),
-                         end.eq(end - LANES)]
+                         final_word.eq(left == 2), whole.eq(whole - 1), reach.eq(whole != 1), spent.eq(whole <= 2),
+                         offers.eq(closes | (whole != 1)),
+                         behind.eq(Cat(f & (n != 1) for f, n in zip(far, number)).any())]
             for i in range(LANES):
                 m.d.sync += out.p.data[ENTRY_BITS * i:ENTRY_BITS * (i + 1)].eq(slots[i])
-            for a, v in zip(at, value):
-                m.d.sync += a.eq(a - LANES)
-                with m.If(a < LANES):
+            for n, v, f in zip(number, value, far):
+                m.d.sync += [n.eq(n - 1), f.eq(f & (n != 1))]
+                with m.If(n == 0):
                     m.d.sync += v.eq(0)
             m.d.sync += [k.eq(0) for k in kept]
-        after = Signal.like(fill)            # entries kept, once the item is consumed
-        m.d.comb += after.eq(fill)
-        with m.If(done):
-            m.d.comb += after.eq(0)
-        with m.Elif(consume):
-            m.d.comb += after.eq(end[:2])
-            for i, k in enumerate(kept):
-                m.d.sync += k.eq(Mux(reach, slots[LANES + i], slots[i]))
         with m.If(consume):
-            m.d.sync += [have.eq(0), fill.eq(after)]
+            m.d.sync += have.eq(0)
+            with m.If(~done):
+                m.d.sync += [k.eq(Mux(reach, slots[LANES + i], slots[i])) for i, k in enumerate(kept)]
         with m.If(take):
-            m.d.sync += [have.eq(1), end.eq(total + after), closes.eq(final), self.error.eq(flaw)]
-            m.d.sync += [a.eq(p + after) for a, p in zip(at, place)]
-            m.d.sync += [v.eq(x) for v, x in zip(value, level)]
+            known, ahead = Signal(PLACE), Signal(PAIRS)
+            m.d.comb += known.eq(total + offset)
+            m.d.sync += [have.eq(1), whole.eq(known[2:]), closes.eq(final), self.error.eq(flaw),
+                         sound.eq(flaw == Error.NONE),
+                         reach.eq(known >= LANES), spent.eq(known < 2 * LANES), offers.eq(final | (known >= LANES)),
+                         behind.eq(ahead.any()),
+                         offset.eq(Mux(final, 0, known[:2]))]
+            for i in pairs:
+                at = Signal(PLACE, name=f"at_{i}")
+                m.d.comb += [at.eq(place[i] + offset), ahead[i].eq(some[i] & (at >= LANES))]
+                m.d.sync += [Cat(lane[i], number[i]).eq(at), value[i].eq(level[i]), far[i].eq(ahead[i])]
             with m.If(first):
-                m.d.sync += [left.eq(words), closes_last.eq(last)]
+                m.d.sync += [left.eq(words), final_word.eq(words == 1), closes_last.eq(last)]
         return m

@@ -1,6 +1,6 @@
 """Entries to run-length coded strips, the format of golden/rlc.py."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,7 +44,10 @@ class RlcEncoder(wiring.Component):
         zeros = Signal(STRIP_BITS)              # since the last level
         some = [Signal(name=f"some_{i}") for i in lanes]
         rank = [Signal(range(LANES + 1), name=f"rank_{i}") for i in range(LANES + 1)]
-        run = [Signal(STRIP_BITS, name=f"run_{i}") for i in range(LANES + 1)]    # up to this lane
+        run = [Signal(2, name=f"run_{i}") for i in range(LANES)]     # up to this lane, behind a level of the item
+        leading = Signal(range(LANES + 1))      # zeros before the item's first level, all of it if it has none
+        trailing = Signal(range(LANES))         # behind its last
+        first_run = Signal(STRIP_BITS)          # up to its first level
         full = Signal()
         pairs = [Signal(PAIR_BITS, name=f"pair_{i}") for i in lanes]
         levels = Signal(range(LANES + 1))
@@ -54,26 +57,35 @@ class RlcEncoder(wiring.Component):
         accept = Signal()
         m.d.comb += [
             self.entries.ready.eq(~full | taken), accept.eq(self.entries.valid & self.entries.ready),
-            rank[0].eq(0), run[0].eq(zeros),
+            rank[0].eq(0), leading.eq(self.count), first_run.eq(zeros + leading),
         ]
+        # Only the run up to an item's first level reaches back over the items before: one adder.
+        for i in reversed(lanes):
+            with m.If(some[i]):
+                m.d.comb += leading.eq(i)
+        for i in lanes:
+            with m.If(some[i]):
+                m.d.comb += trailing.eq(self.count - 1 - i)
         for i in lanes:
             m.d.comb += [some[i].eq((i < self.count) & (item.entries[i] != 0)),
-                         rank[i + 1].eq(rank[i] + some[i]),
-                         run[i + 1].eq(Mux(some[i], 0, run[i] + (i < self.count)))]
+                         rank[i + 1].eq(rank[i] + some[i])]
+            for k in range(i):
+                with m.If(some[k]):
+                    m.d.comb += run[i].eq(i - 1 - k)
         with m.If(taken):
             m.d.sync += full.eq(0)
         with m.If(accept):
             m.d.sync += [full.eq(1), levels.eq(rank[LANES]), last.eq(item.last),
-                         zeros.eq(Mux(item.last, 0, run[LANES])), fillers.eq(0)]
+                         zeros.eq(Mux(item.last, 0, Mux(rank[LANES] == 0, first_run, trailing))),
+                         fillers.eq(Mux(rank[LANES] == 0, 0, first_run >> RUN_BITS))]
             for k in lanes:
                 value = 0
                 for i in range(k, LANES):
                     this = some[i] & (rank[i] == k)
-                    value = value | Mux(this, Cat(run[i][:RUN_BITS], item.entries[i]), 0)
-                    if k == 0:
-                        with m.If(this):
-                            m.d.sync += fillers.eq(run[i] >> RUN_BITS)
+                    value = value | Mux(this, Cat(run[i] if k else Const(0, 2), Const(0, RUN_BITS - 2),
+                                                  item.entries[i]), 0)
                 m.d.sync += pairs[k].eq(value)
+            m.d.sync += pairs[0][:RUN_BITS].eq(first_run)
 
         # ---- pairs to words -------------------------------------------------------------
         held = [Signal(PAIR_BITS, name=f"held_{i}") for i in range(SLOTS)]

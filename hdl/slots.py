@@ -1,6 +1,6 @@
 """Writes coded strips into their slots, and their lengths into the table."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -19,6 +19,12 @@ class Slot(data.Struct):
     address: ADDRESS     # a multiple of 8
     table: ADDRESS       # of its length, a multiple of 2
     last: 1              # of a command
+
+
+class Known(data.Struct):
+    """A slot that waits for its words."""
+    slot: Slot
+    beside: 1            # its length lies behind that of the strip before
 
 
 class SlotWriter(wiring.Component):
@@ -40,12 +46,17 @@ class SlotWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = SyncFIFO(width=2 * ADDRESS + 1, depth=STRIPS)
-        slot = Signal(Slot)
+        m.submodules.fifo = fifo = SyncFIFO(width=Shape.cast(Known).width, depth=STRIPS)
+        coming, head = Signal(Known), Signal(Known)
+        slot = head.slot
+        following = Signal(ADDRESS)          # behind the length of the strip that came last
         m.d.comb += [
-            fifo.w_data.eq(Value.cast(self.slots.payload)), fifo.w_en.eq(self.slots.valid),
-            self.slots.ready.eq(fifo.w_rdy), Value.cast(slot).eq(fifo.r_data),
+            coming.slot.eq(self.slots.payload), coming.beside.eq(self.slots.p.table == following),
+            fifo.w_data.eq(Value.cast(coming)), fifo.w_en.eq(self.slots.valid),
+            self.slots.ready.eq(fifo.w_rdy), Value.cast(head).eq(fifo.r_data),
         ]
+        with m.If(self.slots.valid & self.slots.ready):
+            m.d.sync += following.eq(self.slots.p.table + 2)
         word, check = self.words, self.check
         length = Signal(LENGTH)              # words of the strip so far
         begin = Signal(ADDRESS)              # of the burst under way ...
@@ -70,7 +81,7 @@ class SlotWriter(wiring.Component):
             count.eq(pending + 1),
             closes.eq(word.p.last | at[3:6].all()),
             # Found at the strip's first word, before its first burst.
-            apart.eq((pending == 0) & (noted != 0) & (slot.table != table)),
+            apart.eq((pending == 0) & (noted != 0) & ~head.beside),
             self.idle.eq(~fifo.r_rdy & ~check.valid & (noted == 0)),
         ]
 

@@ -63,15 +63,16 @@ class Store(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.strips = strips = StripWalker(self.place, self.address, self.lanes, self.rlc)
+        m.submodules.strips = strips = StripWalker(self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc)
         m.submodules.taps = taps = TapReader(self.place, self.lanes)
         m.submodules.pooler = pooler = Pooler(self.lanes)
         m.submodules.packer = packer = Packer(self.lanes)
-        m.submodules.window = window = Window()
+        m.submodules.window = window = Window(self.registered)
         m.submodules.splitter = splitter = BurstSplitter(self.address)
         if self.rlc:
             m.submodules.encoder = encoder = RlcEncoder()
             m.submodules.slots = slots = SlotWriter()
+            words_out, words_wait = cut(m, self.registered, "encoded", encoder.words)
 
         pooled, pooled_waits = cut(m, self.registered, "pooled", pooler.out)
         checked = stream.Signature(Range).create(path=("checked",))     # what is to be checked
@@ -88,7 +89,7 @@ class Store(wiring.Component):
         chunk = store.chunk if self.lanes > 1 else 1
         m.d.comb += [
             self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle & ~pooled_waits
-                                  & ((encoder.idle & slots.idle) if self.rlc else 1) & order.w_rdy),
+                                  & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1) & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
@@ -126,7 +127,7 @@ class Store(wiring.Component):
                 m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
             with m.Else():
                 m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready)]
-            wiring.connect(m, encoder.words, slots.words)
+            wiring.connect(m, words_out, slots.words)
             # Packed words that are left come from the command before.
             older = packer.words.valid
             m.d.comb += [

@@ -58,7 +58,7 @@ class StripWalker(wiring.Component):
 
     Latency: bits of the longest of row_first, stride_x, x_first and out_block, and seven.
     A strip takes out_block/chunk + 1 cycles, the first of a row 4 + stride_y. No multiplier:
-    the products grow by shift and add.
+    the products grow by shift and add. registered: no path from whoever takes a strip to the walk.
     """
 
     start: In(1)
@@ -70,8 +70,9 @@ class StripWalker(wiring.Component):
     writes: Out(stream.Signature(StripWrite))
     too_long: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR, address: int = ADDRESS, lanes: int = LANES, rlc: bool = True):
-        self.place, self.address, self.lanes, self.rlc = place, address, lanes, rlc
+    def __init__(self, place: int = ENTRY_ADDR, registered: bool = False, *, address: int = ADDRESS, lanes: int = LANES,
+                 rlc: bool = True):
+        self.place, self.registered, self.address, self.lanes, self.rlc = place, registered, address, lanes, rlc
         super().__init__()
 
     def elaborate(self, platform):
@@ -113,13 +114,20 @@ class StripWalker(wiring.Component):
         seen = Signal(11)                  # channels of the out block passed
         rows, count = Signal(8), Signal(8)
 
-        def step(channel, block, block_stride):
-            after = Signal(12, name="after")
-            m.d.comb += after.eq(channel.place + chunk)
-            with m.If(after >= block):
+        # Of each loop the last index, of those that go on by `chunk` the first from which none follows.
+        blocks_last, rows_last, images_last = Signal(11), Signal(16), Signal(8)
+        seen_last, place_last_a, place_last_b = (Signal(signed(12), name=n)
+                                                 for n in ("seen_last", "place_last_a", "place_last_b"))
+        m.d.sync += [
+            blocks_last.eq(store.blocks - 1), rows_last.eq(store.rows - 1), images_last.eq(store.images - 1),
+            seen_last.eq(store.out_block - chunk), place_last_a.eq(store.block - chunk),
+            place_last_b.eq(shape.block - chunk)]
+
+        def step(channel, place_last, block_stride):
+            with m.If(channel.place >= place_last):
                 m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:place])]
             with m.Else():
-                m.d.sync += channel.place.eq(after)
+                m.d.sync += channel.place.eq(channel.place + chunk)
 
         with m.If(strip.ready):
             m.d.sync += strip.valid.eq(0)
@@ -205,12 +213,15 @@ class StripWalker(wiring.Component):
                 with m.Else():
                     m.next = "Strip"
             with m.State("Strip"):
-                final = (block == store.blocks - 1)
-                last_row = (row == store.rows - 1)
-                last_image = (image == store.images - 1)
+                final = (block == blocks_last)
+                last_row = (row == rows_last)
+                last_image = (image == images_last)
                 end = Signal()
                 m.d.comb += end.eq(final & last_row & last_image)
-                with m.If((~strip.valid | strip.ready) & (~write.valid | write.ready)):
+                room = ~strip.valid & ~write.valid
+                if not self.registered:         # else a strip follows the one before by a cycle more
+                    room = (~strip.valid | strip.ready) & (~write.valid | write.ready)
+                with m.If(room):
                     m.d.sync += [
                         strip.valid.eq(1), strip.p.image_a.eq(image_a), strip.p.row_a.eq(row_a),
                         strip.p.row_b.eq(row_b), strip.p.ring_row.eq(ring_row),
@@ -243,10 +254,10 @@ class StripWalker(wiring.Component):
                             with m.If(last_image):
                                 m.next = "Idle"
             with m.State("Channel"):
-                step(channel_a, store.block, store.block_stride)
-                step(channel_b, shape.block, shape.block_stride)
+                step(channel_a, place_last_a, store.block_stride)
+                step(channel_b, place_last_b, shape.block_stride)
                 m.d.sync += seen.eq(seen + chunk)
-                with m.If(seen + chunk >= store.out_block):
+                with m.If(seen >= seen_last):
                     m.next = "Strip"
             with m.State("Too long"):
                 m.d.comb += self.too_long.eq(1)

@@ -65,7 +65,14 @@ class TapReader(wiring.Component):
         kernel = Signal(8)
         width = Signal(17)
         stride = Signal(8)
+        # Of each loop the last index, of those that go on by `chunk` the first from which none follows.
+        kernel_last, width_last, columns_last = Signal(8), Signal(signed(18)), Signal(16)
+        seen_last, place_last_a, place_last_b = (Signal(signed(12), name=n)
+                                                 for n in ("seen_last", "place_last_a", "place_last_b"))
         m.d.sync += [
+            kernel_last.eq(kernel - 1), width_last.eq(width - 1), columns_last.eq(store.columns - 1),
+            seen_last.eq(store.out_block - chunk), place_last_a.eq(store.block - chunk),
+            place_last_b.eq(shape.block - chunk),
             pooled.eq(store.pool != Pool.NONE),
             kernel.eq(Mux(pooled, shape.kernel_x, 1)),
             width.eq(Mux(pooled, shape.width, 1 << 16)),
@@ -92,10 +99,10 @@ class TapReader(wiring.Component):
         advance = Signal()
         step = Signal()
         m.d.comb += [
-            x_last.eq((place == kernel - 1) | (x + 1 >= width)),
+            x_last.eq((place == kernel_last) | (x >= width_last)),
             y_last.eq(rows <= 1),
-            chunk_last.eq(seen + chunk >= store.out_block),
-            column_last.eq(column == store.columns - 1),
+            chunk_last.eq(seen >= seen_last),
+            column_last.eq(column == columns_last),
             done.eq(x_last & y_last & chunk_last & column_last),
             step.eq(walking & advance),
             self.strips.ready.eq(~walking | (step & done)),
@@ -111,13 +118,11 @@ class TapReader(wiring.Component):
         def start_column(strip):
             return [seen.eq(0), channel_a.eq(strip.channel_a), channel_b.eq(strip.channel_b)]
 
-        def next_chunk(channel, block, block_stride, name):
-            after = Signal(12, name=name)
-            m.d.comb += after.eq(channel.place + chunk)
-            with m.If(after >= block):
+        def next_chunk(channel, place_last, block_stride):
+            with m.If(channel.place >= place_last):
                 m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:entry_bits])]
             with m.Else():
-                m.d.sync += channel.place.eq(after)
+                m.d.sync += channel.place.eq(channel.place + chunk)
 
         with m.If(step):
             with m.If(~x_last):
@@ -133,8 +138,8 @@ class TapReader(wiring.Component):
             with m.Elif(~chunk_last):
                 m.d.sync += [*start_row(left, base_a, base_b), *start_window(strip),
                              seen.eq(seen + chunk)]
-                next_chunk(channel_a, store.block, store.block_stride, "after_a")
-                next_chunk(channel_b, shape.block, shape.block_stride, "after_b")
+                next_chunk(channel_a, place_last_a, store.block_stride)
+                next_chunk(channel_b, place_last_b, shape.block_stride)
             with m.Elif(~column_last):
                 m.d.sync += [
                     column.eq(column + 1), left.eq(left + stride),

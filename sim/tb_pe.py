@@ -39,6 +39,8 @@ class PeBench(wiring.Component):
         for net, layout in NETWORKS.items():
             m.submodules[f"{net}_bus"] = bus = XBus(layout(self.config), 1)
             wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
+            if self.config.registered:
+                m.d.comb += [getattr(pe, f"{net}_next").eq(bus.next), getattr(pe, f"{net}_load").eq(bus.load)]
             m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word), getattr(pe, f"{net}_fire").eq(bus.fire),
                          bus.accept.eq(getattr(pe, f"{net}_accept"))]
         for name in ("chain_in", "chain_out", "ofmap"):

@@ -224,11 +224,12 @@ REMAINDER = [(8, 6, 2, 6, 1), (3, 8, 1, 8, 1), (5, 4, 4, 10, 1), (4, 8, 2, 3, 2)
 SKEW = 6
 
 
-@pytest.mark.parametrize("mapping", [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (6, 1, 1, 1, 1)])
-def test_boundaries_between_passes_of_different_shapes(mapping):
+@pytest.mark.parametrize("mapping, registered", [((3, 1, 1, 2, 1), False), ((1, 2, 3, 1, 1), False),
+                                                 ((6, 1, 1, 1, 1), False), ((3, 1, 1, 2, 1), True)])
+def test_boundaries_between_passes_of_different_shapes(mapping, registered):
     """Back to back with all words there, passes take their MACs and no cycle more at a boundary."""
     shapes = REMAINDER * 2
-    busy = play(config(2, 3), [(mapping, 0, shapes)], delay=150)
+    busy = play(config(2, 3, registered=registered), [(mapping, 0, shapes)], delay=150)
     macs = sum(p * window * f * images for p, window, _, f, images in shapes)
     cycles, _ = span(busy)
     loss = (cycles - macs) / (len(shapes) - 1)
@@ -243,10 +244,11 @@ def test_one_psum_lane_keeps_up():
     assert cycles <= 3 * 10 * 64 + 8 + SKEW      # the second column is a turn of p psums behind
 
 
-@pytest.mark.parametrize("mapping", [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (2, 1, 1, 3, 1)])
-def test_boundaries_with_the_sequencers(mapping):
+@pytest.mark.parametrize("mapping, registered", [((3, 1, 1, 2, 1), False), ((1, 2, 3, 1, 1), False),
+                                                 ((2, 1, 1, 3, 1), False), ((1, 2, 3, 1, 1), True)])
+def test_boundaries_with_the_sequencers(mapping, registered):
     """The same from the commands on: sequencers, global buffer and array together."""
-    made = config(2, 3)
+    made = config(2, 3, registered=registered)
     core, (height, groups, sets, rows, stride) = Core(made), mapping
     shapes, pair = REMAINDER * 3, 2 * made.glb_depth
     queues = {name: [] for name in ENGINES}

@@ -38,9 +38,10 @@ def test_splitter(stall):
         assert cycles <= len(want) + 4 + sum(w == 0 for _, w, _ in requests)
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_window(stall):
-    dut, got = Window(), []
+def test_window(stall, registered):
+    dut, got, times = Window(registered), [], []
     inside = [(0x1000, 8), (0x1FF8, 8), (0x1000, 0x1000), (0x1002, 2), (0x1FFE, 2)]
 
     def item(i, begin, size):
@@ -52,8 +53,10 @@ def test_window(stall):
         await send(ctx, dut.check, [item(i, *r) for i, r in enumerate(inside)], stall=stall)
         for i in range(12):
             await ctx.tick()
+        if not stall:
+            assert times == list(range(3, 3 + len(inside)))     # one a cycle
         assert len(got) == len(inside) and not ctx.get(dut.outside)
-    run(dut, bench, background=[lambda ctx: receive(ctx, dut.request, None, got, stall=stall),
+    run(dut, bench, background=[lambda ctx: receive(ctx, dut.request, None, got, stall=stall, times=times),
                                 holds(dut.request)])
     assert [(r.address, r.words, r.last) for r in got] == [
         (b & ~7, i + 1, i & 1) for i, (b, _) in enumerate(inside)]
@@ -61,8 +64,9 @@ def test_window(stall):
 
 @pytest.mark.parametrize("bad", [(0xFF8, 8), (0xFF8, 16), (0x1FF8, 16), (0x2000, 8), (0xFFFFFFF8, 16),
                                  (0x1FFE, 4), (0xFFE, 4)])
-def test_window_outside(bad):
-    dut, got = Window(), []
+@pytest.mark.parametrize("registered", [False, True])
+def test_window_outside(bad, registered):
+    dut, got = Window(registered), []
 
     async def bench(ctx):
         ctx.set(dut.base, 0x1000)
@@ -71,6 +75,9 @@ def test_window_outside(bad):
                  for b, n in [(0x1000, 8), bad, (0x1000, 8)]]
         await send(ctx, dut.check, items[:2])
         ctx.set(dut.check.valid, 1)
+        if registered:                  # takes one more, which never leaves
+            assert not ctx.get(dut.outside) and not ctx.get(dut.idle)
+            await ctx.tick()
         for _ in range(5):
             await ctx.tick()
             assert ctx.get(dut.outside) and not ctx.get(dut.check.ready)

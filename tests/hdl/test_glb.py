@@ -13,7 +13,9 @@ from tests.hdl.streams import idle, run
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
            "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
            "one pair": PRESETS["tiny"].replace(glb_pairs=1, glb_depth=64),
-           "queues in block RAM": PRESETS["tiny"].replace(glb_depth=64, block_queues=True)}
+           "queues in block RAM": PRESETS["tiny"].replace(glb_depth=64, block_queues=True),
+           "registered": PRESETS["tiny"].replace(glb_depth=64, registered=True),
+           "registered queues in block RAM": PRESETS["tiny"].replace(glb_depth=64, registered=True, block_queues=True)}
 # Without a sparse engine.
 READERS, WRITERS = readers(PRESETS["eyeriss"]), writers(PRESETS["eyeriss"])
 
@@ -172,7 +174,7 @@ def test_random(config, stall):
 def test_one_access_a_cycle_on_pairs_of_its_own(config):
     """Readers and writers meet only among themselves: readers on a pair each, writers too."""
     config = CONFIGS[config]
-    dut, n, latency = GlobalBuffer(config), 40, 5 if config.block_queues else 4
+    dut, n, latency = GlobalBuffer(config), 40, 4 + config.block_queues + config.registered
     pairs, pair = config.glb_pairs, 2 * config.glb_depth
     readers, writers = READERS[:pairs], WRITERS[:pairs]
     asked = {c: [] for c in readers + writers}

@@ -9,6 +9,13 @@ from hdl.load import Load
 
 RNG = random.Random(8)
 MEMORY = bytearray(RNG.randbytes(1 << 16))
+BUILD = {"registered": False}
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
+def registered(request):
+    """Every test for both builds: the same results at the same rates."""
+    BUILD["registered"] = request.param
 
 BUILD = {}
 

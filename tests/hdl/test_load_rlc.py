@@ -10,7 +10,14 @@ from hdl.isa import Error
 from hdl.load import Load
 
 SIZE = 1 << 18
+BUILD = {"registered": False}
 TABLES = SIZE // 2       # coded strips lie below, tables and plain words above
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
+def registered(request):
+    """Every test for both builds: the same results at the same rates."""
+    BUILD["registered"] = request.param
 
 
 class Memory:
@@ -63,7 +70,7 @@ class Memory:
 
 def simulate(memory, commands, want, *, stall=0.0, latency=5, bad=(), limit=SIZE, base=0, error=None, dones=None):
     """Runs commands; want: (word, data) in order. Returns (the memory's log, cycles of writes)."""
-    dut = Load()
+    dut = Load(**BUILD)
     axi = ReadMemory(dut.read, memory.bytes, latency=latency, stall=stall, bad=bad)
     got, times, seen = [], [], []
 

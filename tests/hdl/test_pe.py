@@ -242,7 +242,13 @@ def test_latency(registered):
                 times["issue"] = now
             if valid:
                 times.setdefault("out", now)
-    run(dut, watch, *(lambda ctx, name=name: send(ctx, getattr(dut, name), todo[name]) for name in STREAMS))
+
+    def source(name):
+        async def bench(ctx):
+            await idle(ctx, 2)          # words come when the tags are there
+            await send(ctx, getattr(dut, name), todo[name])
+        return bench
+    run(dut, watch, *(source(name) for name in STREAMS))
     assert times["out"] - times["issue"] == depth(config) + 2
 
 

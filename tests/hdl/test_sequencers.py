@@ -23,6 +23,7 @@ from hdl.psum_sequencer import PsumSequencer
 from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send
 
 CONFIG = PRESETS["tiny"]
+REGISTERED = {"plain": CONFIG, "registered": CONFIG.replace(registered=True)}
 ENTRIES = 4 * CONFIG.glb_words     # addresses are modulo these
 
 
@@ -109,13 +110,14 @@ IFMAP_CORNERS = [
     dict(strip=9, length=9, start=0, outer=1, inner=1, row_first=0, rows_valid=9)]
 
 
+@pytest.mark.parametrize("config", REGISTERED)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_ifmap(stall):
+def test_ifmap(stall, config):
     rng = random.Random(4)
     buffer = Buffer(random.Random(5), stall, CONFIG.glb_words)
     commands = [ifmap_command(rng, **c) for c in IFMAP_CORNERS] + [ifmap_command(rng) for _ in range(8)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
-    got, times = play(IfmapSequencer(CONFIG), buffer, commands, wanted, reads, stall)
+    got, times = play(IfmapSequencer(REGISTERED[config]), buffer, commands, wanted, reads, stall)
     got = [("header", low(w.data, 1, 48)) if w.header else (w.tag, w.count, low(w.data, w.count, 16)) for w in got]
     assert got == [w for words in wanted for w in words]
     if not stall:
@@ -123,13 +125,14 @@ def test_ifmap(stall):
             assert t[-1] - t[1] <= len(t) - 2 + LATENCY
 
 
-def test_ifmap_full_rate():
+@pytest.mark.parametrize("config", REGISTERED)
+def test_ifmap_full_rate(config):
     rng = random.Random(6)
     buffer = Buffer(rng, 0, CONFIG.glb_words)
     change = dict(start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=99, outer=1, inner=1, header=1)
     commands = [ifmap_command(rng, **change) for _ in range(4)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
-    _, times = play(IfmapSequencer(CONFIG), buffer, commands, wanted, reads, 0)
+    _, times = play(IfmapSequencer(REGISTERED[config]), buffer, commands, wanted, reads, 0)
     for t in times:
         assert t[-1] - t[1] == len(t) - 2
     # The buffer's latency is hidden: the header, then one cycle without a word.
