@@ -95,11 +95,10 @@ def sim(args) -> int:
     return 1 if failed else 0
 
 
-def _network(args, config):
-    """(quantised network, raw images, labels or None, note on calibration) of `run`."""
+def _data(args):
+    """(network, raw images, labels or None, images to calibrate on, a note on them) of `run`."""
     from compiler.images import DataError, read_images, read_labels
     from compiler.onnx_import import load
-    from compiler.quantise import quantise
     # The project's own networks come with its digits.
     default = args.model is None or Path(args.model).resolve().parent == MODELS
     if not default and args.images is None:
@@ -123,6 +122,13 @@ def _network(args, config):
                             "give --calib (CALIB=) or more images")
         count, note = min(count, len(images) - len(observed)), f"{note}, which are not reported"
     images, labels = images[:count], labels if labels is None else labels[:count]
+    return graph, images, labels, observed, note
+
+
+def _network(args, config):
+    """(quantised network, raw images, labels or None, note on calibration) of `run`."""
+    from compiler.quantise import quantise
+    graph, images, labels, observed, note = _data(args)
     return quantise(graph, observed, psum_bits=config.psum_bits), images, labels, note
 
 
@@ -483,30 +489,14 @@ def _mode(config, name):
     return Mode[name.upper()]
 
 
-def _layers(net, part, batch):
-    """(layers of a part of a network as (graph, layer, zeros, the chip's cycles of an image), batch)."""
-    from compiler.graph import Conv
-    from compiler.map_table import layers_of
-    from compiler.networks import NETWORKS
-    from compiler.onnx_import import load
-    if net in NETWORKS:
-        network = NETWORKS[net]
-        return layers_of(network, part), batch or network.batch
-    if net.endswith(".onnx"):
-        graph = load(net)
-        convs = [layer for layer in graph.layers if isinstance(layer, Conv)
-                 and part in ("all", "fc" if layer.full else "conv")]
-        return [(graph, layer, {}, None) for layer in convs], batch or 1
-    raise ValueError(f"network {net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
-
-
 def _shapes(net, batch):
     """All layers of a network as dataflows see them."""
     from compiler.dataflows import of_graph, of_table
+    from compiler.map_table import layers_named
     from compiler.networks import NETWORKS
     if net in NETWORKS:
         return [of_table(layer, batch) for layer in NETWORKS[net].part("all")]
-    return [of_graph(graph, layer, batch) for graph, layer, *_ in _layers(net, "all", batch)[0]]
+    return [of_graph(graph, layer, batch) for graph, layer, *_ in layers_named(net, "all", batch)[0]]
 
 
 def dataflows(args) -> int:
@@ -594,7 +584,7 @@ def energy(args) -> int:
     from compiler import layer_file
     from compiler.costs import Costs
     from compiler.energy import LEVELS, Bits, EnergyError, layer_energy, of_run
-    from compiler.map_table import map_layer
+    from compiler.map_table import layers_named, map_layer
     from compiler.mapping import MappingError
     from hdl.config import Config
     from hdl.verilog import write_atomic
@@ -610,7 +600,7 @@ def energy(args) -> int:
         todo = [(line.graph, line.layer, line.zeros, line.images, line.bits, f"{args.layers}: line {line.number}: ")
                 for line in lines]
     elif not args.run:
-        layers, batch = _layers(args.net, args.part, args.batch)
+        layers, batch = layers_named(args.net, args.part, args.batch)
         todo = [(graph, layer, zeros, batch, Bits(), "") for graph, layer, zeros, _ in layers]
         source = f"{args.net} {args.part.upper()}, batch {batch}"
     with _progress() as progress:
@@ -665,13 +655,13 @@ def map_(args) -> int:
     import functools
     import json
     from compiler.cost import added, per_mac
-    from compiler.map_table import map_layer
+    from compiler.map_table import layers_named, map_layer
     from dataclasses import asdict
     from hdl.config import Config
     from hdl.verilog import write_atomic
     config = Config.load(args.config).override(args.set)
     mode = _mode(config, args.mode)
-    layers, batch = _layers(args.net, args.part, args.batch)
+    layers, batch = layers_named(args.net, args.part, args.batch)
     table = _table(f"{args.net} on {config.name}, batch {batch}, {args.mode}, {args.objective} first: a model, "
                    f"not a measurement", ("layer", "mapping", "bound by"),
                    "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB", "DRAM/MAC", "GLB/MAC",
@@ -712,6 +702,123 @@ def map_(args) -> int:
              "total": {"cycles": cycles, "macs": macs, "dram_bytes": dram, "model_cycles": model, "accesses": accesses},
              "layers": [asdict(r) for r in rows]}, indent=1) + "\n")
     return 0
+
+
+def report(args) -> int:
+    from compiler.costs import Costs
+    from compiler.report import markdown, page, sections
+    from hdl.verilog import write_atomic
+    folder, costs = Path(args.results), Costs.load(args.costs)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+        found = sections(folder, costs, lambda text: progress.update(task, description=text))
+    for path, text in ((folder / "report.md", markdown(found, costs.name)), (folder / "report.html", page(found, costs.name, folder))):
+        write_atomic(path, text)
+        print(path)
+    return 0
+
+
+def precision(args) -> int:
+    import json
+    from dataclasses import asdict
+    from compiler.float_run import float_run
+    from compiler.images import DataError
+    from compiler.precision import LAYER_SCHEMES, SCHEMES, check, least_width, plot, study
+    from hdl.verilog import write_atomic
+    widths = tuple(args.bits)
+    check(widths)
+    graph, images, labels, observed, note = _data(args)
+    if labels is None:
+        raise DataError("LABELS: accuracies need --labels, or images in an .npz with labels")
+    name = Path(args.model).stem if args.model else "lenet5"
+    with _progress() as progress:
+        task = progress.add_task("floating point", total=None)
+        guess = float_run(graph, images, keep={graph.output})[graph.output].reshape(len(images), -1).argmax(1)
+        reference = float((guess == labels).mean())
+        found = study(graph, observed, images, labels, args.psum_bits, widths, not args.overall,
+                      lambda done, total, text: progress.update(task, completed=done, total=total, description=text))
+    by = {(a.scheme, a.layer, a.bits): a for a in found}
+    layers = list(dict.fromkeys(a.layer for a in found))
+    table = _table(f"{name}: {len(images)} images through golden, right %; floating point {100 * reference:.2f} %",
+                   ("narrow", "scheme"), "narrow", "scheme", *(f"{bits} bits" for bits in widths), "within 1 point")
+    for layer in layers:
+        for scheme in SCHEMES if layer is None else LAYER_SCHEMES:
+            least = least_width(found, scheme, layer, reference)
+            table.add_row(layer or "all layers", scheme, *(f"{100 * by[scheme, layer, bits].share:.2f}" for bits in widths),
+                          f"{least} bits" if least else "-")
+        table.add_section()
+    _console().print(table)
+    print("codebook: activations of that width, weights 15 shared values and 0; within 1 point: the least width down to "
+          f"which no more is lost against floating point\n{note}")
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"command": f"make precision{f' MODEL={args.model}' if args.model else ''}", "model": name, "images": len(images),
+             "calibration": note, "float": reference, "psum_bits": args.psum_bits, "widths": widths,
+             "rows": [asdict(a) for a in found]}, indent=1) + "\n")
+    if args.plot:
+        plot(f"{name}: accuracy of {len(images)} images by width", found, reference, args.plot)
+    return 0
+
+
+def explore(args) -> int:
+    import json
+    from dataclasses import asdict, replace
+    from compiler.costs import Costs
+    from compiler.explore import DEFAULT_SWEEP, PE_LOGIC, Task, combinations, executor, mark_front, plot
+    from compiler.explore import explore as run_all
+    from hdl.config import Config
+    from hdl.verilog import write_atomic
+    base, costs = Config.load(args.config).override(args.set), Costs.load(args.costs)
+    net = str(Path(args.net).resolve()) if args.net.endswith(".onnx") else args.net
+    sweep = args.sweep or list(DEFAULT_SWEEP)
+    tasks = [Task(base.to_dict(), changes, net, args.part, args.batch, args.mode, args.objective, costs, args.pe_area)
+             for changes in combinations(sweep)]
+    with _progress() as progress, executor(args.jobs, args.scheduler) as pool:
+        def watch(task):
+            return lambda done, text: progress.update(task, completed=done, description=text)
+        points = run_all(tasks, pool, watch(progress.add_task("", total=len(tasks))))
+        front = mark_front(points)
+        if args.exact:
+            again = [replace(task, exact=True) for task, p in zip(tasks, points) if p.front]
+            counted = run_all(again, pool, watch(progress.add_task("", total=len(again))))
+            for p in counted:
+                best = next(q for q in front if q.changes == p.changes)
+                best.exact_cycles, best.exact_energy = p.cycles, p.energy
+    built, failed = [p for p in points if not p.error], [p for p in points if p.error]
+    scale, unit = (1e6, "uJ") if costs.unit == "pJ" else (1e6, f"million {costs.unit}")
+    title = f"{Path(args.net).name} {args.part.upper()} on {base.name}, {args.mode}"
+    table = _table(f"{title}: Pareto front of cycles, energy and area, {len(front)} of {len(points)} points: a model",
+                   ("changed",), "", "changed", "PEs", "cycles", *["model"] * args.exact, "of peak %", f"energy, {unit}",
+                   *["counted"] * args.exact, "DRAM MB", "storage, KiB", "area, KiB")
+    for n, p in enumerate(front, 1):
+        table.add_row(str(n), p.name, str(p.pes), f"{p.cycles:,}", *[f"{p.exact_cycles:,}"] * args.exact,
+                      f"{100 * p.macs / p.cycles / p.pes:.1f}", f"{p.energy / scale:,.1f}",
+                      *[f"{p.exact_energy / scale:,.1f}"] * args.exact, f"{p.dram_bytes / 1e6:.2f}",
+                      f"{p.storage_bytes / 1024:.1f}", f"{p.area / 1024:.1f}")
+    _console().print(table)
+    print(f"{len(built)} points mapped, {len(failed)} cannot be built or mapped"
+          + "".join(f"\n  {p.name}: {p.error}" for p in failed))
+    print("area: KiB of a large buffer, docs/study.md; model, counted: from the commands" if args.exact else
+          "area: KiB of a large buffer, docs/study.md")
+    command = " ".join(["make explore", *(f"{name}={value}" for name, value, usual in (
+        ("NET", args.net, "alexnet"), ("PART", args.part, "conv"), ("CONFIG", args.config, "eyeriss"),
+        ("SET", f'"{" ".join(args.set)}"', '""'), ("MODE", args.mode, "gate"), ("BATCH", args.batch, None),
+        ("OBJECTIVE", args.objective, "cycles"), ("COSTS", args.costs, "eyeriss_65nm"),
+        ("PE_AREA", args.pe_area, PE_LOGIC), ("EXACT", int(args.exact), 0),
+        ("SWEEP", f'"{" ".join(sweep)}"', f'"{" ".join(DEFAULT_SWEEP)}"')) if value != usual)])
+    if args.json:
+        write_atomic(Path(args.json), json.dumps(
+            {"command": command, "config": base.to_dict(), "net": Path(args.net).name, "part": args.part, "mode": args.mode,
+             "batch": args.batch, "objective": args.objective, "costs": costs.name, "unit": costs.unit,
+             "sweep": sweep, "pe_logic": args.pe_area, "failed": len(failed),
+             "points": [asdict(p) for p in points]}, indent=1) + "\n")
+    if args.plot and built:
+        plot(title, points, scale, f"energy, {unit}", args.plot)
+    if not built:
+        print("eyrie: no point of the sweep can be built and mapped", file=sys.stderr)
+    return 0 if built else 1
 
 
 # Of `scale`: what is changed, a row of the table each.
@@ -1046,6 +1153,45 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--layers", metavar="FILE", help="layers as text, 25 entries a line, instead of a network")
     p.add_argument("--out", metavar="FILE", help="their energies: index, input, output, weights, computation")
     p.set_defaults(function=energy)
+
+    p = commands.add_parser("report", help="the tables of a benchmark report, as Markdown and HTML",
+                            description="From the results of runs in a folder; writes report.md and report.html there.")
+    p.add_argument("--results", default="docs/results", metavar="DIR", help="default docs/results")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.set_defaults(function=report)
+
+    p = commands.add_parser("precision", help="accuracy as activations and weights become narrower",
+                            description="A network through golden at widths from 16 bits down, linear against a codebook, "
+                                        "all layers and each alone.")
+    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
+    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
+    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
+    p.add_argument("--limit", type=_count, default=0, metavar="N", help="images to run, 0 for all (default 0)")
+    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+    p.add_argument("--bits", type=int, nargs="+", default=[16, 12, 10, 8, 7, 6, 5, 4], metavar="N", help="widths, 2..16")
+    p.add_argument("--psum-bits", type=int, choices=range(24, 33), default=32, metavar="N", help="24..32 (default 32)")
+    p.add_argument("--overall", action="store_true", help="all layers together only")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.add_argument("--plot", metavar="FILE", help="write a picture there")
+    p.set_defaults(function=precision)
+
+    p = commands.add_parser("explore", help="a network on many configurations: the front of cycles, energy and area",
+                            description="Every combination of the swept fields, by the model, on all cores or a Dask "
+                                        "cluster; what is done is kept.")
+    net(p, "conv")
+    modes(p, "gate")
+    p.add_argument("--sweep", action="append", metavar="FIELD=VALUE,...",
+                   help="values of a field of the configuration; again for more fields")
+    p.add_argument("--exact", action="store_true", help="cycles and energy of the front from the commands, too")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.add_argument("--pe-area", type=_count, default=1024, metavar="N",
+                   help="logic of a PE in bytes of a large buffer (default 1024)")
+    p.add_argument("--jobs", type=_positive, metavar="N", help="points at a time (default one a core)")
+    p.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786")
+    p.add_argument("--plot", metavar="FILE", help="write a picture there")
+    p.set_defaults(function=explore)
 
     p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
                             description="The cost model for arrays of several sizes, or a memory of several latencies, "

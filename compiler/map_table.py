@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler import cost, emit, mapping, program, timeline
+from compiler import access_estimate, cost, emit, mapping, program, timeline
 from compiler.graph import Conv, Graph
 from compiler.layout import BLOCK_SIZES, OUT_SIZES
 from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
-from compiler.networks import Network
+from compiler.networks import NETWORKS, Network
+from compiler.onnx_import import load
 from compiler.program import compile_mapped, conv_shape
 from hdl.config import Config
 from hdl.isa import Mode
@@ -31,7 +32,8 @@ SAVED = 3   # runners-up
 class MappedLayer:
     """A convolution of all groups. block: channels of a block of its ifmap (q_T); cycles,
     dram_bytes, shares (what takes how many cycles): of all groups; bound: the largest of
-    shares; macs: of the batch; chip_cycles: of the Eyeriss chip, None if not published."""
+    shares; macs: of the batch; chip_cycles: of the Eyeriss chip, None if not published. accesses: exact, as
+    model_cycles, where commands were made, else estimated, with model_cycles 0."""
     name: str
     mapping: str
     block: int
@@ -56,6 +58,19 @@ def layers_of(network: Network, part: str = "conv") -> list[tuple[Graph, Conv, d
             for layer in network.part(part)]
 
 
+def layers_named(net: str, part: str, batch: int | None) -> tuple[list[tuple[Graph, Conv, dict[str, float], float | None]], int]:
+    """(layers of a part of a known network or an ONNX file, as layers_of gives them; batch, by default the published
+    one, or 1). Raises ValueError."""
+    if net in NETWORKS:
+        return layers_of(NETWORKS[net], part), batch or NETWORKS[net].batch
+    if net.endswith(".onnx"):
+        graph = load(net)
+        convs = [layer for layer in graph.layers if isinstance(layer, Conv)
+                 and part in ("all", "fc" if layer.full else "conv")]
+        return [(graph, layer, {}, None) for layer in convs], batch or 1
+    raise ValueError(f"network {net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
+
+
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
               objective: str = "cycles", commands: bool = False) -> MappedLayer:
     """The best mapping over all block sizes of ifmap and ofmap; with `commands` it is emitted, and its commands
@@ -67,7 +82,7 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
     shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, first, mode=mode, zeros=zeros, uncoded=())
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
-    modules = (mapping, program, emit, cost, timeline) if commands else (mapping,)
+    modules = (mapping, program, emit, cost, timeline) if commands else (mapping, access_estimate)
     # Zeros and mode are not all in the shapes, but decide accesses.
     key = hashlib.sha256(repr((shapes, config.to_dict(), objective, mode, sorted(zeros.items()))).encode() + b"".join(
         Path(name).read_bytes() for name in (__file__, *(module.__file__ for module in modules)))).hexdigest()[:24]
@@ -100,6 +115,8 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
         todo = compile_mapped(graph, layer, shape, best, config, batch, mode, zeros)
         work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
         result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
+    else:
+        result.accesses = access_estimate.accesses(shape, best, mode, zeros.get("in", 0.0), groups)
     FOLDER.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(dataclasses.asdict(result)))

@@ -1,0 +1,142 @@
+"""Accuracy of a network through golden as the widths of activations and weights shrink, overall and layer by layer.
+
+Schemes:
+
+    both          activations and weights in linear dynamic fixed point of n bits
+    activations   those of n bits, weights of 16
+    weights       those of n bits, activations of 16
+    codebook      activations of n bits, weights 15 shared values of a layer and 0, of 16 bits: 4 bits of index
+                  (compiler/share.py; Han et al., Deep Compression, ICLR 2016)
+
+A width of n bits is that of a power-of-two format in which the largest value observed in calibration still fits; beyond
+it values saturate. Of a layer, its weights and the tensor it reads are narrow, and with that the tensors which must
+have the same format (a pool's input and output). The arithmetic is golden's: psums are exact, rounded once. Nothing is
+retrained. Time: a run of golden on all images for each figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from compiler.drawing import drawing
+from compiler.graph import Conv, Graph
+from compiler.quantise import golden_run, quantise, quantise_input
+from compiler.share import share
+from hdl.config import ENTRY_BITS
+
+SCHEMES = ("both", "activations", "weights", "codebook")
+LAYER_SCHEMES = ("both", "codebook")
+WIDTHS = (16, 12, 10, 8, 7, 6, 5, 4)
+LEAST = 2          # bits of a signed number that is not 0 or -1 only
+MARGIN = 1.0       # of formats: headroom that 16 bits have to spare is a bit of four
+COLOURS = {"both": "#2a6f97", "activations": "#8cb369", "weights": "#f4a259", "codebook": "#bc4b51"}
+
+
+class PrecisionError(ValueError):
+    """A study that cannot be made; one line."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """layer: the one that is narrow, None for all; correct: of `images`."""
+    scheme: str
+    layer: str | None
+    bits: int
+    correct: int
+    images: int
+
+    @property
+    def share(self) -> float:
+        return self.correct / self.images
+
+
+def shared_weights(graph: Graph, layers: set[str]) -> Graph:
+    """The network with the weights of these layers replaced by their 15 shared values and 0."""
+    return dataclasses.replace(graph, layers=[
+        dataclasses.replace(layer, weights=share(layer.weights).values().astype(np.float32))
+        if layer.name in layers else layer for layer in graph.layers])
+
+
+def predictions(graph: Graph, observed: np.ndarray, images: np.ndarray, activation_bits: dict[str, int],
+                weight_bits: dict[str, int], psum_bits: int) -> np.ndarray:
+    """The class of each image, by golden."""
+    q = quantise(graph, observed, psum_bits=psum_bits, margin=MARGIN, activation_bits=activation_bits, weight_bits=weight_bits)
+    out = golden_run(q, quantise_input(q, images), keep={graph.output}).tensors[graph.output]
+    return out.reshape(len(images), -1).argmax(1)
+
+
+def check(widths: tuple[int, ...]) -> None:
+    """Raises PrecisionError."""
+    for bits in widths:
+        if not LEAST <= bits <= ENTRY_BITS:
+            raise PrecisionError(f"{bits} bits: must be {LEAST}..{ENTRY_BITS}")
+    if not widths or len(set(widths)) < len(widths):
+        raise PrecisionError(f"widths {', '.join(map(str, widths))}: give each once")
+
+
+def study(graph: Graph, observed: np.ndarray, images: np.ndarray, labels: np.ndarray, psum_bits: int,
+          widths: tuple[int, ...] = WIDTHS, layers: bool = True,
+          progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> list[Accuracy]:
+    """Figures of every scheme and width, for all layers together, then for each alone (`layers`). observed: raw images
+    that formats are chosen by, none of those reported. progress: done, total, what is run. Raises PrecisionError."""
+    check(widths)
+    if not len(images) or len(labels) != len(images):
+        raise PrecisionError(f"{len(images)} images, {len(labels)} labels: need as many labels, and one at least")
+    convs = [layer for layer in graph.layers if isinstance(layer, Conv)]
+    tensors = {layer.name: layer.input for layer in convs}
+    todo = [(scheme, None, bits) for scheme in SCHEMES for bits in widths]
+    if layers:
+        todo += [(scheme, layer.name, bits) for layer in convs for scheme in LAYER_SCHEMES for bits in widths]
+    by_codebook = functools.cache(lambda name: shared_weights(graph, {name} if name else set(tensors)))
+    ran: dict[tuple, int] = {}   # 16 bits are 16 bits in every linear scheme
+    out = []
+    for at, (scheme, name, bits) in enumerate(todo):
+        progress(at, len(todo), f"{name or 'all layers'}, {scheme}, {bits} bits")
+        narrow = {} if bits == ENTRY_BITS else {name: bits} if name else dict.fromkeys(tensors, bits)
+        activation_bits = {} if scheme == "weights" else {tensors[layer]: bits for layer in narrow}
+        if narrow and name is None and scheme != "weights":
+            activation_bits |= dict.fromkeys(graph.tensors, bits)
+        weight_bits = narrow if scheme in ("both", "weights") else {}
+        which = (scheme == "codebook" and (name or "all"), tuple(activation_bits.items()), tuple(weight_bits.items()))
+        if which not in ran:
+            guess = predictions(by_codebook(name) if scheme == "codebook" else graph, observed, images, activation_bits,
+                                weight_bits, psum_bits)
+            ran[which] = int(np.count_nonzero(guess == labels))
+        out.append(Accuracy(scheme, name, bits, ran[which], len(images)))
+    progress(len(todo), len(todo), "")
+    return out
+
+
+def least_width(found: list[Accuracy], scheme: str, layer: str | None, reference: float, loss: float = 0.01) -> int | None:
+    """The least width down to which no width lost more than `loss` against `reference`; None if the widest did."""
+    best = None
+    for a in sorted((a for a in found if (a.scheme, a.layer) == (scheme, layer)), key=lambda a: -a.bits):
+        if a.share < reference - loss:
+            break
+        best = a.bits
+    return best
+
+
+def plot(title: str, found: list[Accuracy], reference: float, path: str | Path) -> None:
+    """Write an SVG: accuracy by bits, all layers together strong, a layer alone (`both`) thin. reference: of floating
+    point."""
+    with drawing(title, path, (7.5, 4.4)) as axes:
+        axes.axhline(100 * reference, color="#b0b0b0", linestyle="--", linewidth=1, label="floating point")
+        layers = list(dict.fromkeys(a.layer for a in found if a.layer))
+        for n, name in enumerate([*layers, None]):
+            for scheme in SCHEMES if name is None else ("both",):
+                line = [(a.bits, 100 * a.share) for a in found if (a.scheme, a.layer) == (scheme, name)]
+                style = {"color": COLOURS[scheme], "linewidth": 2, "marker": "o", "label": scheme} if name is None else {
+                    "color": str(0.35 + 0.4 * n / len(layers)), "linewidth": 0.8, "marker": ".", "markersize": 3,
+                    "linestyle": ":", "label": f"{name} alone"}
+                axes.plot(*zip(*line), **style)
+        axes.set_xticks(sorted({a.bits for a in found}))
+        axes.invert_xaxis()
+        axes.set_xlabel("bits")
+        axes.set_ylabel("images right, %")

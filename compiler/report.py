@@ -1,0 +1,323 @@
+"""The benchmark report: the tables that the tutorial by Sze, Chen, Yang and Emer (Proc. IEEE 2017, section VIII) asks of
+every design, made of the results of runs under docs/results, as Markdown and as one HTML page.
+
+Read are bench-*.json (make bench), run-*.json (make run), eie64.json (make bench-fc) and fpga/*.json (make fpga); plots
+are the .svg files beside them. What a result does not say is `-` or "not measured", never assumed; the clock is, to be
+that of the Eyeriss chip, and energies and powers are estimates by a cost table (docs/energy.md).
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compiler.costs import Costs
+from compiler.energy import LayerEnergy, of_run
+from compiler.networks import CHIP_MHZ, NETWORKS
+from hdl.config import CHIP_STORAGE_BYTES, ENTRY_BITS, Config
+
+NOT_MEASURED = "not measured"
+# Eyeriss: ISSCC 2016, fig. 14.5.6; JSSC 2017, tables V and VI; area: eyeriss.mit.edu/benchmarking.html. By network: power
+# in mW, DRAM MB of all layers and, if published, of each.
+CHIP_PES, CHIP_AREA = 168, 0.073
+CHIP = {"alexnet": (278, 15.4, (5.0, 4.0, 3.0, 2.1, 1.3)), "vgg16": (236, 321.1, None)}
+
+
+class ReportError(ValueError):
+    """A result that cannot be reported; one line that names the file."""
+
+
+@dataclass
+class Table:
+    """head: names of the columns; rows of as many texts, the first of each its name."""
+    head: list[str]
+    rows: list[list[str]]
+
+
+@dataclass
+class Section:
+    """plots: files of the results' folder."""
+    title: str
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    plots: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Bench:
+    """A result of `make bench`, of network `net`."""
+    file: str
+    net: str
+    about: dict
+    rows: list[dict]
+    energies: list[LayerEnergy]
+
+    @property
+    def title(self) -> str:
+        return f"{self.net} {self.file.removeprefix(f'bench-{self.net}-').removesuffix('.json')}"
+
+    @property
+    def batch(self) -> int:
+        return self.about["batch"]
+
+
+def read(path: Path) -> dict:
+    """Raises ReportError."""
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as e:
+        raise ReportError(f"{path}: not JSON: {e}") from None
+    if not isinstance(value, dict):
+        raise ReportError(f"{path}: expected one JSON object")
+    return value
+
+
+def benches(folder: Path, costs: Costs) -> list[Bench]:
+    found = []
+    for path in sorted(folder.glob("bench-*.json")):
+        net = path.name.split("-")[1].removesuffix(".json")
+        if net not in NETWORKS:
+            raise ReportError(f"{path}: no known network in its name")
+        energies, about = of_run(path, costs)
+        found.append(Bench(path.name, net, about, read(path)["layers"], energies))
+    return found
+
+
+def milliseconds(cycles: float) -> float:
+    return cycles / CHIP_MHZ / 1000
+
+
+def on_chip(energies: list[LayerEnergy]) -> float:
+    return sum(e.total - e.level("dram") for e in energies)
+
+
+def _figures(macs: int, nonzero: int, cycles: float, dram_bytes: float, energies: list[LayerEnergy], pes: int) -> list[str]:
+    """Non-zero MACs, run time, power, energy and DRAM accesses of a non-zero MAC, utilisation; energies in pJ."""
+    return [f"{nonzero / 1e6:,.1f}", f"{milliseconds(cycles):,.1f}",
+            f"{on_chip(energies) / 1e9 / milliseconds(cycles) * 1e3:,.0f}",
+            f"{on_chip(energies) / nonzero:.1f}", f"{sum(e.total for e in energies) / nonzero:.1f}",
+            f"{dram_bytes / 2 / nonzero:.4f}", f"{100 * macs / cycles / pes:.1f}"]
+
+
+FIGURES = ["non-zero MACs, M", "run time, ms", "power, chip without DRAM, mW (estimate)",
+           "energy of a non-zero MAC, chip without DRAM, pJ (estimate)", "energy of a non-zero MAC with DRAM, pJ (estimate)",
+           "DRAM accesses of 16 bits a non-zero MAC", "utilisation, % of peak"]
+
+
+def nonzero_of_chip(net: str) -> list[float]:
+    """Non-zero MACs by layer of the chip's batch, from its published zeros of ifmaps."""
+    network = NETWORKS[net]
+    return [layer.macs * network.batch * (1 - layer.zeros) for layer in network.layers]
+
+
+def chip_column(net: str) -> list[str]:
+    network, (power, dram_mb, _) = NETWORKS[net], CHIP[net]
+    time, nonzero = milliseconds(network.chip_cycles), sum(nonzero_of_chip(net))
+    macs = sum(layer.macs for layer in network.layers) * network.batch
+    return [f"{nonzero / 1e6:,.1f} (calc)", f"{time:,.1f}", f"{power} (measured)", f"{power * time * 1e6 / nonzero:.1f} (calc)",
+            "-", f"{dram_mb * 1e6 / 2 / nonzero:.4f} (calc)", f"{100 * macs / network.chip_cycles / CHIP_PES:.1f} (calc)"]
+
+
+def asic(found: list[Bench]) -> list[Section]:
+    if not found:
+        return [Section("Designs as an ASIC", notes=["no results: `make bench`"])]
+    designs, out = [], []
+    for bench in found:
+        config = Config(**bench.about["config"])
+        if (config, bench.about["config"]["name"]) not in designs:
+            designs.append((config, bench.about["config"]["name"]))
+    names = [name + (f" segment={config.segment}" if config.segment else "") for config, name in designs]
+    rows = [["process", *["RTL, none"] * len(designs), "65 nm LP, 1.0 V"],
+            ["clock, MHz", *[f"{CHIP_MHZ} (assumed)"] * len(designs), str(CHIP_MHZ)],
+            ["PEs = multipliers", *(str(config.pes) for config, _ in designs), str(CHIP_PES)],
+            ["peak, GMAC/s", *(f"{config.pes * CHIP_MHZ / 1000:.1f}" for config, _ in designs), f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"],
+            ["core area a multiplier, mm2", *[NOT_MEASURED] * len(designs), f"{CHIP_AREA}"],
+            ["gate count", *[NOT_MEASURED] * len(designs), "-"],
+            ["on-chip memory, KiB", *(f"{config.storage_bytes / 1024:.1f}" for config, _ in designs),
+             f"{CHIP_STORAGE_BYTES / 1024:.1f}"],
+            ["on-chip memory a multiplier, KiB", *(f"{config.storage_bytes / 1024 / config.pes:.2f}" for config, _ in designs),
+             f"{CHIP_STORAGE_BYTES / 1024 / CHIP_PES:.2f} (calc)"],
+            ["bits of an operand", *[str(ENTRY_BITS)] * len(designs), str(ENTRY_BITS)],
+            ["measured or simulated", *["simulated: RTL, every cycle"] * len(designs), "measured"]]
+    out.append(Section("Design", [Table(["", *names, "Eyeriss chip"], rows)], [
+        f"The clock of {CHIP_MHZ} MHz is the chip's, taken for comparison: no layout was made. The chip's memory is its SRAM; "
+        "ours counts every array over two words, spads and FIFOs too."]))
+    for net in dict.fromkeys(bench.net for bench in found):
+        same = [bench for bench in found if bench.net == net]
+        chip, network = net in CHIP, NETWORKS[net]
+        columns = []
+        for bench in same:
+            total, config = bench.about["total"], Config(**bench.about["config"])
+            if not total["nonzero_macs"] or not total["cycles"]:
+                raise ReportError(f"{bench.file}: no cycles or no non-zero MACs")
+            columns.append([bench.about["mode"], str(bench.batch), str(ENTRY_BITS), f"{len(bench.rows)} convolutions",
+                            str(bench.batch), str(total["mismatches"]), *_figures(
+                                total["macs"], total["nonzero_macs"], total["cycles"], total["dram_bytes"], bench.energies, config.pes),
+                            f"{bench.batch / milliseconds(total['cycles']) * 1000:.1f}"])
+        head = ["zeros", "batch", "bits of an operand", "layers", "images tested", "ofmap entries unlike golden", *FIGURES, "images/s"]
+        if chip:
+            columns.append(["gate", str(network.batch), str(ENTRY_BITS), f"{len(network.layers)} convolutions", "-", "-",
+                            *chip_column(net), f"{network.batch / milliseconds(network.chip_cycles) * 1000:.1f}"])
+        table = Table(["", *(bench.title.removeprefix(f"{net} ") for bench in same), *["Eyeriss chip"] * chip],
+                      [[name, *values] for name, values in zip(head, zip(*columns, strict=True), strict=True)])
+        notes = ["Images tested are random, with the published share of zeros in each ifmap: they say nothing of accuracy. "
+                 "Power is energy of data movement and arithmetic over run time, without clock, control and leakage, "
+                 "so not that of a chip; the chip's is measured, and its energy (calc) is power x time."]
+        out.append(Section(f"{net}, convolutions", [table], notes, [
+            f"{bench.file.removesuffix('.json')}.svg" for bench in same]))
+        for bench in same:
+            out.append(layer_section(bench))
+    return out
+
+
+def layer_section(bench: Bench) -> Section:
+    network, pes = NETWORKS[bench.net], Config(**bench.about["config"]).pes
+    chip = {layer.name: (layer, nonzero) for layer, nonzero in zip(network.layers, nonzero_of_chip(bench.net))}
+    dram = dict(zip((layer.name for layer in network.layers), CHIP.get(bench.net, (0, 0, None))[2] or ()))
+    rows = []
+    for row, e in zip(bench.rows, bench.energies, strict=True):
+        layer, nonzero = chip[row["name"]]
+        rows.append([row["name"], str(bench.batch), str(ENTRY_BITS), *_figures(
+            row["macs"], row["nonzero_macs"], row["cycles"], row["dram_bytes"], [e], pes),
+            f"{layer.chip_ms * bench.batch / network.batch:,.1f}" if layer.chip_ms else "-",
+            f"{dram[layer.name] * 1e6 / 2 / nonzero:.4f}" if layer.name in dram else "-"])
+    scaled = "" if bench.batch == network.batch else f"; its time for a batch of {network.batch}, scaled"
+    return Section(f"{bench.title}, by layer", [Table(
+        ["layer", "batch", "bits", *FIGURES, "chip's run time, ms", "chip's DRAM accesses a non-zero MAC (calc)"], rows)],
+        [f"Command: `{bench.about['command']}`{scaled}"])
+
+
+def networks(folder: Path) -> Section:
+    """Whole networks on labelled images."""
+    rows = []
+    for path in sorted(folder.glob("run-*.json")):
+        run = read(path)
+        try:
+            config, batch = Config(**run["config"]), run["batch"]
+            # Rows are means of a batch.
+            cycles, macs, dram = (sum(row[key] or 0 for row in run["layers"]) / batch for key in ("cycles", "macs", "dram_bytes"))
+            accuracy = run["accuracy"].get("rtl")
+            rows.append([path.name.removeprefix("run-").removesuffix(".json"), config.name, str(config.pes), str(batch),
+                         str(run["images"]), f"{100 * accuracy:.2f}" if accuracy is not None else "-", f"{macs / 1e6:.3f}",
+                         f"{milliseconds(cycles):.3f}", f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 2 / macs:.4f}",
+                         str(run["mismatches"])])
+        except (KeyError, TypeError, ZeroDivisionError) as e:
+            raise ReportError(f"{path}: no result of make run on the RTL: {type(e).__name__} {e}") from None
+    return Section("Whole networks on the RTL", [Table(
+        ["network", "preset", "PEs", "batch", "images tested", "accuracy, %", "MACs an image, M", f"ms an image at {CHIP_MHZ} MHz",
+         "utilisation, %", "DRAM accesses a MAC", "elements unlike golden"], rows)] if rows else [],
+        ["Accuracy is that of the images tested here; docs/results/README.md has all held-out ones. DRAM accesses are of 16 "
+         "bits." if rows else "no results: `make run JSON=docs/results/run-NAME.json`"])
+
+
+def sparse(folder: Path) -> Section:
+    """EIE's layers at queue depth 8, rows balanced."""
+    path, rows = folder / "eie64.json", []
+    if path.exists():
+        try:
+            for layer in read(path)["layers"]:
+                if (layer["queue_depth"], layer["placement"]) == (8, "balanced"):
+                    rows.append([layer["name"], f"{layer['nonzero_macs']:,}", f"{layer['cycles']:,}",
+                                 f"{layer['cycles'] / 800:.1f}", f"{100 * layer['efficiency']:.1f}",
+                                 f"{100 * layer['published']:.1f}" if layer["published"] else "-"])
+        except (KeyError, TypeError) as e:
+            raise ReportError(f"{path}: no result of make bench-fc: {e}") from None
+    return Section("Compressed fully connected layers, 64 sparse PEs", [Table(
+        ["layer", "non-zero MACs", "cycles", "us at 800 MHz (EIE's clock, assumed)", "useful MACs, % of 64 a cycle",
+         "EIE, theory/actual, %"], rows)] if rows else [],
+        ["Weights on chip, batch of 1; matrices are synthetic, with EIE's sizes and densities." if rows else
+         "no results: `make bench-fc`"], ["eie64.svg"] if rows else [])
+
+
+def fpga(folder: Path) -> Section:
+    rows = []
+    for path in sorted((folder / "fpga").glob("*.json")):
+        b = read(path)
+        try:
+            def used(name):
+                return f"{b[name][0]:,} of {b[name][1]:,}"
+            met = b["fmax_mhz"] >= b["clock_mhz"]
+            rows.append([b["board"], b["device"], b["preset"], str(b["pes"]), used("dsp"), used("bram"), used("lut"), used("ff"),
+                         f"{b['clock_mhz']:g}", f"{b['fmax_mhz']:g}{'' if met else ' (too slow)'}", f"{b['peak_gmacs']:g}",
+                         f"{b['sustained_gmacs']:g}" if b["sustained_gmacs"] else NOT_MEASURED,
+                         f"{1000 * b['peak_gmacs'] / b['dsp'][0]:.1f}" if b["dsp"][0] else "-",
+                         f"{1e6 * b['peak_gmacs'] / b['lut'][0]:.1f}"])
+        except (KeyError, TypeError, ZeroDivisionError) as e:
+            raise ReportError(f"{path}: no result of make fpga: {type(e).__name__} {e}") from None
+    return Section("Designs on an FPGA", [Table(
+        ["board", "device", "preset", "PEs", "DSP", "BRAM", "LUT", "FF", "clock, MHz", "fmax, MHz", "peak, GMAC/s",
+         "sustained, GMAC/s", "density, peak MMAC/s a DSP", "density, peak MMAC/s a kLUT"], rows)] if rows else [],
+        ["After routing." if rows else f"{NOT_MEASURED}: no board's build has been recorded; `make fpga BOARD=...` records one"])
+
+
+def studies(folder: Path) -> Section:
+    plots = [path.name for pattern in ("dataflows-*.svg", "explore-*.svg", "precision-*.svg") for path in sorted(folder.glob(pattern))]
+    return Section("Models and studies", notes=["Described in docs/energy.md and docs/study.md."] if plots else ["none"], plots=plots)
+
+
+def sections(folder: Path, costs: Costs, progress: Callable[[str], None] = lambda text: None) -> list[Section]:
+    """Everything of a results' folder. Raises ReportError, EnergyError."""
+    progress("convolutions")
+    out = asic(benches(folder, costs))
+    progress("networks, sparse layers, boards")
+    return [*out, networks(folder), sparse(folder), fpga(folder), studies(folder)]
+
+
+INTRODUCTION = ("Made by `make report` of the results in this folder. Columns and rows follow the tables that Sze, Chen, Yang and Emer "
+                "(\"Efficient Processing of Deep Neural Networks\", Proc. IEEE 2017, section VIII) ask of a design. Energies and powers "
+                "are estimates by the cost table {costs}; (calc) is arithmetic on published figures.")
+
+
+def markdown(found: list[Section], costs: str) -> str:
+    lines = ["# Benchmark report", "", INTRODUCTION.format(costs=f"`{costs}`"), ""]
+    for section in found:
+        lines += [f"## {section.title}", ""]
+        for table in section.tables:
+            lines += [f"| {' | '.join(row)} |" for row in (table.head, ["---"] * len(table.head), *table.rows)] + [""]
+        lines += [line for note in section.notes for line in (note, "")]
+        lines += [line for plot in section.plots for line in (f"![{Path(plot).stem}]({plot})", "")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+STYLE = """
+body { font: 15px/1.5 sans-serif; color: #222; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2.4rem; border-bottom: 1px solid #ccc }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #e4e4e4; vertical-align: bottom }
+th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #888 }
+figure { margin: 1.2rem 0 } figure svg { max-width: 100%; height: auto } p { max-width: 52rem } nav a { margin-right: 1rem }
+"""
+
+
+def inline_svg(text: str, prefix: str) -> str:
+    """An SVG file as an element of a page: without prologue and metadata, its ids with a prefix of their own."""
+    text = text[text.index("<svg"):]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", text)
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text, quote=False))
+
+
+def page(found: list[Section], costs: str, folder: Path) -> str:
+    """The page, which refers to nothing outside itself."""
+    out = ["<!DOCTYPE html>", '<html lang="en">', '<head><meta charset="utf-8"><title>Eyrie: benchmark report</title>',
+           f"<style>{STYLE}</style></head>", "<body>", "<h1>Benchmark report</h1>",
+           f"<p>{_prose(INTRODUCTION.format(costs=f'`{costs}`'))}</p>", "<nav>",
+           *(f'<a href="#s{n}">{html.escape(s.title)}</a>' for n, s in enumerate(found)), "</nav>"]
+    for n, section in enumerate(found):
+        out.append(f'<h2 id="s{n}">{html.escape(section.title)}</h2>')
+        for table in section.tables:
+            out += ['<div class="wide"><table>',
+                    "<thead><tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in table.head) + "</tr></thead><tbody>",
+                    *("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in table.rows),
+                    "</tbody></table></div>"]
+        out += [f"<p>{_prose(note)}</p>" for note in section.notes]
+        out += [f"<figure>{inline_svg((folder / plot).read_text(), f's{n}p{k}')}</figure>" for k, plot in enumerate(section.plots)]
+    return "\n".join([*out, "</body>", "</html>"]) + "\n"

@@ -1,0 +1,144 @@
+"""Exploration: fronts and areas by hand, what a sweep refuses, resumption, and the same figures from a Dask cluster."""
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import cli
+from compiler import explore, map_table
+from compiler.costs import Costs
+from compiler.dataflows.hardware import AREA
+from compiler.energy import layer_energy
+from compiler.explore import ExploreError, Point, Task, combinations, evaluate, mark_front
+from compiler.map_table import layers_of, map_layer
+from compiler.networks import NETWORKS
+from hdl.config import PRESETS
+from hdl.isa import Mode
+
+TINY, EYERISS = PRESETS["tiny"], PRESETS["eyeriss"]
+COSTS = Costs.load("eyeriss_65nm")
+
+
+def task(**changes):
+    return Task(TINY.to_dict(), tuple(changes.items()), "lenet5", "conv", 1, "gate", "cycles", COSTS)
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(explore, "FOLDER", tmp_path / "explore")
+    monkeypatch.setattr(map_table, "FOLDER", tmp_path / "map")
+
+
+def test_front():
+    """b is beaten by a, d by c; equal points both stay; one that failed never counts."""
+    def point(name, *objectives, error=""):
+        return Point({"x": name}, 1, *objectives, error=error)
+    points = [point("a", 10, 5, 5), point("b", 10, 6, 5), point("c", 20, 1, 9), point("d", 21, 1, 9), point("e", 30, 9, 1),
+              point("f", 10, 5, 5), point("g", 0, 0, 0, error="no")]
+    assert [p.changes["x"] for p in mark_front(points)] == ["a", "f", "c", "e"]
+    assert [p.front for p in points] == [True, False, True, False, True, True, False]
+
+
+def test_combinations():
+    assert combinations(["rows=2,3", "glb_pairs=4"]) == [
+        (("rows", "2"), ("glb_pairs", "4")), (("rows", "3"), ("glb_pairs", "4"))]
+
+
+@pytest.mark.parametrize("sweep, said", [
+    (["pes=2"], "no field 'pes'"), (["name=a"], "no field 'name'"), (["rows"], "expected rows=VALUE"),
+    (["rows=2,,3"], "expected rows=VALUE"), (["rows=2,2"], "values that differ"), (["rows=2", "rows=3"], "swept already"),
+    ([], "nothing to sweep"), (["rows=" + ",".join(map(str, range(1000))), "columns=" + ",".join(map(str, range(1000)))],
+                               "1,000,000 points")])
+def test_bad_sweeps(sweep, said):
+    with pytest.raises(ExploreError, match=said):
+        combinations(sweep)
+
+
+def test_area():
+    """By hand: a PE more is its spads and its logic; a pair of large banks more is its bytes."""
+    # 6 PEs: two filter halves of 64 bytes, 8 x (16 + 7) bits of ifmap spad, 32 and 33 bytes of psums, logic
+    more = explore.area(TINY.replace(columns=4)) - explore.area(TINY)
+    from compiler.dataflows.hardware import area
+    assert more == pytest.approx(2 * (2 * 64 * AREA[64] + area(23) + 2 * area(32.5) + 1024))
+    pairs = EYERISS.replace(glb_pairs=16)
+    assert explore.area(pairs) - explore.area(EYERISS) == pytest.approx(2 * 512 * 8 * AREA[4096])
+    assert explore.area(EYERISS, 0) == pytest.approx(explore.area(EYERISS) - 168 * 1024)
+
+
+def test_point_is_the_mapper():
+    """A point is the sum of its layers, and its energy is near that of the commands; exact, it is that."""
+    layers = layers_of(NETWORKS["lenet5"])
+    rough, exact = (evaluate(t) for t in (task(rows="2"), dataclasses.replace(task(rows="2"), exact=True)))
+    rows = [map_layer(graph, layer, zeros, 1, TINY, Mode.GATE) for graph, layer, zeros, _ in layers]
+    assert rough.cycles == sum(row.cycles for row in rows) and rough.pes == 6 and not rough.error
+    assert rough.dram_bytes == sum(row.dram_bytes for row in rows)
+    rows = [map_layer(graph, layer, zeros, 1, TINY, Mode.GATE, commands=True) for graph, layer, zeros, _ in layers]
+    assert exact.cycles == sum(row.model_cycles for row in rows)
+    assert exact.energy == pytest.approx(sum(layer_energy("", row.macs, row.accesses, 32, COSTS).total for row in rows))
+    assert rough.energy == pytest.approx(exact.energy, rel=0.15)
+
+
+def test_points_that_cannot_be():
+    assert "columns" in evaluate(task(rows="1", columns="1")).error
+    assert "cannot set" in evaluate(task(rows="x")).error
+    assert "skip = False" in evaluate(dataclasses.replace(task(skip="false"), mode="skip")).error
+    # 64 words a bank hold no pass of the first layer
+    assert "no mapping fits" in evaluate(dataclasses.replace(
+        task(glb_pairs="2", glb_depth="64"), net="alexnet", part="fc", batch=200)).error
+
+
+def test_resumes(monkeypatch):
+    """Kept points are not evaluated again; an error keeps those that were done."""
+    tasks = [task(rows=str(n)) for n in (2, 3, 99)]
+    with ThreadPoolExecutor(1) as pool:
+        first = explore.explore(tasks[:2], pool)
+        called = []
+        monkeypatch.setattr(explore, "evaluate", lambda t: called.append(t) or evaluate(t))
+        seen = []
+        again = explore.explore(tasks, pool, lambda done, text: seen.append((done, text)))
+    assert called == tasks[2:] and again[:2] == first and "rows" in again[2].error
+    assert seen[-1] == (3, "rows=99") and [done for done, _ in seen] == [1, 2, 3]
+
+
+def test_command(tmp_path, capsys):
+    """Front, failures and files; the same files again."""
+    def run():
+        return cli.main(["explore", "--net", "lenet5", "--config", "tiny", "--batch", "1", "--sweep", "rows=2,3,40",
+                         "--jobs", "1", "--json", str(tmp_path / "x.json"), "--plot", str(tmp_path / "x.svg")])
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert "2 points mapped, 1 cannot be built or mapped" in out and "rows = 40" in out
+    report = json.loads((tmp_path / "x.json").read_text())
+    assert [p["changes"]["rows"] for p in report["points"]] == ["2", "3", "40"] and report["failed"] == 1
+    assert any(p["front"] for p in report["points"])
+    first = (tmp_path / "x.svg").read_bytes()
+    assert run() == 0 and (tmp_path / "x.svg").read_bytes() == first and b"Pareto" not in first[:0]
+
+
+@pytest.mark.parametrize("given, said", [
+    (["--sweep", "rows"], "expected rows=VALUE"), (["--net", "nothing"], "network 'nothing'"),
+    (["--costs", "nothing"], "costs 'nothing'"), (["--config", "nothing"], "unknown preset")])
+def test_bad_input(given, said, capsys):
+    assert cli.main(["explore", "--jobs", "1", *given]) == 2
+    err = capsys.readouterr().err.strip().splitlines()
+    assert said in err[-1]
+
+
+def test_cluster(tmp_path):
+    """The same points from two workers of a Dask cluster."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install eyrie[cluster]")
+    tasks = [task(rows=str(n)) for n in (2, 3)]
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None,
+                                  local_directory=str(tmp_path)) as cluster:
+        with explore.executor(scheduler=cluster.scheduler_address) as pool:
+            found = explore.explore(tasks, pool)
+    assert found == [evaluate(t) for t in tasks]
+
+
+def test_no_cluster():
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install eyrie[cluster]")
+    with pytest.raises(ExploreError, match="scheduler tcp://127.0.0.1:9"):
+        with explore.executor(scheduler="tcp://127.0.0.1:9"):
+            pass
