@@ -767,11 +767,15 @@ def explore(args) -> int:
     from dataclasses import asdict, replace
     from compiler.costs import Costs
     from compiler.explore import DEFAULT_SWEEP, PE_LOGIC, Task, combinations, executor, mark_front, plot
+    from compiler.explore import ExploreError
     from compiler.explore import explore as run_all
+    from compiler.map_table import layers_named
     from hdl.config import Config
     from hdl.verilog import write_atomic
     base, costs = Config.load(args.config).override(args.set), Costs.load(args.costs)
     net = str(Path(args.net).resolve()) if args.net.endswith(".onnx") else args.net
+    if not layers_named(net, args.part, args.batch)[0]:   # before any worker is started
+        raise ExploreError(f"{args.net} has no {args.part} layers")
     sweep = args.sweep or list(DEFAULT_SWEEP)
     tasks = [Task(base.to_dict(), changes, net, args.part, args.batch, args.mode, args.objective, costs, args.pe_area)
              for changes in combinations(sweep)]

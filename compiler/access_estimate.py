@@ -1,8 +1,8 @@
 """Accesses of a mapping at DRAM, global buffer, networks and spads, from its formula alone: no command is made.
 
 The same counts as compiler/cost.py, which are exact, in the same form; here tiles, bands and blocks of filters at the
-end of a dimension count as whole ones, but for MACs, and zeros lie independently. For sweeps over many
-configurations: energies come out within 4 % of the exact counts on AlexNet's convolutions (docs/study.md).
+end of a dimension count as whole ones, but for MACs, zeros lie independently, and length tables are left out. For
+sweeps over many configurations; docs/study.md compares the energies of both.
 """
 
 from __future__ import annotations

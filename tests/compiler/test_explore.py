@@ -9,7 +9,7 @@ import pytest
 import cli
 from compiler import explore, map_table
 from compiler.costs import Costs
-from compiler.dataflows.hardware import AREA
+from compiler.dataflows.hardware import AREA, area
 from compiler.energy import layer_energy
 from compiler.explore import ExploreError, Point, Task, combinations, evaluate, mark_front
 from compiler.map_table import layers_of, map_layer
@@ -60,7 +60,6 @@ def test_area():
     """By hand: a PE more is its spads and its logic; a pair of large banks more is its bytes."""
     # 6 PEs: two filter halves of 64 bytes, 8 x (16 + 7) bits of ifmap spad, 32 and 33 bytes of psums, logic
     more = explore.area(TINY.replace(columns=4)) - explore.area(TINY)
-    from compiler.dataflows.hardware import area
     assert more == pytest.approx(2 * (2 * 64 * AREA[64] + area(23) + 2 * area(32.5) + 1024))
     pairs = EYERISS.replace(glb_pairs=16)
     assert explore.area(pairs) - explore.area(EYERISS) == pytest.approx(2 * 512 * 8 * AREA[4096])
@@ -84,7 +83,7 @@ def test_points_that_cannot_be():
     assert "columns" in evaluate(task(rows="1", columns="1")).error
     assert "cannot set" in evaluate(task(rows="x")).error
     assert "skip = False" in evaluate(dataclasses.replace(task(skip="false"), mode="skip")).error
-    # 64 words a bank hold no pass of the first layer
+    # 200 images of a fully connected layer do not fit 256 words
     assert "no mapping fits" in evaluate(dataclasses.replace(
         task(glb_pairs="2", glb_depth="64"), net="alexnet", part="fc", batch=200)).error
 
@@ -114,7 +113,7 @@ def test_command(tmp_path, capsys):
     assert [p["changes"]["rows"] for p in report["points"]] == ["2", "3", "40"] and report["failed"] == 1
     assert any(p["front"] for p in report["points"])
     first = (tmp_path / "x.svg").read_bytes()
-    assert run() == 0 and (tmp_path / "x.svg").read_bytes() == first and b"Pareto" not in first[:0]
+    assert run() == 0 and (tmp_path / "x.svg").read_bytes() == first
 
 
 @pytest.mark.parametrize("given, said", [
