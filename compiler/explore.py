@@ -6,8 +6,8 @@ accesses (or, `exact`, both from the commands), its area a model:
     area = sum over memories of compiler.dataflows.hardware.area(bytes of one) + PE_LOGIC x PEs
 
 in bytes of a large buffer. The memories are those of Config.storage(). Points are evaluated by an executor of
-concurrent.futures, of local processes or of a Dask cluster, and kept under build/explore, named by the content of all that
-they depend on: what was interrupted goes on where it stopped.
+concurrent.futures, of local processes or of a Dask cluster, and kept under build/explore, named by the content of all
+that they depend on: what was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -131,10 +131,12 @@ def evaluate(task: Task) -> Point:
     layers, batch = layers_named(task.net, task.part, task.batch)
     if not layers:
         raise ExploreError(f"{task.net} has no {task.part} layers")
-    point = Point(changes, config.pes, area=area(config, task.pe_logic), storage_bytes=config.storage_bytes, exact=task.exact)
+    point = Point(changes, config.pes, area=area(config, task.pe_logic), storage_bytes=config.storage_bytes,
+                  exact=task.exact)
     for graph, layer, zeros, _ in layers:
         try:
-            row = map_layer(graph, layer, zeros, batch, config, Mode[task.mode.upper()], task.objective, commands=task.exact)
+            row = map_layer(graph, layer, zeros, batch, config, Mode[task.mode.upper()], task.objective,
+                            commands=task.exact)
         except MappingError as e:
             return Point(changes, config.pes, error=str(e))
         point.cycles += row.model_cycles if task.exact else row.cycles
@@ -172,7 +174,8 @@ def key(task: Task) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
-def explore(tasks: list[Task], pool: Executor, progress: Callable[[int, str], None] = lambda done, text: None) -> list[Point]:
+def explore(tasks: list[Task], pool: Executor,
+            progress: Callable[[int, str], None] = lambda done, text: None) -> list[Point]:
     """Points in the order of the tasks; those kept from earlier are not evaluated. progress: points done, the last one's
     name. Raises what `evaluate` raises."""
     found: dict[int, Point] = {}
@@ -220,7 +223,8 @@ def plot(title: str, points: list[Point], scale: float, unit: str, path: str | P
         axes.scatter([p.cycles / 1e6 for p in front], [p.energy / scale for p in front], s=90, facecolors="none",
                      edgecolors="#bc4b51", linewidths=1.3, label="Pareto front of cycles, energy and area")
         for n, p in enumerate(front, 1):
-            axes.annotate(str(n), (p.cycles / 1e6, p.energy / scale), xytext=(5, 5), textcoords="offset points", fontsize=7)
+            axes.annotate(str(n), (p.cycles / 1e6, p.energy / scale), xytext=(5, 5), textcoords="offset points",
+                          fontsize=7)
         axes.figure.colorbar(shown, label="area, KiB of a large buffer")
         axes.set_xlabel("million cycles")
         axes.set_ylabel(unit)

@@ -58,7 +58,8 @@ def layers_of(network: Network, part: str = "conv") -> list[tuple[Graph, Conv, d
             for layer in network.part(part)]
 
 
-def layers_named(net: str, part: str, batch: int | None) -> tuple[list[tuple[Graph, Conv, dict[str, float], float | None]], int]:
+def layers_named(net: str, part: str,
+                 batch: int | None) -> tuple[list[tuple[Graph, Conv, dict[str, float], float | None]], int]:
     """(layers of a part of a known network or an ONNX file, as layers_of gives them; batch, by default the published
     one, or 1). Raises ValueError."""
     if net in NETWORKS:

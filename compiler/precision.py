@@ -66,7 +66,8 @@ def shared_weights(graph: Graph, layers: set[str]) -> Graph:
 def predictions(graph: Graph, observed: np.ndarray, images: np.ndarray, activation_bits: dict[str, int],
                 weight_bits: dict[str, int], psum_bits: int) -> np.ndarray:
     """The class of each image, by golden."""
-    q = quantise(graph, observed, psum_bits=psum_bits, margin=MARGIN, activation_bits=activation_bits, weight_bits=weight_bits)
+    q = quantise(graph, observed, psum_bits=psum_bits, margin=MARGIN, activation_bits=activation_bits,
+                 weight_bits=weight_bits)
     out = golden_run(q, quantise_input(q, images), keep={graph.output}).tensors[graph.output]
     return out.reshape(len(images), -1).argmax(1)
 

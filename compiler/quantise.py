@@ -136,7 +136,8 @@ class _Search:
         least: dict[str, int] = {}
         for name, bits in activation_bits.items():
             least[self.shared[name]] = min(bits, least.get(self.shared[name], ENTRY_BITS))
-        self.bits = {name: least[owner] for name, owner in self.shared.items() if least.get(owner, ENTRY_BITS) < ENTRY_BITS}
+        self.bits = {name: least[owner] for name, owner in self.shared.items()
+                     if least.get(owner, ENTRY_BITS) < ENTRY_BITS}
         self.formats = {}
         for name, value in values.items():
             owner = self.shared[name]
@@ -273,7 +274,8 @@ def golden_run(q: QuantisedGraph, images: np.ndarray, keep: set[str] | None = No
     for start in range(0, len(images), chunk):
         values = {q.graph.input: images[start:start + chunk]}
         for layer in q.graph.layers:
-            values[layer.output] = _saturate(q, layer.output, _run_layer(q, layer, [values[name] for name in layer.inputs], run))
+            result = _run_layer(q, layer, [values[name] for name in layer.inputs], run)
+            values[layer.output] = _saturate(q, layer.output, result)
         for name, value in values.items():
             share = (value.size - int(np.count_nonzero(value))) / (value[0].size * len(images))
             run.zeros[name] = run.zeros.get(name, 0.0) + share

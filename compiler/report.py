@@ -134,7 +134,8 @@ def asic(found: list[Bench]) -> list[Section]:
     rows = [["process", *["RTL, none"] * len(designs), "65 nm LP, 1.0 V"],
             ["clock, MHz", *[f"{CHIP_MHZ} (assumed)"] * len(designs), str(CHIP_MHZ)],
             ["PEs = multipliers", *(str(config.pes) for config, _ in designs), str(CHIP_PES)],
-            ["peak, GMAC/s", *(f"{config.pes * CHIP_MHZ / 1000:.1f}" for config, _ in designs), f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"],
+            ["peak, GMAC/s", *(f"{config.pes * CHIP_MHZ / 1000:.1f}" for config, _ in designs),
+             f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"],
             ["core area a multiplier, mm2", *[NOT_MEASURED] * len(designs), f"{CHIP_AREA}"],
             ["gate count", *[NOT_MEASURED] * len(designs), "-"],
             ["on-chip memory, KiB", *(f"{config.storage_bytes / 1024:.1f}" for config, _ in designs),
@@ -156,9 +157,11 @@ def asic(found: list[Bench]) -> list[Section]:
                 raise ReportError(f"{bench.file}: no cycles or no non-zero MACs")
             columns.append([bench.about["mode"], str(bench.batch), str(ENTRY_BITS), f"{len(bench.rows)} convolutions",
                             str(bench.batch), str(total["mismatches"]), *_figures(
-                                total["macs"], total["nonzero_macs"], total["cycles"], total["dram_bytes"], bench.energies, config.pes),
+                                total["macs"], total["nonzero_macs"], total["cycles"], total["dram_bytes"], bench.energies,
+                                config.pes),
                             f"{bench.batch / milliseconds(total['cycles']) * 1000:.1f}"])
-        head = ["zeros", "batch", "bits of an operand", "layers", "images tested", "ofmap entries unlike golden", *FIGURES, "images/s"]
+        head = ["zeros", "batch", "bits of an operand", "layers", "images tested", "ofmap entries unlike golden", *FIGURES,
+                "images/s"]
         if chip:
             columns.append(["gate", str(network.batch), str(ENTRY_BITS), f"{len(network.layers)} convolutions", "-", "-",
                             *chip_column(net), f"{network.batch / milliseconds(network.chip_cycles) * 1000:.1f}"])
@@ -199,7 +202,8 @@ def networks(folder: Path) -> Section:
         try:
             config, batch = Config(**run["config"]), run["batch"]
             # Rows are means of a batch.
-            cycles, macs, dram = (sum(row[key] or 0 for row in run["layers"]) / batch for key in ("cycles", "macs", "dram_bytes"))
+            cycles, macs, dram = (sum(row[key] or 0 for row in run["layers"]) / batch
+                                  for key in ("cycles", "macs", "dram_bytes"))
             accuracy = run["accuracy"].get("rtl")
             rows.append([path.name.removeprefix("run-").removesuffix(".json"), config.name, str(config.pes), str(batch),
                          str(run["images"]), f"{100 * accuracy:.2f}" if accuracy is not None else "-", f"{macs / 1e6:.3f}",
@@ -255,8 +259,10 @@ def fpga(folder: Path) -> Section:
 
 
 def studies(folder: Path) -> Section:
-    plots = [path.name for pattern in ("dataflows-*.svg", "explore-*.svg", "precision-*.svg") for path in sorted(folder.glob(pattern))]
-    return Section("Models and studies", notes=["Described in docs/energy.md and docs/study.md."] if plots else ["none"], plots=plots)
+    plots = [path.name for pattern in ("dataflows-*.svg", "explore-*.svg", "precision-*.svg")
+             for path in sorted(folder.glob(pattern))]
+    notes = ["Described in docs/energy.md and docs/study.md."] if plots else ["none"]
+    return Section("Models and studies", notes=notes, plots=plots)
 
 
 def sections(folder: Path, costs: Costs, progress: Callable[[str], None] = lambda text: None) -> list[Section]:
@@ -319,5 +325,6 @@ def page(found: list[Section], costs: str, folder: Path) -> str:
                     *("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in table.rows),
                     "</tbody></table></div>"]
         out += [f"<p>{_prose(note)}</p>" for note in section.notes]
-        out += [f"<figure>{inline_svg((folder / plot).read_text(), f's{n}p{k}')}</figure>" for k, plot in enumerate(section.plots)]
+        out += [f"<figure>{inline_svg((folder / plot).read_text(), f's{n}p{k}')}</figure>"
+                for k, plot in enumerate(section.plots)]
     return "\n".join([*out, "</body>", "</html>"]) + "\n"

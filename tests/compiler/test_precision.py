@@ -34,7 +34,8 @@ def test_narrow_formats():
     assert q.bits == {"mid": 5, "pooled": 5}
     assert wide.formats["mid"] - q.formats["mid"] in (11, 12)   # 2**15 - 1 and 2**4 - 1 are no powers of two
     assert q.formats["in"] == wide.formats["in"]
-    assert wide.convs["b"].fraction - q.convs["b"].fraction in (10, 11) and np.array_equal(q.convs["a"].weights, wide.convs["a"].weights)
+    assert wide.convs["b"].fraction - q.convs["b"].fraction in (10, 11)
+    assert np.array_equal(q.convs["a"].weights, wide.convs["a"].weights)
     assert np.abs(q.convs["b"].weights).max() <= 31 and np.abs(wide.convs["b"].weights).max() > 31
     run = golden_run(q, quantise_input(q, 4 * IMAGES))
     assert run.tensors["mid"].max() == 15 and run.tensors["pooled"].max() == 15 and run.tensors["in"].max() > 15
