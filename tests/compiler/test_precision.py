@@ -10,6 +10,7 @@ from compiler.graph import Conv, Graph, Pool, Tensor
 from compiler.precision import (LAYER_SCHEMES, SCHEMES, Accuracy, PrecisionError, least_width, predictions, shared_weights,
                                 study)
 from compiler.quantise import golden_run, quantise, quantise_input
+from compiler.share import share
 
 
 def graph():
@@ -51,8 +52,11 @@ def test_widths_of_16_change_nothing():
 
 
 def test_shared_weights():
-    g = shared_weights(graph(), {"b"})
-    assert len(np.unique(g.layers[2].weights)) == 15 and len(np.unique(graph().layers[2].weights)) == 32
+    g, w = shared_weights(graph(), {"b"}), graph().layers[2].weights
+    got, centroids = g.layers[2].weights, share(w).centroids
+    assert len(np.unique(got)) <= 15 < len(np.unique(w)) == 32
+    nearest = np.abs(w[..., None] - centroids).min(-1)
+    assert np.allclose(np.abs(got - w), nearest, atol=1e-6)
     assert np.array_equal(g.layers[0].weights, graph().layers[0].weights)
 
 
