@@ -1,4 +1,4 @@
-"""The mapping of every convolution of a network, with what binds it and the runners-up.
+"""The mapping of every convolution of a network, with what binds it and the runners-up: `make map`.
 
 Results are kept under build/map, named by the content of all that they depend on.
 """
@@ -6,13 +6,16 @@ Results are kept under build/map, named by the content of all that they depend o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
 from compiler import access_estimate, cost, emit, mapping, program, timeline
 from compiler.graph import Conv, Graph
@@ -21,6 +24,7 @@ from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
 from compiler.networks import NETWORKS, Network
 from compiler.onnx_import import load
 from compiler.program import compile_mapped, conv_shape
+from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode
 
@@ -123,3 +127,67 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
     partial.write_text(json.dumps(dataclasses.asdict(result)))
     partial.rename(kept)
     return result
+
+
+@dataclass
+class NetworkMap:
+    """Layers of a network on a configuration, of a batch of images. mode: what zeros do; objective: what mappings were
+    chosen for first."""
+    net: str
+    config: Config
+    batch: int
+    mode: str
+    objective: str
+    rows: list[MappedLayer]
+
+    @property
+    def total(self) -> dict:
+        """Of all layers."""
+        return {"cycles": sum(r.cycles for r in self.rows), "macs": sum(r.macs for r in self.rows),
+                "dram_bytes": sum(r.dram_bytes for r in self.rows),
+                "model_cycles": sum(r.model_cycles for r in self.rows),
+                "accesses": functools.reduce(cost.added, (r.accesses for r in self.rows), {})}
+
+    def table(self, runners_up: bool = False) -> Table:
+        """A row a layer, with `runners_up` those below it, and one for all."""
+        table = new_table(f"{self.net} on {self.config.name}, batch {self.batch}, {self.mode}, {self.objective} first: "
+                          "a model, not a measurement", ("layer", "mapping", "bound by"),
+                          "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB",
+                          "DRAM/MAC", "GLB/MAC", "bound by", "next best")
+
+        def per_mac(accesses, macs):
+            return [f"{cost.per_mac(accesses, level, macs):.4f}" for level in ("dram", "glb")]
+        for r in self.rows:
+            second = r.runners_up[0] if r.runners_up else None
+            table.add_row(r.name, r.mapping, str(r.block), str(r.pes), f"{r.cycles:,}", f"{r.model_cycles:,}",
+                          f"{r.chip_cycles:,.0f}" if r.chip_cycles else "-", f"{100 * r.utilisation:.1f}",
+                          f"{r.dram_bytes / 1e6:.2f}", *per_mac(r.accesses, r.macs), r.bound,
+                          f"+{100 * (second['cycles'] / r.cycles - 1):.1f} %" if second else "-")
+            for other in r.runners_up if runners_up else ():
+                table.add_row("", other["mapping"], str(other["block"]), "", f"{other['cycles']:,}", "", "", "",
+                              f"{other['dram_bytes'] / 1e6:.2f}", "", "", other["bound"], "")
+        total, chip = self.total, [r.chip_cycles for r in self.rows]
+        table.add_section()
+        table.add_row("all", "", "", "", f"{total['cycles']:,}", f"{total['model_cycles']:,}",
+                      f"{sum(chip):,.0f}" if all(chip) else "-",
+                      f"{100 * total['macs'] / total['cycles'] / self.config.pes:.1f}",
+                      f"{total['dram_bytes'] / 1e6:.2f}", *per_mac(total["accesses"], total["macs"]), "", "")
+        return table
+
+    def to_dict(self) -> dict:
+        return {"config": self.config.to_dict(), "batch": self.batch, "mode": self.mode, "objective": self.objective,
+                "total": self.total, "layers": [dataclasses.asdict(r) for r in self.rows]}
+
+
+def map_network(net: str, part: str, batch: int | None, config: Config, mode: Mode, objective: str,
+                progress: Callable[[str], None] = lambda text: None) -> NetworkMap:
+    """A part of a known network or an ONNX file, with the commands counted. Raises MappingError, ValueError."""
+    layers, batch = layers_named(net, part, batch)
+    if not layers:
+        raise MappingError(f"{net} has no {part} layers")
+    rows = []
+    for graph, layer, zeros, chip in layers:
+        progress(layer.name)
+        rows.append(map_layer(graph, layer, zeros, batch, config, mode, objective, commands=True))
+        rows[-1].chip_cycles = chip and chip * batch
+    return NetworkMap(net, config, batch, mode.name.lower(), objective, rows)

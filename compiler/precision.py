@@ -23,11 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
 from compiler.drawing import drawing
+from compiler.float_run import float_run
 from compiler.graph import Conv, Graph
 from compiler.quantise import golden_run, quantise, quantise_input
 from compiler.share import share
+from compiler.tables import new_table
 from hdl.config import ENTRY_BITS
 
 SCHEMES = ("both", "activations", "weights", "codebook")
@@ -81,63 +84,107 @@ def check(widths: tuple[int, ...]) -> None:
         raise PrecisionError(f"widths {', '.join(map(str, widths))}: give each once")
 
 
+@dataclass
+class Study:
+    """Accuracies of a network at `widths`; reference: share of the images that floating point gets right."""
+    widths: tuple[int, ...]
+    images: int
+    psum_bits: int
+    reference: float
+    found: list[Accuracy]
+
+    def of(self, scheme: str, layer: str | None) -> list[Accuracy]:
+        """By width, as these were asked for."""
+        return [a for a in self.found if (a.scheme, a.layer) == (scheme, layer)]
+
+    def least_width(self, scheme: str, layer: str | None, loss: float = 0.01) -> int | None:
+        """The least width down to which no width lost more than `loss` against floating point; None if the widest did."""
+        best = None
+        for a in sorted(self.of(scheme, layer), key=lambda a: -a.bits):
+            if a.share < self.reference - loss:
+                break
+            best = a.bits
+        return best
+
+    @property
+    def layers(self) -> list[str]:
+        """Those that were narrow alone."""
+        return list(dict.fromkeys(a.layer for a in self.found if a.layer))
+
+    def table(self, name: str) -> Table:
+        """Accuracies by width, a row a scheme: all layers, then each."""
+        table = new_table(f"{name}: {self.images} images through golden, right %; floating point "
+                          f"{100 * self.reference:.2f} %",
+                          ("narrow", "scheme"), "narrow", "scheme", *(f"{bits} bits" for bits in self.widths),
+                          "within 1 point")
+        for layer in (None, *self.layers):
+            for scheme in SCHEMES if layer is None else LAYER_SCHEMES:
+                least = self.least_width(scheme, layer)
+                table.add_row(layer or "all layers", scheme, *(f"{100 * a.share:.2f}" for a in self.of(scheme, layer)),
+                              f"{least} bits" if least else "-")
+            table.add_section()
+        return table
+
+    def to_dict(self) -> dict:
+        return {"images": self.images, "float": self.reference, "psum_bits": self.psum_bits, "widths": self.widths,
+                "rows": [dataclasses.asdict(a) for a in self.found]}
+
+    def plot(self, title: str, path: str | Path) -> None:
+        """Write an SVG: accuracy by bits, all layers together strong, a layer alone (`both`) thin."""
+        with drawing(title, path, (7.5, 4.4)) as axes:
+            axes.axhline(100 * self.reference, color="#b0b0b0", linestyle="--", linewidth=1, label="floating point")
+            for n, name in enumerate(self.layers):
+                axes.plot(*_line(self.of("both", name)), color=str(0.35 + 0.4 * n / len(self.layers)), linewidth=0.8,
+                          marker=".", markersize=3, linestyle=":", label=f"{name} alone")
+            for scheme in SCHEMES:
+                axes.plot(*_line(self.of(scheme, None)), color=COLOURS[scheme], linewidth=2, marker="o", label=scheme)
+            axes.set_xticks(sorted(self.widths))
+            axes.invert_xaxis()
+            axes.set_xlabel("bits")
+            axes.set_ylabel("images right, %")
+
+
+def _line(points: list[Accuracy]) -> tuple[list[int], list[float]]:
+    """Bits and percents of a curve."""
+    return [a.bits for a in points], [100 * a.share for a in points]
+
+
+def narrowed(graph: Graph, scheme: str, layer: str | None, bits: int) -> tuple[dict[str, int], dict[str, int]]:
+    """(width by tensor, width by layer) of activations and weights; 16 where nothing is said. layer: None for all."""
+    if bits == ENTRY_BITS:
+        return {}, {}
+    convs = {c.name: c.input for c in graph.layers if isinstance(c, Conv)}
+    tensors = graph.tensors if layer is None else [convs[layer]]
+    activations = {} if scheme == "weights" else dict.fromkeys(tensors, bits)
+    weights = dict.fromkeys(convs if layer is None else [layer], bits) if scheme in ("both", "weights") else {}
+    return activations, weights
+
+
 def study(graph: Graph, observed: np.ndarray, images: np.ndarray, labels: np.ndarray, psum_bits: int,
           widths: tuple[int, ...] = WIDTHS, layers: bool = True,
-          progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> list[Accuracy]:
+          progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> Study:
     """Figures of every scheme and width, for all layers together, then for each alone (`layers`). observed: raw images
     that formats are chosen by, none of those reported. progress: done, total, what is run. Raises PrecisionError."""
     check(widths)
     if not len(images) or len(labels) != len(images):
         raise PrecisionError(f"{len(images)} images, {len(labels)} labels: need as many labels, and one at least")
-    convs = [layer for layer in graph.layers if isinstance(layer, Conv)]
-    tensors = {layer.name: layer.input for layer in convs}
+    convs = [layer.name for layer in graph.layers if isinstance(layer, Conv)]
     todo = [(scheme, None, bits) for scheme in SCHEMES for bits in widths]
     if layers:
-        todo += [(scheme, layer.name, bits) for layer in convs for scheme in LAYER_SCHEMES for bits in widths]
-    by_codebook = functools.cache(lambda name: shared_weights(graph, {name} if name else set(tensors)))
+        todo += [(scheme, name, bits) for name in convs for scheme in LAYER_SCHEMES for bits in widths]
+    progress(0, len(todo), "floating point")
+    floats = float_run(graph, images, keep={graph.output})[graph.output].reshape(len(images), -1).argmax(1)
+    by_codebook = functools.cache(lambda name: shared_weights(graph, {name} if name else set(convs)))
     ran: dict[tuple, int] = {}   # 16 bits are 16 bits in every linear scheme
-    out = []
+    found = []
     for at, (scheme, name, bits) in enumerate(todo):
         progress(at, len(todo), f"{name or 'all layers'}, {scheme}, {bits} bits")
-        narrow = {} if bits == ENTRY_BITS else {name: bits} if name else dict.fromkeys(tensors, bits)
-        activation_bits = {} if scheme == "weights" else {tensors[layer]: bits for layer in narrow}
-        if narrow and name is None and scheme != "weights":
-            activation_bits |= dict.fromkeys(graph.tensors, bits)
-        weight_bits = narrow if scheme in ("both", "weights") else {}
-        which = (scheme == "codebook" and (name or "all"), tuple(activation_bits.items()), tuple(weight_bits.items()))
+        activations, weights = narrowed(graph, scheme, name, bits)
+        which = (scheme == "codebook" and (name or "all"), tuple(activations.items()), tuple(weights.items()))
         if which not in ran:
-            guess = predictions(by_codebook(name) if scheme == "codebook" else graph, observed, images, activation_bits,
-                                weight_bits, psum_bits)
+            guess = predictions(by_codebook(name) if scheme == "codebook" else graph, observed, images, activations,
+                                weights, psum_bits)
             ran[which] = int(np.count_nonzero(guess == labels))
-        out.append(Accuracy(scheme, name, bits, ran[which], len(images)))
+        found.append(Accuracy(scheme, name, bits, ran[which], len(images)))
     progress(len(todo), len(todo), "")
-    return out
-
-
-def least_width(found: list[Accuracy], scheme: str, layer: str | None, reference: float, loss: float = 0.01) -> int | None:
-    """The least width down to which no width lost more than `loss` against `reference`; None if the widest did."""
-    best = None
-    for a in sorted((a for a in found if (a.scheme, a.layer) == (scheme, layer)), key=lambda a: -a.bits):
-        if a.share < reference - loss:
-            break
-        best = a.bits
-    return best
-
-
-def plot(title: str, found: list[Accuracy], reference: float, path: str | Path) -> None:
-    """Write an SVG: accuracy by bits, all layers together strong, a layer alone (`both`) thin. reference: of floating
-    point."""
-    with drawing(title, path, (7.5, 4.4)) as axes:
-        axes.axhline(100 * reference, color="#b0b0b0", linestyle="--", linewidth=1, label="floating point")
-        layers = list(dict.fromkeys(a.layer for a in found if a.layer))
-        for n, name in enumerate([*layers, None]):
-            for scheme in SCHEMES if name is None else ("both",):
-                line = [(a.bits, 100 * a.share) for a in found if (a.scheme, a.layer) == (scheme, name)]
-                style = {"color": COLOURS[scheme], "linewidth": 2, "marker": "o", "label": scheme} if name is None else {
-                    "color": str(0.35 + 0.4 * n / len(layers)), "linewidth": 0.8, "marker": ".", "markersize": 3,
-                    "linestyle": ":", "label": f"{name} alone"}
-                axes.plot(*zip(*line), **style)
-        axes.set_xticks(sorted({a.bits for a in found}))
-        axes.invert_xaxis()
-        axes.set_xlabel("bits")
-        axes.set_ylabel("images right, %")
+    return Study(widths, len(images), psum_bits, float((floats == labels).mean()), found)

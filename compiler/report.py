@@ -18,7 +18,7 @@ from pathlib import Path
 from compiler.costs import Costs
 from compiler.energy import LayerEnergy, of_run
 from compiler.networks import CHIP_MHZ, NETWORKS
-from hdl.config import CHIP_STORAGE_BYTES, ENTRY_BITS, Config
+from hdl.config import CHIP_STORAGE_BYTES, ENTRY_BITS, PRESETS, Config
 
 NOT_MEASURED = "not measured"
 # Eyeriss: ISSCC 2016, fig. 14.5.6; JSSC 2017, tables V and VI; area: eyeriss.mit.edu/benchmarking.html. By network: power
@@ -57,6 +57,14 @@ class Bench:
     energies: list[LayerEnergy]
 
     @property
+    def config(self) -> Config:
+        return config_of(self.about)
+
+    @property
+    def total(self) -> dict:
+        return self.about["total"]
+
+    @property
     def title(self) -> str:
         return f"{self.net} {self.file.removeprefix(f'bench-{self.net}-').removesuffix('.json')}"
 
@@ -76,6 +84,11 @@ def read(path: Path) -> dict:
     return value
 
 
+def config_of(about: dict) -> Config:
+    """The configuration of a result, which may lack fields of today's."""
+    return Config(**about["config"])
+
+
 def benches(folder: Path, costs: Costs) -> list[Bench]:
     found = []
     for path in sorted(folder.glob("bench-*.json")):
@@ -83,7 +96,25 @@ def benches(folder: Path, costs: Costs) -> list[Bench]:
         if net not in NETWORKS:
             raise ReportError(f"{path}: no known network in its name")
         energies, about = of_run(path, costs)
-        found.append(Bench(path.name, net, about, read(path)["layers"], energies))
+        bench = Bench(path.name, net, about, read(path)["layers"], energies)
+        try:
+            for row in (bench.total, *bench.rows):
+                if not row["nonzero_macs"] or not row["cycles"]:
+                    raise ReportError(f"{path}: {row.get('name', 'all layers')}: no cycles or no non-zero MACs")
+            bench.config
+        except (KeyError, TypeError) as e:
+            raise ReportError(f"{path}: no result of make bench: {type(e).__name__} {e}") from None
+        found.append(bench)
+    return found
+
+
+def gate_counts(folder: Path) -> list[dict]:
+    """Results of `make gates`. Raises ReportError."""
+    found = []
+    for path in sorted(folder.glob("gates-*.json")):
+        found.append(read(path))
+        if not isinstance(found[-1].get("nand2"), (int, float)) or not isinstance(found[-1].get("config"), dict):
+            raise ReportError(f"{path}: no result of make gates")
     return found
 
 
@@ -95,12 +126,13 @@ def on_chip(energies: list[LayerEnergy]) -> float:
     return sum(e.total - e.level("dram") for e in energies)
 
 
-def _figures(macs: int, nonzero: int, cycles: float, dram_bytes: float, energies: list[LayerEnergy], pes: int) -> list[str]:
-    """Non-zero MACs, run time, power, energy and DRAM accesses of a non-zero MAC, utilisation; energies in pJ."""
+def _figures(row: dict, energies: list[LayerEnergy], pes: int) -> list[str]:
+    """FIGURES of a layer, or of all: macs, nonzero_macs, cycles and dram_bytes of a row; energies in pJ."""
+    nonzero, cycles = row["nonzero_macs"], row["cycles"]
     return [f"{nonzero / 1e6:,.1f}", f"{milliseconds(cycles):,.1f}",
             f"{on_chip(energies) / 1e9 / milliseconds(cycles) * 1e3:,.0f}",
             f"{on_chip(energies) / nonzero:.1f}", f"{sum(e.total for e in energies) / nonzero:.1f}",
-            f"{dram_bytes / 2 / nonzero:.4f}", f"{100 * macs / cycles / pes:.1f}"]
+            f"{row['dram_bytes'] / 2 / nonzero:.4f}", f"{100 * row['macs'] / cycles / pes:.1f}"]
 
 
 FIGURES = ["non-zero MACs, M", "run time, ms", "power, chip without DRAM, mW (estimate)",
@@ -114,78 +146,97 @@ def nonzero_of_chip(net: str) -> list[float]:
     return [layer.macs * network.batch * (1 - layer.zeros) for layer in network.layers]
 
 
-def chip_column(net: str) -> list[str]:
+def chip_figures(net: str) -> list[str]:
+    """FIGURES of the chip on its batch."""
     network, (power, dram_mb, _) = NETWORKS[net], CHIP[net]
     time, nonzero = milliseconds(network.chip_cycles), sum(nonzero_of_chip(net))
     macs = sum(layer.macs for layer in network.layers) * network.batch
-    return [f"{nonzero / 1e6:,.1f} (calc)", f"{time:,.1f}", f"{power} (measured)", f"{power * time * 1e6 / nonzero:.1f} (calc)",
-            "-", f"{dram_mb * 1e6 / 2 / nonzero:.4f} (calc)", f"{100 * macs / network.chip_cycles / CHIP_PES:.1f} (calc)"]
+    return [f"{nonzero / 1e6:,.1f} (calc)", f"{time:,.1f}", f"{power} (measured)",
+            f"{power * time * 1e6 / nonzero:.1f} (calc)", "-", f"{dram_mb * 1e6 / 2 / nonzero:.4f} (calc)",
+            f"{100 * macs / network.chip_cycles / CHIP_PES:.1f} (calc)"]
 
 
-def asic(found: list[Bench]) -> list[Section]:
+def asic(found: list[Bench], gates: list[dict]) -> list[Section]:
+    """The ASIC-style tables. gates: results of `make gates`."""
     if not found:
         return [Section("Designs as an ASIC", notes=["no results: `make bench`"])]
-    designs, out = [], []
-    for bench in found:
-        config = Config(**bench.about["config"])
-        if (config, bench.about["config"]["name"]) not in designs:
-            designs.append((config, bench.about["config"]["name"]))
-    names = [name + (f" segment={config.segment}" if config.segment else "") for config, name in designs]
-    rows = [["process", *["RTL, none"] * len(designs), "65 nm LP, 1.0 V"],
-            ["clock, MHz", *[f"{CHIP_MHZ} (assumed)"] * len(designs), str(CHIP_MHZ)],
-            ["PEs = multipliers", *(str(config.pes) for config, _ in designs), str(CHIP_PES)],
-            ["peak, GMAC/s", *(f"{config.pes * CHIP_MHZ / 1000:.1f}" for config, _ in designs),
-             f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"],
-            ["core area a multiplier, mm2", *[NOT_MEASURED] * len(designs), f"{CHIP_AREA}"],
-            ["gate count", *[NOT_MEASURED] * len(designs), "-"],
-            ["on-chip memory, KiB", *(f"{config.storage_bytes / 1024:.1f}" for config, _ in designs),
-             f"{CHIP_STORAGE_BYTES / 1024:.1f}"],
-            ["on-chip memory a multiplier, KiB", *(f"{config.storage_bytes / 1024 / config.pes:.2f}" for config, _ in designs),
-             f"{CHIP_STORAGE_BYTES / 1024 / CHIP_PES:.2f} (calc)"],
-            ["bits of an operand", *[str(ENTRY_BITS)] * len(designs), str(ENTRY_BITS)],
-            ["measured or simulated", *["simulated: RTL, every cycle"] * len(designs), "measured"]]
-    out.append(Section("Design", [Table(["", *names, "Eyeriss chip"], rows)], [
-        f"The clock of {CHIP_MHZ} MHz is the chip's, taken for comparison: no layout was made. The chip's memory is its SRAM; "
-        "ours counts every array over two words, spads and FIFOs too."]))
+    out = [designs([bench.config for bench in found], gates)]
     for net in dict.fromkeys(bench.net for bench in found):
         same = [bench for bench in found if bench.net == net]
-        chip, network = net in CHIP, NETWORKS[net]
-        columns = []
-        for bench in same:
-            total, config = bench.about["total"], Config(**bench.about["config"])
-            if not total["nonzero_macs"] or not total["cycles"]:
-                raise ReportError(f"{bench.file}: no cycles or no non-zero MACs")
-            columns.append([bench.about["mode"], str(bench.batch), str(ENTRY_BITS), f"{len(bench.rows)} convolutions",
-                            str(bench.batch), str(total["mismatches"]), *_figures(
-                                total["macs"], total["nonzero_macs"], total["cycles"], total["dram_bytes"], bench.energies,
-                                config.pes),
-                            f"{bench.batch / milliseconds(total['cycles']) * 1000:.1f}"])
-        head = ["zeros", "batch", "bits of an operand", "layers", "images tested", "ofmap entries unlike golden", *FIGURES,
-                "images/s"]
-        if chip:
-            columns.append(["gate", str(network.batch), str(ENTRY_BITS), f"{len(network.layers)} convolutions", "-", "-",
-                            *chip_column(net), f"{network.batch / milliseconds(network.chip_cycles) * 1000:.1f}"])
-        table = Table(["", *(bench.title.removeprefix(f"{net} ") for bench in same), *["Eyeriss chip"] * chip],
-                      [[name, *values] for name, values in zip(head, zip(*columns, strict=True), strict=True)])
-        notes = ["Images tested are random, with the published share of zeros in each ifmap: they say nothing of accuracy. "
-                 "Power is energy of data movement and arithmetic over run time, without clock, control and leakage, "
-                 "so not that of a chip; the chip's is measured, and its energy (calc) is power x time."]
-        out.append(Section(f"{net}, convolutions", [table], notes, [
-            f"{bench.file.removesuffix('.json')}.svg" for bench in same]))
-        for bench in same:
-            out.append(layer_section(bench))
+        out += [convolutions(net, same), *map(layer_section, same)]
     return out
 
 
+def changed_fields(config: Config) -> str:
+    """Its name, and the fields in which it is not the preset of that name."""
+    preset = PRESETS.get(config.name)
+    if preset is None:
+        return config.name
+    fields = (name for name in Config.__dataclass_fields__ if getattr(config, name) != getattr(preset, name))
+    return " ".join([config.name, *(f"{name}={getattr(config, name)}" for name in fields)])
+
+
+def pe_gates(config: Config, gates: list[dict]) -> str:
+    """Of the configuration's PE, counted in Yosys's netlist; only its very fields count."""
+    found = next((g for g in gates if config_of(g) == config), None)
+    return f"{found['nand2']:,.0f}" if found else NOT_MEASURED
+
+
+def designs(configs: list[Config], gates: list[dict]) -> Section:
+    """A column each design, and the chip's."""
+    configs = list(dict.fromkeys(configs))
+
+    def row(name, ours, chip):
+        return [name, *map(ours, configs), chip]
+    clock, memory = f"{CHIP_MHZ} (assumed)", CHIP_STORAGE_BYTES / 1024
+    rows = [row("process", lambda c: "RTL, none", "65 nm LP, 1.0 V"),
+            row("clock, MHz", lambda c: clock, str(CHIP_MHZ)),
+            row("PEs = multipliers", lambda c: str(c.pes), str(CHIP_PES)),
+            row("peak, GMAC/s", lambda c: f"{c.pes * CHIP_MHZ / 1000:.1f}", f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"),
+            row("core area a multiplier, mm2", lambda c: NOT_MEASURED, str(CHIP_AREA)),
+            row("gates of a PE without its memories, NAND2", lambda c: pe_gates(c, gates), "-"),
+            row("on-chip memory, KiB", lambda c: f"{c.storage_bytes / 1024:.1f}", f"{memory:.1f}"),
+            row("on-chip memory a multiplier, KiB", lambda c: f"{c.storage_bytes / 1024 / c.pes:.2f}",
+                f"{memory / CHIP_PES:.2f} (calc)"),
+            row("bits of an operand", lambda c: str(ENTRY_BITS), str(ENTRY_BITS)),
+            row("measured or simulated", lambda c: "simulated: RTL, every cycle", "measured")]
+    return Section("Design", [Table(["", *map(changed_fields, configs), "Eyeriss chip"], rows)], [
+        f"The clock of {CHIP_MHZ} MHz is the chip's, taken for comparison: no layout was made. The chip's memory is its "
+        "SRAM; ours counts every array over two words, spads and FIFOs too. Gates: Yosys's netlist of simple gates, in "
+        "transistors of CMOS by four (docs/study.md)."])
+
+
+def convolutions(net: str, same: list[Bench]) -> Section:
+    """A network's convolutions: a column a run, and the chip's."""
+    network = NETWORKS[net]
+    columns = [[bench.about["mode"], str(bench.batch), str(ENTRY_BITS), f"{len(bench.rows)} convolutions",
+                str(bench.batch), str(bench.total["mismatches"]), *_figures(bench.total, bench.energies, bench.config.pes),
+                f"{bench.batch / milliseconds(bench.total['cycles']) * 1000:.1f}"] for bench in same]
+    titles = [bench.title.removeprefix(f"{net} ") for bench in same]
+    if net in CHIP:
+        titles.append("Eyeriss chip")
+        columns.append(["gate", str(network.batch), str(ENTRY_BITS), f"{len(network.layers)} convolutions", "-", "-",
+                        *chip_figures(net), f"{network.batch / milliseconds(network.chip_cycles) * 1000:.1f}"])
+    head = ["zeros", "batch", "bits of an operand", "layers", "images tested", "ofmap entries unlike golden", *FIGURES,
+            "images/s"]
+    rows = [[name, *values] for name, values in zip(head, zip(*columns, strict=True), strict=True)]
+    return Section(f"{net}, convolutions", [Table(["", *titles], rows)], [
+        "Images tested are random, with the published share of zeros in each ifmap: they say nothing of accuracy. Power is "
+        "energy of data movement and arithmetic over run time, without clock, control and leakage, so not that of a chip; "
+        "the chip's is measured, and its energy (calc) is power x time. Utilisation counts all MACs, those with a zero "
+        "too: where zeros are skipped it may exceed 100."],
+        [f"{bench.file.removesuffix('.json')}.svg" for bench in same])
+
+
 def layer_section(bench: Bench) -> Section:
-    network, pes = NETWORKS[bench.net], Config(**bench.about["config"]).pes
+    """Its layers beside the chip's."""
+    network = NETWORKS[bench.net]
     chip = {layer.name: (layer, nonzero) for layer, nonzero in zip(network.layers, nonzero_of_chip(bench.net))}
     dram = dict(zip((layer.name for layer in network.layers), CHIP.get(bench.net, (0, 0, None))[2] or ()))
     rows = []
     for row, e in zip(bench.rows, bench.energies, strict=True):
         layer, nonzero = chip[row["name"]]
-        rows.append([row["name"], str(bench.batch), str(ENTRY_BITS), *_figures(
-            row["macs"], row["nonzero_macs"], row["cycles"], row["dram_bytes"], [e], pes),
+        rows.append([row["name"], str(bench.batch), str(ENTRY_BITS), *_figures(row, [e], bench.config.pes),
             f"{layer.chip_ms * bench.batch / network.batch:,.1f}" if layer.chip_ms else "-",
             f"{dram[layer.name] * 1e6 / 2 / nonzero:.4f}" if layer.name in dram else "-"])
     scaled = "" if bench.batch == network.batch else f"; its time for a batch of {network.batch}, scaled"
@@ -267,8 +318,12 @@ def studies(folder: Path) -> Section:
 
 def sections(folder: Path, costs: Costs, progress: Callable[[str], None] = lambda text: None) -> list[Section]:
     """Everything of a results' folder. Raises ReportError, EnergyError."""
+    if not folder.is_dir():
+        raise ReportError(f"{folder}: no such folder")
+    if costs.unit != "pJ":
+        raise ReportError(f"costs {costs.name!r}: energies in {costs.unit}: a report needs pJ")
     progress("convolutions")
-    out = asic(benches(folder, costs))
+    out = asic(benches(folder, costs), gate_counts(folder))
     progress("networks, sparse layers, boards")
     return [*out, networks(folder), sparse(folder), fpga(folder), studies(folder)]
 
