@@ -434,7 +434,7 @@ def energy(args) -> int:
         if args.layers:
             found, lines = of_file(args.layers, machine, costs, step)
         elif args.run:
-            found = of_bench(args.run, args.mode, costs, step)
+            found = of_bench(args.run, args.mode, costs)
         else:
             found = of_network(args.net, args.part, args.batch, machine, costs, step)
     _console().print(found.table())
@@ -654,10 +654,11 @@ def bench(args) -> int:
 
 
 def _progress():
+    """A bar on stderr if that is a terminal; elsewhere errors are one line."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-                    console=Console(stderr=True))
+                    console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def _describe(progress):

@@ -7,7 +7,7 @@ sweeps over many configurations; docs/study.md compares the energies of both.
 
 from __future__ import annotations
 
-from compiler.mapping import COMMAND_BYTES, Counts, Mapping, Shape, paces_of, chunk_of, traffic
+from compiler.mapping import COMMAND_BYTES, Counts, Mapping, Shape, chunk_of, ifmap_words, traffic
 from hdl.config import LANES
 from hdl.isa import Mode
 
@@ -27,7 +27,7 @@ def accesses(shape: Shape, m: Mapping, mode: Mode, zeros: float, groups: int = 1
     windows = passes * s.laps * m.columns
     psums = windows * m.e * m.t * s.lanes     # words each way
     last = psums / s.accumulations            # of them, those that become ofmaps
-    ifmaps = passes * paces_of(shape, m, s)["ifmap network"]
+    ifmaps = passes * ifmap_words(shape, m, s)
     filters = passes * s.filter_unit
     taken = passes * s.laps * ((m.columns - 1) * shape.ux + m.width) * m.q * m.pes
     counts = {

@@ -18,10 +18,10 @@ from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode
 
-Progress = Callable[[str], None]
+Progress = Callable[[int, int, str], None]    # layers done, of how many, the one that is estimated
 
 
-def _silent(text: str) -> None:
+def _silent(done: int, total: int, text: str) -> None:
     """Of a progress that nobody looks at."""
 
 
@@ -100,7 +100,7 @@ def of_network(net: str, part: str, batch: int | None, machine: Machine, costs: 
         raise EnergyError(f"{net} has no {part} layers")
     energies = []
     for graph, layer, zeros, _ in layers:
-        progress(layer.name)
+        progress(len(energies), len(layers), layer.name)
         energies.append(machine.energy(graph, layer, zeros, batch, costs))
     return machine.estimate(f"{net} {part.upper()}, batch {batch}", costs, energies)
 
@@ -110,7 +110,7 @@ def of_file(path: str | Path, machine: Machine, costs: Costs,
     """Layers as text, by the cost model, and the lines that they came from. Raises LayerFileError, EnergyError."""
     lines, energies = layer_file.read(path), []
     for line in lines:
-        progress(line.layer.name)
+        progress(len(energies), len(lines), line.layer.name)
         try:
             energies.append(machine.energy(line.graph, line.layer, line.zeros, line.images, costs, line.bits))
         except MappingError as e:
@@ -118,9 +118,9 @@ def of_file(path: str | Path, machine: Machine, costs: Costs,
     return machine.estimate(Path(path).name, costs, energies), lines
 
 
-def of_bench(path: str | Path, mode: str, costs: Costs, progress: Progress = _silent) -> Estimate:
+def of_bench(path: str | Path, mode: str, costs: Costs) -> Estimate:
     """An RTL run, by its counters. mode: if the file does not say it. Raises EnergyError, OSError."""
-    layers, about = of_run(path, costs, progress)
+    layers, about = of_run(path, costs)
     if not layers:
         raise EnergyError(f"{path}: no layers")
     # It may lack fields of today's configurations.

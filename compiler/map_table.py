@@ -180,14 +180,15 @@ class NetworkMap:
 
 
 def map_network(net: str, part: str, batch: int | None, config: Config, mode: Mode, objective: str,
-                progress: Callable[[str], None] = lambda text: None) -> NetworkMap:
-    """A part of a known network or an ONNX file, with the commands counted. Raises MappingError, ValueError."""
+                progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> NetworkMap:
+    """A part of a known network or an ONNX file, with the commands counted. progress: layers done, of how many, the one
+    that is mapped. Raises MappingError, ValueError."""
     layers, batch = layers_named(net, part, batch)
     if not layers:
         raise MappingError(f"{net} has no {part} layers")
     rows = []
     for graph, layer, zeros, chip in layers:
-        progress(layer.name)
+        progress(len(rows), len(layers), layer.name)
         rows.append(map_layer(graph, layer, zeros, batch, config, mode, objective, commands=True))
         rows[-1].chip_cycles = chip and chip * batch
     return NetworkMap(net, config, batch, mode.name.lower(), objective, rows)

@@ -200,7 +200,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     s = Counts(shape, m)
     rate = config.dram_bytes_per_cycle
     passes = s.tiles * s.blocks * s.accumulations
-    paces = paces_of(shape, m, s, config)
+    paces = _paces(shape, m, s, config)
     pace = functools.reduce(np.maximum, paces.values()) + PASS_OVERHEAD
     moved = traffic(shape, m, s)
     units, loaded, commands = moved["ifmap units"], moved["ifmap"], moved["commands"]
@@ -236,22 +236,26 @@ def estimate(shape: Shape, m: Mapping, config: Config):
         **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
 
 
-def paces_of(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
-    """Cycles that a pass takes at each resource of the array."""
+def ifmap_words(shape: Shape, m: Mapping, s: Counts):
+    """Words of up to four entries that a pass sends over the ifmap network."""
     width = min(m.width, shape.S)
-    rows = (m.e - 1) * shape.uy + m.height
     if m.q == shape.block and shape.ux <= width:
         strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, 4)
     elif m.q == shape.block:
         strip = m.columns * ceil(width * m.q, 4)
     else:
         strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, 4)
+    return s.laps * ((m.e - 1) * shape.uy + m.height) * m.r * strip
+
+
+def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
+    """Cycles that a pass takes at each resource of the array."""
     entries = m.q * ceil(shape.S, ceil(shape.S, m.width))   # of a window
     if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
         entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
         "MACs": s.laps * m.columns * np.maximum(m.p, HAZARD) * entries,
-        "ifmap network": s.laps * rows * m.r * strip,
+        "ifmap network": ifmap_words(shape, m, s),
         # A PE writes one entry a cycle into its filter spad.
         "filter network": s.words * np.maximum(s.tags, 4) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes)}
@@ -385,7 +389,7 @@ def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
                 m = Mapping(height, width, p, q, r, t, e, np.full(len(p), shape.N), ceil(shape.E, e), shape.F,
                             1, 1, 1, 1, 1, 1, 1, 1, split=split)
                 s = Counts(shape, m)
-                pace = functools.reduce(np.maximum, paces_of(shape, m, s, config).values())
+                pace = functools.reduce(np.maximum, _paces(shape, m, s, config).values())
                 floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
                 # of those that differ in nothing but p the one with the least
                 order = np.argsort(floor, kind="stable")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import cli
@@ -11,7 +12,7 @@ from compiler import explore, map_table
 from compiler.costs import Costs
 from compiler.dataflows.hardware import AREA, area
 from compiler.energy import layer_energy
-from compiler.explore import ExploreError, Point, Task, combinations, evaluate, mark_front
+from compiler.explore import ExploreError, Point, Task, combinations, evaluate, evaluate_all, mark_front
 from compiler.map_table import layers_of, map_layer
 from compiler.networks import NETWORKS
 from hdl.config import PRESETS
@@ -32,17 +33,26 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_front():
-    """b is beaten by a, d by c; equal points both stay; one that failed never counts."""
+    """b is beaten by a, d by c, h by b and a; equal points both stay; one that failed never counts."""
     def point(name, *objectives, error=""):
         return Point({"x": name}, 1, *objectives, error=error)
     points = [point("a", 10, 5, 5), point("b", 10, 6, 5), point("c", 20, 1, 9), point("d", 21, 1, 9), point("e", 30, 9, 1),
-              point("f", 10, 5, 5), point("g", 0, 0, 0, error="no")]
+              point("f", 10, 5, 5), point("g", 0, 0, 0, error="no"), point("h", 10, 7, 6)]
     assert [p.changes["x"] for p in mark_front(points)] == ["a", "f", "c", "e"]
-    assert [p.front for p in points] == [True, False, True, False, True, True, False]
+    assert [p.front for p in points] == [True, False, True, False, True, True, False, False]
+
+
+def test_front_by_definition():
+    """Of 300 points in a small box, those that none of all beats."""
+    rng = np.random.default_rng(4)
+    points = [Point({"x": str(n)}, 1, *map(float, row)) for n, row in enumerate(rng.integers(0, 9, (300, 3)))]
+    front = mark_front(points)
+    assert [p.name for p in points if p.front] == [p.name for p in points if not any(q.beats(p) for q in points)]
+    assert 3 < len(front) < 100 and [p.objectives for p in front] == sorted(p.objectives for p in front)
 
 
 def test_combinations():
-    assert combinations(["rows=2,3", "glb_pairs=4"]) == [
+    assert combinations(("rows=2,3", "glb_pairs=4")) == [
         (("rows", "2"), ("glb_pairs", "4")), (("rows", "3"), ("glb_pairs", "4"))]
 
 
@@ -89,40 +99,65 @@ def test_points_that_cannot_be():
 
 
 def test_resumes(monkeypatch):
-    """Kept points are not evaluated again; an error keeps those that were done."""
+    """Kept points are not evaluated again."""
     tasks = [task(rows=str(n)) for n in (2, 3, 99)]
     with ThreadPoolExecutor(1) as pool:
-        first = explore.explore(tasks[:2], pool)
+        first = evaluate_all(tasks[:2], pool)
         called = []
         monkeypatch.setattr(explore, "evaluate", lambda t: called.append(t) or evaluate(t))
         seen = []
-        again = explore.explore(tasks, pool, lambda done, text: seen.append((done, text)))
+        again = evaluate_all(tasks, pool, lambda *now: seen.append(now))
     assert called == tasks[2:] and again[:2] == first and "rows" in again[2].error
-    assert seen[-1] == (3, "rows=99") and [done for done, _ in seen] == [1, 2, 3]
+    assert seen == [(1, 3, "rows=2"), (2, 3, "rows=3"), (3, 3, "rows=99")]
+
+
+def test_an_error_keeps_what_was_done(monkeypatch):
+    """The second point of three fails: the first is not evaluated again."""
+    tasks, called = [task(rows=str(n)) for n in (2, 3, 4)], []
+
+    def broken(t):
+        called.append(t)
+        if t == tasks[1]:
+            raise OSError("no")
+        return Point(dict(t.changes), 1)
+    monkeypatch.setattr(explore, "evaluate", broken)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(OSError):
+            evaluate_all(tasks, pool)
+        monkeypatch.setattr(explore, "evaluate", lambda t: called.append(t) or Point(dict(t.changes), 1))
+        assert [p.changes["rows"] for p in evaluate_all(tasks, pool)] == ["2", "3", "4"]
+    assert called.count(tasks[0]) == 1 and called.count(tasks[1]) == 2
 
 
 def test_command(tmp_path, capsys):
-    """Front, failures and files; the same files again."""
-    def run():
-        return cli.main(["explore", "--net", "lenet5", "--config", "tiny", "--batch", "1", "--sweep", "rows=2,3,40",
-                         "--jobs", "1", "--json", str(tmp_path / "x.json"), "--plot", str(tmp_path / "x.svg")])
-    assert run() == 0
+    """Front, failures and files; the same files again; the front's points by their commands."""
+    def run(*more):
+        code = cli.main(["explore", "--net", "lenet5", "--config", "tiny", "--batch", "1", "--sweep", "rows=2,40",
+                         "--jobs", "1", "--json", str(tmp_path / "x.json"), "--plot", str(tmp_path / "x.svg"), *more])
+        return code, json.loads((tmp_path / "x.json").read_text()), (tmp_path / "x.svg").read_bytes()
+    code, report, picture = run()
     out = capsys.readouterr().out
-    assert "2 points mapped, 1 cannot be built or mapped" in out and "rows = 40" in out
-    report = json.loads((tmp_path / "x.json").read_text())
-    assert [p["changes"]["rows"] for p in report["points"]] == ["2", "3", "40"] and report["failed"] == 1
-    assert any(p["front"] for p in report["points"])
-    first = (tmp_path / "x.svg").read_bytes()
-    assert run() == 0 and (tmp_path / "x.svg").read_bytes() == first
+    assert code == 0 and "1 points mapped, 1 cannot be built or mapped" in out and "rows = 40" in out
+    assert report["command"] == 'make explore NET=lenet5 CONFIG=tiny MODE=gate BATCH=1 SWEEP="rows=2,40"'
+    assert [(p["changes"]["rows"], p["front"], p["exact_cycles"]) for p in report["points"]] == [("2", True, 0), ("40", False, 0)]
+    assert run() == (0, report, picture)
+    code, exact, _ = run("--exact")
+    point = exact["points"][0]
+    assert point["exact_cycles"] == evaluate(dataclasses.replace(task(rows="2"), exact=True)).cycles
+    assert point | {"exact_cycles": 0, "exact_energy": 0.0} == report["points"][0]
+    assert f"{point['exact_cycles']:,}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("given, said", [
     (["--sweep", "rows"], "expected rows=VALUE"), (["--net", "nothing"], "network 'nothing'"),
-    (["--costs", "nothing"], "costs 'nothing'"), (["--config", "nothing"], "unknown preset")])
+    (["--costs", "nothing"], "costs 'nothing'"), (["--config", "nothing"], "unknown preset"),
+    (["--net", "squeezenet1.0", "--part", "fc"], "squeezenet1.0 has no fc layers"),
+    (["--net", "lenet5", "--sweep", "rows=0,99"], "no point of the sweep can be built and mapped: rows=0: config")])
 def test_bad_input(given, said, capsys):
+    """One line, status 2."""
     assert cli.main(["explore", "--jobs", "1", *given]) == 2
-    err = capsys.readouterr().err.strip().splitlines()
-    assert said in err[-1]
+    out, err = capsys.readouterr()
+    assert err.startswith("eyrie: error: ") and said in err and err.count("\n") == 1 and not out
 
 
 def test_cluster(tmp_path):
@@ -132,7 +167,7 @@ def test_cluster(tmp_path):
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None,
                                   local_directory=str(tmp_path)) as cluster:
         with explore.executor(scheduler=cluster.scheduler_address) as pool:
-            found = explore.explore(tasks, pool)
+            found = evaluate_all(tasks, pool)
     assert found == [evaluate(t) for t in tasks]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import cli
 from compiler.graph import Conv, Graph, Pool, Tensor
-from compiler.precision import (LAYER_SCHEMES, SCHEMES, Accuracy, PrecisionError, least_width, predictions, shared_weights,
+from compiler.precision import (LAYER_SCHEMES, SCHEMES, Accuracy, PrecisionError, Study, predictions, shared_weights,
                                 study)
 from compiler.quantise import golden_run, quantise, quantise_input
 from compiler.share import share
@@ -65,7 +65,8 @@ def test_study():
     g = graph()
     labels = predictions(g, IMAGES, IMAGES, {}, {}, 32)
     seen = []
-    found = study(g, IMAGES, IMAGES, labels, 32, (16, 3), progress=lambda *now: seen.append(now))
+    result = study(g, IMAGES, IMAGES, labels, 32, (16, 3), progress=lambda *now: seen.append(now))
+    found = result.found
     assert [(a.scheme, a.layer, a.bits) for a in found] == [
         *((s, None, n) for s in SCHEMES for n in (16, 3)),
         *((s, layer, n) for layer in "ab" for s in LAYER_SCHEMES for n in (16, 3))]
@@ -81,13 +82,17 @@ def test_study():
     guess = predictions(shared_weights(g, {"a"}), IMAGES, IMAGES, {"in": 3}, {}, 32)
     assert by["codebook", "a", 3] == np.count_nonzero(guess == labels)
     assert seen[0][:2] == (0, len(found)) and seen[-1][:2] == (len(found), len(found))
+    assert result.layers == ["a", "b"] and [a.bits for a in result.of("weights", None)] == [16, 3]
 
 
 def test_least_width():
-    found = [Accuracy("both", None, bits, right, 100) for bits, right in ((16, 99), (8, 98), (6, 90), (4, 99))]
-    assert least_width(found, "both", None, 0.985) == 8
-    assert least_width(found, "both", None, 1.0) == 16
-    assert least_width(found, "both", None, 1.0, 0.001) is None
+    """The width before the first that loses too much, though a narrower one may be as good again."""
+    def of(reference):
+        return Study((16, 8, 6, 4), 100, 32, reference, [
+            Accuracy("both", None, bits, right, 100) for bits, right in ((16, 99), (8, 98), (6, 90), (4, 99))])
+    assert of(0.985).least_width("both", None) == 8
+    assert of(1.0).least_width("both", None) == 16
+    assert of(1.0).least_width("both", None, 0.001) is None
 
 
 @pytest.mark.parametrize("widths", [(17,), (1,), (8, 8), ()])
