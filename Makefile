@@ -70,7 +70,7 @@ SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy explore precision report bench scale bench-fc sim netlist test lint clean
+.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy explore precision gates report bench scale bench-fc sim netlist test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -138,6 +138,9 @@ PRECISION = docs/results/precision-$(basename $(notdir $(or $(MODEL),lenet5)))
 precision: $(STAMP)  ## accuracy of MODEL as its bits shrink, linear against a codebook, all layers and each (IMAGES LABELS LIMIT CALIB BITS="16 8 4")
 	$(BIN)/python cli.py precision $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(if $(BITS),--bits $(BITS)) --json "$(or $(JSON),$(PRECISION).json)" --plot "$(PRECISION).svg"
 
+gates: $(STAMP)  ## gate count of a PE from Yosys, docs/results/gates-<config>.json (CONFIG SET)
+	$(BIN)/python cli.py gates $(call option,CONFIG,config) $(foreach s,$(SET),--set "$(s)") --json "$(or $(JSON),docs/results/gates-$(basename $(notdir $(or $(CONFIG),eyeriss))).json)"
+
 report: $(STAMP)  ## docs/results/report.md and report.html of what is in docs/results, beside the Eyeriss chip (COSTS)
 	$(BIN)/python cli.py report $(call option,COSTS,costs)
 
@@ -147,7 +150,7 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
-test: $(FPGA_STAMP)  ## every test (ARGS for pytest)
+test: $(FPGA_STAMP) $(CLUSTER_STAMP)  ## every test (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: verilog  ## another name of it

@@ -473,6 +473,25 @@ def report(args) -> int:
     return 0
 
 
+def gates(args) -> int:
+    from compiler.tables import new_table
+    from hdl.config import Config
+    from sim.gates import TRANSISTORS, count
+    config = Config.load(args.config).override(args.set)
+    found = count(config)
+    table = new_table(f"a PE of {config.name}, {found.tool}, {found.memories} memories left out", ("cell",), "cell", "cells",
+                      "transistors")
+    for kind, n in found.cells.items():
+        table.add_row(kind.strip("$_"), f"{n:,}", f"{n * TRANSISTORS[kind]:,}")
+    table.add_section()
+    table.add_row("all", f"{sum(found.cells.values()):,}", f"{found.transistors:,}")
+    _console().print(table)
+    print(f"{found.nand2:,.0f} gates, in NAND2 of four transistors")
+    _write_json(args.json, {"command": f"make gates CONFIG={args.config}"
+                            + (f' SET="{" ".join(args.set)}"' if args.set else "")} | found.to_dict())
+    return 0
+
+
 def precision(args) -> int:
     from compiler.images import DataError
     from compiler.precision import check, study
@@ -874,6 +893,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
                    help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
     p.set_defaults(function=report)
+
+    p = commands.add_parser("gates", help="gate count of a PE, from Yosys",
+                            description="The PE as gates of CMOS, without its memories.")
+    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
+    p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE",
+                   help="change a field of the configuration (may be repeated)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.set_defaults(function=gates)
 
     p = commands.add_parser("precision", help="accuracy as activations and weights become narrower",
                             description="A network through golden at widths from 16 bits down, linear against a codebook, "

@@ -41,10 +41,11 @@ from hdl.isa import Mode
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "explore"
-# Logic of a PE, in bytes of a large buffer: assumed, not measured. A 16-bit multiplier, adders, control and network
-# interface are taken for 7,000 gates of 1.44 um2, a byte of a large buffer of 65 nm for 10 um2.
-PE_LOGIC = 1024
+# Logic of a PE, in bytes of a large buffer: 10,877 gates (`make gates`, preset eyeriss) of 1.44 um2, a NAND2 of 65 nm,
+# against 10 um2 a byte. The gates are counted, the areas assumed.
+PE_LOGIC = 1566
 MOST_POINTS = 100_000
+CONNECT = 10            # seconds that a cluster's scheduler has to answer
 ENGINE_MEMORIES = 8     # that queues and FIFOs of the engines are taken for
 DEFAULT_SWEEP = ("rows=6,12,16", "filter_spad=64,96,192", "glb_pairs=8,15,30")
 
@@ -168,7 +169,7 @@ def executor(jobs: int | None = None, scheduler: str | None = None) -> Iterator[
     except ImportError:
         raise ExploreError('a cluster needs Dask: pip install "eyrie[cluster]"') from None
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=CONNECT)
     except (OSError, ValueError, TypeError) as e:
         raise ExploreError(f"scheduler {scheduler}: {(str(e).splitlines() or [type(e).__name__])[0]}") from None
     with client:
@@ -204,17 +205,22 @@ def evaluate_all(tasks: list[Task], pool: Executor,
             progress(len(found), len(tasks), found[at].name)
         else:
             waiting[pool.submit(evaluate, task)] = at, kept
+
+    def keep(future):
+        at, kept = waiting[future]
+        found[at] = future.result()
+        partial = kept.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(asdict(found[at])))
+        partial.rename(kept)
     try:
         for future in as_completed(waiting):
-            at, kept = waiting[future]
-            found[at] = future.result()
-            partial = kept.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(asdict(found[at])))
-            partial.rename(kept)
-            progress(len(found), len(tasks), found[at].name)
+            keep(future)
+            progress(len(found), len(tasks), found[waiting[future][0]].name)
     finally:
-        for future in waiting:   # after an error or an interrupt
+        for future, (at, _) in waiting.items():   # after an error or an interrupt
             future.cancel()
+            if at not in found and future.done() and not future.cancelled() and not future.exception():
+                keep(future)
     return [found[at] for at in range(len(tasks))]
 
 
