@@ -474,19 +474,12 @@ def report(args) -> int:
 
 
 def gates(args) -> int:
-    from compiler.tables import new_table
     from hdl.config import Config
-    from sim.gates import TRANSISTORS, count
+    from sim.gates import count
     config = Config.load(args.config).override(args.set)
     found = count(config)
-    table = new_table(f"a PE of {config.name}, {found.tool}, {found.memories} memories left out", ("cell",), "cell", "cells",
-                      "transistors")
-    for kind, n in found.cells.items():
-        table.add_row(kind.strip("$_"), f"{n:,}", f"{n * TRANSISTORS[kind]:,}")
-    table.add_section()
-    table.add_row("all", f"{sum(found.cells.values()):,}", f"{found.transistors:,}")
-    _console().print(table)
-    print(f"{found.nand2:,.0f} gates, in NAND2 of four transistors")
+    _console().print(found.table())
+    print(f"{found.nand2:,.0f} gates, in NAND2 of four transistors; {found.memories} memories left out")
     _write_json(args.json, {"command": f"make gates CONFIG={args.config}"
                             + (f' SET="{" ".join(args.set)}"' if args.set else "")} | found.to_dict())
     return 0
@@ -494,18 +487,19 @@ def gates(args) -> int:
 
 def precision(args) -> int:
     from compiler.images import DataError
-    from compiler.precision import check, study
-    check(tuple(args.bits))
+    from compiler.precision import WIDTHS, check, study
+    widths = tuple(args.bits or WIDTHS)
+    check(widths)
     graph, images, labels, observed, note = _data(args)
     if labels is None:
         raise DataError("LABELS: accuracies need --labels, or images in an .npz with labels")
     with _progress() as progress:
-        found = study(graph, observed, images, labels, args.psum_bits, tuple(args.bits), not args.overall,
+        found = study(graph, observed, images, labels, args.psum_bits, widths, not args.overall,
                       _describe(progress))
     name = Path(args.model).stem if args.model else "lenet5"
     _console().print(found.table(name))
-    print("codebook: activations of that width, weights 15 shared values and 0; within 1 point: the least width down to "
-          f"which no more is lost against floating point\n{note}")
+    print("codebook: activations of that width, weights 15 shared values and 0; within 1 point: the least width down "
+          f"to which no more is lost against floating point\n{note}")
     _write_json(args.json, {"command": f"make precision{f' MODEL={args.model}' if args.model else ''}", "model": name,
                             "calibration": note} | found.to_dict())
     if args.plot:
@@ -524,7 +518,8 @@ def explore(args) -> int:
     _console().print(found.table())
     print("\n".join(found.remarks()))
     command = _command("explore", args, PART=args.part if args.part != "conv" else None,
-                       COSTS=args.costs if args.costs != "eyeriss_65nm" else None, PE_AREA=None if args.pe_area is None else str(args.pe_area),
+                       COSTS=args.costs if args.costs != "eyeriss_65nm" else None,
+                       PE_AREA=None if args.pe_area is None else str(args.pe_area),
                        EXACT="1" if args.exact else None, SWEEP=f'"{" ".join(args.sweep)}"' if args.sweep else None)
     _write_json(args.json, {"command": command} | found.to_dict())
     if args.plot:
@@ -903,14 +898,14 @@ def parser() -> argparse.ArgumentParser:
     p.set_defaults(function=gates)
 
     p = commands.add_parser("precision", help="accuracy as activations and weights become narrower",
-                            description="A network through golden at widths from 16 bits down, linear against a codebook, "
-                                        "all layers and each alone.")
+                            description="A network through golden at widths from 16 bits down, linear against a "
+                                        "codebook, all layers and each alone.")
     p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
     p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
     p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
     p.add_argument("--limit", type=_count, default=0, metavar="N", help="images to run, 0 for all (default 0)")
     p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
-    p.add_argument("--bits", type=int, nargs="+", default=[16, 12, 10, 8, 7, 6, 5, 4], metavar="N", help="widths, 2..16")
+    p.add_argument("--bits", type=int, nargs="+", metavar="N", help="widths, 2..16 (default 16 12 10 8 and below)")
     p.add_argument("--psum-bits", type=int, choices=range(24, 33), default=32, metavar="N", help="24..32 (default 32)")
     p.add_argument("--overall", action="store_true", help="all layers together only")
     p.add_argument("--json", metavar="FILE", help="write the table there")
@@ -927,7 +922,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--exact", action="store_true", help="cycles and energy of the front from the commands, too")
     p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
                    help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
-    p.add_argument("--pe-area", type=_count, metavar="N", help="logic of a PE in bytes of a large buffer (docs/study.md)")
+    p.add_argument("--pe-area", type=_count, metavar="N",
+                   help="logic of a PE in bytes of a large buffer (docs/study.md)")
     p.add_argument("--jobs", type=_positive, metavar="N", help="points at a time (default one a core)")
     p.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786")
     p.add_argument("--plot", metavar="FILE", help="write a picture there")

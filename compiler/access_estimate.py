@@ -12,7 +12,8 @@ from hdl.config import LANES
 from hdl.isa import Mode
 
 
-def accesses(shape: Shape, m: Mapping, mode: Mode, zeros: float, groups: int = 1) -> dict[str, dict[str, dict[str, int]]]:
+def accesses(shape: Shape, m: Mapping, mode: Mode, zeros: float,
+             groups: int = 1) -> dict[str, dict[str, dict[str, int]]]:
     """Level -> data type -> way -> count, of all groups; DRAM in bytes, GLB in accesses of banks, networks in words,
     spads in entries. zeros: share of the ifmap's entries."""
     s = Counts(shape, m)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def drawing(title: str, path: str | Path, size: tuple[float, float]):
-    """Axes to draw on, written as an SVG that is the same for the same drawing. A legend is made of what is labelled."""
+    """Axes to draw on, written as an SVG that is the same for the same drawing. What is labelled gets into a legend."""
     import matplotlib
     matplotlib.use("svg")
     from matplotlib import pyplot

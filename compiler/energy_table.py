@@ -1,4 +1,4 @@
-"""Energies of a network, a file of layers or an RTL run on a configuration: the table and the record of `make energy`."""
+"""Energies of a network, a file of layers or an RTL run on a configuration: table and record of `make energy`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Estimate:
         scale, unit = scaled(self.costs, self.total)
         table = new_table(f"{self.source}: energy on {self.config['name']}, {self.mode}, by {self.costs.name}, {unit}: "
                           "an estimate, without clock, control and leakage",
-                          ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{self.costs.unit} a MAC", "input",
-                          "weights", "output", "commands")
+                          ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{self.costs.unit} a MAC",
+                          "input", "weights", "output", "commands")
         for e in self.layers:
             table.add_row(e.name, *_cells([e], scale))
         table.add_section()

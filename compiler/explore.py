@@ -158,7 +158,8 @@ def evaluate(task: Task) -> Point:
 
 @contextmanager
 def executor(jobs: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
-    """Of local processes, one a core by default, or of a Dask cluster by its scheduler's address. Raises ExploreError."""
+    """Of local processes, one a core by default, or of a Dask cluster by its scheduler's address. Raises
+    ExploreError."""
     if not scheduler:
         # Fresh processes: a fork would take over the locks of a progress display.
         with ProcessPoolExecutor(jobs or os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
@@ -237,8 +238,8 @@ def mark_front(points: list[Point]) -> list[Point]:
 
 @dataclass(frozen=True)
 class Study:
-    """What is explored: fields of `config` by `sweep`, texts as "rows=6,12". net: a known network or an ONNX file; costs:
-    a table's name, or its file; pe_logic: bytes of a large buffer."""
+    """What is explored: fields of `config` by `sweep`, texts as "rows=6,12". net: a known network or an ONNX file;
+    costs: a table's name, or its file; pe_logic: bytes of a large buffer."""
     config: Config
     sweep: tuple[str, ...]
     net: str
@@ -265,8 +266,8 @@ class Study:
 
 @dataclass
 class Exploration:
-    """Points of a study, in the order of its tasks; front: of them; exact: those of the front have figures of the commands
-    too."""
+    """Points of a study, in the order of its tasks; front: of them; exact: those of the front have figures of the
+    commands too."""
     study: Study
     points: list[Point]
     front: list[Point]
@@ -328,8 +329,8 @@ class Exploration:
 
 def explore(study: Study, pool: Executor, exact: bool = False,
             progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> Exploration:
-    """All points of a study; with `exact` those of the front again, by their commands. Raises ExploreError if none can be
-    built and mapped, and what Study.tasks raises."""
+    """All points of a study; with `exact` those of the front again, by their commands. Raises ExploreError if none can
+    be built and mapped, and what Study.tasks raises."""
     tasks = study.tasks()
     points = evaluate_all(tasks, pool, progress)
     front = mark_front(points)

@@ -35,7 +35,7 @@ from hdl.config import ENTRY_BITS
 
 SCHEMES = ("both", "activations", "weights", "codebook")
 LAYER_SCHEMES = ("both", "codebook")
-WIDTHS = (16, 12, 10, 8, 7, 6, 5, 4)
+WIDTHS = (16, 12, 10, 8, 7, 6, 5, 4, 3, 2)
 LEAST = 2          # bits of a signed number that is not 0 or -1 only
 MARGIN = 1.0       # of formats: headroom that 16 bits have to spare is a bit of four
 COLOURS = {"both": "#2a6f97", "activations": "#8cb369", "weights": "#f4a259", "codebook": "#bc4b51"}
@@ -98,7 +98,8 @@ class Study:
         return [a for a in self.found if (a.scheme, a.layer) == (scheme, layer)]
 
     def least_width(self, scheme: str, layer: str | None, loss: float = 0.01) -> int | None:
-        """The least width down to which no width lost more than `loss` against floating point; None if the widest did."""
+        """The least width down to which no width lost more than `loss` against floating point; None if the widest
+        did."""
         best = None
         for a in sorted(self.of(scheme, layer), key=lambda a: -a.bits):
             if a.share < self.reference - loss:

@@ -1,5 +1,5 @@
-"""The benchmark report: the tables that the tutorial by Sze, Chen, Yang and Emer (Proc. IEEE 2017, section VIII) asks of
-every design, made of the results of runs under docs/results, as Markdown and as one HTML page.
+"""The benchmark report: the tables that the tutorial by Sze, Chen, Yang and Emer (Proc. IEEE 2017, section VIII) asks
+of every design, made of the results of runs under docs/results, as Markdown and as one HTML page.
 
 Read are bench-*.json (make bench), run-*.json (make run), eie64.json (make bench-fc) and fpga/*.json (make fpga); plots
 are the .svg files beside them. What a result does not say is `-` or "not measured", never assumed; the clock is, to be
@@ -8,6 +8,7 @@ that of the Eyeriss chip, and energies and powers are estimates by a cost table 
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
@@ -21,8 +22,9 @@ from compiler.networks import CHIP_MHZ, NETWORKS
 from hdl.config import CHIP_STORAGE_BYTES, ENTRY_BITS, PRESETS, Config
 
 NOT_MEASURED = "not measured"
-# Eyeriss: ISSCC 2016, fig. 14.5.6; JSSC 2017, tables V and VI; area: eyeriss.mit.edu/benchmarking.html. By network: power
-# in mW, DRAM MB of all layers and, if published, of each.
+EIE_MHZ = 800
+# Eyeriss: ISSCC 2016, fig. 14.5.6; JSSC 2017, tables V and VI; area: eyeriss.mit.edu/benchmarking.html. By network:
+# power in mW, DRAM MB of all layers and, if published, of each.
 CHIP_PES, CHIP_AREA = 168, 0.073
 CHIP = {"alexnet": (278, 15.4, (5.0, 4.0, 3.0, 2.1, 1.3)), "vgg16": (236, 321.1, None)}
 
@@ -40,7 +42,7 @@ class Table:
 
 @dataclass
 class Section:
-    """plots: files of the results' folder."""
+    """plots: SVG files of the results' folder."""
     title: str
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -105,7 +107,8 @@ def benches(folder: Path, costs: Costs) -> list[Bench]:
         except (KeyError, TypeError) as e:
             raise ReportError(f"{path}: no result of make bench: {type(e).__name__} {e}") from None
         found.append(bench)
-    return found
+    # What was changed comes behind what it was changed from.
+    return sorted(found, key=lambda b: (b.net, b.title.count("-"), b.title))
 
 
 def gate_counts(folder: Path) -> list[dict]:
@@ -136,8 +139,9 @@ def _figures(row: dict, energies: list[LayerEnergy], pes: int) -> list[str]:
 
 
 FIGURES = ["non-zero MACs, M", "run time, ms", "power, chip without DRAM, mW (estimate)",
-           "energy of a non-zero MAC, chip without DRAM, pJ (estimate)", "energy of a non-zero MAC with DRAM, pJ (estimate)",
-           "DRAM accesses of 16 bits a non-zero MAC", "utilisation, % of peak"]
+           "energy of a non-zero MAC, chip without DRAM, pJ (estimate)",
+           "energy of a non-zero MAC with DRAM, pJ (estimate)", "DRAM accesses of 16 bits a non-zero MAC",
+           "utilisation, % of peak"]
 
 
 def nonzero_of_chip(net: str) -> list[float]:
@@ -177,8 +181,11 @@ def changed_fields(config: Config) -> str:
 
 
 def pe_gates(config: Config, gates: list[dict]) -> str:
-    """Of the configuration's PE, counted in Yosys's netlist; only its very fields count."""
-    found = next((g for g in gates if config_of(g) == config), None)
+    """Of the configuration's PE, counted in Yosys's netlist."""
+    def of_pe(c):   # all fields that a PE is made by; the size of the array is the width of its tags
+        return dataclasses.replace(c, name="", rows=2, columns=2, segment=0, glb_pairs=2, glb_depth=64, queue_depth=4,
+                                   dram_bytes_per_cycle=1.0, dram_latency=1), c.pe_tag_bits, c.ifmap_tag_bits
+    found = next((g for g in gates if of_pe(config_of(g)) == of_pe(config)), None)
     return f"{found['nand2']:,.0f}" if found else NOT_MEASURED
 
 
@@ -201,16 +208,17 @@ def designs(configs: list[Config], gates: list[dict]) -> Section:
             row("bits of an operand", lambda c: str(ENTRY_BITS), str(ENTRY_BITS)),
             row("measured or simulated", lambda c: "simulated: RTL, every cycle", "measured")]
     return Section("Design", [Table(["", *map(changed_fields, configs), "Eyeriss chip"], rows)], [
-        f"The clock of {CHIP_MHZ} MHz is the chip's, taken for comparison: no layout was made. The chip's memory is its "
-        "SRAM; ours counts every array over two words, spads and FIFOs too. Gates: Yosys's netlist of simple gates, in "
-        "transistors of CMOS by four (docs/study.md)."])
+        f"The clock of {CHIP_MHZ} MHz is the chip's, taken for comparison: no layout was made. The chip's memory is "
+        "its SRAM; ours counts every array over two words, spads and FIFOs too. Gates: Yosys's netlist of simple gates, "
+        "in transistors of CMOS by four (docs/study.md)."])
 
 
 def convolutions(net: str, same: list[Bench]) -> Section:
     """A network's convolutions: a column a run, and the chip's."""
     network = NETWORKS[net]
     columns = [[bench.about["mode"], str(bench.batch), str(ENTRY_BITS), f"{len(bench.rows)} convolutions",
-                str(bench.batch), str(bench.total["mismatches"]), *_figures(bench.total, bench.energies, bench.config.pes),
+                str(bench.batch), str(bench.total["mismatches"]),
+                *_figures(bench.total, bench.energies, bench.config.pes),
                 f"{bench.batch / milliseconds(bench.total['cycles']) * 1000:.1f}"] for bench in same]
     titles = [bench.title.removeprefix(f"{net} ") for bench in same]
     if net in CHIP:
@@ -221,11 +229,10 @@ def convolutions(net: str, same: list[Bench]) -> Section:
             "images/s"]
     rows = [[name, *values] for name, values in zip(head, zip(*columns, strict=True), strict=True)]
     return Section(f"{net}, convolutions", [Table(["", *titles], rows)], [
-        "Images tested are random, with the published share of zeros in each ifmap: they say nothing of accuracy. Power is "
-        "energy of data movement and arithmetic over run time, without clock, control and leakage, so not that of a chip; "
-        "the chip's is measured, and its energy (calc) is power x time. Utilisation counts all MACs, those with a zero "
-        "too: where zeros are skipped it may exceed 100."],
-        [f"{bench.file.removesuffix('.json')}.svg" for bench in same])
+        "Images tested are random, with the published share of zeros in each ifmap: they say nothing of accuracy. "
+        "Power is energy of data movement and arithmetic over run time, without clock, control and leakage, so not that "
+        "of a chip; the chip's is measured, and its energy (calc) is power x time. Utilisation counts all MACs, those "
+        "with a zero too: where zeros are skipped it may exceed 100."])
 
 
 def layer_section(bench: Bench) -> Section:
@@ -237,76 +244,82 @@ def layer_section(bench: Bench) -> Section:
     for row, e in zip(bench.rows, bench.energies, strict=True):
         layer, nonzero = chip[row["name"]]
         rows.append([row["name"], str(bench.batch), str(ENTRY_BITS), *_figures(row, [e], bench.config.pes),
-            f"{layer.chip_ms * bench.batch / network.batch:,.1f}" if layer.chip_ms else "-",
-            f"{dram[layer.name] * 1e6 / 2 / nonzero:.4f}" if layer.name in dram else "-"])
-    scaled = "" if bench.batch == network.batch else f"; its time for a batch of {network.batch}, scaled"
-    return Section(f"{bench.title}, by layer", [Table(
-        ["layer", "batch", "bits", *FIGURES, "chip's run time, ms", "chip's DRAM accesses a non-zero MAC (calc)"], rows)],
-        [f"Command: `{bench.about['command']}`{scaled}"])
+                     f"{layer.chip_ms * bench.batch / network.batch:,.1f}" if layer.chip_ms else "-",
+                     f"{dram[layer.name] * 1e6 / 2 / nonzero:.4f}" if layer.name in dram else "-"])
+    scaled = "" if bench.batch == network.batch else f"; the chip's time is for a batch of {network.batch}, scaled"
+    head = ["layer", "batch", "bits", *FIGURES, "chip's run time, ms", "chip's DRAM accesses a non-zero MAC (calc)"]
+    return Section(f"{bench.title}, by layer", [Table(head, rows)], [f"Command: `{bench.about['command']}`{scaled}"],
+                   [f"{bench.file.removesuffix('.json')}.svg"])
+
+
+def _rows(paths: list[Path], target: str, row: Callable[[str, dict], list[str]]) -> list[list[str]]:
+    """A row of each file by `row`, from its name and its content. Raises ReportError."""
+    out = []
+    for path in paths:
+        try:
+            out.append(row(path.stem, read(path)))
+        except (KeyError, TypeError, IndexError, ZeroDivisionError) as e:
+            raise ReportError(f"{path}: no result of make {target}: {type(e).__name__} {e}") from None
+    return out
 
 
 def networks(folder: Path) -> Section:
     """Whole networks on labelled images."""
-    rows = []
-    for path in sorted(folder.glob("run-*.json")):
-        run = read(path)
-        try:
-            config, batch = Config(**run["config"]), run["batch"]
-            # Rows are means of a batch.
-            cycles, macs, dram = (sum(row[key] or 0 for row in run["layers"]) / batch
-                                  for key in ("cycles", "macs", "dram_bytes"))
-            accuracy = run["accuracy"].get("rtl")
-            rows.append([path.name.removeprefix("run-").removesuffix(".json"), config.name, str(config.pes), str(batch),
-                         str(run["images"]), f"{100 * accuracy:.2f}" if accuracy is not None else "-", f"{macs / 1e6:.3f}",
-                         f"{milliseconds(cycles):.3f}", f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 2 / macs:.4f}",
-                         str(run["mismatches"])])
-        except (KeyError, TypeError, ZeroDivisionError) as e:
-            raise ReportError(f"{path}: no result of make run on the RTL: {type(e).__name__} {e}") from None
-    return Section("Whole networks on the RTL", [Table(
-        ["network", "preset", "PEs", "batch", "images tested", "accuracy, %", "MACs an image, M", f"ms an image at {CHIP_MHZ} MHz",
-         "utilisation, %", "DRAM accesses a MAC", "elements unlike golden"], rows)] if rows else [],
-        ["Accuracy is that of the images tested here; docs/results/README.md has all held-out ones. DRAM accesses are of 16 "
-         "bits." if rows else "no results: `make run JSON=docs/results/run-NAME.json`"])
+    def row(name, run):
+        config, batch = config_of(run), run["batch"]
+        # Rows are means of a batch.
+        cycles, macs, dram = (sum(layer[key] or 0 for layer in run["layers"]) / batch
+                              for key in ("cycles", "macs", "dram_bytes"))
+        accuracy = run["accuracy"].get("rtl")
+        return [name.removeprefix("run-"), config.name, str(config.pes), str(batch), str(run["images"]),
+                f"{100 * accuracy:.2f}" if accuracy is not None else "-", f"{macs / 1e6:.3f}",
+                f"{milliseconds(cycles):.3f}", f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 2 / macs:.4f}",
+                str(run["mismatches"])]
+    rows = _rows(sorted(folder.glob("run-*.json")), "run on the RTL", row)
+    if not rows:
+        return Section("Whole networks on the RTL", notes=["no results: `make run JSON=docs/results/run-NAME.json`"])
+    head = ["network", "preset", "PEs", "batch", "images tested", "accuracy, %", "MACs an image, M",
+            f"ms an image at {CHIP_MHZ} MHz", "utilisation, %", "DRAM accesses a MAC", "elements unlike golden"]
+    return Section("Whole networks on the RTL", [Table(head, rows)], [
+        "Accuracy is that of the images tested here; docs/results/README.md has all held-out ones. DRAM accesses are "
+        "of 16 bits."])
 
 
 def sparse(folder: Path) -> Section:
     """EIE's layers at queue depth 8, rows balanced."""
-    path, rows = folder / "eie64.json", []
-    if path.exists():
-        try:
-            for layer in read(path)["layers"]:
-                if (layer["queue_depth"], layer["placement"]) == (8, "balanced"):
-                    rows.append([layer["name"], f"{layer['nonzero_macs']:,}", f"{layer['cycles']:,}",
-                                 f"{layer['cycles'] / 800:.1f}", f"{100 * layer['efficiency']:.1f}",
-                                 f"{100 * layer['published']:.1f}" if layer["published"] else "-"])
-        except (KeyError, TypeError) as e:
-            raise ReportError(f"{path}: no result of make bench-fc: {e}") from None
-    return Section("Compressed fully connected layers, 64 sparse PEs", [Table(
-        ["layer", "non-zero MACs", "cycles", "us at 800 MHz (EIE's clock, assumed)", "useful MACs, % of 64 a cycle",
-         "EIE, theory/actual, %"], rows)] if rows else [],
-        ["Weights on chip, batch of 1; matrices are synthetic, with EIE's sizes and densities." if rows else
-         "no results: `make bench-fc`"], ["eie64.svg"] if rows else [])
+    def layers(name, result):
+        return [[layer["name"], f"{layer['nonzero_macs']:,}", f"{layer['cycles']:,}",
+                 f"{layer['cycles'] / EIE_MHZ:.1f}", f"{100 * layer['efficiency']:.1f}", f"{100 * layer['published']:.1f}" if layer["published"] else "-"]
+                for layer in result["layers"] if (layer["queue_depth"], layer["placement"]) == (8, "balanced")]
+    title = "Compressed fully connected layers, 64 sparse PEs"
+    found = _rows(sorted(folder.glob("eie64.json")), "bench-fc", layers)
+    if not found:
+        return Section(title, notes=["no results: `make bench-fc`"])
+    head = ["layer", "non-zero MACs", "cycles", f"us at {EIE_MHZ} MHz (EIE's clock, assumed)",
+            "useful MACs, % of 64 a cycle", "EIE, theory/actual, %"]
+    return Section(title, [Table(head, found[0])], [
+        "Weights on chip, batch of 1; matrices are synthetic, with EIE's sizes and densities."], ["eie64.svg"])
 
 
 def fpga(folder: Path) -> Section:
-    rows = []
-    for path in sorted((folder / "fpga").glob("*.json")):
-        b = read(path)
-        try:
-            def used(name):
-                return f"{b[name][0]:,} of {b[name][1]:,}"
-            met = b["fmax_mhz"] >= b["clock_mhz"]
-            rows.append([b["board"], b["device"], b["preset"], str(b["pes"]), used("dsp"), used("bram"), used("lut"), used("ff"),
-                         f"{b['clock_mhz']:g}", f"{b['fmax_mhz']:g}{'' if met else ' (too slow)'}", f"{b['peak_gmacs']:g}",
-                         f"{b['sustained_gmacs']:g}" if b["sustained_gmacs"] else NOT_MEASURED,
-                         f"{1000 * b['peak_gmacs'] / b['dsp'][0]:.1f}" if b["dsp"][0] else "-",
-                         f"{1e6 * b['peak_gmacs'] / b['lut'][0]:.1f}"])
-        except (KeyError, TypeError, ZeroDivisionError) as e:
-            raise ReportError(f"{path}: no result of make fpga: {type(e).__name__} {e}") from None
-    return Section("Designs on an FPGA", [Table(
-        ["board", "device", "preset", "PEs", "DSP", "BRAM", "LUT", "FF", "clock, MHz", "fmax, MHz", "peak, GMAC/s",
-         "sustained, GMAC/s", "density, peak MMAC/s a DSP", "density, peak MMAC/s a kLUT"], rows)] if rows else [],
-        ["After routing." if rows else f"{NOT_MEASURED}: no board's build has been recorded; `make fpga BOARD=...` records one"])
+    """The FPGA table: a row a board's build."""
+    def row(name, b):
+        def used(kind):
+            return f"{b[kind][0]:,} of {b[kind][1]:,}"
+        slow = " (too slow)" if b["fmax_mhz"] < b["clock_mhz"] else ""
+        sustained, dsps = b["sustained_gmacs"], b["dsp"][0]
+        return [b["board"], b["device"], b["preset"], str(b["pes"]), *map(used, ("dsp", "bram", "lut", "ff")),
+                f"{b['clock_mhz']:g}", f"{b['fmax_mhz']:g}{slow}", f"{b['peak_gmacs']:g}",
+                f"{sustained:g}" if sustained else NOT_MEASURED,
+                f"{1000 * b['peak_gmacs'] / dsps:.1f}" if dsps else "-", f"{1e6 * b['peak_gmacs'] / b['lut'][0]:.1f}"]
+    rows = _rows(sorted((folder / "fpga").glob("*.json")), "fpga", row)
+    if not rows:
+        return Section("Designs on an FPGA", notes=[
+            f"{NOT_MEASURED}: no board's build has been recorded; `make fpga BOARD=...` records one"])
+    head = ["board", "device", "preset", "PEs", "DSP", "BRAM", "LUT", "FF", "clock, MHz", "fmax, MHz", "peak, GMAC/s",
+            "sustained, GMAC/s", "density, peak MMAC/s a DSP", "density, peak MMAC/s a kLUT"]
+    return Section("Designs on an FPGA", [Table(head, rows)], [
+        "Resources and fmax after routing; sustained: on the simulated board, at the board's clock (docs/fpga.md)."])
 
 
 def studies(folder: Path) -> Section:
@@ -325,12 +338,16 @@ def sections(folder: Path, costs: Costs, progress: Callable[[str], None] = lambd
     progress("convolutions")
     out = asic(benches(folder, costs), gate_counts(folder))
     progress("networks, sparse layers, boards")
-    return [*out, networks(folder), sparse(folder), fpga(folder), studies(folder)]
+    out += [networks(folder), sparse(folder), fpga(folder), studies(folder)]
+    for section in out:
+        section.plots = [plot for plot in section.plots if (folder / plot).exists()]
+    return out
 
 
-INTRODUCTION = ("Made by `make report` of the results in this folder. Columns and rows follow the tables that Sze, Chen, Yang and Emer "
-                "(\"Efficient Processing of Deep Neural Networks\", Proc. IEEE 2017, section VIII) ask of a design. Energies and powers "
-                "are estimates by the cost table {costs}; (calc) is arithmetic on published figures.")
+INTRODUCTION = ("Made by `make report` of the results in this folder. Columns and rows follow the tables that Sze, "
+                "Chen, Yang and Emer (\"Efficient Processing of Deep Neural Networks\", Proc. IEEE 2017, section VIII) "
+                "ask of a design. Energies and powers are estimates by the cost table {costs}; (calc) is arithmetic on "
+                "published figures.")
 
 
 def markdown(found: list[Section], costs: str) -> str:
@@ -350,7 +367,8 @@ h1, h2 { line-height: 1.2 } h2 { margin-top: 2.4rem; border-bottom: 1px solid #c
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #e4e4e4; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #888 }
-figure { margin: 1.2rem 0 } figure svg { max-width: 100%; height: auto } p { max-width: 52rem } nav a { margin-right: 1rem }
+figure { margin: 1.2rem 0 } figure svg { max-width: 100%; height: auto } figcaption { color: #666; font-size: 13px }
+p { max-width: 52rem } nav a { margin-right: 1rem }
 """
 
 
@@ -366,6 +384,10 @@ def _prose(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 
+def _row(tag: str, texts: list[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(text)}</{tag}>' for text in texts)}</tr>"
+
+
 def page(found: list[Section], costs: str, folder: Path) -> str:
     """The page, which refers to nothing outside itself."""
     out = ["<!DOCTYPE html>", '<html lang="en">', '<head><meta charset="utf-8"><title>Eyrie: benchmark report</title>',
@@ -376,10 +398,10 @@ def page(found: list[Section], costs: str, folder: Path) -> str:
         out.append(f'<h2 id="s{n}">{html.escape(section.title)}</h2>')
         for table in section.tables:
             out += ['<div class="wide"><table>',
-                    "<thead><tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in table.head) + "</tr></thead><tbody>",
-                    *("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in table.rows),
+                    f"<thead>{_row('th', table.head)}</thead><tbody>", *(_row("td", row) for row in table.rows),
                     "</tbody></table></div>"]
         out += [f"<p>{_prose(note)}</p>" for note in section.notes]
-        out += [f"<figure>{inline_svg((folder / plot).read_text(), f's{n}p{k}')}</figure>"
+        out += [f"<figure>{inline_svg((folder / plot).read_text(), f's{n}p{k}')}"
+                f"<figcaption>{html.escape(Path(plot).stem)}</figcaption></figure>"
                 for k, plot in enumerate(section.plots)]
     return "\n".join([*out, "</body>", "</html>"]) + "\n"

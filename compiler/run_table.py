@@ -28,7 +28,8 @@ def print_layers(console: Console, report: RunReport, config: Config) -> None:
     for row in report.layers:
         table.add_row(row.name, row.shape, row.mapping, number(row.cycles), number(row.filter_bound),
                       *[number(row.load_bound)] * sparse, number(row.macs),
-                      f"{100 * row.utilisation:.1f}" if row.utilisation else "-", number(row.dram_bytes), str(row.wrapped), str(row.mismatches))
+                      f"{100 * row.utilisation:.1f}" if row.utilisation else "-", number(row.dram_bytes),
+                      str(row.wrapped), str(row.mismatches))
     cycles, macs = (sum(getattr(row, n) for row in report.layers) for n in ("cycles", "macs"))
     table.add_section()
     table.add_row("all", "", "", number(cycles), "", *[""] * sparse, number(macs),
@@ -38,7 +39,8 @@ def print_layers(console: Console, report: RunReport, config: Config) -> None:
     console.print(table)
     console.print("filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
                   "filter word a few times only cannot be faster. "
-                  + "load bound: cycles to bring what a compressed layer loads, weights, pointers and vectors. " * sparse
+                  + "load bound: cycles to bring what a compressed layer loads, weights, pointers and vectors. "
+                  * sparse
                   + "wrapped: final psums beyond psum_bits", style="dim")
 
 
@@ -71,7 +73,8 @@ def print_fmaps(console: Console, fmaps: list[FmapResult]) -> None:
 
 
 def print_predictions(console: Console, guesses: dict[str, np.ndarray], labels: np.ndarray | None) -> None:
-    """Predictions against labels, and the accuracies. guesses: classes of the images, by what made them, the device last."""
+    """Predictions against labels, and the accuracies. guesses: classes of the images, by what made them, the device
+    last."""
     device = list(guesses)[-1]
     shown = 40
     table = Table(title="predictions", title_justify="left", show_header=False)

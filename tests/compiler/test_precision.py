@@ -74,7 +74,8 @@ def test_study():
     assert all(by[s, None, 16] == 40 for s in SCHEMES if s != "codebook") and by["both", "a", 16] == 40
     assert by["both", None, 3] < 40
     narrow = dict.fromkeys(g.tensors, 3)
-    for key, activations, weights in ((("both", None, 3), narrow, {"a": 3, "b": 3}), (("activations", None, 3), narrow, {}),
+    for key, activations, weights in ((("both", None, 3), narrow, {"a": 3, "b": 3}),
+                                      (("activations", None, 3), narrow, {}),
                                       (("weights", None, 3), {}, {"a": 3, "b": 3}),
                                       (("both", "b", 3), {"pooled": 3}, {"b": 3})):
         guess = predictions(g, IMAGES, IMAGES, activations, weights, 32)
