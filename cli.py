@@ -987,10 +987,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _check_outputs(args) -> None:
+    """That there can be files where the results shall go, before anything takes time. Raises OSError."""
+    import os
+    for name in ("json", "plot", "out"):
+        if path := getattr(args, name, None):
+            folder = next(p for p in Path(path).absolute().parents if p.exists())
+            if not folder.is_dir() or not os.access(folder, os.W_OK):
+                raise OSError(f"{path}: {folder} is no folder that can be written to")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; errors of the user are one line on stderr and status 2."""
     args = parser().parse_args(argv)
     try:
+        _check_outputs(args)
         return args.function(args)
     except (ValueError, OSError) as e:
         print(f"eyrie: error: {e}", file=sys.stderr)
