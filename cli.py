@@ -527,14 +527,6 @@ def explore(args) -> int:
     return 0
 
 
-# Of `scale`: what is changed, a row of the table each.
-SWEEPS = {
-    "array": tuple((f"rows={high}", f"columns={wide}") for high, wide in (
-        (3, 4), (4, 6), (6, 7), (6, 14), (9, 14), (12, 14), (14, 18), (16, 21))),
-    "latency": tuple((f"dram_latency={n}",) for n in (10, 20, 40, 80, 160, 320)),
-}
-
-
 def _command(target: str, args, **more: str | None) -> str:
     """The make command that does the same."""
     given = {"NET": args.net, "CONFIG": args.config if args.config != "eyeriss" else None, "MODE": args.mode,
@@ -545,65 +537,30 @@ def _command(target: str, args, **more: str | None) -> str:
 
 
 def scale(args) -> int:
-    import json
-    from compiler.map_table import layers_of, map_layer
-    from compiler.networks import NETWORKS
-    from compiler.tables import new_table
+    from compiler.scale import scale_network
     from hdl.config import Config
-    from hdl.verilog import write_atomic
     from sim.bench_plot import plot_scaling
     base = Config.load(args.config).override(args.set)
-    mode, network = _mode(base, args.mode), NETWORKS[args.net]
-    batch, layers = args.batch or network.batch, layers_of(network)
-    table = new_table(f"{args.net}, batch {batch}, {args.mode}: {base.name} with another {args.by}",
-                   ("changed",), "changed", "PEs", "model", "of peak %", "faster", "RTL", "model %")
-    rows, sweep = [], SWEEPS[args.by]
+    mode = _mode(base, args.mode)
     with _progress() as progress:
-        task = progress.add_task("", total=len(sweep) * len(layers))
-        for changes in sweep:
-            config = base.override(changes)
-            cycles = macs = 0
-            for graph, layer, zeros, _ in layers:
-                progress.update(task, description=f"{' '.join(changes)}, {layer.name}")
-                row = map_layer(graph, layer, zeros, batch, config, mode, args.objective, commands=True)
-                cycles, macs = cycles + row.model_cycles, macs + row.macs
-                progress.advance(task)
-            rows.append({"changed": list(changes), "pes": config.pes, "model_cycles": cycles, "macs": macs,
-                         "utilisation": macs / cycles / config.pes, "rtl_cycles": None})
-            # What `make bench` has measured of it.
-            for name in ("", "".join(f"-{change.replace('=', '')}" for change in changes)):
-                found = Path("docs/results", f"bench-{args.net}-{args.mode}{name}.json")
-                known = json.loads(found.read_text()) if found.exists() else None
-                if (known and Config(**known["config"]) == config and known["batch"] == batch
-                        and known["objective"] == args.objective):
-                    rows[-1]["rtl_cycles"] = known["total"]["cycles"]
-    for row in rows:
-        rtl = row["rtl_cycles"]
-        table.add_row(" ".join(row["changed"]), str(row["pes"]), f"{row['model_cycles']:,}",
-                      f"{100 * row['utilisation']:.1f}", f"{rows[0]['model_cycles'] / row['model_cycles']:.2f}x",
-                      f"{rtl:,}" if rtl else "-", f"{100 * (row['model_cycles'] / rtl - 1):+.1f}" if rtl else "-")
-    _console().print(table)
+        found = scale_network(args.net, args.by, base, args.batch, mode, args.objective, Path("docs/results"),
+                              _describe(progress))
+    _console().print(found.table())
     print("model: the commands in time; RTL: of docs/results/bench-*.json, where that was measured")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps(
-            {"command": _command("scale", args, BY=args.by if args.by != "array" else None), "config": base.to_dict(),
-             "batch": batch, "mode": args.mode, "objective": args.objective, "rows": rows}, indent=1) + "\n")
+    _write_json(args.json, {"command": _command("scale", args, BY=args.by if args.by != "array" else None)}
+                | found.to_dict())
     if args.plot and args.by == "array":
-        plot_scaling(f"{args.net} CONV, batch {batch}, {args.mode}", rows, args.plot)
+        plot_scaling(f"{args.net} CONV, batch {found.batch}, {args.mode}", found.rows, args.plot)
     return 0
 
 
 def bench(args) -> int:
-    import functools
-    import json
     import os
-    from compiler.cost import added, per_mac
     from compiler.networks import NETWORKS
-    from compiler.tables import new_table
     from hdl.config import Config
-    from hdl.verilog import write_atomic
     from sim.bench import run_bench
     from sim.bench_plot import plot
+    from sim.bench_table import bench_table, totals
     from sim.device import SimDevice
     config = Config.load(args.config).override(args.set)
     mode, network = _mode(config, args.mode), NETWORKS[args.net]
@@ -626,39 +583,17 @@ def bench(args) -> int:
             progress.update(task, advance=result.macs / batch, description=f"{len(done)} of {len(layers)} layers")
         results = run_bench(network, config, mode, batch, args.jobs or os.cpu_count(), layers, advance,
                             clustered=args.clustered, objective=args.objective)
-    table = new_table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
-                   ("layer", "mapping"), "layer", "mapping", "cycles", "chip's", "faster", "of peak %", "model %",
-                   "MACs %", "ifmap %", "filter %", "psum %", "no pass %", "unused %", "DRAM MB", "DRAM/MAC", "GLB/MAC", "wrong")
-    for r in results:
-        s = r.stalls
-        table.add_row(r.name, r.mapping, f"{r.cycles:,}", f"{r.chip_cycles:,.0f}", f"{r.chip_cycles / r.cycles:.2f}x",
-                      f"{100 * r.utilisation:.1f}", f"{100 * (r.model_cycles / r.cycles - 1):+.1f}",
-                      *(f"{100 * s[n]:.1f}" for n in ("busy", "wait_ifmap", "wait_filter", "wait_psum", "idle", "unused")),
-                      f"{r.dram_bytes / 1e6:.2f}", f"{r.dram_bytes / 2 / r.macs:.4f}",
-                      f"{per_mac(r.accesses, 'glb', r.macs):.4f}", str(r.mismatches))
-    total = {name: sum(getattr(r, name) for r in results)
-             for name in ("cycles", "macs", "nonzero_macs", "dram_bytes", "mismatches", "chip_cycles", "model_cycles")}
-    total["accesses_per_mac"] = total["dram_bytes"] / 2 / total["macs"]
-    total["accesses"] = functools.reduce(added, (r.accesses for r in results), {})
-    total["counters_equal"] = all(r.counters_equal for r in results)
-    table.add_section()
-    table.add_row("all", "", f"{total['cycles']:,}", f"{total['chip_cycles']:,.0f}",
-                  f"{total['chip_cycles'] / total['cycles']:.2f}x",
-                  f"{100 * total['macs'] / total['cycles'] / config.pes:.1f}",
-                  f"{100 * (total['model_cycles'] / total['cycles'] - 1):+.1f}", *[""] * 6,
-                  f"{total['dram_bytes'] / 1e6:.2f}", f"{total['accesses_per_mac']:.4f}",
-                  f"{per_mac(total['accesses'], 'glb', total['macs']):.4f}", str(total["mismatches"]))
-    _console().print(table)
+    total = totals(results)
+    _console().print(bench_table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
+                                 results, config.pes))
     print("model: the commands in time; its counts of accesses "
           + ("equal the counters of the RTL" if total["counters_equal"] else "differ from the RTL's counters in "
              + ", ".join(r.name for r in results if not r.counters_equal)))
     print(f"The chip: {network.accesses_per_mac} DRAM accesses of 16 bits per MAC. {command}")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps(
-            {"command": command, "config": config.to_dict(), "batch": batch, "mode": args.mode,
-             "objective": args.objective, "zeros": "clustered" if args.clustered else "independent",
-             "chip_accesses_per_mac": network.accesses_per_mac, "total": total,
-             "layers": [r.to_dict() for r in results]}, indent=1) + "\n")
+    _write_json(args.json, {
+        "command": command, "config": config.to_dict(), "batch": batch, "mode": args.mode, "objective": args.objective,
+        "zeros": "clustered" if args.clustered else "independent", "chip_accesses_per_mac": network.accesses_per_mac,
+        "total": total, "layers": [r.to_dict() for r in results]})
     if args.plot:
         plot(f"{args.net} CONV, batch {batch}, {args.mode}: {total['cycles'] / 1e6:.2f} M cycles, "
              f"Eyeriss chip {total['chip_cycles'] / 1e6:.2f} M", results, args.plot)
@@ -695,20 +630,9 @@ def _write_json(path, value) -> None:
 
 def _report_fc(results, path, about) -> int:
     """The table of sparse layers, and its JSON."""
-    import json
-    from compiler.tables import new_table
-    from hdl.verilog import write_atomic
-    table = new_table("64 sparse PEs, weights on chip; efficiency = non-zero MACs / (64 x cycles)", ("layer", "placement"),
-                   "layer", "placement", "queue", "cycles", "non-zero MACs", "padding", "efficiency %", "with padding %",
-                   "EIE's %", "starved %", "fill cycles", "blocks", "mismatches")
-    for r in results:
-        table.add_row(r.name, r.placement, str(r.queue_depth), f"{r.cycles:,}", f"{r.nonzero_macs:,}",
-                      f"{r.padding_entries:,}", f"{100 * r.efficiency:.1f}", f"{100 * r.with_padding:.1f}",
-                      f"{100 * r.published:.1f}" if r.published else "-", f"{100 * r.starved:.1f}",
-                      f"{r.fill_cycles:,}", str(r.blocks), str(r.mismatches))
-    _console().print(table)
-    if path:
-        write_atomic(Path(path), json.dumps(about | {"layers": [r.to_dict() for r in results]}, indent=1) + "\n")
+    from sim.bench_table import fc_table
+    _console().print(fc_table(results))
+    _write_json(path, about | {"layers": [r.to_dict() for r in results]})
     wrong = sum(r.mismatches for r in results)
     wrong += sum(r["mismatches"] for kind in ("pointer_batches", "streamed") for r in about.get(kind, ()))
     if wrong:
@@ -932,7 +856,7 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
                             description="The cost model for arrays of several sizes, or a memory of several latencies, "
                                         "beside the RTL where measured.")
-    p.add_argument("--by", choices=tuple(SWEEPS), default="array", help="what is changed (default array)")
+    p.add_argument("--by", choices=("array", "latency"), default="array", help="what is changed (default array)")
     p.add_argument("--net", choices=("alexnet", "vgg16"), default="alexnet", help="default alexnet")
     p.add_argument("--plot", metavar="FILE", help="write a picture there")
     modes(p, "dense")
