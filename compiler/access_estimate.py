@@ -18,10 +18,13 @@ def accesses(shape: Shape, m: Mapping, mode: Mode, zeros: float,
     spads in entries. zeros: share of the ifmap's entries."""
     s = Counts(shape, m)
     moved, passes = traffic(shape, m, s), s.tiles * s.blocks * s.accumulations
-    # Channels that fill up the last block are multiplied too.
-    macs = shape.macs * shape.blocks * shape.block / shape.C
     used = 1.0 if mode is Mode.DENSE else 1 - zeros
-    done = macs * used
+    # What fills up the last slice of a filter and the last group of channel blocks is multiplied too. Such channels
+    # are zero, and so is what lies beyond an ifmap that the filter covers.
+    filled = shape.macs * s.folds * m.height * m.width / (shape.R * shape.S)
+    macs = filled * s.groups * m.channel_blocks * shape.block / shape.C
+    covered = (shape.R, shape.S) == (shape.H, shape.W)
+    done = macs if mode is Mode.DENSE else (shape.macs if covered else filled) * used
     # With `skip` a window without entries still hands its psums on: a cycle each, in which nothing is read.
     empty = macs / (m.q * m.width) * zeros ** (m.q * m.width) if mode is Mode.SKIP else 0.0
     issued = done + empty if mode is Mode.SKIP else macs
