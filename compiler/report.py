@@ -1,14 +1,14 @@
 """The benchmark report: the tables that the tutorial by Sze, Chen, Yang and Emer (Proc. IEEE 2017, section VIII) asks
 of every design, made of the results of runs under docs/results, as Markdown and as one HTML page.
 
-Read are bench-*.json (make bench), run-*.json (make run), eie64.json (make bench-fc) and fpga/*.json (make fpga); plots
-are the .svg files beside them. What a result does not say is `-` or "not measured", never assumed; the clock is, to be
-that of the Eyeriss chip, and energies and powers are estimates by a cost table (docs/energy.md).
+Read are bench-*.json (make bench), run-*.json (make run), eie64.json (make bench-fc), gates-*.json (make gates) and
+fpga/*.json (make fpga); plots are the .svg files beside them. What a result does not say is `-` or "not measured",
+never assumed; the clock is, to be that of the Eyeriss chip, and energies and powers are estimates by a cost table
+(docs/energy.md).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
 import re
@@ -22,6 +22,8 @@ from compiler.networks import CHIP_MHZ, NETWORKS
 from hdl.config import CHIP_STORAGE_BYTES, ENTRY_BITS, PRESETS, Config
 
 NOT_MEASURED = "not measured"
+NOT_OF_A_PE = ("name", "rows", "columns", "segment", "glb_pairs", "glb_depth", "queue_depth", "dram_latency",
+               "dram_bytes_per_cycle")
 EIE_MHZ = 800
 # Eyeriss: ISSCC 2016, fig. 14.5.6; JSSC 2017, tables V and VI; area: eyeriss.mit.edu/benchmarking.html. By network:
 # power in mW, DRAM MB of all layers and, if published, of each.
@@ -180,12 +182,15 @@ def changed_fields(config: Config) -> str:
     return " ".join([config.name, *(f"{name}={getattr(config, name)}" for name in fields)])
 
 
+def pe_of(config: Config) -> tuple:
+    """All that a PE is made by; of the size of the array, the widths of its tags."""
+    fields = {name: value for name, value in config.to_dict().items() if name not in NOT_OF_A_PE}
+    return fields, config.pe_tag_bits, config.ifmap_tag_bits
+
+
 def pe_gates(config: Config, gates: list[dict]) -> str:
     """Of the configuration's PE, counted in Yosys's netlist."""
-    def of_pe(c):   # all fields that a PE is made by; the size of the array is the width of its tags
-        return dataclasses.replace(c, name="", rows=2, columns=2, segment=0, glb_pairs=2, glb_depth=64, queue_depth=4,
-                                   dram_bytes_per_cycle=1.0, dram_latency=1), c.pe_tag_bits, c.ifmap_tag_bits
-    found = next((g for g in gates if of_pe(config_of(g)) == of_pe(config)), None)
+    found = next((g for g in gates if pe_of(config_of(g)) == pe_of(config)), None)
     return f"{found['nand2']:,.0f}" if found else NOT_MEASURED
 
 
@@ -323,7 +328,7 @@ def fpga(folder: Path) -> Section:
 
 
 def studies(folder: Path) -> Section:
-    plots = [path.name for pattern in ("dataflows-*.svg", "explore-*.svg", "precision-*.svg")
+    plots = [path.name for pattern in ("dataflows-*.svg", "scale-*.svg", "explore-*.svg", "precision-*.svg")
              for path in sorted(folder.glob(pattern))]
     notes = ["Described in docs/energy.md and docs/study.md."] if plots else ["none"]
     return Section("Models and studies", notes=notes, plots=plots)

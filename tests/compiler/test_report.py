@@ -66,6 +66,26 @@ def test_chip(folder):
     assert layers["CONV2"]["chip's DRAM accesses a non-zero MAC (calc)"] == f"{4.0e6 / 2 / (895.7e6 * .613):.4f}"
 
 
+def test_gates(folder):
+    """A count belongs to the designs with the same PE: another memory is no matter, other spads and tags are."""
+    report = json.loads((folder / "bench-alexnet-dense.json").read_text())
+    for name, field, value in (("latency", "dram_latency", 160), ("spads", "filter_spad", 64), ("rows", "rows", 24)):
+        other = report | {"config": report["config"] | {field: value}}
+        (folder / f"bench-alexnet-{name}.json").write_text(json.dumps(other))
+    (folder / "gates-x.json").write_text(json.dumps({"config": report["config"], "nand2": 1234.5}))
+    row = cells(sections(folder, COSTS), "Design")["gates of a PE without its memories, NAND2"]
+    assert row == {"eyeriss": "1,234", "eyeriss dram_latency=160": "1,234", "eyeriss filter_spad=64": NOT_MEASURED,
+                   "eyeriss rows=24": NOT_MEASURED, "Eyeriss chip": "-"}
+    (folder / "gates-x.json").write_text("{}")
+    with pytest.raises(ReportError, match="gates-x.json: no result of make gates"):
+        sections(folder, COSTS)
+
+
+def test_costs_in_pj(folder):
+    with pytest.raises(ReportError, match="costs 'isca2016': energies in MAC"):
+        sections(folder, Costs.load("isca2016"))
+
+
 def test_networks_and_sparse(folder):
     """A LeNet-5 image takes a quarter of a batch of four: 88,594 cycles and 1,666,080 MACs."""
     found = sections(folder, COSTS)
