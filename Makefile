@@ -120,7 +120,7 @@ map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|goo
 energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map, PART CONFIG SET MODE BATCH COSTS JSON; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
 	$(BIN)/python cli.py energy $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,COSTS,costs) $(call option,RUN,run) $(call option,LAYERS,layers) $(call option,OUT,out) $(call option,JSON,json)
 
-DATAFLOWS = docs/results/dataflows-$(or $(NET),alexnet)$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
+DATAFLOWS = docs/results/dataflows-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
 dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PART PES=256 BATCH=16 ORDERS=published|any COSTS)
 	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(DATAFLOWS).svg"
 
@@ -130,16 +130,19 @@ bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=al
 scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (NET=alexnet|vgg16 CONFIG SET MODE BATCH OBJECTIVE)
 	$(BIN)/python cli.py scale $(call option,NET,net) $(call option,BY,by) $(call option,CONFIG,config) $(bench) --json $(SCALE).json --plot $(SCALE).svg
 
-EXPLORE = docs/results/explore-$(basename $(notdir $(or $(NET),alexnet)))-$(or $(MODE),gate)$(if $(CONFIG),-$(basename $(notdir $(CONFIG))))
+# Values that were given, in a file's name: rows6,12-glb_pairs8.
+named = $(if $(strip $(1)),-$(subst $(space),-,$(strip $(subst =,,$(1)))))
+EXPLORE = docs/results/explore-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))-$(or $(MODE),gate)$(call named,$(PART) $(patsubst %.json,%,$(notdir $(CONFIG))) $(if $(BATCH),batch$(BATCH)) $(OBJECTIVE) $(SET) $(SWEEP))
 explore: $(if $(SCHEDULER),$(CLUSTER_STAMP),$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (SWEEP NET as map, PART CONFIG SET MODE BATCH COSTS EXACT=1 JOBS SCHEDULER=tcp://...)
 	$(BIN)/python cli.py explore $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(foreach s,$(SWEEP),--sweep "$(s)") $(if $(filter-out 0,$(EXACT)),--exact) $(call option,COSTS,costs) $(call option,PE_AREA,pe-area) $(call option,JOBS,jobs) $(call option,SCHEDULER,scheduler) --json "$(or $(JSON),$(EXPLORE).json)" --plot "$(EXPLORE).svg"
 
-PRECISION = docs/results/precision-$(basename $(notdir $(or $(MODEL),lenet5)))
+PRECISION = docs/results/precision-$(patsubst %.onnx,%,$(notdir $(or $(MODEL),lenet5)))
 precision: $(STAMP)  ## accuracy of MODEL as its bits shrink, linear against a codebook, all layers and each (IMAGES LABELS LIMIT CALIB BITS="16 8 4")
 	$(BIN)/python cli.py precision $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(if $(BITS),--bits $(BITS)) --json "$(or $(JSON),$(PRECISION).json)" --plot "$(PRECISION).svg"
 
+GATES = docs/results/gates-$(patsubst %.json,%,$(notdir $(or $(CONFIG),eyeriss)))$(call named,$(SET))
 gates: $(STAMP)  ## gate count of a PE from Yosys, docs/results/gates-<config>.json (CONFIG SET)
-	$(BIN)/python cli.py gates $(call option,CONFIG,config) $(foreach s,$(SET),--set "$(s)") --json "$(or $(JSON),docs/results/gates-$(basename $(notdir $(or $(CONFIG),eyeriss))).json)"
+	$(BIN)/python cli.py gates $(call option,CONFIG,config) $(foreach s,$(SET),--set "$(s)") --json "$(or $(JSON),$(GATES).json)"
 
 report: $(STAMP)  ## docs/results/report.md and report.html of what is in docs/results, beside the Eyeriss chip (COSTS)
 	$(BIN)/python cli.py report $(call option,COSTS,costs)
