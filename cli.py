@@ -453,8 +453,8 @@ def map_(args) -> int:
     with _progress() as progress:
         found = map_network(args.net, args.part, args.batch, config, mode, args.objective, _describe(progress))
     _console().print(found.table(args.all))
-    print("estimate: the mapper's formula, as DRAM MB and what binds; model: the commands in time; accesses of 16 bits, "
-          "counted in the commands")
+    print("estimate: the mapper's formula, as DRAM MB and what binds; model: the commands in time; accesses of 16 bits,"
+          " counted in the commands")
     _write_json(args.json, found.to_dict())
     return 0
 
@@ -500,8 +500,10 @@ def precision(args) -> int:
     _console().print(found.table(name))
     print("codebook: activations of that width, weights 15 shared values and 0; within 1 point: the least width down "
           f"to which no more is lost against floating point\n{note}")
-    _write_json(args.json, {"command": f"make precision{f' MODEL={args.model}' if args.model else ''}", "model": name,
-                            "calibration": note} | found.to_dict())
+    given = {"MODEL": args.model, "IMAGES": args.images, "LABELS": args.labels, "LIMIT": args.limit,
+             "CALIB": args.calib, "BITS": args.bits and f'"{" ".join(map(str, args.bits))}"'}
+    command = " ".join(["make precision", *(f"{key}={value}" for key, value in given.items() if value)])
+    _write_json(args.json, {"command": command, "model": name, "calibration": note} | found.to_dict())
     if args.plot:
         found.plot(f"{name}: accuracy of {len(images)} images by width", args.plot)
     return 0

@@ -109,6 +109,7 @@ def test_command(tmp_path, capsys):
     files = ["--json", str(tmp_path / "x.json"), "--plot", str(tmp_path / "x.svg")]
     assert cli.main(["precision", "--limit", "60", "--bits", "16", "2", "--overall", *files]) == 0
     report = json.loads((tmp_path / "x.json").read_text())
+    assert report["command"] == 'make precision LIMIT=60 BITS="16 2"'
     right = {(r["scheme"], r["bits"]): r["correct"] for r in report["rows"]}
     assert right["both", 16] == right["weights", 16] == round(60 * report["float"]) >= 57
     assert right["both", 2] < 40 and len(report["rows"]) == 8 and report["images"] == 60
