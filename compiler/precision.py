@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from compiler.drawing import drawing
+from compiler.drawing import canvas
 from compiler.float_run import float_run
 from compiler.graph import Conv, Graph
 from compiler.quantise import golden_run, quantise, quantise_input
@@ -131,23 +131,33 @@ class Study:
                 "rows": [dataclasses.asdict(a) for a in self.found]}
 
     def plot(self, title: str, path: str | Path) -> None:
-        """Write an SVG: accuracy by bits, all layers together strong, a layer alone (`both`) thin."""
-        with drawing(title, path, (7.5, 4.4)) as axes:
-            axes.axhline(100 * self.reference, color="#b0b0b0", linestyle="--", linewidth=1, label="floating point")
-            for n, name in enumerate(self.layers):
-                axes.plot(*_line(self.of("both", name)), color=str(0.35 + 0.4 * n / len(self.layers)), linewidth=0.8,
-                          marker=".", markersize=3, linestyle=":", label=f"{name} alone")
+        """Write an SVG: accuracy by bits, on the left of all layers together, on the right of each alone, `both` drawn
+        through and `codebook` dashed."""
+        widths = sorted(self.widths, reverse=True)
+        with canvas(path, (10, 4.2), 2 if self.layers else 1) as (figure, axes):
+            left, *right = axes if self.layers else (axes,)
             for scheme in SCHEMES:
-                axes.plot(*_line(self.of(scheme, None)), color=COLOURS[scheme], linewidth=2, marker="o", label=scheme)
-            axes.set_xticks(sorted(self.widths))
-            axes.invert_xaxis()
-            axes.set_xlabel("bits")
-            axes.set_ylabel("images right, %")
+                left.plot(*self._line(scheme, None), color=COLOURS[scheme], marker="o", markersize=4, label=scheme)
+            left.set_title("all layers", fontsize=9)
+            left.set_ylabel("images right, %")
+            for panel in right:
+                for n, name in enumerate(self.layers):
+                    for scheme, style in zip(LAYER_SCHEMES, ("-", "--")):
+                        panel.plot(*self._line(scheme, name), color=f"C{n % 10}", linestyle=style, marker=".",
+                                   linewidth=1, label=f"{name}, {scheme}")
+                panel.set_title("one layer", fontsize=9)
+            for panel in (left, *right):
+                panel.axhline(100 * self.reference, color="#b0b0b0", linestyle=":", linewidth=1, label="floating point")
+                panel.set_xticks(range(len(widths)), list(map(str, widths)))
+                panel.set_xlabel("bits")
+                panel.spines[["top", "right"]].set_visible(False)
+                panel.legend(fontsize=7, frameon=False, loc="lower left")
+            figure.suptitle(title, fontsize=10)
 
-
-def _line(points: list[Accuracy]) -> tuple[list[int], list[float]]:
-    """Bits and percents of a curve."""
-    return [a.bits for a in points], [100 * a.share for a in points]
+    def _line(self, scheme: str, layer: str | None) -> tuple[range, list[float]]:
+        """Places and percents of a curve, the widest first."""
+        points = sorted(self.of(scheme, layer), key=lambda a: -a.bits)
+        return range(len(points)), [100 * a.share for a in points]
 
 
 def narrowed(graph: Graph, scheme: str, layer: str | None, bits: int) -> tuple[dict[str, int], dict[str, int]]:
