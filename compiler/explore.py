@@ -320,8 +320,9 @@ class Exploration:
                          facecolors="none", edgecolors="#bc4b51", linewidths=1.3,
                          label="Pareto front of cycles, energy and area")
             for n, p in enumerate(self.front, 1):
-                axes.annotate(str(n), (p.cycles / 1e6, p.energy / scale), xytext=(5, 5), textcoords="offset points",
-                              fontsize=7)
+                side = 1 if n % 2 else -1    # neighbours do not write over each other
+                axes.annotate(str(n), (p.cycles / 1e6, p.energy / scale), xytext=(7 * side, 3), fontsize=7,
+                              textcoords="offset points", ha="left" if n % 2 else "right")
             axes.figure.colorbar(shown, label="area, KiB of a large buffer")
             axes.set_xlabel("million cycles")
             axes.set_ylabel(f"energy, {unit}")
