@@ -45,6 +45,15 @@ ZEROS ?=
 BY ?=
 # Fields of the configuration to change, as rows=6 columns=14, with blanks between.
 SET ?=
+# Of an exploration: values of fields, as rows=6,12 filter_spad=64,96, with blanks between; EXACT=1: its front from the
+# commands; logic of a PE; a Dask scheduler.
+SWEEP ?=
+EXACT ?=
+PE_AREA ?=
+JOBS ?=
+SCHEDULER ?=
+# Of a precision study: widths, with blanks between.
+BITS ?=
 # Further arguments for pytest.
 ARGS   ?=
 
@@ -61,7 +70,7 @@ SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 waves  = $(if $(filter-out 0,$(WAVES)),--waves)
 huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy bench scale bench-fc sim netlist test lint clean
+.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy explore precision gates report bench scale bench-fc sim netlist test lint clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -76,6 +85,12 @@ $(STAMP):
 FPGA_STAMP := $(STAMP)-fpga
 $(FPGA_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fpga]"
+	@touch $@
+
+# Dask, for explorations on a cluster.
+CLUSTER_STAMP := $(STAMP)-cluster
+$(CLUSTER_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cluster]"
 	@touch $@
 
 verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
@@ -105,7 +120,7 @@ map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|goo
 energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map, PART CONFIG SET MODE BATCH COSTS JSON; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
 	$(BIN)/python cli.py energy $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,COSTS,costs) $(call option,RUN,run) $(call option,LAYERS,layers) $(call option,OUT,out) $(call option,JSON,json)
 
-DATAFLOWS = docs/results/dataflows-$(or $(NET),alexnet)$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
+DATAFLOWS = docs/results/dataflows-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
 dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PART PES=256 BATCH=16 ORDERS=published|any COSTS)
 	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(DATAFLOWS).svg"
 
@@ -115,13 +130,30 @@ bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=al
 scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (NET=alexnet|vgg16 CONFIG SET MODE BATCH OBJECTIVE)
 	$(BIN)/python cli.py scale $(call option,NET,net) $(call option,BY,by) $(call option,CONFIG,config) $(bench) --json $(SCALE).json --plot $(SCALE).svg
 
+# Values that were given, in a file's name: rows6,12-glb_pairs8.
+named = $(if $(strip $(1)),-$(subst $(space),-,$(strip $(subst =,,$(1)))))
+EXPLORE = docs/results/explore-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))-$(or $(MODE),gate)$(call named,$(PART) $(patsubst %.json,%,$(notdir $(CONFIG))) $(if $(BATCH),batch$(BATCH)) $(OBJECTIVE) $(SET) $(SWEEP))
+explore: $(if $(SCHEDULER),$(CLUSTER_STAMP),$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (SWEEP NET as map, PART CONFIG SET MODE BATCH COSTS EXACT=1 JOBS SCHEDULER=tcp://...)
+	$(BIN)/python cli.py explore $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(foreach s,$(SWEEP),--sweep "$(s)") $(if $(filter-out 0,$(EXACT)),--exact) $(call option,COSTS,costs) $(call option,PE_AREA,pe-area) $(call option,JOBS,jobs) $(call option,SCHEDULER,scheduler) --json "$(or $(JSON),$(EXPLORE).json)" --plot "$(EXPLORE).svg"
+
+PRECISION = docs/results/precision-$(patsubst %.onnx,%,$(notdir $(or $(MODEL),lenet5)))
+precision: $(STAMP)  ## accuracy of MODEL as its bits shrink, linear against a codebook, all layers and each (IMAGES LABELS LIMIT CALIB BITS="16 8 4")
+	$(BIN)/python cli.py precision $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(if $(BITS),--bits $(BITS)) --json "$(or $(JSON),$(PRECISION).json)" --plot "$(PRECISION).svg"
+
+GATES = docs/results/gates-$(patsubst %.json,%,$(notdir $(or $(CONFIG),eyeriss)))$(call named,$(SET))
+gates: $(STAMP)  ## gate count of a PE from Yosys, docs/results/gates-<config>.json (CONFIG SET)
+	$(BIN)/python cli.py gates $(call option,CONFIG,config) $(foreach s,$(SET),--set "$(s)") --json "$(or $(JSON),$(GATES).json)"
+
+report: $(STAMP)  ## docs/results/report.md and report.html of what is in docs/results, beside the Eyeriss chip (COSTS)
+	$(BIN)/python cli.py report $(call option,COSTS,costs)
+
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(waves)
 
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
-test: $(FPGA_STAMP)  ## every test (ARGS for pytest)
+test: $(FPGA_STAMP) $(CLUSTER_STAMP)  ## every test (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: verilog  ## another name of it

@@ -95,11 +95,10 @@ def sim(args) -> int:
     return 1 if failed else 0
 
 
-def _network(args, config):
-    """(quantised network, raw images, labels or None, note on calibration) of `run`."""
+def _data(args):
+    """(network, raw images, labels or None, images to calibrate on, a note on them) of `run`."""
     from compiler.images import DataError, read_images, read_labels
     from compiler.onnx_import import load
-    from compiler.quantise import quantise
     # The project's own networks come with its digits.
     default = args.model is None or Path(args.model).resolve().parent == MODELS
     if not default and args.images is None:
@@ -123,6 +122,13 @@ def _network(args, config):
                             "give --calib (CALIB=) or more images")
         count, note = min(count, len(images) - len(observed)), f"{note}, which are not reported"
     images, labels = images[:count], labels if labels is None else labels[:count]
+    return graph, images, labels, observed, note
+
+
+def _network(args, config):
+    """(quantised network, raw images, labels or None, note on calibration) of `run`."""
+    from compiler.quantise import quantise
+    graph, images, labels, observed, note = _data(args)
     return quantise(graph, observed, psum_bits=config.psum_bits), images, labels, note
 
 
@@ -151,6 +157,7 @@ def _run(args) -> tuple[int, dict]:
     from compiler.interpreter import Interpreter
     from compiler.program import ALIGN, compile_network
     from compiler.run import run_network
+    from compiler.run_table import print_compression, print_fmaps, print_layers, print_predictions
     from fpga.host.board import BoardDevice
     from hdl.config import Config
     from hdl.verilog import write_atomic
@@ -205,7 +212,7 @@ def _run(args) -> tuple[int, dict]:
 
     guesses = {"float": floats.argmax(1), "golden": report.golden.argmax(1),
                "interpreter" if args.device == "golden" else args.device: report.device.argmax(1)}
-    print_layers(console, report, config, program)
+    print_layers(console, report, config)
     compression = [whole(s.name, [block.compressed for band in s.sparse.bands for block in band.blocks],
                          config.sparse_pointer_bits) for s in program.segments if s.sparse]
     if compression:
@@ -235,6 +242,7 @@ def _run(args) -> tuple[int, dict]:
 def board_sim(args) -> int:
     import time
 
+    from compiler.tables import new_table
     from fpga.simulation.board import CLOCK_HZ, PART, SimulatedBoard
     from hdl.config import Config
     config, memory, clock_hz, console = Config.load(args.config), PART, CLOCK_HZ, _console()
@@ -254,7 +262,7 @@ def board_sim(args) -> int:
             board.counts()  # a simulation that has ended says why itself
             raise
         counts, seconds = board.counts() - before, time.monotonic() - started
-    table = _table("the board", (), "cycles", f"at {clock_hz / 1e6:g} MHz, s", "bytes to it", "bytes from it", "cycles a bit",
+    table = new_table("the board", (), "cycles", f"at {clock_hz / 1e6:g} MHz, s", "bytes to it", "bytes from it", "cycles a bit",
                    "line busy %", "at 3 Mbaud, s", "simulated, s", "cycles/s")
     line = 10 * (counts.to_board + counts.from_board)
     table.add_row(f"{counts.cycles:,}", f"{counts.cycles / clock_hz:.3f}", f"{counts.to_board:,}", f"{counts.from_board:,}",
@@ -282,18 +290,19 @@ def fpga(args) -> int:
     """Builds a bitstream and reports it, or lists the boards."""
     if args.board == "list":
         return _list_boards()
+    from compiler.tables import new_table
     from fpga.build import artifact, build, save
     board, console = _board(args.board), _console()
     with console.status(f"{board.name}: Yosys, nextpnr, bitstream of {board.preset}"):
         result = build(board, args.seed)
-    table = _table(f"{board.name}: {result.preset}, {result.pes} PEs on {result.device}, seed {result.seed}, "
+    table = new_table(f"{board.name}: {result.preset}, {result.pes} PEs on {result.device}, seed {result.seed}, "
                    f"{result.seconds:.0f} s", ("resource",), "resource", "used", "of", "%")
     for name in ("lut", "ff", "dsp", "bram"):
         used, most = getattr(result, name)
         table.add_row(name.upper(), f"{used:,}", f"{most:,}", f"{100 * used / most:.0f}" if most else "-")
     console.print(table)
     if result.components:
-        table = _table("components, after Yosys", ("component",), "component", "LUT", "FF", "DSP", "block RAM")
+        table = new_table("components, after Yosys", ("component",), "component", "LUT", "FF", "DSP", "block RAM")
         for name, row in result.components.items():
             if row["lut"] > 100 or row["dsp"] or row["bram"]:
                 table.add_row(name, *(f"{row[kind]:,}" for kind in ("lut", "ff", "dsp", "bram")))
@@ -311,10 +320,11 @@ def fpga(args) -> int:
 
 
 def _list_boards() -> int:
+    from compiler.tables import new_table
     from fpga.boards import BOARDS
     from fpga.boards.board import CAPACITY
     from fpga.memory import SPRAM
-    table = _table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
+    table = new_table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
                    "board", "device", "LUT4", "DSP", "block RAM", "preset", "PEs", "clock, MHz", "memory", "serial line")
     for board in BOARDS.values():
         memory = (f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else
@@ -329,91 +339,6 @@ def flash(args) -> int:
     from fpga.flash import flash
     flash(_board(args.board), args.persist)
     return 0
-
-
-def print_layers(console, report, config, program) -> None:
-    """The table of `run`: a row a layer, means of a batch."""
-    from rich import box
-    from rich.table import Table
-    table = Table(title=f"{config.name}: {config.pes} PEs, batch of {report.batch}, "
-                        f"DRAM at {config.dram_bytes_per_cycle:g} B/cycle", title_justify="left",
-                  box=box.SIMPLE_HEAD, pad_edge=False)
-    sparse = any(row.load_bound for row in report.layers)
-    for name in ("layer", "shape", "mapping", "cycles", "filter bound", *["load bound"] * sparse, "MACs", "util. %",
-                 "DRAM bytes", "wrapped", "mismatches"):
-        table.add_column(name, justify="left" if name in ("layer", "shape", "mapping") else "right", min_width=8)
-
-    def number(x):
-        return f"{x:,.0f}" if x else "-"
-    for row in report.layers:
-        table.add_row(row.name, row.shape, row.mapping, number(row.cycles), number(row.filter_bound),
-                      *[number(row.load_bound)] * sparse, number(row.macs), f"{100 * row.utilisation:.1f}" if row.utilisation else "-",
-                      number(row.dram_bytes), str(row.wrapped), str(row.mismatches))
-    cycles, macs = (sum(getattr(row, n) for row in report.layers) for n in ("cycles", "macs"))
-    table.add_section()
-    table.add_row("all", "", "", number(cycles), "", *[""] * sparse, number(macs),
-                  f"{100 * macs / (cycles * config.pes):.1f}" if cycles else "-",
-                  number(sum(row.dram_bytes for row in report.layers)),
-                  str(sum(row.wrapped for row in report.layers)), str(report.mismatches))
-    console.print(table)
-    console.print("filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
-                  "filter word a few times only cannot be faster. "
-                  + "load bound: cycles to bring what a compressed layer loads, weights, pointers and vectors. " * sparse
-                  + "wrapped: final psums beyond psum_bits", style="dim")
-
-
-def print_compression(console, reports) -> None:
-    """Sizes of the sparse layers, stage by stage."""
-    from rich import box
-    from rich.table import Table
-    table = Table(title="compressed layers, sizes in bytes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("layer", "density %", "non-zeros", "padding", "16-bit dense", "pruned", "shared", "of it pointers",
-                 "Huffman", "bits a weight", "smaller by"):
-        table.add_column(name, justify="left" if name == "layer" else "right")
-    for r in reports:
-        table.add_row(r.name, f"{100 * r.density:.1f}", f"{r.nonzeros:,}", f"{r.padding:,}",
-                      *(f"{n / 8:,.0f}" for n in (r.dense, r.pruned, r.shared, r.pointers, r.huffman)),
-                      f"{r.bits_per_weight:.2f}", f"{r.ratio:.1f}x, {r.huffman_ratio:.1f}x")
-    console.print(table)
-    console.print("pruned: 16-bit values and 4-bit runs; shared: 4-bit indices into 15 values, as the engine stores "
-                  "them; Huffman: as files hold them", style="dim")
-
-
-def print_fmaps(console, fmaps) -> None:
-    """Run-length coded feature maps beside the entropy limit."""
-    from rich import box
-    from rich.table import Table
-    table = Table(title="run-length coded feature maps, bytes of all images", title_justify="left",
-                  box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("tensor", "zeros %", "dense", "coded", "ratio", "entropy limit"):
-        table.add_column(name, justify="left" if name == "tensor" else "right")
-    for f in fmaps:
-        table.add_row(f.name, f"{100 * f.zeros:.1f}", f"{f.dense:,}", f"{f.coded:,}", f"{f.ratio:.2f}x",
-                      f"{f.entropy:.2f}x")
-    dense, coded = (sum(getattr(f, n) for f in fmaps) for n in ("dense", "coded"))
-    table.add_section()
-    table.add_row("all", "", f"{dense:,}", f"{coded:,}", f"{dense / coded:.2f}x", "")
-    console.print(table)
-    console.print("coded: words of strips and their lengths; entropy limit: zeros that come independently, "
-                  "levels of 16 bits", style="dim")
-
-
-def print_predictions(console, guesses, labels) -> None:
-    """Predictions against labels, and the accuracies."""
-    from rich.table import Table
-    device = list(guesses)[-1]
-    shown = 40
-    table = Table(title="predictions", title_justify="left", show_header=False)
-    if labels is not None:
-        table.add_row("label", " ".join(f"{x:>2}" for x in labels[:shown].tolist()))
-    table.add_row(device, " ".join(f"{x:>2}" for x in guesses[device][:shown].tolist()))
-    if len(guesses[device]) > shown:
-        table.add_row("", f"... {len(guesses[device]) - shown} more")
-    console.print(table)
-    if labels is not None:
-        console.print("accuracy: " + ", ".join(
-            f"{name} {100 * (guess == labels).mean():.2f} %" for name, guess in guesses.items())
-            + f" of {len(labels)} images")
 
 
 def fc(args) -> int:
@@ -460,16 +385,6 @@ def bench_fc(args) -> int:
                                            "streamed": [r.to_dict() for r in streamed]})
 
 
-def _table(title, left, *names):
-    """A table whose columns in `left` are aligned there, the others to the right."""
-    from rich import box
-    from rich.table import Table
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in names:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
-    return table
-
-
 def _console():
     from rich.console import Console
     return Console(width=None if sys.stdout.isatty() else 220)
@@ -483,119 +398,28 @@ def _mode(config, name):
     return Mode[name.upper()]
 
 
-def _layers(net, part, batch):
-    """(layers of a part of a network as (graph, layer, zeros, the chip's cycles of an image), batch)."""
-    from compiler.graph import Conv
-    from compiler.map_table import layers_of
-    from compiler.networks import NETWORKS
-    from compiler.onnx_import import load
-    if net in NETWORKS:
-        network = NETWORKS[net]
-        return layers_of(network, part), batch or network.batch
-    if net.endswith(".onnx"):
-        graph = load(net)
-        convs = [layer for layer in graph.layers if isinstance(layer, Conv)
-                 and part in ("all", "fc" if layer.full else "conv")]
-        return [(graph, layer, {}, None) for layer in convs], batch or 1
-    raise ValueError(f"network {net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
-
-
-def _shapes(net, batch):
-    """All layers of a network as dataflows see them."""
-    from compiler.dataflows import of_graph, of_table
-    from compiler.networks import NETWORKS
-    if net in NETWORKS:
-        return [of_table(layer, batch) for layer in NETWORKS[net].part("all")]
-    return [of_graph(graph, layer, batch) for graph, layer, *_ in _layers(net, "all", batch)[0]]
-
-
 def dataflows(args) -> int:
-    import json
-    from compiler.costs import Costs
-    from compiler.dataflows import DATAFLOWS, PUBLISHED, PUBLISHED_FOR, baseline, check, compare, ratios
-    from compiler.dataflows.hardware import DataflowError
-    from compiler.dataflows.plot import plot
-    from hdl.verilog import write_atomic
-    costs, batch, names = ratios(Costs.load(args.costs)), args.batch, tuple(args.dataflow or DATAFLOWS)
-    check(names, args.pes, args.orders)
-    whole = _shapes(args.net, batch)
-    parts = {"all": ("conv", "fc")}.get(args.part, (args.part,))
-    command = f"make dataflows NET={args.net} PES={args.pes} BATCH={batch}" + "".join(
-        f" {name.upper()}={getattr(args, name)}"
-        for name, usual in (("part", "all"), ("orders", "published"), ("costs", "isca2016"))
-        if getattr(args, name) != usual)
-    report = {}
+    from compiler.dataflows import DATAFLOWS
+    from compiler.dataflows.comparison import compare_network
     with _progress() as progress:
-        task = progress.add_task("", total=None)
-
-        def step(text):
-            progress.update(task, description=text)
-        for part in parts:
-            layers = [layer for layer in whole if layer.full == (part == "fc")]
-            if not layers:
-                continue
-            report[part] = (layers, compare(layers, whole, args.pes, costs, args.orders, names, step),
-                            baseline(layers, whole, args.pes, costs, args.orders))
-    if not report:
-        raise DataflowError(f"{args.net} has no {args.part} layers")
-
-    def published_of(part):
-        return PUBLISHED if (args.net, part, args.pes, batch) == PUBLISHED_FOR and args.costs == "isca2016" else {}
-    for part, (layers, results, one) in report.items():
-        published = published_of(part)
-        own = next((r for r in results if r.dataflow == "rs" and r.fits), None)
-        table = _table(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}, {args.orders} orders: "
-                       "energy of a MAC with its accesses, in MACs", ("dataflow",),
-                       "dataflow", "RF, B", "buffer, KiB", "DRAM", "buffer", "array", "RF", "ifmap", "filter", "psum",
-                       "energy", "of RS", "of RS, batch 1",
-                       *["published", "deviation %"] * bool(published), "DRAM/MAC", "PEs at work", "EDP of RS")
-        for r in results:
-            about = [r.dataflow.upper(), str(2 * r.hardware.register_words), f"{r.hardware.buffer_words / 512:.1f}"]
-            if not r.fits:
-                missing = next(layer.name for layer, found in zip(layers, r.layers) if found is None)
-                table.add_row(*about, f"{missing}: no mapping fits")
-                continue
-            relative = r.energy / one if one else None
-            table.add_row(*about, *(f"{r.levels[n]:.2f}" for n in ("dram", "buffer", "array", "register")),
-                          *(f"{r.kinds[n]:.2f}" for n in ("ifmap", "filter", "psum")), f"{r.energy:.2f}",
-                          f"{r.energy / own.energy:.2f}" if own else "-", f"{relative:.3f}" if one else "-",
-                          *([f"{published[r.dataflow]:.2f}", f"{100 * (relative / published[r.dataflow] - 1):+.1f}"]
-                            if published else []),
-                          f"{r.dram:.4f}", f"{1 / r.delay:.1f}",
-                          f"{r.energy * r.delay / (own.energy * own.delay):.2f}" if own else "-")
-        _console().print(table)
-        if published:
-            fit = [r for r in results if r.fits]
-            ours = [r.dataflow for r in sorted(fit, key=lambda r: r.energy)]
-            theirs = sorted((r.dataflow for r in fit), key=published.get)
-            print(f"order: {' < '.join(ours).upper()}" + (", as published" if ours == theirs else
-                  f"; published: {' < '.join(theirs).upper()}"))
-        elif part == "fc" and published_of("conv") and own and len(results) > 1:
-            others = [r.energy / own.energy for r in results if r.fits and r is not own]
-            print(f"RS at least {min(others):.2f} times below the others; published: at least 1.3")
-    print(f"A model: docs/energy.md. {command}")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps({
-            "command": command, "net": args.net, "pes": args.pes, "batch": batch, "orders": args.orders, "costs": costs,
-            "parts": {part: {"rs_batch1_energy": one, "dataflows": [r.to_dict() for r in results]}
-                      for part, (layers, results, one) in report.items()}}, indent=1) + "\n")
+        found = compare_network(args.net, args.part, args.pes, args.batch, args.orders, args.costs,
+                                tuple(args.dataflow or DATAFLOWS), _describe(progress))
+    for part in found.parts:
+        _console().print(found.table(part))
+        if remark := found.remark(part):
+            print(remark)
+    print(f"A model: docs/energy.md. {found.command}")
+    _write_json(args.json, found.to_dict())
     if args.plot:
-        for part, (layers, results, one) in report.items():
-            path, published = Path(args.plot), published_of(part)
-            plot(f"{args.net} {part.upper()}, {args.pes} PEs, batch {batch}", results, one if published else 1.0,
-                 published,
-                 "energy per MAC" + (", RS at batch 1 = 1" if published else ", of one MAC = 1"),
-                 path.with_stem(f"{path.stem}-{part}") if len(report) > 1 else path)
+        found.plot(args.plot)
     return 0
 
 
 def energy(args) -> int:
-    import json
     from compiler import layer_file
     from compiler.costs import Costs
-    from compiler.energy import LEVELS, Bits, EnergyError, layer_energy, of_run
-    from compiler.map_table import map_layer
-    from compiler.mapping import MappingError
+    from compiler.energy import EnergyError
+    from compiler.energy_table import Machine, of_bench, of_file, of_network
     from hdl.config import Config
     from hdl.verilog import write_atomic
     costs = Costs.load(args.costs)
@@ -603,123 +427,106 @@ def energy(args) -> int:
         raise EnergyError("--layers and --run: give one of them")
     if bool(args.layers) != bool(args.out):
         raise EnergyError("--layers and --out go together: the file of layers and that of energies")
-    config, lines = Config.load(args.config).override(args.set), []
-    mode, built = _mode(config, args.mode), config.to_dict()
-    if args.layers:
-        lines, source = layer_file.read(args.layers), Path(args.layers).name
-        todo = [(line.graph, line.layer, line.zeros, line.images, line.bits, f"{args.layers}: line {line.number}: ")
-                for line in lines]
-    elif not args.run:
-        layers, batch = _layers(args.net, args.part, args.batch)
-        todo = [(graph, layer, zeros, batch, Bits(), "") for graph, layer, zeros, _ in layers]
-        source = f"{args.net} {args.part.upper()}, batch {batch}"
+    config = Config.load(args.config).override(args.set)
+    machine = Machine(config, _mode(config, args.mode), args.objective)
     with _progress() as progress:
-        task = progress.add_task("", total=None)
-        if args.run:
-            results, about = of_run(args.run, costs, lambda text: progress.update(task, description=text))
-            source = f"{Path(args.run).name}, RTL's counters"
-            # It may lack fields of today's configurations.
-            built, args.mode = about["config"], about.get("mode", args.mode)
+        step = _describe(progress)
+        if args.layers:
+            found, lines = of_file(args.layers, machine, costs, step)
+        elif args.run:
+            found = of_bench(args.run, args.mode, costs)
         else:
-            results = []
-            for graph, layer, zeros, images, bits, where in todo:
-                progress.update(task, description=layer.name)
-                try:
-                    row = map_layer(graph, layer, zeros, images, config, mode, args.objective, commands=True)
-                except MappingError as e:
-                    raise EnergyError(f"{where}{e}") from None
-                results.append(layer_energy(layer.name, row.macs, row.accesses, config.psum_bits, costs, bits))
-    if not results:
-        raise EnergyError(f"{args.net} has no {args.part} layers")
-    small = sum(e.total for e in results) < 1e8
-    scale, prefix = (1e3, "thousand") if small else (1e6, "million")
-    unit = ("nJ" if small else "uJ") if costs.unit == "pJ" else f"{prefix} {costs.unit}"
-    table = _table(f"{source}: energy on {built['name']}, {args.mode}, by {costs.name}, {unit}: an estimate, "
-                   "without clock, control and leakage",
-                   ("layer",), "layer", "MACs", "done %", "MAC", *LEVELS, "all", f"{costs.unit} a MAC", "input",
-                   "weights", "output", "commands")
-
-    parts = [lambda e: e.mac, *(lambda e, level=level: e.level(level) for level in LEVELS), lambda e: e.total]
-    kinds = [lambda e: e.input, lambda e: e.kind("filter"), lambda e: e.output, lambda e: e.kind("command")]
-
-    def row(name, layers):
-        total, macs, done = (sum(getattr(e, field) for e in layers) for field in ("total", "macs", "done"))
-        energies = [[f"{sum(f(e) for e in layers) / scale:,.1f}" for f in columns] for columns in (parts, kinds)]
-        table.add_row(name, f"{macs:,}", f"{100 * done / macs:.1f}", *energies[0], f"{total / macs:.2f}", *energies[1])
-    for result in results:
-        row(result.name, [result])
-    table.add_section()
-    row("all", results)
-    _console().print(table)
+            found = of_network(args.net, args.part, args.batch, machine, costs, step)
+    _console().print(found.table())
     if args.out:
-        write_atomic(Path(args.out), layer_file.lines([line.index for line in lines], results))
+        write_atomic(Path(args.out), layer_file.lines([line.index for line in lines], found.layers))
         print(f"{args.out}: index, input, output, weights, computation, in {costs.unit}")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps(
-            {"source": source, "config": built, "mode": args.mode, "costs": costs.name, "unit": costs.unit,
-             "total": sum(e.total for e in results), "layers": [e.to_dict() for e in results]}, indent=1) + "\n")
+    _write_json(args.json, found.to_dict())
     return 0
 
 
 def map_(args) -> int:
-    import functools
-    import json
-    from compiler.cost import added, per_mac
-    from compiler.map_table import map_layer
-    from dataclasses import asdict
+    from compiler.map_table import map_network
     from hdl.config import Config
-    from hdl.verilog import write_atomic
     config = Config.load(args.config).override(args.set)
     mode = _mode(config, args.mode)
-    layers, batch = _layers(args.net, args.part, args.batch)
-    table = _table(f"{args.net} on {config.name}, batch {batch}, {args.mode}, {args.objective} first: a model, "
-                   f"not a measurement", ("layer", "mapping", "bound by"),
-                   "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB", "DRAM/MAC", "GLB/MAC",
-                   "bound by", "next best")
-    rows = []
     with _progress() as progress:
-        task = progress.add_task("", total=len(layers))
-        for graph, layer, zeros, chip in layers:
-            progress.update(task, description=layer.name)
-            row = map_layer(graph, layer, zeros, batch, config, mode, args.objective, commands=True)
-            row.chip_cycles = chip and chip * batch
-            rows.append(row)
-            second = row.runners_up[0] if row.runners_up else None
-            table.add_row(layer.name, row.mapping, str(row.block), str(row.pes), f"{row.cycles:,}", f"{row.model_cycles:,}",
-                          f"{row.chip_cycles:,.0f}" if chip else "-", f"{100 * row.utilisation:.1f}",
-                          f"{row.dram_bytes / 1e6:.2f}",
-                          *(f"{per_mac(row.accesses, level, row.macs):.4f}" for level in ("dram", "glb")), row.bound,
-                          f"+{100 * (second['cycles'] / row.cycles - 1):.1f} %" if second else "-")
-            if args.all:
-                for other in row.runners_up:
-                    table.add_row("", other["mapping"], str(other["block"]), "", f"{other['cycles']:,}", "", "", "",
-                                  f"{other['dram_bytes'] / 1e6:.2f}", "", "", other["bound"], "")
-            progress.advance(task)
-    cycles, macs = sum(r.cycles for r in rows), sum(r.macs for r in rows)
-    dram, model = sum(r.dram_bytes for r in rows), sum(r.model_cycles for r in rows)
-    chip = [r.chip_cycles for r in rows]
-    accesses = functools.reduce(added, (r.accesses for r in rows), {})
-    table.add_section()
-    table.add_row("all", "", "", "", f"{cycles:,}", f"{model:,}", f"{sum(chip):,.0f}" if all(chip) else "-",
-                  f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 1e6:.2f}",
-                  *(f"{per_mac(accesses, level, macs):.4f}" for level in ("dram", "glb")), "", "")
-    _console().print(table)
-    print("estimate: the mapper's formula, as DRAM MB and what binds; model: the commands in time; accesses of 16 bits, "
-          "counted in the commands")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps(
-            {"config": config.to_dict(), "batch": batch, "mode": args.mode, "objective": args.objective,
-             "total": {"cycles": cycles, "macs": macs, "dram_bytes": dram, "model_cycles": model, "accesses": accesses},
-             "layers": [asdict(r) for r in rows]}, indent=1) + "\n")
+        found = map_network(args.net, args.part, args.batch, config, mode, args.objective, _describe(progress))
+    _console().print(found.table(args.all))
+    print("estimate: the mapper's formula, as DRAM MB and what binds; model: the commands in time; accesses of 16 bits,"
+          " counted in the commands")
+    _write_json(args.json, found.to_dict())
     return 0
 
 
-# Of `scale`: what is changed, a row of the table each.
-SWEEPS = {
-    "array": tuple((f"rows={high}", f"columns={wide}") for high, wide in (
-        (3, 4), (4, 6), (6, 7), (6, 14), (9, 14), (12, 14), (14, 18), (16, 21))),
-    "latency": tuple((f"dram_latency={n}",) for n in (10, 20, 40, 80, 160, 320)),
-}
+def report(args) -> int:
+    from compiler.costs import Costs
+    from compiler.report import markdown, page, sections
+    from hdl.verilog import write_atomic
+    folder, costs = Path(args.results), Costs.load(args.costs)
+    with _progress() as progress:
+        found = sections(folder, costs, _describe(progress))
+    for path, text in ((folder / "report.md", markdown(found, costs.name)),
+                       (folder / "report.html", page(found, costs.name, folder))):
+        write_atomic(path, text)
+        print(path)
+    return 0
+
+
+def gates(args) -> int:
+    from hdl.config import Config
+    from sim.gates import count
+    config = Config.load(args.config).override(args.set)
+    found = count(config)
+    _console().print(found.table())
+    print(f"{found.nand2:,.0f} gates, in NAND2 of four transistors; {found.memories} memories left out")
+    _write_json(args.json, {"command": f"make gates CONFIG={args.config}"
+                            + (f' SET="{" ".join(args.set)}"' if args.set else "")} | found.to_dict())
+    return 0
+
+
+def precision(args) -> int:
+    from compiler.images import DataError
+    from compiler.precision import WIDTHS, check, study
+    widths = tuple(args.bits or WIDTHS)
+    check(widths)
+    graph, images, labels, observed, note = _data(args)
+    if labels is None:
+        raise DataError("LABELS: accuracies need --labels, or images in an .npz with labels")
+    with _progress() as progress:
+        found = study(graph, observed, images, labels, args.psum_bits, widths, not args.overall,
+                      _describe(progress))
+    name = Path(args.model).stem if args.model else "lenet5"
+    _console().print(found.table(name))
+    print("codebook: activations of that width, weights 15 shared values and 0; within 1 point: the least width down "
+          f"to which no more is lost against floating point\n{note}")
+    given = {"MODEL": args.model, "IMAGES": args.images, "LABELS": args.labels, "LIMIT": args.limit,
+             "CALIB": args.calib, "BITS": args.bits and f'"{" ".join(map(str, args.bits))}"'}
+    command = " ".join(["make precision", *(f"{key}={value}" for key, value in given.items() if value)])
+    _write_json(args.json, {"command": command, "model": name, "calibration": note} | found.to_dict())
+    if args.plot:
+        found.plot(f"{name}: accuracy of {len(images)} images by width", args.plot)
+    return 0
+
+
+def explore(args) -> int:
+    from compiler.explore import DEFAULT_SWEEP, PE_LOGIC, Study, executor, explore
+    from hdl.config import Config
+    study = Study(Config.load(args.config).override(args.set), tuple(args.sweep or DEFAULT_SWEEP), args.net, args.part,
+                  args.batch, args.mode, args.objective, args.costs, PE_LOGIC if args.pe_area is None else args.pe_area)
+    study.tasks()   # what cannot be explored is refused before any worker starts
+    with _progress() as progress, executor(args.jobs, args.scheduler) as pool:
+        found = explore(study, pool, args.exact, _describe(progress))
+    _console().print(found.table())
+    print("\n".join(found.remarks()))
+    command = _command("explore", args, PART=args.part if args.part != "conv" else None,
+                       COSTS=args.costs if args.costs != "eyeriss_65nm" else None,
+                       PE_AREA=None if args.pe_area is None else str(args.pe_area),
+                       EXACT="1" if args.exact else None, SWEEP=f'"{" ".join(args.sweep)}"' if args.sweep else None)
+    _write_json(args.json, {"command": command} | found.to_dict())
+    if args.plot:
+        found.plot(args.plot)
+    return 0
 
 
 def _command(target: str, args, **more: str | None) -> str:
@@ -732,63 +539,30 @@ def _command(target: str, args, **more: str | None) -> str:
 
 
 def scale(args) -> int:
-    import json
-    from compiler.map_table import layers_of, map_layer
-    from compiler.networks import NETWORKS
+    from compiler.scale import scale_network
     from hdl.config import Config
-    from hdl.verilog import write_atomic
     from sim.bench_plot import plot_scaling
     base = Config.load(args.config).override(args.set)
-    mode, network = _mode(base, args.mode), NETWORKS[args.net]
-    batch, layers = args.batch or network.batch, layers_of(network)
-    table = _table(f"{args.net}, batch {batch}, {args.mode}: {base.name} with another {args.by}",
-                   ("changed",), "changed", "PEs", "model", "of peak %", "faster", "RTL", "model %")
-    rows, sweep = [], SWEEPS[args.by]
+    mode = _mode(base, args.mode)
     with _progress() as progress:
-        task = progress.add_task("", total=len(sweep) * len(layers))
-        for changes in sweep:
-            config = base.override(changes)
-            cycles = macs = 0
-            for graph, layer, zeros, _ in layers:
-                progress.update(task, description=f"{' '.join(changes)}, {layer.name}")
-                row = map_layer(graph, layer, zeros, batch, config, mode, args.objective, commands=True)
-                cycles, macs = cycles + row.model_cycles, macs + row.macs
-                progress.advance(task)
-            rows.append({"changed": list(changes), "pes": config.pes, "model_cycles": cycles, "macs": macs,
-                         "utilisation": macs / cycles / config.pes, "rtl_cycles": None})
-            # What `make bench` has measured of it.
-            for name in ("", "".join(f"-{change.replace('=', '')}" for change in changes)):
-                found = Path("docs/results", f"bench-{args.net}-{args.mode}{name}.json")
-                known = json.loads(found.read_text()) if found.exists() else None
-                if (known and Config(**known["config"]) == config and known["batch"] == batch
-                        and known["objective"] == args.objective):
-                    rows[-1]["rtl_cycles"] = known["total"]["cycles"]
-    for row in rows:
-        rtl = row["rtl_cycles"]
-        table.add_row(" ".join(row["changed"]), str(row["pes"]), f"{row['model_cycles']:,}",
-                      f"{100 * row['utilisation']:.1f}", f"{rows[0]['model_cycles'] / row['model_cycles']:.2f}x",
-                      f"{rtl:,}" if rtl else "-", f"{100 * (row['model_cycles'] / rtl - 1):+.1f}" if rtl else "-")
-    _console().print(table)
+        found = scale_network(args.net, args.by, base, args.batch, mode, args.objective, Path("docs/results"),
+                              _describe(progress))
+    _console().print(found.table())
     print("model: the commands in time; RTL: of docs/results/bench-*.json, where that was measured")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps(
-            {"command": _command("scale", args, BY=args.by if args.by != "array" else None), "config": base.to_dict(),
-             "batch": batch, "mode": args.mode, "objective": args.objective, "rows": rows}, indent=1) + "\n")
+    _write_json(args.json, {"command": _command("scale", args, BY=args.by if args.by != "array" else None)}
+                | found.to_dict())
     if args.plot and args.by == "array":
-        plot_scaling(f"{args.net} CONV, batch {batch}, {args.mode}", rows, args.plot)
+        plot_scaling(f"{args.net} CONV, batch {found.batch}, {args.mode}", found.rows, args.plot)
     return 0
 
 
 def bench(args) -> int:
-    import functools
-    import json
     import os
-    from compiler.cost import added, per_mac
     from compiler.networks import NETWORKS
     from hdl.config import Config
-    from hdl.verilog import write_atomic
     from sim.bench import run_bench
     from sim.bench_plot import plot
+    from sim.bench_table import bench_table, totals
     from sim.device import SimDevice
     config = Config.load(args.config).override(args.set)
     mode, network = _mode(config, args.mode), NETWORKS[args.net]
@@ -811,39 +585,17 @@ def bench(args) -> int:
             progress.update(task, advance=result.macs / batch, description=f"{len(done)} of {len(layers)} layers")
         results = run_bench(network, config, mode, batch, args.jobs or os.cpu_count(), layers, advance,
                             clustered=args.clustered, objective=args.objective)
-    table = _table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
-                   ("layer", "mapping"), "layer", "mapping", "cycles", "chip's", "faster", "of peak %", "model %",
-                   "MACs %", "ifmap %", "filter %", "psum %", "no pass %", "unused %", "DRAM MB", "DRAM/MAC", "GLB/MAC", "wrong")
-    for r in results:
-        s = r.stalls
-        table.add_row(r.name, r.mapping, f"{r.cycles:,}", f"{r.chip_cycles:,.0f}", f"{r.chip_cycles / r.cycles:.2f}x",
-                      f"{100 * r.utilisation:.1f}", f"{100 * (r.model_cycles / r.cycles - 1):+.1f}",
-                      *(f"{100 * s[n]:.1f}" for n in ("busy", "wait_ifmap", "wait_filter", "wait_psum", "idle", "unused")),
-                      f"{r.dram_bytes / 1e6:.2f}", f"{r.dram_bytes / 2 / r.macs:.4f}",
-                      f"{per_mac(r.accesses, 'glb', r.macs):.4f}", str(r.mismatches))
-    total = {name: sum(getattr(r, name) for r in results)
-             for name in ("cycles", "macs", "nonzero_macs", "dram_bytes", "mismatches", "chip_cycles", "model_cycles")}
-    total["accesses_per_mac"] = total["dram_bytes"] / 2 / total["macs"]
-    total["accesses"] = functools.reduce(added, (r.accesses for r in results), {})
-    total["counters_equal"] = all(r.counters_equal for r in results)
-    table.add_section()
-    table.add_row("all", "", f"{total['cycles']:,}", f"{total['chip_cycles']:,.0f}",
-                  f"{total['chip_cycles'] / total['cycles']:.2f}x",
-                  f"{100 * total['macs'] / total['cycles'] / config.pes:.1f}",
-                  f"{100 * (total['model_cycles'] / total['cycles'] - 1):+.1f}", *[""] * 6,
-                  f"{total['dram_bytes'] / 1e6:.2f}", f"{total['accesses_per_mac']:.4f}",
-                  f"{per_mac(total['accesses'], 'glb', total['macs']):.4f}", str(total["mismatches"]))
-    _console().print(table)
+    total = totals(results)
+    _console().print(bench_table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
+                                 results, config.pes))
     print("model: the commands in time; its counts of accesses "
           + ("equal the counters of the RTL" if total["counters_equal"] else "differ from the RTL's counters in "
              + ", ".join(r.name for r in results if not r.counters_equal)))
     print(f"The chip: {network.accesses_per_mac} DRAM accesses of 16 bits per MAC. {command}")
-    if args.json:
-        write_atomic(Path(args.json), json.dumps(
-            {"command": command, "config": config.to_dict(), "batch": batch, "mode": args.mode,
-             "objective": args.objective, "zeros": "clustered" if args.clustered else "independent",
-             "chip_accesses_per_mac": network.accesses_per_mac, "total": total,
-             "layers": [r.to_dict() for r in results]}, indent=1) + "\n")
+    _write_json(args.json, {
+        "command": command, "config": config.to_dict(), "batch": batch, "mode": args.mode, "objective": args.objective,
+        "zeros": "clustered" if args.clustered else "independent", "chip_accesses_per_mac": network.accesses_per_mac,
+        "total": total, "layers": [r.to_dict() for r in results]})
     if args.plot:
         plot(f"{args.net} CONV, batch {batch}, {args.mode}: {total['cycles'] / 1e6:.2f} M cycles, "
              f"Eyeriss chip {total['chip_cycles'] / 1e6:.2f} M", results, args.plot)
@@ -853,27 +605,36 @@ def bench(args) -> int:
 
 
 def _progress():
+    """A bar on stderr if that is a terminal; elsewhere errors are one line."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-                    console=Console(stderr=True))
+                    console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+def _describe(progress):
+    """A function that shows what is being done: a text, or numbers done and to do before it."""
+    task = progress.add_task("", total=None)
+
+    def step(*now):
+        *counts, text = now
+        progress.update(task, description=text, **dict(zip(("completed", "total"), counts)))
+    return step
+
+
+def _write_json(path, value) -> None:
+    """Of `--json`, if it was given."""
+    import json
+    from hdl.verilog import write_atomic
+    if path:
+        write_atomic(Path(path), json.dumps(value, indent=1) + "\n")
 
 
 def _report_fc(results, path, about) -> int:
     """The table of sparse layers, and its JSON."""
-    import json
-    from hdl.verilog import write_atomic
-    table = _table("64 sparse PEs, weights on chip; efficiency = non-zero MACs / (64 x cycles)", ("layer", "placement"),
-                   "layer", "placement", "queue", "cycles", "non-zero MACs", "padding", "efficiency %", "with padding %",
-                   "EIE's %", "starved %", "fill cycles", "blocks", "mismatches")
-    for r in results:
-        table.add_row(r.name, r.placement, str(r.queue_depth), f"{r.cycles:,}", f"{r.nonzero_macs:,}",
-                      f"{r.padding_entries:,}", f"{100 * r.efficiency:.1f}", f"{100 * r.with_padding:.1f}",
-                      f"{100 * r.published:.1f}" if r.published else "-", f"{100 * r.starved:.1f}",
-                      f"{r.fill_cycles:,}", str(r.blocks), str(r.mismatches))
-    _console().print(table)
-    if path:
-        write_atomic(Path(path), json.dumps(about | {"layers": [r.to_dict() for r in results]}, indent=1) + "\n")
+    from sim.bench_table import fc_table
+    _console().print(fc_table(results))
+    _write_json(path, about | {"layers": [r.to_dict() for r in results]})
     wrong = sum(r.mismatches for r in results)
     wrong += sum(r["mismatches"] for kind in ("pointer_batches", "streamed") for r in about.get(kind, ()))
     if wrong:
@@ -1047,10 +808,57 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", metavar="FILE", help="their energies: index, input, output, weights, computation")
     p.set_defaults(function=energy)
 
+    p = commands.add_parser("report", help="the tables of a benchmark report, as Markdown and HTML",
+                            description="From the results of runs in a folder; writes report.md and report.html there.")
+    p.add_argument("--results", default="docs/results", metavar="DIR", help="default docs/results")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.set_defaults(function=report)
+
+    p = commands.add_parser("gates", help="gate count of a PE, from Yosys",
+                            description="The PE as gates of CMOS, without its memories.")
+    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
+    p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE",
+                   help="change a field of the configuration (may be repeated)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.set_defaults(function=gates)
+
+    p = commands.add_parser("precision", help="accuracy as activations and weights become narrower",
+                            description="A network through golden at widths from 16 bits down, linear against a "
+                                        "codebook, all layers and each alone.")
+    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
+    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
+    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
+    p.add_argument("--limit", type=_count, default=0, metavar="N", help="images to run, 0 for all (default 0)")
+    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+    p.add_argument("--bits", type=int, nargs="+", metavar="N", help="widths, 2..16 (default 16 12 10 8 and below)")
+    p.add_argument("--psum-bits", type=int, choices=range(24, 33), default=32, metavar="N", help="24..32 (default 32)")
+    p.add_argument("--overall", action="store_true", help="all layers together only")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.add_argument("--plot", metavar="FILE", help="write a picture there")
+    p.set_defaults(function=precision)
+
+    p = commands.add_parser("explore", help="a network on many configurations: the front of cycles, energy and area",
+                            description="Every combination of the swept fields, by the model, on all cores or a Dask "
+                                        "cluster; what is done is kept.")
+    net(p, "conv")
+    modes(p, "gate")
+    p.add_argument("--sweep", action="append", metavar="FIELD=VALUE,...",
+                   help="values of a field of the configuration; again for more fields")
+    p.add_argument("--exact", action="store_true", help="cycles and energy of the front from the commands, too")
+    p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
+                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+    p.add_argument("--pe-area", type=_count, metavar="N",
+                   help="logic of a PE in bytes of a large buffer (docs/study.md)")
+    p.add_argument("--jobs", type=_positive, metavar="N", help="points at a time (default one a core)")
+    p.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786")
+    p.add_argument("--plot", metavar="FILE", help="write a picture there")
+    p.set_defaults(function=explore)
+
     p = commands.add_parser("scale", help="a network's convolutions on arrays from 12 to 336 PEs",
                             description="The cost model for arrays of several sizes, or a memory of several latencies, "
                                         "beside the RTL where measured.")
-    p.add_argument("--by", choices=tuple(SWEEPS), default="array", help="what is changed (default array)")
+    p.add_argument("--by", choices=("array", "latency"), default="array", help="what is changed (default array)")
     p.add_argument("--net", choices=("alexnet", "vgg16"), default="alexnet", help="default alexnet")
     p.add_argument("--plot", metavar="FILE", help="write a picture there")
     modes(p, "dense")
@@ -1105,10 +913,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _check_outputs(args) -> None:
+    """That there can be files where the results shall go, before anything takes time. Raises OSError."""
+    import os
+    for name in ("json", "plot", "out"):
+        if path := getattr(args, name, None):
+            folder = next(p for p in Path(path).absolute().parents if p.exists())
+            if not folder.is_dir() or not os.access(folder, os.W_OK):
+                raise OSError(f"{path}: {folder} is no folder that can be written to")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; errors of the user are one line on stderr and status 2."""
     args = parser().parse_args(argv)
     try:
+        _check_outputs(args)
         return args.function(args)
     except (ValueError, OSError) as e:
         print(f"eyrie: error: {e}", file=sys.stderr)

@@ -13,7 +13,6 @@ section VI-C).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +106,7 @@ def layer_energy(name: str, macs: int, accesses: Accesses, psum_bits: int, costs
                         for level, kinds in moved.items()})
 
 
-def of_run(path: str | Path, costs: Costs,
-           progress: Callable[[str], None] = lambda text: None) -> tuple[list[LayerEnergy], dict]:
+def of_run(path: str | Path, costs: Costs) -> tuple[list[LayerEnergy], dict]:
     """(layers, the file's other entries) of a JSON of `make bench`. The RTL's counters say how many MACs, words and
     bytes there were, the cost model's accesses beside them of which data type: where the two differ, a level's data
     types are scaled to the counters. Spads have no counters. Raises EnergyError."""
@@ -120,7 +118,6 @@ def of_run(path: str | Path, costs: Costs,
         psum_bits = report["config"]["psum_bits"]
         layers = []
         for row in report["layers"]:
-            progress(row["name"])
             accesses, counters = row["accesses"], row["counters"]
             if not counters["macs"]:
                 raise EnergyError(f"{path}: layer {row['name']!r}: no MACs counted: the configuration has no counters")

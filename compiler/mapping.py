@@ -173,6 +173,26 @@ class Counts:
                 + self.ring + self.ofmap + 2)
 
 
+def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
+    """What one group moves over DRAM, in 64-bit words: ifmap, filter, psum (biases), ofmap, coded as they are there;
+    beside them "commands", and "ifmap units" and "filter units" loaded, of `s.ifmap_unit` and `s.filter_unit` words."""
+    m_blocks = ceil(np.minimum(m.chunk, s.blocks), m.filter_blocks)
+    passes = s.tiles * s.blocks * s.accumulations
+    rounds = s.chunks * np.where(s.ifmap_resident, 1, m_blocks)
+    units = s.tiles * s.loads * rounds
+    filter_units = s.accumulations * s.blocks * np.where(s.filters_resident, 1, s.tiles)
+    stored = shape.N * shape.E * ceil(shape.F * shape.M, 4)
+    if shape.pool:
+        stored //= shape.pool[1] ** 2
+    stores = s.tiles * ceil(s.blocks, m.store_blocks) * np.where(
+        m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
+    coded = m.columns >= shape.F   # only whole strips are
+    return {"ifmap": units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1), "filter": s.filter_unit * filter_units,
+            "psum": s.bias, "ofmap": stored * np.where(coded, shape.out_bytes, 1),
+            "commands": passes * (3 + s.units) + units + passes + 2 * stores,
+            "ifmap units": units, "filter units": filter_units}
+
+
 def estimate(shape: Shape, m: Mapping, config: Config):
     """(cycles, DRAM bytes, {what binds: its cycles}) of one group, from a model: passes and
     transfers overlap, the slowest of MACs, networks and DRAM sets the pace, but for the first
@@ -180,23 +200,13 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     s = Counts(shape, m)
     rate = config.dram_bytes_per_cycle
     passes = s.tiles * s.blocks * s.accumulations
-    m_blocks = ceil(np.minimum(m.chunk, s.blocks), m.filter_blocks)
     paces = _paces(shape, m, s, config)
     pace = functools.reduce(np.maximum, paces.values()) + PASS_OVERHEAD
-    rounds = s.chunks * np.where(s.ifmap_resident, 1, m_blocks)
-    units = s.tiles * s.loads * rounds
-    filters = s.filter_unit * s.accumulations * s.blocks * np.where(s.filters_resident, 1, s.tiles)
-    stored = shape.N * shape.E * ceil(shape.F * shape.M, 4)
-    if shape.pool:
-        stored //= shape.pool[1] ** 2
-    stores = s.tiles * ceil(s.blocks, m.store_blocks) * np.where(
-        m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
-    commands = passes * (3 + s.units) + units + passes + 2 * stores
-    coded = m.columns >= shape.F   # only whole strips are
-    loaded = units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1)
-    stored = stored * np.where(coded, shape.out_bytes, 1)
-    dram_bytes = 8 * (loaded + filters + s.bias + stored) + COMMAND_BYTES * commands
+    moved = traffic(shape, m, s)
+    units, loaded, commands = moved["ifmap units"], moved["ifmap"], moved["commands"]
+    dram_bytes = 8 * (loaded + moved["filter"] + moved["psum"] + moved["ofmap"]) + COMMAND_BYTES * commands
     dram = dram_bytes / rate
+    coded = m.columns >= shape.F   # only whole strips are
     # Without a place to spare, the next unit is loaded from the last use of the one it replaces on.
     fetch = 8 * s.ifmap_unit * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
     others = np.minimum(1, (dram_bytes - 8 * loaded) / rate / (passes * pace))   # share the memory with it
@@ -227,22 +237,26 @@ def estimate(shape: Shape, m: Mapping, config: Config):
         **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
 
 
-def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
-    """Cycles that a pass takes at each resource of the array."""
+def ifmap_words(shape: Shape, m: Mapping, s: Counts):
+    """Words of up to four entries that a pass sends over the ifmap network."""
     width = min(m.width, shape.S)
-    rows = (m.e - 1) * shape.uy + m.height
     if m.q == shape.block and shape.ux <= width:
         strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, 4)
     elif m.q == shape.block:
         strip = m.columns * ceil(width * m.q, 4)
     else:
         strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, 4)
+    return s.laps * ((m.e - 1) * shape.uy + m.height) * m.r * strip
+
+
+def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
+    """Cycles that a pass takes at each resource of the array."""
     entries = m.q * ceil(shape.S, ceil(shape.S, m.width))   # of a window
     if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
         entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
         "MACs": s.laps * m.columns * np.maximum(m.p, HAZARD) * entries,
-        "ifmap network": s.laps * rows * m.r * strip,
+        "ifmap network": ifmap_words(shape, m, s),
         # A PE writes one entry a cycle into its filter spad.
         "filter network": s.words * np.maximum(s.tags, 4) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes)}

@@ -17,6 +17,7 @@ from golden import fixed
 from golden.add import add
 from golden.conv import conv2d
 from golden.pool import average_pool, max_pool
+from hdl.config import ENTRY_BITS
 
 MAX_SHIFT = 47       # OFMAP.shift
 MAX_ALIGN = 14       # SHAPE.shift_a, shift_b
@@ -45,7 +46,8 @@ class AddNumbers:
 @dataclass
 class QuantisedGraph:
     """A Graph and its numbers. formats: tensor -> f; convs, adds: layer -> numbers; peaks: layer ->
-    largest |psum| seen in calibration; zeros: tensor -> share of its elements that were 0 then."""
+    largest |psum| seen in calibration; zeros: tensor -> share of its elements that were 0 then; bits: tensor -> width
+    that its values saturate to, 16 where not named."""
     graph: Graph
     psum_bits: int
     formats: dict[str, int]
@@ -53,6 +55,7 @@ class QuantisedGraph:
     adds: dict[str, AddNumbers]
     peaks: dict[str, int] = field(default_factory=dict)
     zeros: dict[str, float] = field(default_factory=dict)
+    bits: dict[str, int] = field(default_factory=dict)
 
     def summary(self) -> dict:
         """Formats, shifts and observed psums, fit for JSON."""
@@ -88,6 +91,17 @@ def _largest(peak: float, limit: float) -> int:
     return min(max(math.floor(math.log2(limit / peak)), FRACTIONS[0]), FRACTIONS[-1])
 
 
+def _greatest(bits: int) -> int:
+    """The largest value of a width."""
+    return (1 << bits - 1) - 1
+
+
+def _saturate(q: QuantisedGraph, tensor: str, values: np.ndarray) -> np.ndarray:
+    """int16 values within the width of a tensor."""
+    most = _greatest(q.bits.get(tensor, ENTRY_BITS))
+    return values if most == fixed.INT16_MAX else np.clip(values, -most - 1, most)
+
+
 def _shared(graph: Graph) -> dict[str, str]:
     """Tensor -> a representative of the tensors that must have its format."""
     root = {name: name for name in graph.tensors}
@@ -106,8 +120,9 @@ def _shared(graph: Graph) -> dict[str, str]:
 class _Search:
     """Formats that meet every constraint; they only ever go down, so the search ends."""
 
-    def __init__(self, graph: Graph, images: np.ndarray, psum_bits: int, margin: float):
-        self.graph, self.psum_bits, self.margin = graph, psum_bits, margin
+    def __init__(self, graph: Graph, images: np.ndarray, psum_bits: int, margin: float, activation_bits: dict[str, int],
+                 weight_bits: dict[str, int]):
+        self.graph, self.psum_bits, self.margin, self.weight_bits = graph, psum_bits, margin, weight_bits
         for layer in graph.layers:
             if isinstance(layer, Conv) and not (np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all()):
                 raise NetworkError(f"layer {layer.name!r} (Conv): weights or bias are not finite")
@@ -117,10 +132,16 @@ class _Search:
             self.peaks[layer.name] = max(self.peaks.get(layer.name, 0.0), float(np.abs(sums).max(initial=0)))
         values = float_run(graph, images, observe)
         self.shared = _shared(graph)
+        # Tensors of one format have one width, the least that is asked of them.
+        least: dict[str, int] = {}
+        for name, bits in activation_bits.items():
+            least[self.shared[name]] = min(bits, least.get(self.shared[name], ENTRY_BITS))
+        self.bits = {name: least[owner] for name, owner in self.shared.items()
+                     if least.get(owner, ENTRY_BITS) < ENTRY_BITS}
         self.formats = {}
         for name, value in values.items():
-            f = _largest(float(np.abs(value).max(initial=0)) * margin, fixed.INT16_MAX)
             owner = self.shared[name]
+            f = _largest(float(np.abs(value).max(initial=0)) * margin, _greatest(self.bits.get(name, ENTRY_BITS)))
             self.formats[owner] = min(f, self.formats.get(owner, f))
         self.convs = [layer for layer in graph.layers if isinstance(layer, Conv)]
         self.lower = dict.fromkeys((layer.name for layer in self.convs), 0)  # bits taken off after a golden run
@@ -139,7 +160,8 @@ class _Search:
         f_in, f_out = self.f(layer.input), self.f(layer.output)
         bias = float(np.abs(layer.bias).max(initial=0))
         peak = max(self.peaks[layer.name], bias)
-        return min(_largest(float(np.abs(layer.weights).max(initial=0)), fixed.INT16_MAX),
+        return min(_largest(float(np.abs(layer.weights).max(initial=0)),
+                            _greatest(self.weight_bits.get(layer.name, ENTRY_BITS))),
                    _largest(bias, (1 << 31) - 1) - f_in if bias else FRACTIONS[-1],
                    math.floor(math.log2(((1 << self.psum_bits - 2) - 1) / (peak * self.margin))) - f_in if peak else FRACTIONS[-1],
                    f_out + MAX_SHIFT - f_in) - self.lower[layer.name]
@@ -173,13 +195,16 @@ class _Search:
                                        "times finer than its output")
                 adds[layer.name] = numbers
         formats = {name: self.f(name) for name in self.graph.tensors}
-        return QuantisedGraph(self.graph, self.psum_bits, formats, convs, adds)
+        return QuantisedGraph(self.graph, self.psum_bits, formats, convs, adds, bits=self.bits)
 
 
-def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: float = 2.0) -> QuantisedGraph:
+def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: float = 2.0,
+             activation_bits: dict[str, int] | None = None, weight_bits: dict[str, int] | None = None) -> QuantisedGraph:
     """Formats from raw calibration images [N, C, H, W]: the finest in which every activation observed,
     times `margin`, fits int16, and every final psum observed, times `margin`, stays below
-    2**(psum_bits - 2). A psum that wraps ruins its image, so the margin is worth its bit.
+    2**(psum_bits - 2). A psum that wraps ruins its image, so the margin is worth its bit. activation_bits, by
+    tensor, and weight_bits, by layer: widths below 16 that formats are to fit instead (for studies: the hardware has
+    16); tensors that share a format share the least of theirs.
 
     Raises ValueError if there is no image or its shape is not the network's, NetworkError if no
     format fits a layer.
@@ -188,7 +213,7 @@ def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: f
         raise ValueError("calibration needs at least one image")
     if not np.isfinite(images).all():
         raise ValueError("calibration images hold values that are not finite")
-    search = _Search(graph, images, psum_bits, margin)
+    search = _Search(graph, images, psum_bits, margin, activation_bits or {}, weight_bits or {})
     while True:
         search.settle()
         result = search.numbers()
@@ -205,7 +230,7 @@ def quantise(graph: Graph, images: np.ndarray, *, psum_bits: int = 32, margin: f
 
 def quantise_input(q: QuantisedGraph, images: np.ndarray) -> np.ndarray:
     """int16 input of raw images [N, C, H, W]: scaled as the network asks, rounded half up, saturated."""
-    return fixed.quantise(q.graph.scaled(images), q.formats[q.graph.input])
+    return _saturate(q, q.graph.input, fixed.quantise(q.graph.scaled(images), q.formats[q.graph.input]))
 
 
 def dequantise(q: QuantisedGraph, tensor: str, values: np.ndarray) -> np.ndarray:
@@ -249,7 +274,8 @@ def golden_run(q: QuantisedGraph, images: np.ndarray, keep: set[str] | None = No
     for start in range(0, len(images), chunk):
         values = {q.graph.input: images[start:start + chunk]}
         for layer in q.graph.layers:
-            values[layer.output] = _run_layer(q, layer, [values[name] for name in layer.inputs], run)
+            result = _run_layer(q, layer, [values[name] for name in layer.inputs], run)
+            values[layer.output] = _saturate(q, layer.output, result)
         for name, value in values.items():
             share = (value.size - int(np.count_nonzero(value))) / (value[0].size * len(images))
             run.zeros[name] = run.zeros.get(name, 0.0) + share

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 
+from compiler.drawing import drawing
 from sim.bench import LayerBench
 
 PARTS = {"busy": ("MACs", "#2a6f97"), "wait_ifmap": ("waiting for ifmaps", "#f4a259"),
          "wait_filter": ("waiting for filters", "#bc4b51"), "wait_psum": ("waiting for psums", "#8cb369"),
          "wait_hazard": ("accumulator hazard", "#5b5f97"), "idle": ("no pass", "#b0b0b0"),
          "unused": ("PEs left out", "#dddddd")}
-
-
-@contextmanager
-def drawing(title: str, path: str | Path, size: tuple[float, float]):
-    """Axes to draw on, written as an SVG that is the same for the same drawing."""
-    import matplotlib
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-    matplotlib.rcParams["svg.hashsalt"] = "eyrie"
-    figure, axes = pyplot.subplots(figsize=size)
-    yield axes
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
 
 
 def plot(title: str, layers: list[LayerBench], path: str | Path) -> None:

@@ -12,7 +12,9 @@ import cli
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("command", [[], ["verilog"], ["sim"], ["compile"], ["unpack"], ["map"], ["dataflows"], ["energy"], ["bench"], ["clean"]])
+@pytest.mark.parametrize("command", [[], ["verilog"], ["sim"], ["compile"], ["unpack"], ["map"], ["dataflows"],
+                                     ["energy"], ["explore"], ["precision"], ["gates"], ["report"], ["bench"],
+                                     ["clean"]])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as e:
         cli.main([*command, "--help"])
@@ -29,6 +31,10 @@ def test_user_errors(tmp_path, capsys):
             (["sim", "nope"], "unknown bench 'nope'"),
             (["map", "--net", "nope"], "network 'nope'"),
             (["map", "--config", "demo", "--mode", "skip"], "'demo' cannot skip zeros"),
+            (["map", "--net", "squeezenet1.0", "--part", "fc"], "squeezenet1.0 has no fc layers"),
+            *(([command, option, str(bad / "x.svg")], "c.json is no folder that can be written to")
+              for command, option in (("map", "--json"), ("dataflows", "--plot"), ("energy", "--out"),
+                                      ("explore", "--plot"), ("precision", "--json"), ("gates", "--json"))),
             (["bench", "--layer", "CONV9"], "layer 'CONV9': choose from CONV1"),
             (["bench", "--config", "eie64", "--mode", "skip"], "'eie64' cannot skip zeros")):
         assert cli.main(arguments) == 2
@@ -45,7 +51,8 @@ def test_exit_status_of_the_process():
 
 def test_make_lists_its_targets():
     out = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "verilog", "run", "sim", "test", "lint", "clean"):
+    for target in ("setup", "verilog", "run", "sim", "explore", "precision", "gates", "report", "test", "lint",
+                   "clean"):
         assert f"make {target}" in out
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 import cli
-from compiler import map_table
+from compiler import map_table, scale
 from compiler.networks import NETWORKS, ConvLayer, Network
 from hdl.config import PRESETS
 from hdl.isa import Mode
 from sim import bench
 from sim.bench_plot import plot
+from sim.bench_table import bench_table, totals
 
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 TINY = PRESETS["tiny"]
 LAYERS = (ConvLayer("CONV1", 3, 11, 8, 3, 2, 0, 1, 0.0, 1.0), ConvLayer("CONV2", 8, 5, 8, 3, 1, 1, 2, 0.6, 1.0))
 NETWORK = Network("small", 2, LAYERS, 0.5, 0.003)
@@ -68,12 +70,25 @@ def test_layers_on_rtl(tmp_path, monkeypatch):
     assert "<svg" in (tmp_path / "plot.svg").read_text()
 
 
+@pytest.mark.parametrize("name", ["alexnet-skip", "vgg16-dense-batch1"])
+def test_table_of_results(name, capsys):
+    """Sums and table of what was measured: a row a layer and one for all."""
+    report = json.loads((RESULTS / f"bench-{name}.json").read_text())
+    results = [bench.LayerBench(**row) for row in report["layers"]]
+    assert totals(results) == report["total"]
+    table = bench_table("title", results, 168)
+    assert table.row_count == len(results) + 1
+    columns = {column.header: list(column.cells) for column in table.columns}
+    assert columns["cycles"] == [f"{row['cycles']:,}" for row in [*report["layers"], report["total"]]]
+    assert columns["of peak %"][-1] == f"{100 * report['total']['macs'] / report['total']['cycles'] / 168:.1f}"
+
+
 def test_scaling(tmp_path, monkeypatch, capsys):
     """More PEs take fewer cycles; the RTL's are those of the results that belong to an array, and of no other."""
     monkeypatch.setitem(NETWORKS, "alexnet", NETWORK)
     monkeypatch.setattr(map_table, "FOLDER", tmp_path / "map")
-    monkeypatch.setattr(cli, "SWEEPS", {"array": (("rows=1",), ("rows=2",), ("columns=6",)),
-                                        "latency": (("dram_latency=10",), ("dram_latency=200",))})
+    monkeypatch.setattr(scale, "SWEEPS", {"array": (("rows=1",), ("rows=2",), ("columns=6",)),
+                                          "latency": (("dram_latency=10",), ("dram_latency=200",))})
     monkeypatch.chdir(tmp_path)
     Path("docs/results").mkdir(parents=True)
     known = {"config": TINY.to_dict(), "batch": 2, "objective": "cycles", "total": {"cycles": 1234}}
