@@ -28,8 +28,9 @@ class LengthReader(wiring.Component):
     next word of `words`, but for those under way, lies outside the window.
 
     Runs ahead by DEPTH words, across commands. Throughput a burst of up to four words a cycle;
-    first request four cycles behind its command. registered: a cycle more for each row, in which its words are
-    counted. address: bits of an address in memory.
+    first request four cycles behind its command. registered: a cycle more for each row, in which its words are counted,
+    and a burst waits for room for four words. address:
+    bits of an address in memory.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -68,6 +69,7 @@ class LengthReader(wiring.Component):
         to_come = Signal(16)           # words of the row
         here, words = Signal(self.address), Signal(16)
         row_at, row_words = Signal(self.address), Signal(16)      # where the row begins, and its words
+        most = Signal(range(BURST + 1))        # words to the end of the aligned burst
         some = Signal(range(BURST + 1))
         room = Signal(range(DEPTH + 1), init=DEPTH)
         check = window.check
@@ -76,12 +78,12 @@ class LengthReader(wiring.Component):
             row_at.eq(at_b & ~7), row_words.eq((at_b[1:3] + entries + 3) >> 2),
             here.eq(at if self.registered else Mux(begin, row_at, at)),
             words.eq(to_come if self.registered else Mux(begin, row_words, to_come)),
-            some.eq(Mux(words < BURST - here[3:5], words, BURST - here[3:5])),
-            check.valid.eq(walking & (room >= some) & (~begin if self.registered else 1)),
+            most.eq(BURST - here[3:5]), some.eq(Mux(row_ends, words, most)),
+            check.valid.eq(walking & ((room >= BURST) & ~begin if self.registered else room >= some)),
             check.p.begin.eq(here), check.p.bytes.eq(some << 3),
             check.p.request.address.eq(here), check.p.request.words.eq(some),
             step.eq(check.valid & check.ready),
-            row_ends.eq(words == some), final.eq(row_ends & (left_a == 0) & (left_b == 0)),
+            row_ends.eq(~words[3:].any() & (words[:3] <= most)), final.eq(row_ends & (left_a == 0) & (left_b == 0)),
             self.command.ready.eq(~walking),
             self.outside.eq(window.outside & window.idle & ~fifo.r_rdy),
         ]
