@@ -34,7 +34,7 @@ def low(value, count, bits):
 def play(dut, buffer, commands, wanted, reads, stall, background=()):
     """Runs commands through a sequencer that reads; `wanted` and `reads` per command.
     Returns the cycles its words left in, per command, and checks `done`."""
-    got, times, done, asked = [], [], [], []
+    got, times, done = [], [], []
 
     async def watch(ctx):
         async for _, _, pulse in ctx.tick().sample(dut.done):
