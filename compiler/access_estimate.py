@@ -8,11 +8,11 @@ sweeps over many configurations; docs/study.md compares the energies of both.
 from __future__ import annotations
 
 from compiler.mapping import COMMAND_BYTES, Counts, Mapping, Shape, chunk_of, ifmap_words, traffic
-from hdl.config import LANES
+from hdl.config import Config
 from hdl.isa import Mode
 
 
-def accesses(shape: Shape, m: Mapping, mode: Mode, zeros: float,
+def accesses(shape: Shape, m: Mapping, config: Config, mode: Mode, zeros: float,
              groups: int = 1) -> dict[str, dict[str, dict[str, int]]]:
     """Level -> data type -> way -> count, of all groups; DRAM in bytes, GLB in accesses of banks, networks in words,
     spads in entries. zeros: share of the ifmap's entries."""
@@ -43,7 +43,7 @@ def accesses(shape: Shape, m: Mapping, mode: Mode, zeros: float,
         "glb": {"ifmap": {"read": 2 * ifmaps, "write": moved["ifmap units"] * s.ifmap_unit},
                 "filter": {"read": 2 * filters, "write": moved["filter units"] * s.filter_unit},
                 "psum": {"read": 2 * psums, "write": 2 * (psums - last) + moved["psum"]},
-                "ofmap": {"read": 2 * shape.N * shape.E * shape.F * shape.M / min(chunk_of(shape.out_block), LANES),
+                "ofmap": {"read": 2 * shape.N * shape.E * shape.F * shape.M / chunk_of(config, shape.out_block),
                           "write": last}},
         "network": {"ifmap": {"word": ifmaps}, "filter": {"word": filters},
                     "psum": {"in": psums, "out": psums, "hand-over": windows * m.p * (m.pes - m.e * m.t)}},

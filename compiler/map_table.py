@@ -121,7 +121,7 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
         work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
         result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
     else:
-        result.accesses = access_estimate.accesses(shape, best, mode, zeros.get("in", 0.0), groups)
+        result.accesses = access_estimate.accesses(shape, best, config, mode, zeros.get("in", 0.0), groups)
     FOLDER.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(dataclasses.asdict(result)))

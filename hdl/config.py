@@ -378,6 +378,6 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
            ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
     Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=4, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True,
-           store_lanes=1, address_bits=25, block_queues=True),
+           ifmap_fifo=1, glb_pairs=2, glb_depth=2048, queue_depth=2, gating=False, counters=False, registered=True,
+           rlc=False, store_lanes=1, address_bits=25, block_queues=True),
 )}
