@@ -13,11 +13,11 @@ SHALLOW = PRESETS["tiny"].replace(name="shallow", ifmap_fifo=1, psum_fifo=1)
 ONE_LANE = SHALLOW.replace(name="shallow-one-lane", psum_lanes=1, psum_fifo=0)
 
 
-@pytest.mark.parametrize("config, first_seed", ((SHALLOW, 300), (ONE_LANE, 300 + len(STRATA))),
-                         ids=("four-lanes", "one-lane"))
+@pytest.mark.parametrize("config, first_seed", ((SHALLOW, 300), (ONE_LANE, 301)), ids=("four-lanes", "one-lane"))
 def test_shallow_fifos_with_stalls(config, first_seed):
+    """Every other stratum with each."""
     with SimDevice(config, "cpp", 16 << 20) as device:
-        for seed in range(first_seed, first_seed + len(STRATA)):
+        for seed in range(first_seed, 300 + len(STRATA), 2):
             _, _, network, images = draw(seed)
             device.stall(0.4)
             check_network(device, network, images)
