@@ -671,13 +671,18 @@ def _switch(text: str) -> tuple[str, bool | None]:
     return layer, values[value]
 
 
-def _run_options(p: argparse.ArgumentParser, config: str, limit: int) -> None:
+def _data_options(p: argparse.ArgumentParser, limit: int) -> None:
+    """A network and its images."""
     p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
     p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
     p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
     p.add_argument("--limit", type=_count, default=limit, metavar="N",
                    help=f"images to run, 0 for all (default {limit})")
     p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+
+
+def _run_options(p: argparse.ArgumentParser, config: str, limit: int) -> None:
+    _data_options(p, limit)
     p.add_argument("--config", default=config, help=f"preset or .json file (default {config})")
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
     p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
@@ -826,11 +831,7 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("precision", help="accuracy as activations and weights become narrower",
                             description="A network through golden at widths from 16 bits down, linear against a "
                                         "codebook, all layers and each alone.")
-    p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
-    p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
-    p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
-    p.add_argument("--limit", type=_count, default=0, metavar="N", help="images to run, 0 for all (default 0)")
-    p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
+    _data_options(p, 0)
     p.add_argument("--bits", type=int, nargs="+", metavar="N", help="widths, 2..16 (default 16 12 10 8 and below)")
     p.add_argument("--psum-bits", type=int, choices=range(24, 33), default=32, metavar="N", help="24..32 (default 32)")
     p.add_argument("--overall", action="store_true", help="all layers together only")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,10 @@ from compiler.energy import Bits, EnergyError, LayerEnergy, layer_energy, of_run
 from compiler.graph import Conv, Graph
 from compiler.map_table import layers_named, map_layer
 from compiler.mapping import MappingError
+from compiler.progress import Progress, silent
 from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode
-
-Progress = Callable[[int, int, str], None]    # layers done, of how many, the one that is estimated
-
-
-def _silent(done: int, total: int, text: str) -> None:
-    """Of a progress that nobody looks at."""
-
 
 @dataclass
 class Estimate:
@@ -92,7 +86,7 @@ class Machine:
 
 
 def of_network(net: str, part: str, batch: int | None, machine: Machine, costs: Costs,
-               progress: Progress = _silent) -> Estimate:
+               progress: Progress = silent) -> Estimate:
     """A part of a known network or an ONNX file, by the cost model. Raises EnergyError, MappingError,
     ValueError."""
     layers, batch = layers_named(net, part, batch)
@@ -106,7 +100,7 @@ def of_network(net: str, part: str, batch: int | None, machine: Machine, costs: 
 
 
 def of_file(path: str | Path, machine: Machine, costs: Costs,
-            progress: Progress = _silent) -> tuple[Estimate, list[layer_file.Line]]:
+            progress: Progress = silent) -> tuple[Estimate, list[layer_file.Line]]:
     """Layers as text, by the cost model, and the lines that they came from. Raises LayerFileError, EnergyError."""
     lines, energies = layer_file.read(path), []
     for line in lines:

@@ -20,7 +20,7 @@ import json
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,6 +35,7 @@ from compiler.energy import layer_energy
 from compiler.energy_table import scaled
 from compiler.map_table import layers_named, map_layer
 from compiler.mapping import MappingError
+from compiler.progress import Progress, silent
 from compiler.tables import new_table
 from hdl.config import Config, ConfigError
 from hdl.isa import Mode
@@ -193,7 +194,7 @@ def key(task: Task) -> str:
 
 
 def evaluate_all(tasks: list[Task], pool: Executor,
-                 progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> list[Point]:
+                 progress: Progress = silent) -> list[Point]:
     """Points in the order of the tasks; those kept from earlier are not evaluated. progress: points done, of how many,
     the last one's name. Raises what `evaluate` raises."""
     found: dict[int, Point] = {}
@@ -329,7 +330,7 @@ class Exploration:
 
 
 def explore(study: Study, pool: Executor, exact: bool = False,
-            progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> Exploration:
+            progress: Progress = silent) -> Exploration:
     """All points of a study; with `exact` those of the front again, by their commands. Raises ExploreError if none can
     be built and mapped, and what Study.tasks raises."""
     tasks = study.tasks()

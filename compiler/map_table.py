@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
 from compiler.networks import NETWORKS, Network
 from compiler.onnx_import import load
 from compiler.program import compile_mapped, conv_shape
+from compiler.progress import Progress, silent
 from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode
@@ -180,7 +180,7 @@ class NetworkMap:
 
 
 def map_network(net: str, part: str, batch: int | None, config: Config, mode: Mode, objective: str,
-                progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> NetworkMap:
+                progress: Progress = silent) -> NetworkMap:
     """A part of a known network or an ONNX file, with the commands counted. progress: layers done, of how many, the one
     that is mapped. Raises MappingError, ValueError."""
     layers, batch = layers_named(net, part, batch)

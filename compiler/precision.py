@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from rich.table import Table
 from compiler.drawing import canvas
 from compiler.float_run import float_run
 from compiler.graph import Conv, Graph
+from compiler.progress import Progress, silent
 from compiler.quantise import golden_run, quantise, quantise_input
 from compiler.share import share
 from compiler.tables import new_table
@@ -173,7 +173,7 @@ def narrowed(graph: Graph, scheme: str, layer: str | None, bits: int) -> tuple[d
 
 def study(graph: Graph, observed: np.ndarray, images: np.ndarray, labels: np.ndarray, psum_bits: int,
           widths: tuple[int, ...] = WIDTHS, layers: bool = True,
-          progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> Study:
+          progress: Progress = silent) -> Study:
     """Figures of every scheme and width, for all layers together, then for each alone (`layers`). observed: raw images
     that formats are chosen by, none of those reported. progress: done, total, what is run. Raises PrecisionError."""
     check(widths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from compiler.map_table import layers_of, map_layer
 from compiler.networks import NETWORKS
+from compiler.progress import Progress, silent
 from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode
@@ -65,7 +65,7 @@ def measured(folder: Path, net: str, mode: str, changes: tuple[str, ...], config
 
 
 def scale_network(net: str, by: str, base: Config, batch: int | None, mode: Mode, objective: str, results: Path,
-                  progress: Callable[[int, int, str], None] = lambda done, total, text: None) -> Scaling:
+                  progress: Progress = silent) -> Scaling:
     """A known network. results: the folder with what `make bench` has measured; progress: layers done, of how many, the
     one that is mapped. Raises ConfigError, MappingError."""
     layers, sweep, rows = layers_of(NETWORKS[net]), SWEEPS[by], []

@@ -167,18 +167,17 @@ class Window(wiring.Component):
         m.d.comb += [
             fits.eq((begin >= self.base) & (end <= self.limit)),
             self.outside.eq(outside),
+            self.check.ready.eq((~full | move) & ~outside),
         ]
         if self.registered:
             m.d.comb += [
                 move.eq(full & ~outside & (~self.request.valid | self.request.ready)),
-                self.check.ready.eq((~full | move) & ~outside),
                 self.idle.eq(~self.request.valid & (~full | outside)),
             ]
             m.d.sync += outside.eq(outside | (move & ~fits))
         else:
             m.d.comb += [
                 move.eq(full & fits & (~self.request.valid | self.request.ready)),
-                self.check.ready.eq((~full | move) & ~outside),
                 outside.eq(full & ~fits),
                 self.idle.eq(~self.request.valid & (~full | outside)),
             ]
