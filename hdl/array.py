@@ -13,9 +13,13 @@ from .config import PSUM_LANES, Config
 from .gon import OutputBus
 from .isa import ConfigBody, Mode
 from .multicast import YBus
-from .pe import EVENTS, ofmap_bus_word, ofmap_word, psum_word
+from .pe import EVENTS, filter_word, ifmap_word, ofmap_bus_word, ofmap_word, psum_word
+from .lanes import PsumGatherer, Splitter
 from .pe_row import NETWORKS, PeRow
-from .psum_lanes import PsumGatherer, PsumSplitter
+
+
+# What the sequencers send and the networks inside the array may carry one by one.
+WORDS = {"ifmap": ifmap_word, "filter": filter_word, "psum": psum_word}
 
 
 class ProcessingArray(wiring.Component):
@@ -26,15 +30,14 @@ class ProcessingArray(wiring.Component):
     config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a
                cycle; to be offered only while the array is drained
     config_error  the ConfigBody being accepted asks for more PEs than there are
-    ifmap, filter, psum   word streams in (one word a cycle each; with one psum lane a psum a cycle)
+    ifmap, filter, psum   word streams in (one word a cycle each; with one lane an entry or a psum a cycle)
     ofmap      word stream out, in the order position, logical column, filter (with one psum lane as fast)
     events_<name>  PEs with the event of pe.EVENTS, two cycles late
     """
 
     def __init__(self, config: Config):
         self.config = config
-        ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
-        ports["psum"] = In(stream.Signature(psum_word(config)))
+        ports = {net: In(stream.Signature(layout(config))) for net, layout in WORDS.items()}
         ports |= {"ofmap": Out(stream.Signature(ofmap_word(config))),
                   "config_": In(stream.Signature(ConfigBody)), "config_error": Out(1)}
         ports |= {f"events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
@@ -53,8 +56,8 @@ class ProcessingArray(wiring.Component):
         for net, layout in NETWORKS:
             m.submodules[f"{net}_y_bus"] = bus = YBus(layout(c), c.rows)
             source = wiring.flipped(getattr(self, net))
-            if net == "psum" and c.psum_lanes < PSUM_LANES:
-                m.submodules.psum_splitter = splitter = PsumSplitter(c)
+            if (c.psum_lanes if net == "psum" else c.input_lanes) == 1:
+                m.submodules[f"{net}_splitter"] = splitter = Splitter(WORDS[net](c), layout(c))
                 wiring.connect(m, source, splitter.input)
                 source = splitter.output
             wiring.connect(m, source, bus.input)

@@ -52,7 +52,9 @@ class Config:
     psum_spad            psums accumulating in a PE
     psum_drain           psums of finished windows in a PE; 0: as many as psum_spad
     psum_bits            width of a partial sum; sums wrap modulo 2**psum_bits
-    ifmap_fifo           64-bit words of input FIFO in a PE
+    input_lanes          entries a cycle that the array's ifmap and filter networks carry: 4, or 1, which takes a third of
+                         the wires and registers and is enough where memory brings no more than an entry a cycle
+    ifmap_fifo           64-bit words of input FIFO in a PE; with one lane 0, entries go straight into the spad
     psum_lanes           psums a cycle that the array's psum networks carry each way: 4, or 1, which takes less
                          than half of the wires and registers and is enough where a psum has `pes` MACs or more
     psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head adds from its bus
@@ -89,6 +91,7 @@ class Config:
     glb_pairs: int
     glb_depth: int
     psum_bits: int = 32
+    input_lanes: int = LANES
     ifmap_fifo: int = 4
     psum_fifo: int = 4
     psum_lanes: int = 4
@@ -136,7 +139,10 @@ class Config:
         need(self.psum_drain == 0 or 2 <= self.psum_drain <= 64, "psum_drain", "must be 0 or 2..64")
         need(self.queue_depth in (2, 4, 8, 16), "queue_depth", "must be 2, 4, 8 or 16")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
-        need(1 <= self.ifmap_fifo <= 16, "ifmap_fifo", "must be 1..16")
+        need(self.input_lanes in (1, LANES), "input_lanes", f"must be 1 or {LANES}")
+        need(self.input_lanes == LANES or not self.skip, "input_lanes", f"must be {LANES} to skip zeros of a word at once")
+        need(self.ifmap_fifo == 0 if self.input_lanes == 1 else 1 <= self.ifmap_fifo <= 16, "ifmap_fifo",
+             f"must be 1..16 with {LANES} input_lanes, 0 with one")
         need(self.psum_lanes in (1, PSUM_LANES), "psum_lanes", f"must be 1 or {PSUM_LANES}")
         need(self.psum_fifo == 0 if self.psum_lanes == 1 else 1 <= self.psum_fifo <= 16, "psum_fifo",
              f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .block_ram import BlockRam
-from .config import ENTRY_BITS, HAZARD, PSUM_LANES, WORD_BITS, Config, bits_for
+from .config import ENTRY_BITS, HAZARD, LANES, PSUM_LANES, WORD_BITS, Config, bits_for
 from .drain import DrainBuffer
 from .lane_mux import LaneMux
 from .loop_counter import LoopCounter
@@ -45,6 +45,26 @@ def filter_word(config: Config) -> data.StructLayout:
     """Up to four filter entries for a tag; `last` closes the half being filled."""
     return data.StructLayout({
         "data": WORD_BITS, "count": 3, "last": 1, "tag": config.pe_tag_bits})
+
+
+def single_ifmap(config: Config) -> data.StructLayout:
+    """An entry for a tag, or (`header`) the next 16 bits of a PassHeader for everyone; `last` of a word's entries."""
+    return data.StructLayout({"data": ENTRY_BITS, "last": 1, "header": 1, "tag": config.ifmap_tag_bits})
+
+
+def single_filter(config: Config) -> data.StructLayout:
+    """A filter entry for a tag; `last` closes the half being filled."""
+    return data.StructLayout({"data": ENTRY_BITS, "last": 1, "tag": config.pe_tag_bits})
+
+
+def ifmap_bus_word(config: Config) -> data.StructLayout:
+    """What the ifmap network inside the array carries."""
+    return ifmap_word(config) if config.input_lanes == LANES else single_ifmap(config)
+
+
+def filter_bus_word(config: Config) -> data.StructLayout:
+    """What the filter network inside the array carries."""
+    return filter_word(config) if config.input_lanes == LANES else single_filter(config)
 
 
 def psum_word(config: Config) -> data.StructLayout:
@@ -112,6 +132,7 @@ class ProcessingElement(wiring.Component):
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
     are there and p >= HAZARD. Latency: depth(config) cycles from issue to sum, 2 more to chain_out.
 
+    With one input lane (`input_lanes`) an entry goes from its bus into the spad, and a header comes 16 bits at a time.
     With one psum lane (`psum_lanes`) a head adds the psum that its bus offers and accepts it by doing so, and a tail's
     sums go to `ofmap` one by one as they would go to the next PE. With four a head has a FIFO of words and a tail
     gathers them.
@@ -126,7 +147,7 @@ class ProcessingElement(wiring.Component):
             "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
             "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
             "events": Out(len(EVENTS))}
-        for net, layout in (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_bus_word)):
+        for net, layout in (("ifmap", ifmap_bus_word), ("filter", filter_bus_word), ("psum", psum_bus_word)):
             ports |= {f"{net}_word": In(layout(config)), f"{net}_fire": In(1),
                       f"{net}_accept": Out(1)}
             if config.registered:
@@ -156,81 +177,106 @@ class ProcessingElement(wiring.Component):
             m.submodules.filter_spad = filter_spad = Memory(
                 shape=unsigned(ENTRY_BITS), depth=2 * c.filter_half, init=[])
             f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
-        f_word = Signal(WORD_BITS, reset_less=True)
-        f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
-        m.submodules.filter_mux = f_mux = LaneMux()
-        f_last = Signal()
-        f_ends, f_closes = Signal(init=1), Signal()     # registers: f_left <= 1; f_left == 1 and f_last
         f_half = Signal()           # being filled
+        f_closes = Signal()         # register: an entry is being written, the half's last
         f_address = Signal(range(2 * c.filter_half))
         full = Signal(2)            # halves filled and not yet released
         half_filled = Signal()
         release = Signal()          # the pass in the older half has issued its last MAC
         f_match = Signal()
-        f_room = Signal()
+        f_ends = Signal(init=1)     # nothing follows the entry being written
+        f_taken = Signal()
         m.d.comb += [
-            f_room.eq(~full[1] & ~(full[0] & f_closes) & f_ends),
-            self.filter_accept.eq(~f_match | f_room),
-            f_write.en.eq(f_left != 0), f_write.addr.eq(f_address),
-            f_mux.word.eq(f_word), f_mux.lane.eq(f_lane), f_write.data.eq(f_mux.entry),
-            half_filled.eq(f_closes)]
+            f_taken.eq(self.filter_fire & f_match),
+            self.filter_accept.eq(~f_match | (~full[1] & ~(full[0] & f_closes) & f_ends)),
+            f_write.addr.eq(f_address), half_filled.eq(f_closes)]
         matching("filter", f_match, lambda word: tags.enable & (word.tag == tags.filter))
-        with m.If(f_left != 0):
-            m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1), f_address.eq(f_address + 1),
-                         f_ends.eq(f_left <= 2), f_closes.eq((f_left == 2) & f_last)]
-            with m.If(half_filled):
-                m.d.sync += [f_half.eq(~f_half),
-                             f_address.eq(Mux(f_half, 0, c.filter_half))]
-        with m.If(self.filter_fire & f_match):
-            m.d.sync += [f_word.eq(self.filter_word.data), f_lane.eq(0), f_left.eq(self.filter_word.count),
-                         f_last.eq(self.filter_word.last), f_ends.eq(self.filter_word.count <= 1),
-                         f_closes.eq((self.filter_word.count == 1) & self.filter_word.last)]
+        with m.If(f_write.en):
+            m.d.sync += f_address.eq(f_address + 1)
+        with m.If(half_filled):
+            m.d.sync += [f_half.eq(~f_half), f_address.eq(Mux(f_half, 0, c.filter_half))]
+        if c.input_lanes == LANES:
+            f_word = Signal(WORD_BITS, reset_less=True)
+            f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
+            f_last = Signal()
+            m.submodules.filter_mux = f_mux = LaneMux()
+            m.d.comb += [f_write.en.eq(f_left != 0), f_mux.word.eq(f_word), f_mux.lane.eq(f_lane),
+                         f_write.data.eq(f_mux.entry)]
+            with m.If(f_left != 0):
+                m.d.sync += [f_lane.eq(f_lane + 1), f_left.eq(f_left - 1),
+                             f_ends.eq(f_left <= 2), f_closes.eq((f_left == 2) & f_last)]
+            with m.If(f_taken):
+                m.d.sync += [f_word.eq(self.filter_word.data), f_lane.eq(0), f_left.eq(self.filter_word.count),
+                             f_last.eq(self.filter_word.last), f_ends.eq(self.filter_word.count <= 1),
+                             f_closes.eq((self.filter_word.count == 1) & self.filter_word.last)]
+        else:
+            f_entry, f_there = Signal(ENTRY_BITS, reset_less=True), Signal()
+            m.d.comb += [f_write.en.eq(f_there), f_write.data.eq(f_entry)]
+            m.d.sync += [f_there.eq(f_taken), f_entry.eq(self.filter_word.data),
+                         f_closes.eq(f_taken & self.filter_word.last)]
         with m.If(half_filled & ~release):
             m.d.sync += full.eq(Cat(~full[0], full[0]))         # 0, 1, 2
         with m.Elif(release & ~half_filled):
             m.d.sync += full.eq(Cat(full[1], 0))
 
         # ---- ifmap: FIFO of words, then one entry a cycle into the sliding spad ---------
-        in_layout = data.StructLayout({"data": WORD_BITS, "count": 3, "header": 1})
-        m.submodules.ifmap_fifo = i_fifo = fifo.SyncFIFO(width=in_layout.size, depth=c.ifmap_fifo)
-        i_in, i_out = Signal(in_layout), Signal(in_layout)
         i_match = Signal()
         matching("ifmap", i_match, lambda word: tags.enable & (word.header | (word.tag == tags.ifmap)))
-        m.d.comb += [
-            self.ifmap_accept.eq(~i_match | i_fifo.w_rdy),
-            i_in.data.eq(self.ifmap_word.data), i_in.count.eq(self.ifmap_word.count),
-            i_in.header.eq(self.ifmap_word.header),
-            i_fifo.w_en.eq(self.ifmap_fire & i_match), i_fifo.w_data.eq(i_in),
-            i_out.eq(i_fifo.r_data)]
-
         spad_bits = (c.ifmap_spad - 1).bit_length()
         m.submodules.ifmap_spad = ifmap_spad = Memory(
             shape=unsigned(ENTRY_BITS), depth=c.ifmap_spad, init=[])
         a_read, a_write = ifmap_spad.read_port(domain="comb"), ifmap_spad.write_port()
-        m.submodules.ifmap_mux = i_mux = LaneMux()
-        lane = Signal(2)
-        taken = Signal(2)                       # the lane that goes into the spad
-        wanted, final_lane, near = Signal(), Signal(), Signal()
         # Entries come, are read and are freed in order; the highest bit of each tells a full spad from an empty one.
         write_at, read_at, oldest = (Signal(spad_bits + 1, name=n) for n in ("write_at", "read_at", "oldest"))
-        after_read = Signal.like(read_at)
+        after_read, after_write = Signal.like(read_at), Signal.like(write_at)
         spad_full = Signal()
         free = Signal()
         entry_in = Signal()
-        following = Signal(PassHeader, reset_less=True)     # shape of the pass after this one
+        shape = Signal(WORD_BITS, reset_less=True)          # of the pass after this one
+        following = Signal(PassHeader)
         following_valid = Signal()
         take_header = Signal()
         m.d.comb += [
-            a_write.addr.eq(write_at[:spad_bits]), a_write.data.eq(i_mux.entry), i_mux.word.eq(i_out.data),
-            i_mux.lane.eq(taken),
-            a_write.en.eq(entry_in), a_read.addr.eq(read_at[:spad_bits]), near.eq(1),
-            spad_full.eq(write_at ^ oldest == c.ifmap_spad), after_read.eq(read_at + 1),
-            taken.eq(lane), wanted.eq(1), final_lane.eq(lane + 1 == i_out.count),
-            entry_in.eq(i_fifo.r_rdy & ~i_out.header & ~spad_full & wanted & near),
-            take_header.eq(i_fifo.r_rdy & i_out.header & ~following_valid),
-            i_fifo.r_en.eq(take_header | (entry_in & final_lane))]
+            a_write.addr.eq(write_at[:spad_bits]), a_write.en.eq(entry_in), a_read.addr.eq(read_at[:spad_bits]),
+            after_read.eq(read_at + 1), after_write.eq(write_at + 1), following.eq(shape)]
         with m.If(entry_in):
-            m.d.sync += [write_at.eq(write_at + 1), lane.eq(Mux(final_lane, 0, taken + 1))]
+            m.d.sync += write_at.eq(after_write)
+        if c.input_lanes == LANES:
+            in_layout = data.StructLayout({"data": WORD_BITS, "count": 3, "header": 1})
+            m.submodules.ifmap_fifo = i_fifo = fifo.SyncFIFO(width=in_layout.size, depth=c.ifmap_fifo)
+            i_in, i_out = Signal(in_layout), Signal(in_layout)
+            m.submodules.ifmap_mux = i_mux = LaneMux()
+            lane = Signal(2)
+            taken = Signal(2)                   # the lane that goes into the spad
+            wanted, final_lane, near = Signal(), Signal(), Signal()
+            m.d.comb += [
+                self.ifmap_accept.eq(~i_match | i_fifo.w_rdy),
+                i_in.data.eq(self.ifmap_word.data), i_in.count.eq(self.ifmap_word.count),
+                i_in.header.eq(self.ifmap_word.header),
+                i_fifo.w_en.eq(self.ifmap_fire & i_match), i_fifo.w_data.eq(i_in), i_out.eq(i_fifo.r_data),
+                a_write.data.eq(i_mux.entry), i_mux.word.eq(i_out.data), i_mux.lane.eq(taken),
+                near.eq(1), spad_full.eq(write_at ^ oldest == c.ifmap_spad),
+                taken.eq(lane), wanted.eq(1), final_lane.eq(lane + 1 == i_out.count),
+                entry_in.eq(i_fifo.r_rdy & ~i_out.header & ~spad_full & wanted & near),
+                take_header.eq(i_fifo.r_rdy & i_out.header & ~following_valid),
+                i_fifo.r_en.eq(take_header | (entry_in & final_lane))]
+            with m.If(entry_in):
+                m.d.sync += lane.eq(Mux(final_lane, 0, taken + 1))
+            with m.If(take_header):
+                m.d.sync += [shape.eq(i_out.data), following_valid.eq(1)]
+        else:
+            word = self.ifmap_word
+            m.d.comb += [
+                self.ifmap_accept.eq(~i_match | ~Mux(word.header, following_valid, spad_full)),
+                take_header.eq(self.ifmap_fire & i_match & word.header),
+                entry_in.eq(self.ifmap_fire & i_match & ~word.header), a_write.data.eq(word.data)]
+            # A register, since all PEs of a row wait for it.
+            with m.If(free):
+                m.d.sync += spad_full.eq(0)
+            with m.Elif(entry_in):
+                m.d.sync += spad_full.eq(after_write ^ oldest == c.ifmap_spad)
+            with m.If(take_header):
+                m.d.sync += [shape.eq(Cat(shape[ENTRY_BITS:], word.data)), following_valid.eq(word.last)]
 
         # ---- MAC control: entry k of the window, filter i, position f -------------------
         # What ends a loop is known in a register before it is asked for: an entry takes HAZARD cycles at least, so
@@ -354,8 +400,6 @@ class ProcessingElement(wiring.Component):
                 positions.eq(following.positions), laps.eq(following.laps), few.eq(next_p < HAZARD),
                 two.eq(next_p[1]), late_i.eq(Mux(next_p < HAZARD, HAZARD, next_p) - 2),
                 one_entry.eq(next_window == 1)]
-        with m.If(take_header):
-            m.d.sync += [following.eq(i_out.data), following_valid.eq(1)]
 
         # ---- pipeline: operands, product, psum, sum -------------------------------------
         p_bits = (c.psum_spad - 1).bit_length()

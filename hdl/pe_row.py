@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from .config import Config
 from .gon import OutputBus
 from .multicast import XBus
-from .pe import EVENTS, ProcessingElement, filter_word, ifmap_word, ofmap_bus_word, psum_bus_word, tag_layout
+from .pe import EVENTS, ProcessingElement, filter_bus_word, ifmap_bus_word, ofmap_bus_word, psum_bus_word, tag_layout
 
-NETWORKS = (("ifmap", ifmap_word), ("filter", filter_word), ("psum", psum_bus_word))
+NETWORKS = (("ifmap", ifmap_bus_word), ("filter", filter_bus_word), ("psum", psum_bus_word))
 
 
 class PeRow(wiring.Component):

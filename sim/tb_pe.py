@@ -14,17 +14,19 @@ from golden.fixed import wrap
 from hdl.config import Config
 from hdl.multicast import XBus
 from hdl.isa import Mode
-from hdl.pe import (EVENTS, PassHeader, ProcessingElement, filter_word, ifmap_word, ofmap_bus_word, psum_bus_word,
-                    tag_layout)
+from hdl.lanes import Splitter
+from hdl.pe import (EVENTS, PassHeader, ProcessingElement, filter_bus_word, filter_word, ifmap_bus_word, ifmap_word,
+                    ofmap_bus_word, psum_bus_word, tag_layout)
 
 CONFIG = Config("pe", rows=1, columns=2, filter_spad=128, ifmap_spad=8, psum_spad=8,
                 glb_pairs=2, glb_depth=64, psum_bits=32, ifmap_fifo=2, psum_fifo=2, skip=True)
 TAGS = dict(ifmap=2, filter=1, psum=1)
 NETWORKS = dict(ifmap=ifmap_word, filter=filter_word, psum=psum_bus_word)
+BUSES = dict(ifmap=ifmap_bus_word, filter=filter_bus_word, psum=psum_bus_word)
 
 
 class PeBench(wiring.Component):
-    """A PE whose input networks are streams. Members as ProcessingElement's."""
+    """A PE whose input networks are streams of words. Members as ProcessingElement's."""
 
     def __init__(self, config=CONFIG):
         self.config = config
@@ -37,8 +39,14 @@ class PeBench(wiring.Component):
         m = Module()
         m.submodules.pe = pe = ProcessingElement(self.config)
         for net, layout in NETWORKS.items():
-            m.submodules[f"{net}_bus"] = bus = XBus(layout(self.config), 1)
-            wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
+            words, carried = layout(self.config), BUSES[net](self.config)
+            m.submodules[f"{net}_bus"] = bus = XBus(carried, 1)
+            source = wiring.flipped(getattr(self, net))
+            if words != carried:
+                m.submodules[f"{net}_splitter"] = splitter = Splitter(words, carried)
+                wiring.connect(m, source, splitter.input)
+                source = splitter.output
+            wiring.connect(m, source, bus.input)
             if self.config.registered:
                 m.d.comb += [getattr(pe, f"{net}_next").eq(bus.next), getattr(pe, f"{net}_load").eq(bus.load)]
             m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word), getattr(pe, f"{net}_fire").eq(bus.fire),

@@ -194,11 +194,13 @@ def low(value, bits):
 
 
 ONE_LANE = dict(psum_lanes=1, psum_fifo=0)
+ONE_INPUT = ONE_LANE | dict(input_lanes=1, ifmap_fifo=0)
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3])
 @pytest.mark.parametrize("shape, changes", [((2, 3), {}), ((1, 6), {}), ((6, 1), {}), ((2, 3), ONE_LANE),
-                                            ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True))])
+                                            ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True)),
+                                            ((2, 3), ONE_INPUT | dict(registered=True)), ((1, 6), ONE_INPUT)])
 def test_passes(shape, changes, stall):
     """Mappings one after another, dense and gated, with passes of changing shapes in each."""
     play(config(*shape, **changes), [

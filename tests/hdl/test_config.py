@@ -11,7 +11,7 @@ TINY = PRESETS["tiny"]
 BAD = [
     ("name", "a b"), ("rows", 0), ("rows", 33), ("columns", 0), ("columns", 33), ("rows", 2.0), ("rows", True),
     ("filter_spad", 15), ("filter_spad", 4096), ("ifmap_spad", 12), ("psum_spad", 6), ("psum_spad", 68),
-    ("psum_bits", 23), ("psum_bits", 33), ("ifmap_fifo", 0), ("psum_fifo", 0), ("psum_lanes", 2), ("glb_pairs", 0), ("glb_pairs", 65),
+    ("psum_bits", 23), ("psum_bits", 33), ("ifmap_fifo", 0), ("psum_fifo", 0), ("psum_lanes", 2), ("input_lanes", 2), ("input_lanes", 1), ("glb_pairs", 0), ("glb_pairs", 65),
     ("glb_depth", 100), ("psum_drain", 1), ("psum_drain", 65), ("queue_depth", 3), ("segment", 5), ("segment", -1),
     ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
     ("gating", 1), ("counters", "yes"), ("store_lanes", 2), ("store_lanes", 1), ("address_bits", 15),

@@ -152,6 +152,8 @@ def test_mac_every_cycle(name, head, tail):
 
 # What an FPGA's presets are made of: one psum lane, no skipping.
 NARROW = CONFIG.replace(psum_lanes=1, psum_fifo=0, ifmap_fifo=1, skip=False, registered=True)
+# And one input lane.
+NARROWEST = NARROW.replace(input_lanes=1, ifmap_fifo=0)
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -160,17 +162,19 @@ def test_results_with_one_psum_lane(head, tail, stall):
     """Also with a drain buffer that is no power of two, and without gating."""
     rng = random.Random(f"{head} {tail}")
     shapes = CORNERS + [random_shape(rng) for _ in range(4)]
-    for config in (NARROW, NARROW.replace(psum_drain=5, gating=False, psum_bits=24)):
+    for config in (NARROW, NARROW.replace(psum_drain=5, gating=False, psum_bits=24), NARROWEST,
+                   NARROWEST.replace(registered=False)):
         todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
         play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
 
 
+@pytest.mark.parametrize("config", [NARROW, NARROWEST], ids=["one psum lane", "one input lane too"])
 @pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
 @pytest.mark.parametrize("name", FULL_RATE)
-def test_mac_every_cycle_with_one_psum_lane(name, head, tail):
-    """Windows of one entry too: a psum a cycle each way."""
-    todo = work(random.Random(name), FULL_RATE[name], head, tail, config=NARROW)
-    cycles = span(play(NARROW, todo, head, tail, delay={"ifmap": 80}))
+def test_mac_every_cycle_with_one_lane(name, head, tail, config):
+    """Windows of one entry too: a psum a cycle each way, an entry a cycle."""
+    todo = work(random.Random(name), FULL_RATE[name], head, tail, config=config)
+    cycles = span(play(config, todo, head, tail, delay={"ifmap": 80}))
     assert all("busy" in now for now in cycles)
 
 

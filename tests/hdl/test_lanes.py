@@ -9,7 +9,8 @@ from tests.hdl.streams import holds, receive, run, run_combinational, send
 
 from hdl.config import Config
 from hdl.drain import DrainBuffer
-from hdl.psum_lanes import PsumGatherer, PsumSplitter
+from hdl.lanes import PsumGatherer, Splitter
+from hdl.pe import filter_word, ifmap_word, psum_word, single_filter, single_ifmap, single_psum
 from hdl.select_adder import ADD_SELECTED, SelectAdder
 
 CONFIG = Config("lanes", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8, glb_pairs=2, glb_depth=64,
@@ -28,7 +29,7 @@ def word(psums):
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_splitter(stall):
-    dut, rng = PsumSplitter(CONFIG), random.Random(1)
+    dut, rng = Splitter(psum_word(CONFIG), single_psum(CONFIG)), random.Random(1)
     todo = columns(rng, 40)
     words = [dict(data=word(c[n:n + 4]), count=len(c[n:n + 4]), tag=at % 7)
              for at, c in enumerate(todo) for n in range(0, len(c), 4)]
@@ -38,6 +39,27 @@ def test_splitter(stall):
     assert [(o.data, o.tag) for o in out] == wanted
     if not stall:
         assert times[-1] - times[0] == len(wanted) - 1      # a psum a cycle
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("net, words, singles", [("ifmap", ifmap_word, single_ifmap), ("filter", filter_word, single_filter)])
+def test_splitter_of_entries(net, words, singles, stall):
+    """`last` of an ifmap entry is its word's, of a filter entry the half's; a header is four of 16 bits whatever its count."""
+    dut, rng = Splitter(words(CONFIG), singles(CONFIG)), random.Random(net)
+    todo, wanted, out, times = [], [], [], []
+    for n in range(60):
+        header = int(net == "ifmap" and n % 5 == 0)
+        values, tag, last = [rng.getrandbits(16) for _ in range(4 if header else rng.randint(1, 4))], n % 7, rng.getrandbits(1)
+        word = dict(data=sum(v << 16 * i for i, v in enumerate(values)), count=0 if header else len(values), tag=tag)
+        todo.append(word | ({"header": header} if net == "ifmap" else {"last": last}))
+        for i, v in enumerate(values):
+            end = int(i + 1 == len(values))
+            wanted.append((v, tag, end, header) if net == "ifmap" else (v, tag, end & last))
+    run(dut, lambda ctx: send(ctx, dut.input, todo, stall=stall),
+        lambda ctx: receive(ctx, dut.output, len(wanted), out, stall=stall, times=times), background=[holds(dut.output)])
+    assert [(o.data, o.tag, o.last, *((o.header,) if net == "ifmap" else ())) for o in out] == wanted
+    if not stall:
+        assert times[-1] - times[0] == len(wanted) - 1
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
