@@ -9,13 +9,14 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import PSUM_LANES, Config
+from .config import Config
 from .gon import OutputBus
 from .isa import ConfigBody, Mode
 from .multicast import YBus
-from .pe import EVENTS, filter_word, ifmap_word, ofmap_bus_word, ofmap_word, psum_word
-from .lanes import PsumGatherer, Splitter
+from .pe import EVENTS, filter_word, ifmap_word, ofmap_bus_word, psum_word
+from .lanes import Splitter
 from .pe_row import NETWORKS, PeRow
+from .skid import cut
 
 
 # What the sequencers send and the networks inside the array may carry one by one.
@@ -28,17 +29,17 @@ class ProcessingArray(wiring.Component):
     Members
     -------
     config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a
-               cycle; to be offered only while the array is drained
+               cycle, or in two with config.registered; to be offered only while the array is drained
     config_error  the ConfigBody being accepted asks for more PEs than there are
     ifmap, filter, psum   word streams in (one word a cycle each; with one lane an entry or a psum a cycle)
-    ofmap      word stream out, in the order position, logical column, filter (with one psum lane as fast)
+    ofmap      word stream out, in the order position, logical column, filter (with one psum lane psums)
     events_<name>  PEs with the event of pe.EVENTS, two cycles late
     """
 
     def __init__(self, config: Config):
         self.config = config
         ports = {net: In(stream.Signature(layout(config))) for net, layout in WORDS.items()}
-        ports |= {"ofmap": Out(stream.Signature(ofmap_word(config))),
+        ports |= {"ofmap": Out(stream.Signature(ofmap_bus_word(config))),
                   "config_": In(stream.Signature(ConfigBody)), "config_error": Out(1)}
         ports |= {f"events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
         super().__init__(ports)
@@ -59,7 +60,8 @@ class ProcessingArray(wiring.Component):
             if (c.psum_lanes if net == "psum" else c.input_lanes) == 1:
                 m.submodules[f"{net}_splitter"] = splitter = Splitter(WORDS[net](c), layout(c))
                 wiring.connect(m, source, splitter.input)
-                source = splitter.output
+                # The rows' agreement ends here.
+                source, _ = cut(m, c.registered, f"{net}_skid", splitter.output)
             wiring.connect(m, source, bus.input)
             for n, row in enumerate(rows):
                 wiring.connect(m, getattr(bus, f"row_{n}"), getattr(row, net))
@@ -67,12 +69,7 @@ class ProcessingArray(wiring.Component):
         for n, row in enumerate(rows):
             wiring.connect(m, row.ofmap, getattr(output, f"source_{n}"))
             m.d.comb += output.members[n].eq(row.tails)
-        sink = wiring.flipped(self.ofmap)
-        if c.psum_lanes < PSUM_LANES:
-            m.submodules.psum_gatherer = gatherer = PsumGatherer(c)
-            wiring.connect(m, gatherer.output, sink)
-            sink = gatherer.input
-        wiring.connect(m, output.output, sink)
+        wiring.connect(m, output.output, wiring.flipped(self.ofmap))
         if c.counters:
             for event in EVENTS:
                 m.d.sync += getattr(self, f"events_{event}").eq(
@@ -80,7 +77,7 @@ class ProcessingArray(wiring.Component):
 
         # ---- configuration: walk i, g, k, j along the chain and shift the tags in -------
         body = self.config_.payload
-        gate, skip, shift = Signal(), Signal(), Signal()
+        gate, skip, shift, shifting = Signal(), Signal(), Signal(), Signal()
         left = Signal(range(c.pes + 1))
         i, g, k, j = (Signal(8, name=f"config_{n}") for n in "igkj")
         column_base = Signal(c.ifmap_tag_bits)  # U*i*r
@@ -88,6 +85,7 @@ class ProcessingArray(wiring.Component):
         filter_tag, psum_tag = Signal(c.pe_tag_bits), Signal(c.pe_tag_bits)
         placed = Signal()                       # all logical columns are in
         last_j, last_k, last_g, last_i = (Signal(name=f"config_last_{n}") for n in "jkgi")
+        found = Signal()                        # they are there
         slide = Signal(c.ifmap_tag_bits)
         m.d.sync += slide.eq(body.stride * body.groups)
         used = ~placed                          # the PE belongs to a logical column
@@ -97,10 +95,12 @@ class ProcessingArray(wiring.Component):
             used &= (j != 0) | (k != 0) | (room >= need)
             with m.If(shift):
                 m.d.sync += room.eq(Mux(room == 1, c.segment, room - 1))
-            with m.Else():
+            with m.Elif(~shifting):
                 m.d.sync += room.eq(c.segment)
-        m.d.comb += [last_j.eq(j + 1 == body.height), last_k.eq(k + 1 == body.groups),
-                     last_g.eq(g + 1 == body.sets), last_i.eq(i + 1 == body.rows)]
+        m.d.sync += found.eq(~found)
+        m.d["sync" if c.registered else "comb"] += [
+            last_j.eq(j + 1 == body.height), last_k.eq(k + 1 == body.groups),
+            last_g.eq(g + 1 == body.sets), last_i.eq(i + 1 == body.rows)]
         tags = rows[-1].tags_in
         m.d.comb += [
             tags.enable.eq(used), tags.head.eq((j == 0) & (k == 0)),
@@ -114,12 +114,13 @@ class ProcessingArray(wiring.Component):
                 with m.If(self.config_.valid):
                     m.d.sync += [sig.eq(0) for sig in (i, g, k, j, column_base, row_base,
                                                        filter_tag, psum_tag, placed)]
-                    m.d.sync += left.eq(c.pes)
+                    m.d.sync += [left.eq(c.pes), found.eq(0)]
                     m.next = "shift"
             with m.State("shift"):
-                m.d.comb += shift.eq(1)
-                m.d.sync += left.eq(left - 1)
-                with m.If(used):
+                m.d.comb += [shift.eq(found if c.registered else 1), shifting.eq(1)]
+                with m.If(shift):
+                    m.d.sync += left.eq(left - 1)
+                with m.If(shift & used):
                     m.d.sync += [j.eq(j + 1), row_base.eq(row_base + body.groups),
                                  filter_tag.eq(filter_tag + 1)]
                     with m.If(last_j):
@@ -132,7 +133,7 @@ class ProcessingArray(wiring.Component):
                                              row_base.eq(column_base + slide)]
                                 with m.If(last_i):
                                     m.d.sync += placed.eq(1)
-                with m.If(left == 1):
+                with m.If(shift & (left == 1)):
                     m.next = "accept"
             with m.State("accept"):
                 m.d.comb += [self.config_.ready.eq(1), self.config_error.eq(~placed)]

@@ -1,6 +1,6 @@
 """A block RAM whose output goes through its own register, or a twin that acts the same in every cycle."""
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, Signal
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from .config import ENTRY_BITS
 from .multiplier import on_ecp5
 
-BLOCK = 1024     # words of a DP16KD of 18 bits
+# A DP16KD by its words: bits of a word, those of them that are used here, bits of the address below the word's.
+SHAPES = {1 << 10: (18, 16, 4), 1 << 11: (9, 8, 3), 1 << 12: (4, 4, 2), 1 << 13: (2, 2, 1), 1 << 14: (1, 1, 0)}
 
 
 class BlockRam(wiring.Component):
@@ -19,15 +20,15 @@ class BlockRam(wiring.Component):
 
     Read data come two cycles after the address. What is read of a word while it is written is not defined: on the
     twin the old word, in a DP16KD perhaps neither; whoever reads knows that it is not needed.
-    On an ECP5: a DP16KD for every BLOCK words, of which Yosys leaves the output register unused.
-    Raises ValueError for more than two blocks.
+    On an ECP5: DP16KDs side by side, each as narrow as `depth` asks for; Yosys leaves their output registers unused.
+    Raises ValueError for more words than a DP16KD has of one bit.
     """
 
     LATENCY = 2
 
     def __init__(self, depth: int):
-        if not 2 <= depth <= 2 * BLOCK:
-            raise ValueError(f"a block RAM of {depth} words: must be 2..{2 * BLOCK}")
+        if not 2 <= depth <= max(SHAPES):
+            raise ValueError(f"a block RAM of {depth} words: must be 2..{max(SHAPES)}")
         self.depth = depth
         bits = (depth - 1).bit_length()
         super().__init__({
@@ -50,33 +51,23 @@ class BlockRam(wiring.Component):
 
     def _dp16kd(self):
         m = Module()
-        outs = []
-        for block in range(-(-self.depth // BLOCK)):
-            out = Signal(18, name=f"out_{block}")
-            write = Signal(name=f"write_{block}")
-            ours = self.write.addr >= BLOCK if block else self.write.addr < BLOCK
-            m.d.comb += write.eq(self.write.en & ours)
-            ports = {f"i_DIA{n}": self.write.data[n] if n < ENTRY_BITS else Const(0) for n in range(18)}
+        width, used, below = SHAPES[min(n for n in SHAPES if n >= self.depth)]
+        for low in range(0, ENTRY_BITS, used):
+            out = Signal(18, name=f"out_{low}")
+            data = self.write.data[low:low + used]
+            ports = {f"i_DIA{n}": data[n] if n < used else Const(0) for n in range(18)}
             for port, address in (("A", self.write.addr), ("B", self.read.addr)):
-                # the lowest four bits: byte enables of a write, here both, and nothing
-                low = [1, 1, 0, 0] if port == "A" else [0, 0, 0, 0]
-                wide = Signal(10, name=f"address_{port.lower()}_{block}")
-                m.d.comb += wide.eq(address)
-                ports |= {f"i_AD{port}{n}": Const(low[n]) if n < 4 else wide[n - 4] for n in range(14)}
-                ports |= {f"p_DATA_WIDTH_{port}": 18, f"p_CSDECODE_{port}": "0b000", f"p_CLK{port}MUX": f"CLK{port}",
+                # the lowest bits of 18 bits' address: byte enables of a write, here both
+                enables = Const(3 if port == "A" and width == 18 else 0, below)
+                wide = Signal(14, name=f"address_{port.lower()}_{low}")
+                m.d.comb += wide.eq(Cat(enables, address))
+                ports |= {f"i_AD{port}{n}": wide[n] for n in range(14)}
+                ports |= {f"p_DATA_WIDTH_{port}": width, f"p_CSDECODE_{port}": "0b000", f"p_CLK{port}MUX": f"CLK{port}",
                           f"i_CLK{port}": ClockSignal(), f"i_RST{port}": Const(0), f"i_OCE{port}": Const(1)}
-            m.submodules[f"block_{block}"] = Instance(
+            m.submodules[f"block_{low}"] = Instance(
                 "DP16KD", **ports, **{f"o_DOB{n}": out[n] for n in range(18)},
                 p_REGMODE_A="NOREG", p_REGMODE_B="OUTREG", p_RESETMODE="SYNC", p_GSR="DISABLED",
                 p_WRITEMODE_A="NORMAL", p_WRITEMODE_B="NORMAL",
-                i_CEA=write, i_WEA=write, i_CEB=self.read.en, i_WEB=Const(0))
-            outs.append(out[:ENTRY_BITS])
-        if len(outs) == 1:
-            m.d.comb += self.read.data.eq(outs[0])
-        else:
-            asked, shown = Signal(), Signal()     # the second block, now and in the output register
-            m.d.sync += shown.eq(asked)
-            with m.If(self.read.en):
-                m.d.sync += asked.eq(self.read.addr >= BLOCK)
-            m.d.comb += self.read.data.eq(Mux(shown, outs[1], outs[0]))
+                i_CEA=self.write.en, i_WEA=self.write.en, i_CEB=self.read.en, i_WEB=Const(0))
+            m.d.comb += self.read.data[low:low + used].eq(out[:used])
         return m

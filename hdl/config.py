@@ -148,7 +148,6 @@ class Config:
              f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")
         need(1 <= self.glb_pairs <= 64, "glb_pairs", "must be 1..64")
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
-        need(self.glb_depth <= 2048 or not self.registered, "glb_depth", "must be 2048 at most if registered")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
         need(self.store_lanes in (1, LANES), "store_lanes", f"must be 1 or {LANES}")
         need(self.store_lanes == LANES or not self.sparse_pes, "store_lanes", f"must be {LANES} with a sparse engine")

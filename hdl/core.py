@@ -65,12 +65,12 @@ class Core(wiring.Component):
             if name == "ofmap":
                 wiring.connect(m, array.ofmap, engine.input)
                 wiring.connect(m, engine.glb, glb.write_ofmap)
-                words, stall = engine.input, engine.starved
+                word, stall = engine.taken, engine.starved
             else:
                 wiring.connect(m, engine.output, getattr(array, name))
                 wiring.connect(m, engine.glb, getattr(glb, f"read_{name}"))
-                words, stall = engine.output, engine.output.valid & ~engine.output.ready
-            m.d.sync += [getattr(self, f"{name}_word").eq(words.valid & words.ready),
+                word, stall = engine.output.valid & engine.output.ready, engine.output.valid & ~engine.output.ready
+            m.d.sync += [getattr(self, f"{name}_word").eq(word),
                          getattr(self, f"{name}_stall").eq(stall)]
         psum, ofmap = engines["psum"], engines["ofmap"]
         accept = Signal()
@@ -78,7 +78,7 @@ class Core(wiring.Component):
             accept.eq(self.config_.valid & self.config_.ready),
             ring.restart.eq(accept), ring.base.eq(self.config_.payload.ring),
             ring.size.eq(self.config_.payload.ring_size),
-            ring.push.eq(ofmap.push), ring.pop.eq(psum.pop),
+            ring.reserve.eq(ofmap.reserve), ring.push.eq(ofmap.push), ring.pop.eq(psum.pop),
             psum.ring_word.eq(ring.read_word), psum.ring_some.eq(ring.some),
             ofmap.ring_word.eq(ring.write_word), ofmap.ring_room.eq(ring.room),
             self.config_error.eq(array.config_error),

@@ -6,6 +6,11 @@ from amaranth.lib.wiring import In, Out
 UNDER_WAY = 8  # reads between a sequencer and its network; covers the buffer's latency
 
 
+def under_way(config) -> int:
+    """With registered requests and responses twice as many."""
+    return 2 * UNDER_WAY if config.registered else UNDER_WAY
+
+
 def engine_ports(body):
     """What every engine has: see docs/architecture.md."""
     return {"command": In(stream.Signature(body)), "done": Out(1)}

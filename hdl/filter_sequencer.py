@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
 from .config import LANES, WORD_BITS, Config
-from .engine import UNDER_WAY, engine_ports
+from .engine import engine_ports, under_way
 from .glb import READ_SIGNATURE
 from .isa import FilterBody
 from .pe import filter_word
@@ -27,25 +27,31 @@ class FilterSequencer(wiring.Component):
         m = Module()
         body = Signal(FilterBody)
         address, tag, word = Signal(self.config.glb_word_bits), Signal(8), Signal(10)
-        active, last_tag, last_word, step = Signal(), Signal(), Signal(), Signal()
+        active, step = Signal(), Signal()
+        # Registers, found as the step before is taken.
+        last_tag, last_word, near_tag, near_word = (Signal(name=n) for n in ("last_tag", "last_word", "near_tag", "near_word"))
+        one_tag, two_tags = Signal(), Signal()
         note_layout = data.StructLayout({"tag": 8, "closes": 1, "count": 3, "last": 1})
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
+        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
         note, noted = Signal(note_layout), Signal(note_layout)
         m.d.comb += [
-            self.command.ready.eq(~active), last_tag.eq(tag + 1 == body.tags),
-            last_word.eq(word + 1 == body.words),
+            self.command.ready.eq(~active),
             self.glb.request.valid.eq(active & notes.w_rdy), self.glb.request.payload.eq(address),
             step.eq(self.glb.request.valid & self.glb.request.ready),
             note.tag.eq(tag), note.closes.eq(last_word), note.last.eq(last_word & last_tag),
             note.count.eq(Mux(last_word, body.tail, LANES)),
             notes.w_en.eq(step), notes.w_data.eq(note), noted.eq(notes.r_data)]
         with m.If(~active):
-            m.d.sync += [body.eq(self.command.payload), active.eq(self.command.valid),
-                         address.eq(self.command.payload.word), tag.eq(0), word.eq(0)]
+            b = self.command.payload
+            m.d.sync += [body.eq(b), active.eq(self.command.valid), address.eq(b.word), tag.eq(0), word.eq(2),
+                         last_tag.eq(b.tags == 1), near_tag.eq(b.tags == 2), one_tag.eq(b.tags == 1), two_tags.eq(b.tags == 2),
+                         last_word.eq(b.words == 1), near_word.eq(b.words == 2)]
         with m.If(step):
-            m.d.sync += [address.eq(address + 1), tag.eq(Mux(last_tag, 0, tag + 1))]
+            m.d.sync += [address.eq(address + 1), tag.eq(Mux(last_tag, 0, tag + 1)),
+                         last_tag.eq(Mux(last_tag, one_tag, near_tag)),
+                         near_tag.eq(Mux(last_tag, two_tags, tag + 3 == body.tags))]
             with m.If(last_tag):
-                m.d.sync += word.eq(word + 1)
+                m.d.sync += [word.eq(word + 1), last_word.eq(near_word), near_word.eq(word + 1 == body.words)]
                 with m.If(last_word):
                     m.d.sync += active.eq(0)
         m.d.comb += [

@@ -13,6 +13,7 @@ from .block_queue import BlockQueue
 from .block_ram import BlockRam
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
+from .slice import Slice
 
 # By falling priority; the last two readers and the last writer only with a sparse engine.
 READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
@@ -82,11 +83,11 @@ class GlobalBuffer(wiring.Component):
     Members: `read_<client>` for readers(config), `write_<client>` for writers(config); counters `reads` and
     `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
 
-    A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an
-    accepted request to the response, 5 with config.registered. Throughput: every client one access a cycle unless a
-    client of higher priority addresses one of the same banks. A client without room for
-    its response never blocks another. With one pair a read and a write a cycle, and one multiplexer for all clients.
-    With config.block_queues a latency of 5.
+    A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an accepted request to the
+    response; one more with config.block_queues; with config.registered two more, and a third out of a block RAM's queue:
+    `request.ready` is a register then. Throughput: every client one access a cycle unless a client of higher priority
+    addresses one of the same banks. A client without room for its response never blocks another. With one pair a read and
+    a write a cycle, and one multiplexer for all clients.
     """
 
     def __init__(self, config: Config):
@@ -135,8 +136,16 @@ class GlobalBuffer(wiring.Component):
         for c, port in zip(names, read_ports):
             want = Signal(name=f"want_{c}")
             wants.append(want)
-        places, grants = requests([p.request.payload for p in read_ports], wants,
-                                  [(1, 1)] * len(read_ports))
+        asked = []
+        for c, port in zip(names, read_ports):
+            if self.config.registered:
+                m.submodules[f"request_{c}"] = place = Slice(unsigned(self.config.glb_word_bits))
+                m.d.comb += [place.input.payload.eq(port.request.payload), place.input.valid.eq(port.request.valid),
+                             port.request.ready.eq(place.input.ready)]
+                asked.append(place.output)
+            else:
+                asked.append(port.request)
+        places, grants = requests([request.payload for request in asked], wants, [(1, 1)] * len(read_ports))
         issued = []  # registered grants with their places
         swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS)
         for c, port in enumerate(read_ports):
@@ -144,19 +153,27 @@ class GlobalBuffer(wiring.Component):
             m.submodules[f"responses_{name}"] = queue = (BlockQueue if self.config.block_queues else fifo.SyncFIFO)(
                 width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
             under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
-            taken = port.response.valid & port.response.ready
-            m.d.comb += [
-                wants[c].eq(port.request.valid & (under_way != RESPONSE_DEPTH)),
-                port.request.ready.eq(grants[c]),
-                port.response.valid.eq(queue.r_rdy),
-                port.response.payload.eq(queue.r_data),
-                queue.r_en.eq(port.response.ready)]
-            m.d.sync += under_way.eq(under_way + grants[c] - taken)
+            room = Signal(init=1, name=f"room_{name}")
+            taken = Signal(name=f"taken_{name}")
+            m.d.comb += [wants[c].eq(asked[c].valid & room), asked[c].ready.eq(grants[c]),
+                         taken.eq(queue.r_rdy & queue.r_en)]
+            with m.If(grants[c] ^ taken):
+                m.d.sync += [under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
+                             room.eq(taken | (under_way != RESPONSE_DEPTH - 1))]
+            if self.config.registered and self.config.block_queues:    # a block RAM's word is late
+                out, there = Signal(2 * WORD_BITS, name=f"out_{name}", reset_less=True), Signal(name=f"there_{name}")
+                m.d.comb += [port.response.valid.eq(there), port.response.payload.eq(out),
+                             queue.r_en.eq(~there | port.response.ready)]
+                with m.If(queue.r_en):
+                    m.d.sync += [there.eq(queue.r_rdy), out.eq(queue.r_data)]
+            else:
+                m.d.comb += [port.response.valid.eq(queue.r_rdy), port.response.payload.eq(queue.r_data),
+                             queue.r_en.eq(port.response.ready)]
             stage = Signal(data.StructLayout({
                 "valid": 1, "swap": 1, "even_pair": pair_bits, "even_row": row_bits,
                 "odd_pair": pair_bits, "odd_row": row_bits}), name=f"stage_{name}")
             m.d.sync += [
-                stage.valid.eq(grants[c]), stage.swap.eq(port.request.payload[0]),
+                stage.valid.eq(grants[c]), stage.swap.eq(asked[c].payload[0]),
                 stage.even_pair.eq(places[c][0][0]), stage.even_row.eq(places[c][0][1]),
                 stage.odd_pair.eq(places[c][1][0]), stage.odd_row.eq(places[c][1][1])]
             issued.append(stage)

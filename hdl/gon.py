@@ -22,8 +22,8 @@ def next_set(m, mask, at, name):
 class OutputBus(wiring.Component):
     """One level of the GON: takes turns among its sources, a turn ending with `last`.
 
-    Members: `source_<n>` streams of {data, last}; `members`, the sources that take part;
-    `restart`, return to the first; `output` stream of {data, last}: `last` ends the turn
+    Members: `source_<n>` streams of {data, last}; `members`, the sources that take part, which change only
+    with `restart`: return to the first; `output` stream of {data, last}: `last` ends the turn
     of the last member (the whole level's turn).
 
     Order is fixed: all of the first member's turn, then the second's, and again. One word
@@ -40,7 +40,10 @@ class OutputBus(wiring.Component):
         m = Module()
         sources = [getattr(self, f"source_{n}") for n in range(self.sources)]
         at = Signal(range(max(2, self.sources)))
-        following, wrapped = next_set(m, self.members, at, "turn")
+        # They are the same from a configuration to the next: a register, which is late when they change.
+        members, changing = Signal(self.sources), Signal()
+        m.d.sync += [members.eq(self.members), changing.eq(self.restart)]
+        following, wrapped = next_set(m, members, at, "turn")
         valid, payload = Signal(), Signal(self.layout)
         spare, spare_valid = Signal(self.layout, reset_less=True), Signal()
         out, out_valid = Signal(self.layout, reset_less=True), Signal()
@@ -50,16 +53,14 @@ class OutputBus(wiring.Component):
         with m.Switch(at):
             for n, source in enumerate(sources):
                 with m.Case(n):
-                    m.d.comb += [here.eq(self.members[n]),
-                                 valid.eq(source.valid & self.members[n]),
-                                 payload.eq(source.payload),
-                                 source.ready.eq(take & self.members[n])]
+                    m.d.comb += [here.eq(members[n]), valid.eq(source.valid & members[n]), payload.eq(source.payload),
+                                 source.ready.eq(take & members[n])]
         incoming = Signal(self.layout)
         m.d.comb += [incoming.eq(payload), incoming.last.eq(payload.last & wrapped),
                      self.output.valid.eq(out_valid), self.output.payload.eq(out)]
         with m.If(self.restart):
             m.d.sync += at.eq(0)
-        with m.Elif(~here | (valid & take & payload.last)):
+        with m.Elif((~here & ~changing) | (valid & take & payload.last)):
             m.d.sync += at.eq(following)
         with m.If(self.output.ready | ~out_valid):
             with m.If(spare_valid):

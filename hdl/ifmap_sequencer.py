@@ -1,16 +1,16 @@
 """IFMAP: a loop nest that streams ifmap strips to the array."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
 from .config import ENTRY_BITS, LANES, WORD_BITS, Config
-from .engine import UNDER_WAY, engine_ports
+from .engine import engine_ports, under_way
 from .glb import READ_SIGNATURE
-from .isa import WORD_ADDR, IfmapBody
+from .isa import IfmapBody
 from .nest import Nest
 from .pe import PassHeader, ifmap_word
-from .skid import cut
+from .slice import Slice
 
 
 class IfmapSequencer(wiring.Component):
@@ -59,7 +59,7 @@ class IfmapSequencer(wiring.Component):
                                          "tag": c.ifmap_tag_bits})
         note_layout = data.StructLayout({"header": 1, "read": 1, "last": 1,
                                          "rest": max(len(header.as_value()), step_layout.size)})
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
+        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
         item_layout = data.StructLayout({"read": 1, "last": 1, "word": c.glb_word_bits, "step": step_layout})
         item = Signal(item_layout)      # what the nest presents
         heading, stepping = Signal(), Signal()      # a header goes to the notes; the nest presents an item
@@ -79,17 +79,16 @@ class IfmapSequencer(wiring.Component):
         m.d.comb += [notes.w_data.eq(note), noted.eq(notes.r_data)]
 
         # ---- items to requests and notes ------------------------------------------------
-        asked = stream.Signature(unsigned(WORD_ADDR)).create(path=("asked",))
-        requests, _ = cut(m, c.registered, "requests", asked)
-        wiring.connect(m, requests, wiring.flipped(self.glb.request))
+        asked = self.glb.request
         offered, move = Signal(), Signal()      # an item is offered; it moves on
         now = item
         if c.registered:
-            now = Signal(item_layout, name="held", reset_less=True)
-            m.d.comb += nest.step.eq(stepping & (~waits | move))
-            with m.If(~waits | move):
-                m.d.sync += [now.eq(item), waits.eq(stepping)]
-            m.d.comb += offered.eq(waits)
+            m.submodules.items = items = Slice(item_layout)
+            now = items.output.payload
+            m.d.comb += [
+                items.input.payload.eq(item), items.input.valid.eq(stepping), nest.step.eq(stepping & items.input.ready),
+                offered.eq(items.output.valid), items.output.ready.eq(move),
+                waits.eq(items.output.valid)]
         else:
             m.d.comb += [offered.eq(stepping), nest.step.eq(move)]
         m.d.comb += [
@@ -106,9 +105,9 @@ class IfmapSequencer(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "header"
             with m.State("header"):
-                m.d.comb += [heading.eq(body.header & ~waits)]
+                # Loaded as often as it waits, so that the nest waits for nothing.
+                m.d.comb += [heading.eq(body.header & ~waits), nest.load.eq(1)]
                 with m.If((notes.w_rdy & ~waits) | ~body.header):
-                    m.d.comb += nest.load.eq(1)
                     m.next = "words"
             with m.State("words"):
                 m.d.comb += stepping.eq(1)
@@ -128,7 +127,6 @@ class IfmapSequencer(wiring.Component):
             self.output.valid.eq(out_valid), self.output.payload.eq(out)]
         with m.If(ready):
             m.d.sync += out_valid.eq(taken)
-        with m.If(taken):
             m.d.sync += [out.header.eq(noted.header), out.tag.eq(here.tag),
                          out.count.eq(here.count), out.data.eq(noted.rest)]
             with m.If(~noted.header):

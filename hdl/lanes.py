@@ -1,11 +1,10 @@
-"""Between words of four lanes and networks that carry one a cycle (config.input_lanes, config.psum_lanes)."""
+"""From words of four lanes to networks that carry one a cycle (config.input_lanes, config.psum_lanes)."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import LANES, PSUM_LANES, Config
-from .pe import ofmap_word, single_ofmap
+from .config import LANES
 
 
 class Splitter(wiring.Component):
@@ -43,32 +42,4 @@ class Splitter(wiring.Component):
             if "header" in fields:
                 with m.If(came.header):
                     m.d.sync += [word.count.eq(LANES), final.eq(0)]
-        return m
-
-
-class PsumGatherer(wiring.Component):
-    """Psums -> words of up to four, the last of a column's p psums ending a word early.
-
-    Members: `input` stream of single_ofmap, `output` stream of ofmap_word, whose `last` is that of its last psum.
-    Latency 1 cycle from a word's last psum, one psum a cycle. Lanes behind the last psum hold older ones.
-    """
-
-    def __init__(self, config: Config):
-        self.config = config
-        super().__init__({"input": In(stream.Signature(single_ofmap(config))),
-                          "output": Out(stream.Signature(ofmap_word(config)))})
-
-    def elaborate(self, platform):
-        m = Module()
-        word = Signal(ofmap_word(self.config), reset_less=True)
-        full, lane = Signal(), Signal(range(PSUM_LANES))
-        m.d.comb += [self.input.ready.eq(~full | self.output.ready),
-                     self.output.valid.eq(full), self.output.payload.eq(word)]
-        with m.If(self.output.ready):
-            m.d.sync += full.eq(0)
-        with m.If(self.input.valid & self.input.ready):
-            m.d.sync += [word.data.word_select(lane, self.config.psum_bits).eq(self.input.payload.data),
-                         word.last.eq(self.input.payload.last), lane.eq(lane + 1)]
-            with m.If(self.input.payload.end | (lane == PSUM_LANES - 1)):
-                m.d.sync += [full.eq(1), lane.eq(0)]
         return m

@@ -64,12 +64,16 @@ class Nest(wiring.Component):
         for l, width in enumerate(self.levels):
             count, last = getattr(self, f"count_{l}"), getattr(self, f"last_{l}")
             left = Signal(width, name=f"left_{l}")      # indices to come, the present one too
+            # Registers: the count is one, is two; two indices are left. So nothing is compared before the levels are joined.
+            single, pair, near = (Signal(name=f"{n}_{l}") for n in ("single", "pair", "near"))
             restart, after, following = (Signal(name=f"{n}_{l}") for n in ("restart", "after", "following"))
+            m.d.sync += [single.eq(count == 1), pair.eq(count == 2)]
             m.d.comb += [restart.eq(self.load | (turns[l] & last)),
-                         after.eq(Mux(restart, count == 1, Mux(turns[l], left == 2, last))),
+                         after.eq(Mux(self.load, count == 1, Mux(turns[l], Mux(last, single, near), last))),
                          following.eq(below & after)]
             with m.If(self.load | (step & turns[l])):
-                m.d.sync += left.eq(Mux(restart, count, left - 1))
+                m.d.sync += [left.eq(Mux(restart, count, left - 1)),
+                             near.eq(Mux(self.load, count == 2, Mux(last, pair, left == 3)))]
             with m.If(self.load | step):
                 m.d.sync += [last.eq(after), turns[l + 1].eq(following), moves[l].eq(below & ~after)]
             below = following

@@ -180,7 +180,7 @@ class ProcessingElement(wiring.Component):
         f_half = Signal()           # being filled
         f_closes = Signal()         # register: an entry is being written, the half's last
         f_address = Signal(range(2 * c.filter_half))
-        full = Signal(2)            # halves filled and not yet released
+        some, both = Signal(), Signal()     # halves filled and not yet released: one or two; two
         half_filled = Signal()
         release = Signal()          # the pass in the older half has issued its last MAC
         f_match = Signal()
@@ -188,7 +188,7 @@ class ProcessingElement(wiring.Component):
         f_taken = Signal()
         m.d.comb += [
             f_taken.eq(self.filter_fire & f_match),
-            self.filter_accept.eq(~f_match | (~full[1] & ~(full[0] & f_closes) & f_ends)),
+            self.filter_accept.eq(~f_match | (~both & ~(some & f_closes) & f_ends)),
             f_write.addr.eq(f_address), half_filled.eq(f_closes)]
         matching("filter", f_match, lambda word: tags.enable & (word.tag == tags.filter))
         with m.If(f_write.en):
@@ -215,9 +215,9 @@ class ProcessingElement(wiring.Component):
             m.d.sync += [f_there.eq(f_taken), f_entry.eq(self.filter_word.data),
                          f_closes.eq(f_taken & self.filter_word.last)]
         with m.If(half_filled & ~release):
-            m.d.sync += full.eq(Cat(~full[0], full[0]))         # 0, 1, 2
+            m.d.sync += [some.eq(1), both.eq(some)]
         with m.Elif(release & ~half_filled):
-            m.d.sync += full.eq(Cat(full[1], 0))
+            m.d.sync += [some.eq(both), both.eq(0)]
 
         # ---- ifmap: FIFO of words, then one entry a cycle into the sliding spad ---------
         i_match = Signal()
@@ -299,20 +299,23 @@ class ProcessingElement(wiring.Component):
         bubble, slot_end, last_k, last_f, last_lap = (
             Signal(name=n) for n in ("bubble", "slot_end", "last_k", "last_f", "last_lap"))
         frees = Signal(init=1)                  # the entry is of the window's first `step`
-        have_psum, issue, slot, entry_end = Signal(), Signal(), Signal(), Signal()
+        have_psum, able, issue, slot, entry_end = Signal(), Signal(), Signal(), Signal(), Signal()
         last_i = Signal()                       # of the filters
+        moves = Signal()                        # a pass that is active goes on
         window_end, pass_end, load = Signal(), Signal(), Signal()
         passed, back = Signal(), Signal()       # the entry is not needed again; reading goes back
         m.submodules.drain = drain = DrainBuffer(c)
         m.d.comb += [
             last_i.eq(slot_end | (few & (i == two))),
             have_psum.eq(~last_k | drain.room),
-            issue.eq(active & ~bubble & (full != 0) & there & have_psum),
-            slot.eq(issue | (active & bubble)),  # a cycle that moves on
-            entry_end.eq(slot & slot_end),
-            window_end.eq(entry_end & last_k),
-            pass_end.eq(window_end & last_f & last_lap),
-            load.eq((pass_end | ~active) & following_valid),
+            # What an end waits for comes last into each, so that none lies behind another.
+            able.eq(some & there & have_psum), moves.eq(able | bubble),
+            issue.eq(active & ~bubble & able), slot.eq(active & moves),     # slot: a cycle that moves on
+            entry_end.eq((active & slot_end) & moves),
+            window_end.eq((active & slot_end & last_k) & moves),
+            pass_end.eq((active & slot_end & last_k & last_f & last_lap) & moves),
+            load.eq((active & slot_end & last_k & last_f & last_lap & following_valid) & moves
+                    | (~active & following_valid)),
             release.eq(pass_end), drain.take.eq(issue & last_k),
             passed.eq(~empty & (frees | last_f)), free.eq(entry_end & passed), back.eq(last_k & ~passed),
             f_address_now.eq(f_next), f_read.addr.eq(f_address_now), f_read.en.eq(1)]
@@ -518,6 +521,6 @@ class ProcessingElement(wiring.Component):
             gated_now = Signal()
             m.d.comb += gated_now.eq(pipe[0].valid & (zero if c.registered else hold))
             m.d.comb += self.events.eq(Cat(
-                issue, gated_now, waiting & (full == 0), waiting & (full != 0) & ~there,
-                waiting & (full != 0) & there & ~have_psum, active & bubble, ~active))
+                issue, gated_now, waiting & ~some, waiting & some & ~there,
+                waiting & some & there & ~have_psum, active & bubble, ~active))
         return m

@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import PSUM_LANES, PSUM_SLOT_BITS, Config
-from .engine import UNDER_WAY, engine_ports
+from .engine import engine_ports, under_way
 from .glb import READ_SIGNATURE
 from .isa import WORD_ADDR, PsumBody
 from .nest import Nest
@@ -42,7 +42,7 @@ class PsumSequencer(wiring.Component):
             nest.left_stride_0.eq(-PSUM_LANES), nest.tag_stride_1.eq(1),
             nest.tag_stride_2.eq(body.sets)]
         note_layout = data.StructLayout({"tag": c.pe_tag_bits, "count": 3, "last": 1})
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
+        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
         note, noted = Signal(note_layout), Signal(note_layout)
         m.d.comb += [
             note.tag.eq(nest.tag), note.last.eq(nest.last),

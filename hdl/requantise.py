@@ -8,7 +8,7 @@ from .config import ENTRY_BITS, PSUM_LANES, Config
 
 
 class Requantise(wiring.Component):
-    """Four lanes of saturate((psum + half an LSB) >> shift), then ReLU.
+    """Lanes of saturate((psum + half an LSB) >> shift), then ReLU.
 
     Members: `enable` moves the pipeline; `psums`, `shift` (0..63), `relu` in; `entries` out
     three enabled cycles later. One word a cycle. A shift of psum_bits or more gives 0.
@@ -16,13 +16,13 @@ class Requantise(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, lanes: int = PSUM_LANES):
+        self.config, self.lanes = config, lanes
         super().__init__({
             "enable": In(1),
-            "psums": In(data.ArrayLayout(signed(config.psum_bits), PSUM_LANES)),
+            "psums": In(data.ArrayLayout(signed(config.psum_bits), lanes)),
             "shift": In(6), "relu": In(1),
-            "entries": Out(data.ArrayLayout(signed(ENTRY_BITS), PSUM_LANES))})
+            "entries": Out(data.ArrayLayout(signed(ENTRY_BITS), lanes))})
 
     def elaborate(self, platform):
         m = Module()
@@ -38,7 +38,7 @@ class Requantise(wiring.Component):
         with m.If(self.enable):
             m.d.sync += [shift_1.eq(self.shift[:5]), relu_1.eq(self.relu), relu_2.eq(relu_1),
                          zero_1.eq(far), zero_2.eq(zero_1)]
-        for lane in range(PSUM_LANES):
+        for lane in range(self.lanes):
             rounded = Signal(signed(bits + 2), name=f"rounded_{lane}")
             shifted = Signal(signed(bits + 2), name=f"shifted_{lane}")
             with m.If(self.enable):

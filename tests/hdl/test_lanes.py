@@ -1,4 +1,4 @@
-"""One psum lane: words to psums and back, the adder that selects, the drain buffer."""
+"""Networks of one lane: words to entries and psums, the adder that selects, the drain buffer."""
 
 import random
 
@@ -9,7 +9,7 @@ from tests.hdl.streams import holds, receive, run, run_combinational, send
 
 from hdl.config import Config
 from hdl.drain import DrainBuffer
-from hdl.lanes import PsumGatherer, Splitter
+from hdl.lanes import Splitter
 from hdl.pe import filter_word, ifmap_word, psum_word, single_filter, single_ifmap, single_psum
 from hdl.select_adder import ADD_SELECTED, SelectAdder
 
@@ -60,27 +60,6 @@ def test_splitter_of_entries(net, words, singles, stall):
     assert [(o.data, o.tag, o.last, *((o.header,) if net == "ifmap" else ())) for o in out] == wanted
     if not stall:
         assert times[-1] - times[0] == len(wanted) - 1
-
-
-@pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_gatherer(stall):
-    dut, rng = PsumGatherer(CONFIG), random.Random(2)
-    todo = columns(rng, 40)
-    psums = [dict(data=v, end=n + 1 == len(c), last=n + 1 == len(c) and at % 3 == 2)
-             for at, c in enumerate(todo) for n, v in enumerate(c)]
-    wanted = [(c[n:n + 4], int(n + 4 >= len(c) and at % 3 == 2)) for at, c in enumerate(todo) for n in range(0, len(c), 4)]
-    out, taken = [], []
-
-    async def count(ctx):
-        async for _, _, valid, ready in ctx.tick().sample(dut.input.valid, dut.input.ready):
-            if valid:
-                taken.append(ready)
-    run(dut, lambda ctx: send(ctx, dut.input, psums, stall=stall),
-        lambda ctx: receive(ctx, dut.output, len(wanted), out, stall=stall), background=[holds(dut.output), count])
-    assert len(out) == len(wanted)
-    for got, (values, last) in zip(out, wanted, strict=True):
-        assert got.data & (1 << len(values) * BITS) - 1 == word(values) and got.last == last
-    assert stall or all(taken)      # a psum a cycle
 
 
 @pytest.mark.parametrize("bits", [24, 27, 32])

@@ -103,12 +103,12 @@ def test_block_ram(depth):
 
 
 @pytest.mark.parametrize("make, cell, count", [(Multiplier, "MULT18X18D", 1), (lambda: BlockRam(512), "DP16KD", 1),
-                                               (lambda: BlockRam(2048), "DP16KD", 2)])
+                                               (lambda: BlockRam(2048), "DP16KD", 2), (lambda: BlockRam(4096), "DP16KD", 4)])
 def test_cells(make, cell, count):
     text, _ = rtlil.convert_fragment(Fragment.get(make(), Ecp5()).prepare(ports=(), hierarchy=("top",)))
     assert text.count(f"cell \\{cell} ") == count
 
 
 def test_refused():
-    with pytest.raises(ValueError, match="4096 words"):
-        BlockRam(4096)
+    with pytest.raises(ValueError, match="32768 words"):
+        BlockRam(32768)

@@ -13,7 +13,7 @@ from golden.fixed import requantise
 from hdl.config import PRESETS
 from hdl.glb import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.isa import WORD_ADDR, OfmapBody, PsumBody
-from hdl.pe import PassHeader, ofmap_word, psum_word
+from hdl.pe import PassHeader, ofmap_bus_word, psum_word
 from hdl.requantise import Requantise
 from hdl.filter_sequencer import FilterSequencer
 from hdl.ifmap_sequencer import IfmapSequencer
@@ -271,11 +271,12 @@ OFMAP_CORNERS = [
     *(dict(to_ring=0, base=n, p=4, rows_valid=1, rows=1) for n in (1, 2, 3))]
 
 
+@pytest.mark.parametrize("lanes", [4, 1])
 @pytest.mark.parametrize("bits", [24, 32])
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_ofmap(stall, bits):
+def test_ofmap(stall, bits, lanes):
     rng = random.Random(8)
-    config = CONFIG.replace(psum_bits=bits)
+    config = CONFIG.replace(psum_bits=bits, psum_lanes=lanes, psum_fifo=0 if lanes == 1 else CONFIG.psum_fifo)
     dut, buffer = OfmapSequencer(config), Buffer(random.Random(2), stall, CONFIG.glb_words)
     commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS] + [ofmap_command(rng) for _ in range(6)]
 
@@ -287,11 +288,17 @@ def test_ofmap(stall, bits):
         n = b["images"] * b["positions"] * b["rows"] * b["sets"] * -(-b["p"] // 4)
         words = [[rng.choice([rng.randrange(-1 << bits - 1, 1 << bits - 1), rng.randint(-999, 999)])
                   for _ in range(4)] for _ in range(n)]
-        items += [dict(data=low(sum((v & (1 << bits) - 1) << bits * k for k, v in enumerate(w)), 4, bits), last=0)
-                  for w in words]
+        full = -(-b["p"] // 4)
+        if lanes == 1:
+            for k, w in enumerate(words):
+                count = min(4, b["p"] - 4 * (k % full))
+                items += [dict(data=v & (1 << bits) - 1, end=j + 1 == count and (k + 1) % full == 0) for j, v in enumerate(w[:count])]
+        else:
+            items += [dict(data=low(sum((v & (1 << bits) - 1) << bits * k for k, v in enumerate(w)), 4, bits), last=0)
+                      for w in words]
         wanted.append(ofmap_writes(b, words, ring, bits))
     total = sum(map(len, wanted))
-    done, taken = [], []
+    done, taken, reserved = [], [], []
 
     async def ring_model(ctx):
         ring, room = addresses(), False
@@ -299,10 +306,12 @@ def test_ofmap(stall, bits):
         while True:
             room = room or rng.random() >= stall
             ctx.set(dut.ring_room, room)
-            _, _, push, valid, ready = await ctx.tick().sample(dut.push, dut.glb.valid, dut.glb.ready)
-            assert not push or room and valid and ready
+            _, _, push, reserve, valid, ready = await ctx.tick().sample(dut.push, dut.reserve, dut.glb.valid, dut.glb.ready)
+            assert (not push or valid and ready) and (not reserve or room) and (lanes == 1 or push == reserve)
+            reserved.append(reserve - push)
             if push:
                 ctx.set(dut.ring_word, next(ring))
+            if reserve:
                 room = False
 
     async def watch(ctx):
@@ -323,44 +332,50 @@ def test_ofmap(stall, bits):
         lambda ctx: send(ctx, dut.input, items, stall=stall), main,
         background=[buffer.writer(dut.glb), ring_model, watch, holds(dut.glb)])
     got = [(w, m, sum(d & 0xFFFF << 16 * n for n in range(8) if m >> n & 1)) for w, m, d in buffer.writes]
-    assert got == [w for writes in wanted for w in writes] and len(got) == total
-    assert len(done) == len(commands)
+    wanted_writes = [w for writes in wanted for w in writes]
+    assert len(got) == total
+    if lanes == 1:      # behind the last psum of a ring's word lie older ones
+        psums = [min(4, b["p"] - 4 * (k % -(-b["p"] // 4))) for b, writes in zip(commands, wanted) for k in range(len(writes))]
+        assert len(psums) == total
+        got, wanted_writes = ([(a, m, low(d, n, 32) if m == 0xFF else d) for (a, m, d), n in zip(writes, psums)]
+                              for writes in (got, wanted_writes))
+    assert got == wanted_writes
+    assert len(done) == len(commands) and sum(reserved) == 0
     for n, (written, now, _) in enumerate(done):
         assert written + now >= sum(map(len, wanted[:n + 1])), "done before the last write"
     if not stall:
-        # one word a cycle, two cycles between commands
-        counts = [b["images"] * b["positions"] * b["rows"] * b["sets"] * -(-b["p"] // 4) for b in commands]
+        # one word or psum a cycle, two cycles between commands
+        counts = [b["images"] * b["positions"] * b["rows"] * b["sets"] * (b["p"] if lanes == 1 else -(-b["p"] // 4))
+                  for b in commands]
         cycle, expected = taken[0], []
         for n in counts:
             expected += range(cycle, cycle + n)
             cycle += n + 2
         assert taken == expected
         first = taken[0]        # the first command has one word, which is written
-        assert buffer.write_times[0] - first == Requantise.LATENCY
-        assert done[0][2] - first == Requantise.LATENCY
+        latency = Requantise.LATENCY + (lanes == 1)
+        assert buffer.write_times[0] - first == latency
+        assert done[0][2] - first == latency
 
 
 # ---- the ring between OFMAP and PSUM ------------------------------------------------------
 
 class Ring(wiring.Component):
     """OFMAP and PSUM with the pointers between them, as in hdl/core.py."""
-    ofmap_command: In(stream.Signature(OfmapBody))
-    psum_command: In(stream.Signature(PsumBody))
-    input: In(stream.Signature(ofmap_word(CONFIG)))
-    output: Out(stream.Signature(psum_word(CONFIG)))
-    read: Out(READ_SIGNATURE)
-    write: Out(WRITE_SIGNATURE)
-    restart: In(1)
-    base: In(WORD_ADDR)
-    size: In(WORD_ADDR)
-    push: Out(1)
-    pop: Out(1)
+
+    def __init__(self, config):
+        self.config = config
+        super().__init__({
+            "ofmap_command": In(stream.Signature(OfmapBody)), "psum_command": In(stream.Signature(PsumBody)),
+            "input": In(stream.Signature(ofmap_bus_word(config))), "output": Out(stream.Signature(psum_word(config))),
+            "read": Out(READ_SIGNATURE), "write": Out(WRITE_SIGNATURE), "restart": In(1), "base": In(WORD_ADDR),
+            "size": In(WORD_ADDR), "push": Out(1), "pop": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.ofmap = ofmap = OfmapSequencer(CONFIG)
-        m.submodules.psum = psum = PsumSequencer(CONFIG)
-        m.submodules.ring = ring = PsumRing(CONFIG)
+        m.submodules.ofmap = ofmap = OfmapSequencer(self.config)
+        m.submodules.psum = psum = PsumSequencer(self.config)
+        m.submodules.ring = ring = PsumRing(self.config)
         wiring.connect(m, wiring.flipped(self.ofmap_command), ofmap.command)
         wiring.connect(m, wiring.flipped(self.psum_command), psum.command)
         wiring.connect(m, wiring.flipped(self.input), ofmap.input)
@@ -368,7 +383,7 @@ class Ring(wiring.Component):
         wiring.connect(m, psum.glb, wiring.flipped(self.read))
         wiring.connect(m, ofmap.glb, wiring.flipped(self.write))
         m.d.comb += [ring.restart.eq(self.restart), ring.base.eq(self.base), ring.size.eq(self.size),
-                     ring.push.eq(ofmap.push), ring.pop.eq(psum.pop), psum.ring_word.eq(ring.read_word),
+                     ring.reserve.eq(ofmap.reserve), ring.push.eq(ofmap.push), ring.pop.eq(psum.pop), psum.ring_word.eq(ring.read_word),
                      psum.ring_some.eq(ring.some), ofmap.ring_word.eq(ring.write_word),
                      ofmap.ring_room.eq(ring.room), self.push.eq(ofmap.push), self.pop.eq(psum.pop)]
         return m
@@ -376,9 +391,10 @@ class Ring(wiring.Component):
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.8])
 @pytest.mark.parametrize("size", [2, 6, 64])
-def test_ring(size, stall):
+@pytest.mark.parametrize("lanes", [4, 1])
+def test_ring(lanes, size, stall):
     """Psums come back in order through a ring of any size; twice, with a restart elsewhere."""
-    dut, buffer = Ring(), Buffer(random.Random(3), stall, CONFIG.glb_words)
+    dut, buffer = Ring(CONFIG.replace(psum_lanes=lanes, psum_fifo=0 if lanes == 1 else 2)), Buffer(random.Random(3), stall, CONFIG.glb_words)
     rng, level = random.Random(size), []
 
     async def main(ctx):
@@ -423,4 +439,6 @@ def test_ring(size, stall):
         buffer.reader(dut.read), buffer.writer(dut.write), count,
         feed(dut.ofmap_command, lambda: [dict(to_ring=1, images=1, positions=10, rows=1, sets=1, p=5)] * 2),
         feed(dut.psum_command, lambda: [dict(from_ring=1, positions=5, rows=2, sets=1, p=5)] * 2),
-        feed(dut.input, lambda: [dict(data=w, last=0) for w in words])])
+        feed(dut.input, lambda: [dict(data=w, last=0) for w in words] if lanes == 4 else [
+            dict(data=w >> 32 * k & 0xFFFFFFFF, end=int(count == 1)) for n, w in enumerate(words)
+            for count in ((4, 1)[n % 2],) for k in range(count)])])
