@@ -169,7 +169,8 @@ class Windows:
 @dataclass
 class Stream:
     """Where the windows of a strip begin and end in its stream: entries [position]; `word`, the number of the last word
-    of each; `words` of the strip; `sent`, entries up to the word as many before it as a PE's FIFO holds."""
+    of each; `words` of the strip; `sent`, entries up to the word as many before it as a PE's FIFO holds. Words are those of
+    the ifmap network inside the array, of one entry with one input lane."""
     first: np.ndarray
     behind: np.ndarray
     freed: np.ndarray
@@ -179,15 +180,16 @@ class Stream:
 
     @classmethod
     def of(cls, v: dict[str, int], config: Config) -> Stream:
-        each, length = ceil(v["length"], LANES), v["length"]
+        lanes = config.input_lanes
+        each, length = ceil(v["length"], lanes), v["length"]
         first = np.arange(v["positions"]) * v["step"]
         behind = first + v["window"]
-        word = (behind - 1) // length * each + (behind - 1) % length // LANES
+        word = (behind - 1) // length * each + (behind - 1) % length // lanes
         before = np.maximum(0, word + 1 - config.ifmap_fifo)
         freed = first + v["step"]
         freed[-1] = behind[-1]
         return cls(first, behind, freed, word, v["outer"] * v["inner"] * each,
-                   before // each * length + np.minimum(before % each * LANES, length))
+                   before // each * length + np.minimum(before % each * lanes, length))
 
 
 def ifmap_words(v: dict[str, int]) -> int:

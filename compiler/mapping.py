@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.config import HAZARD, PSUM_LANES, Config
+from hdl.config import HAZARD, LANES, PSUM_LANES, Config
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
@@ -237,15 +237,15 @@ def estimate(shape: Shape, m: Mapping, config: Config):
         **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
 
 
-def ifmap_words(shape: Shape, m: Mapping, s: Counts):
-    """Words of up to four entries that a pass sends over the ifmap network."""
+def ifmap_words(shape: Shape, m: Mapping, s: Counts, lanes: int = LANES):
+    """Words of up to `lanes` entries that a pass sends over the ifmap network."""
     width = min(m.width, shape.S)
     if m.q == shape.block and shape.ux <= width:
-        strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, 4)
+        strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, lanes)
     elif m.q == shape.block:
-        strip = m.columns * ceil(width * m.q, 4)
+        strip = m.columns * ceil(width * m.q, lanes)
     else:
-        strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, 4)
+        strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, lanes)
     return s.laps * ((m.e - 1) * shape.uy + m.height) * m.r * strip
 
 
@@ -256,9 +256,9 @@ def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
         entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
         "MACs": s.laps * m.columns * np.maximum(m.p, HAZARD) * entries,
-        "ifmap network": ifmap_words(shape, m, s),
+        "ifmap network": ifmap_words(shape, m, s, config.input_lanes),
         # A PE writes one entry a cycle into its filter spad.
-        "filter network": s.words * np.maximum(s.tags, 4) + 0 * s.laps,
+        "filter network": s.words * (np.maximum(s.tags, LANES) if config.input_lanes == LANES else s.tags * LANES) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes)}
 
 

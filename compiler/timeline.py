@@ -384,7 +384,7 @@ class Timeline:
             return
         v = self.passes[n].filter.fields
         begin = max(self.taken + SEQUENCE, self.ended[n] + 2)
-        words = max(v["tags"], LANES) * v["words"]
+        words = (max(v["tags"], LANES) if self.config.input_lanes == LANES else v["tags"] * LANES) * v["words"]
         self.filters += 1
         ready = begin + words
         self.taken = None
@@ -652,7 +652,7 @@ def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, 
     slack = max(1, slack)
     work = np.maximum(used, 1).reshape(total, count, pes) * float(slot)
     # What is left of a window when its last word comes.
-    late = np.minimum(work, ((stream.behind - 1) % item.head["length"] % LANES + 1)[None, :, None, None].repeat(
+    late = np.minimum(work, ((stream.behind - 1) % item.head["length"] % config.input_lanes + 1)[None, :, None, None].repeat(
         laps, 0).reshape(total, 1, 1) * float(slot))
     # The window that must be done for a window's last word to have room in a PE.
     sent, freed = sent.reshape(total, -1).T - config.ifmap_spad, freed.reshape(total, -1).T

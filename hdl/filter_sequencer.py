@@ -25,7 +25,7 @@ class FilterSequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        body = Signal(FilterBody)
+        body = Signal(FilterBody, reset_less=True)
         address, tag, word = Signal(self.config.glb_word_bits), Signal(8), Signal(10)
         active, step = Signal(), Signal()
         # Registers, found as the step before is taken.

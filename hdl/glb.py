@@ -146,8 +146,8 @@ class GlobalBuffer(wiring.Component):
             else:
                 asked.append(port.request)
         places, grants = requests([request.payload for request in asked], wants, [(1, 1)] * len(read_ports))
-        issued = []  # registered grants with their places
-        swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS)
+        issued = []  # registered grants and their places
+        swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS, reset_less=True)
         for c, port in enumerate(read_ports):
             name = names[c]
             m.submodules[f"responses_{name}"] = queue = (BlockQueue if self.config.block_queues else fifo.SyncFIFO)(
@@ -170,18 +170,19 @@ class GlobalBuffer(wiring.Component):
                 m.d.comb += [port.response.valid.eq(queue.r_rdy), port.response.payload.eq(queue.r_data),
                              queue.r_en.eq(port.response.ready)]
             stage = Signal(data.StructLayout({
-                "valid": 1, "swap": 1, "even_pair": pair_bits, "even_row": row_bits,
-                "odd_pair": pair_bits, "odd_row": row_bits}), name=f"stage_{name}")
+                "swap": 1, "even_pair": pair_bits, "even_row": row_bits,
+                "odd_pair": pair_bits, "odd_row": row_bits}), name=f"stage_{name}", reset_less=True)
+            valid = Signal(3 + self.config.registered, name=f"valid_{name}")   # of stage, reading, selecting, selected
             m.d.sync += [
-                stage.valid.eq(grants[c]), stage.swap.eq(asked[c].payload[0]),
+                valid.eq(Cat(grants[c], valid)), stage.swap.eq(asked[c].payload[0]),
                 stage.even_pair.eq(places[c][0][0]), stage.even_row.eq(places[c][0][1]),
                 stage.odd_pair.eq(places[c][1][0]), stage.odd_row.eq(places[c][1][1])]
-            issued.append(stage)
+            issued.append((valid[0], stage))
             # data of the banks addressed one cycle ago, or two
-            selecting = Signal(stage.shape(), name=f"selecting_{name}")
+            selecting = Signal(stage.shape(), name=f"selecting_{name}", reset_less=True)
             reading = stage
             if self.config.registered:
-                reading = Signal(stage.shape(), name=f"reading_{name}")
+                reading = Signal(stage.shape(), name=f"reading_{name}", reset_less=True)
                 m.d.sync += reading.eq(stage)
             m.d.sync += selecting.eq(reading)
             even = Signal(WORD_BITS, name=f"even_{name}")
@@ -195,23 +196,21 @@ class GlobalBuffer(wiring.Component):
                     with m.Case(p):
                         m.d.comb += odd.eq(banks[p][1].read_data)
             if pairs > 1:
-                swap, selected = selecting.swap, Signal(2 * WORD_BITS, name=f"selected_{name}")
+                swap, selected = selecting.swap, Signal(2 * WORD_BITS, name=f"selected_{name}", reset_less=True)
             else:    # of all clients one has been granted
-                swaps.append(selecting.valid & selecting.swap)
+                swaps.append(valid[-2] & selecting.swap)
                 swap, selected = swapped, selected_any
-            arrived = Signal(name=f"arrived_{name}")
             if pairs > 1 or c == 0:
                 m.d.sync += selected.eq(Mux(swap, Cat(odd, even), Cat(even, odd)))
-            m.d.sync += arrived.eq(selecting.valid)
-            m.d.comb += [queue.w_en.eq(arrived), queue.w_data.eq(selected)]
+            m.d.comb += [queue.w_en.eq(valid[-1]), queue.w_data.eq(selected)]
         if pairs == 1:
             m.d.comb += swapped.eq(Cat(*swaps).any())
         for p in range(pairs):
             for half in range(2):
                 bank = banks[p][half]
                 side = "even" if half == 0 else "odd"
-                for stage in issued:
-                    with m.If(stage.valid & (stage[f"{side}_pair"] == p)):
+                for valid, stage in issued:
+                    with m.If(valid & (stage[f"{side}_pair"] == p)):
                         m.d.comb += [bank.read.eq(1), bank.read_row.eq(stage[f"{side}_row"])]
 
         # ---- writes: grant, bank --------------------------------------------------------
@@ -231,23 +230,23 @@ class GlobalBuffer(wiring.Component):
         for c, port in enumerate(write_ports):
             m.d.comb += port.ready.eq(w_grants[c])
             for half in range(2):
-                stage = Signal(data.StructLayout({
-                    "mask": 4, "data": WORD_BITS, "pair": pair_bits, "row": row_bits}),
-                    name=f"write_{sinks[c]}_{half}")
+                stage = Signal(data.StructLayout({"data": WORD_BITS, "pair": pair_bits, "row": row_bits}),
+                               name=f"write_{sinks[c]}_{half}", reset_less=True)
+                mask = Signal(4, name=f"mask_{sinks[c]}_{half}")
                 m.d.sync += [
-                    stage.mask.eq(Mux(w_grants[c], rotated[c][0][half], 0)),
+                    mask.eq(Mux(w_grants[c], rotated[c][0][half], 0)),
                     stage.data.eq(rotated[c][1][half]),
                     stage.pair.eq(w_places[c][half][0]), stage.row.eq(w_places[c][half][1])]
-                written.append((half, stage))
+                written.append(mask)
                 for p in range(pairs):
                     bank = banks[p][half]
-                    with m.If(stage.mask.any() & (stage.pair == p)):
-                        m.d.comb += [bank.mask.eq(stage.mask), bank.write_row.eq(stage.row),
+                    with m.If(mask.any() & (stage.pair == p)):
+                        m.d.comb += [bank.mask.eq(mask), bank.write_row.eq(stage.row),
                                      bank.write_data.eq(stage.data)]
 
         m.d.comb += [
-            self.reads.eq(sum(2 * s.valid for s in issued)),
-            self.writes.eq(sum(s.mask.any() for _, s in written)),
+            self.reads.eq(sum(2 * valid for valid, _ in issued)),
+            self.writes.eq(sum(mask.any() for mask in written)),
             self.conflict.eq(Cat(*(w & ~g for w, g in zip(wants, grants)),
                                  *(p.valid & ~g for p, g in zip(write_ports, w_grants))).any())]
         return m

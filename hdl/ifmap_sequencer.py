@@ -30,7 +30,7 @@ class IfmapSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        body = Signal(IfmapBody)
+        body = Signal(IfmapBody, reset_less=True)
         place = c.glb_entry_bits         # bits of an address; of an offset in a strip one more, its sign
         GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE = range(7)
         m.submodules.nest = nest = Nest(
@@ -38,7 +38,7 @@ class IfmapSequencer(wiring.Component):
             {"address": (place, (GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE)),
              "x": (place + 1, (WORD, INNER, OUTER)), "left": (place + 1, (WORD,)),
              "tag": (c.ifmap_tag_bits, (GROUP, ROW)), "row": (18, (ROW, BAND))})
-        words = Signal(place)            # of a chunk
+        words = Signal(place, reset_less=True)   # of a chunk
         m.d.comb += [
             nest.count_0.eq(body.groups), nest.count_1.eq(body.rows),
             nest.count_2.eq(words), nest.count_3.eq(body.inner),
@@ -115,7 +115,7 @@ class IfmapSequencer(wiring.Component):
                     m.next = "idle"
 
         # ---- words as the reads come back -----------------------------------------------
-        out, out_valid, ready = Signal(ifmap_word(c)), Signal(), Signal()
+        out, out_valid, ready = Signal(ifmap_word(c), reset_less=True), Signal(), Signal()
         here = Signal(step_layout)
         entries = self.glb.response.payload
         taken = Signal()

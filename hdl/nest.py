@@ -63,9 +63,9 @@ class Nest(wiring.Component):
         below = Const(1)                # of the next step: all levels below are at their last index
         for l, width in enumerate(self.levels):
             count, last = getattr(self, f"count_{l}"), getattr(self, f"last_{l}")
-            left = Signal(width, name=f"left_{l}")      # indices to come, the present one too
+            left = Signal(width, name=f"left_{l}", reset_less=True)      # indices to come, the present one too
             # Registers: the count is one, is two; two indices are left. So nothing is compared before the levels are joined.
-            single, pair, near = (Signal(name=f"{n}_{l}") for n in ("single", "pair", "near"))
+            single, pair, near = (Signal(name=f"{n}_{l}", reset_less=True) for n in ("single", "pair", "near"))
             restart, after, following = (Signal(name=f"{n}_{l}") for n in ("restart", "after", "following"))
             m.d.sync += [single.eq(count == 1), pair.eq(count == 2)]
             m.d.comb += [restart.eq(self.load | (turns[l] & last)),
@@ -80,9 +80,10 @@ class Nest(wiring.Component):
 
         # ---- values ---------------------------------------------------------------------
         for name, (width, strided) in self.values.items():
-            value, start = getattr(self, name), getattr(self, f"{name}_start")
+            value, start = Signal(width, name=f"{name}_value", reset_less=True), getattr(self, f"{name}_start")
+            m.d.comb += getattr(self, name).eq(value)
             # bases[l]: the value with all levels below l at index 0
-            bases = {l: Signal(width, name=f"{name}_base_{l}") for l in strided if l != 0}
+            bases = {l: Signal(width, name=f"{name}_base_{l}", reset_less=True) for l in strided if l != 0}
             origins, stride = {}, 0             # the moves that go on from a signal; what they add to it
             for l in range(depth):
                 above, lower = [k for k in strided if k > l], [k for k in strided if k < l]

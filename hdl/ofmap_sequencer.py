@@ -35,8 +35,8 @@ class OfmapSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        body = Signal(OfmapBody)
-        words = Signal(8)               # of a column's p psums
+        body = Signal(OfmapBody, reset_less=True)
+        words = Signal(8, reset_less=True)       # of a column's p psums
         place = c.glb_entry_bits
         WORD, SET, ROW, POSITION, IMAGE = range(5)
         m.submodules.nest = nest = Nest(

@@ -406,18 +406,19 @@ class ProcessingElement(wiring.Component):
 
         # ---- pipeline: operands, product, psum, sum -------------------------------------
         p_bits = (c.psum_spad - 1).bit_length()
-        stage = data.StructLayout({"valid": 1, "first": 1, "final": 1, "last": 1, "index": p_bits})
-        pipe = [Signal(stage, name=f"pipe_{n}") for n in range(1, depth(c) + 1)]
+        stage = data.StructLayout({"first": 1, "final": 1, "last": 1, "index": p_bits})
+        pipe = [Signal(stage, name=f"pipe_{n}", reset_less=True) for n in range(1, depth(c) + 1)]
+        valid = Signal(depth(c))                 # of `pipe`
         m.d.sync += [
-            pipe[0].valid.eq(issue), pipe[0].first.eq(fresh), pipe[0].final.eq(last_k),
+            valid.eq(Cat(issue, valid)), pipe[0].first.eq(fresh), pipe[0].final.eq(last_k),
             pipe[0].last.eq(last_i), pipe[0].index.eq(i)]
         for before, after in zip(pipe, pipe[1:]):
             m.d.sync += after.eq(before)
         entry, product = Signal(signed(ENTRY_BITS)), Signal(signed(2 * ENTRY_BITS))
         operand_0, operand_a, operand_w = (             # operand_0: beside the filter memory's output
             Signal(signed(ENTRY_BITS), reset_less=True, name=n) for n in ("operand_0", "operand_a", "operand_w"))
-        hold = Signal()                          # gated: the operands keep still, the product is zero
-        held_1, held_2 = Signal(), Signal()
+        hold = Signal(reset_less=True)           # gated: the operands keep still, the product is zero
+        held_1, held_2 = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += entry.eq(a_read.data)
         if c.skip:
             with m.If(empty):
@@ -450,7 +451,7 @@ class ProcessingElement(wiring.Component):
         psum, total = (Signal(signed(c.psum_bits), reset_less=True, name=n) for n in ("psum", "total"))
         m.d.comb += [
             p_read.addr.eq(pipe[-3].index), p_write.addr.eq(pipe[-1].index),
-            p_write.data.eq(total), p_write.en.eq(pipe[-1].valid & ~pipe[-1].final)]
+            p_write.data.eq(total), p_write.en.eq(valid[-1] & ~pipe[-1].final)]
         m.d.sync += [
             psum.eq(Mux(pipe[-3].first, 0, p_read.data)),
             total.eq(psum + product)]
@@ -465,7 +466,7 @@ class ProcessingElement(wiring.Component):
         due, move, push = Signal(), Signal(), Signal()  # a sum may leave; it leaves; through `out`
         m.submodules.adder = adder = SelectAdder(c.psum_bits)
         m.d.comb += [
-            drain.write.eq(pipe[-1].valid & pipe[-1].final), drain.psum.eq(total), drain.last.eq(pipe[-1].last),
+            drain.write.eq(valid[-1] & pipe[-1].final), drain.psum.eq(total), drain.last.eq(pipe[-1].last),
             drain.next.eq(move), due.eq(drain.valid & out_free),
             move.eq(Mux(tags.head, given, due & self.chain_in.valid)),
             self.chain_in.ready.eq(due & ~tags.head),
@@ -519,7 +520,7 @@ class ProcessingElement(wiring.Component):
         if c.counters:
             waiting = active & ~bubble
             gated_now = Signal()
-            m.d.comb += gated_now.eq(pipe[0].valid & (zero if c.registered else hold))
+            m.d.comb += gated_now.eq(valid[0] & (zero if c.registered else hold))
             m.d.comb += self.events.eq(Cat(
                 issue, gated_now, waiting & ~some, waiting & some & ~there,
                 waiting & some & there & ~have_psum, active & bubble, ~active))

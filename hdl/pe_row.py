@@ -1,6 +1,6 @@
 """A physical row of the array: PEs on the X-buses of the networks (JSSC 2017, fig. 9)."""
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,16 @@ from .multicast import XBus
 from .pe import EVENTS, ProcessingElement, filter_bus_word, ifmap_bus_word, ofmap_bus_word, psum_bus_word, tag_layout
 
 NETWORKS = (("ifmap", ifmap_bus_word), ("filter", filter_bus_word), ("psum", psum_bus_word))
+
+
+def _near_reset(m) -> DomainRenamer:
+    """A reset of the row's own, a cycle late: one net to every register of the array would be an FPGA's slowest, which has
+    no tree of wires for it."""
+    reset = Signal(init=1, reset_less=True)
+    m.d.sync += reset.eq(ResetSignal())
+    m.domains.near = near = ClockDomain("near", local=True)
+    m.d.comb += [near.clk.eq(ClockSignal()), near.rst.eq(reset)]
+    return DomainRenamer({"sync": "near"})
 
 
 class PeRow(wiring.Component):
@@ -36,9 +46,10 @@ class PeRow(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
+        inside = _near_reset(m) if c.registered else lambda component: component
         pes = [ProcessingElement(c) for _ in range(c.columns)]
         for n, pe in enumerate(pes):
-            m.submodules[f"pe_{n}"] = pe
+            m.submodules[f"pe_{n}"] = inside(pe)
             m.d.comb += [pe.shift.eq(self.shift), pe.gate.eq(self.gate), pe.skip.eq(self.skip)]
             after = pes[n + 1].tags_out if n + 1 < c.columns else self.tags_in
             m.d.comb += pe.tags_in.eq(after)
@@ -48,7 +59,8 @@ class PeRow(wiring.Component):
             wiring.connect(m, one.chain_out, other.chain_in)
         wiring.connect(m, pes[-1].chain_out, wiring.flipped(self.chain_out))
         for net, layout in NETWORKS:
-            m.submodules[f"{net}_bus"] = bus = XBus(layout(c), c.columns)
+            bus = XBus(layout(c), c.columns)
+            m.submodules[f"{net}_bus"] = inside(bus)
             wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
             for n, pe in enumerate(pes):
                 if c.registered:
@@ -56,7 +68,8 @@ class PeRow(wiring.Component):
                 m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word),
                              getattr(pe, f"{net}_fire").eq(bus.fire),
                              bus.accept[n].eq(getattr(pe, f"{net}_accept"))]
-        m.submodules.output_bus = output = OutputBus(ofmap_bus_word(c), c.columns)
+        output = OutputBus(ofmap_bus_word(c), c.columns)
+        m.submodules.output_bus = inside(output)
         for n, pe in enumerate(pes):
             wiring.connect(m, pe.ofmap, getattr(output, f"source_{n}"))
             m.d.comb += output.members[n].eq(pe.tags_out.enable & pe.tags_out.tail)

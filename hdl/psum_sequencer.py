@@ -29,8 +29,8 @@ class PsumSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        body = Signal(PsumBody)
-        words = Signal(8)               # of a column's p psums
+        body = Signal(PsumBody, reset_less=True)
+        words = Signal(8, reset_less=True)       # of a column's p psums
         m.submodules.nest = nest = Nest(
             (8, 8, 8, 24), {"bias": (c.glb_word_bits, (0, 1)), "left": (8, (0,)),
                             "tag": (c.pe_tag_bits, (1, 2))})

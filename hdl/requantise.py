@@ -39,8 +39,8 @@ class Requantise(wiring.Component):
             m.d.sync += [shift_1.eq(self.shift[:5]), relu_1.eq(self.relu), relu_2.eq(relu_1),
                          zero_1.eq(far), zero_2.eq(zero_1)]
         for lane in range(self.lanes):
-            rounded = Signal(signed(bits + 2), name=f"rounded_{lane}")
-            shifted = Signal(signed(bits + 2), name=f"shifted_{lane}")
+            rounded = Signal(signed(bits + 2), name=f"rounded_{lane}", reset_less=True)
+            shifted = Signal(signed(bits + 2), name=f"shifted_{lane}", reset_less=True)
             with m.If(self.enable):
                 m.d.sync += [
                     rounded.eq(self.psums[lane] + half),

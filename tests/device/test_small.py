@@ -1,4 +1,4 @@
-"""A machine for small devices: no run-length coding, one lane in STORE, one pair of banks, narrow addresses, block RAM."""
+"""A machine for small devices: no run-length coding, one lane in STORE and on the networks, one pair of banks, narrow addresses, block RAM."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from tests.layers import STRATA, draw
 
 SMALL = PRESETS["tiny"].replace(
     name="small", sparse_pes=0, skip=False, rlc=False, store_lanes=1, address_bits=24, block_queues=True, glb_pairs=1,
-    glb_depth=512, queue_depth=2, psum_lanes=1, psum_fifo=0, ifmap_fifo=1, gating=False, counters=False, registered=True)
+    glb_depth=512, queue_depth=2, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, gating=False, counters=False, registered=True)
 
 
 @pytest.fixture(scope="module")
