@@ -17,6 +17,7 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from hdl.arbiter import ReadArbiter
 from hdl.array import ProcessingArray
+from hdl.axi import BurstSplitter, Window
 from hdl.config import Config
 from hdl.control import Control
 from hdl.fetch import Fetch, engines
@@ -46,6 +47,7 @@ from hdl.strips import StripWalker
 from hdl.taps import TapReader
 from hdl.verilog import BUILD
 
+from .arbiter import Arbiter
 from .bridge import Bridge
 from .build import options
 from .cells import by_component, count, owners
@@ -83,7 +85,8 @@ COMPONENTS = {
     "queue-ofmap": lambda c: _queue(c, "ofmap"), "queue-store": lambda c: _queue(c, "store"),
     "sparse": SparseEngine, "sparse-pe": SparsePe, "sparse-fill": SparseFiller, "sparse-fetch": ColumnFetcher,
     "sparse-spread": RecordSpreader,
-    "bridge": _bridge, "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
+    "window": lambda c: Window(c.registered), "splitter": lambda c: BurstSplitter(c.address_bits),
+    "bridge": _bridge, "board-arbiter": lambda c: Arbiter(registered=True), "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
     "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
 }
 SPARSE = 16     # sparse PEs of those components, if the configuration has none
