@@ -1,7 +1,7 @@
 """A controller of single data rate SDRAM."""
 
-from amaranth.hdl import Array, C, Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
@@ -46,7 +46,7 @@ class Sdram(wiring.Component):
     or has to wait. A burst beyond the memory, or across 4 KiB, is answered with DECERR and writes nothing. After a
     reset what is stored stays; only the first one after power-up waits for the part.
 
-    Which word is next, whether its row is open, and the command are three steps of a cycle each, while the word before
+    Which word is next, whether its row is open, and the command are four steps of a cycle each, while the word before
     is moved. Latency of a read with its row open: 10 + CAS latency + delay cycles from the address to the word;
     rp + rcd more if another row is open. Throughput within a row: one word every four cycles; a row's change costs
     about rp + rcd + 4, from writes to reads nothing, from reads to writes CAS latency + 1; a refresh rp + rfc + rcd + 4.
@@ -71,6 +71,9 @@ class Sdram(wiring.Component):
             def start(cycles):
                 m.d.sync += value.eq(cycles - 1)
             return value, start
+
+        def soon(value):
+            return ~value[1:].any()      # 0 in the next cycle
         # A precharge ends what rc asks for too, so that an ACTIVE needs to look at rp only.
         ras = max(t.ras, t.rc - t.rp)
         opened, set_opened = timer("opened", max(t.rp, t.rrd, t.rfc, t.mrd))
@@ -79,8 +82,6 @@ class Sdram(wiring.Component):
         written, set_written = timer("written", BURST - 1 + t.wr)
         slot, set_slot = timer("slot", BURST)
         turned, set_turned = timer("turned", t.cas + self.delay + BURST + 1)
-        precharge = Signal()
-        m.d.comb += precharge.eq((row_kept == 0) & (written == 0) & (slot == 0))
 
         # ---- what is asked for -----------------------------------------------------------
         bits = (self.size // 8 - 1).bit_length()
@@ -109,118 +110,135 @@ class Sdram(wiring.Component):
         at, is_write, last = Signal(bits), Signal(), Signal()     # of the word that is next
         bank, row, column = at[BANK_AT - 3:][:2], at[ROW_AT - 3:][:part.row_bits], at[:BANK_AT - 3]
         open_banks = Signal(4)
-        rows = Array(Signal(part.row_bits, name=f"row_{i}") for i in range(4))
+        m.submodules.rows = rows = memory.Memory(shape=part.row_bits, depth=4, init=[])     # that are open
+        opened_row, opens = rows.read_port(domain="comb"), rows.write_port()
+        m.d.comb += [opened_row.addr.eq(bank), opens.addr.eq(bank), opens.data.eq(row)]
         is_open, hit, bad_word = Signal(), Signal(), Signal()
 
         # ---- pins ------------------------------------------------------------------------
         command = Signal(3, init=NOP)
         masks = Signal(2, init=3)
-        piece, sends = Signal(2), Signal()       # of the word that is written: which is next, the first goes
-        m.d.comb += [self.sdram_cke.eq(1), self.sdram_cs_n.eq(0), self.sdram_dqm.eq(masks),
+        initial = Signal(init=1)            # the part is not ready
+        piece, sends, moving = Signal(2), Signal(), Signal()    # of the word that is written: which is next; the first, any goes
+        m.d.comb += [moving.eq(sends | (piece != 0)),
+                     self.sdram_cke.eq(1), self.sdram_cs_n.eq(0), self.sdram_dqm.eq(masks),
                      Cat(self.sdram_we_n, self.sdram_cas_n, self.sdram_ras_n).eq(command)]
-        m.d.sync += [command.eq(NOP), self.sdram_dq_oe.eq(sends | (piece != 0)), self.sdram_dq_o.eq(word.p.data.word_select(piece, 16)),
-                     masks.eq(~word.p.strobe.word_select(piece, 2)), word.ready.eq(piece == BURST - 2)]
-        with m.If(sends | (piece != 0)):
+        m.d.sync += [self.sdram_dq_oe.eq(moving), self.sdram_dq_o.eq(word.p.data.word_select(piece, 16)),
+                     masks.eq((~word.p.strobe.word_select(piece, 2) | bad_word.replicate(2)) & moving.replicate(2) | initial.replicate(2)),
+                     word.ready.eq(piece == BURST - 2)]
+        with m.If(moving):
             m.d.sync += piece.eq(piece + 1)
-        with m.If(~(sends | (piece != 0))):
-            m.d.sync += masks.eq(0)
-        with m.Elif(bad_word):
-            m.d.sync += masks.eq(3)
 
-        def issue(code, *, a=0, ba=0):
-            m.d.sync += [command.eq(code), self.sdram_a.eq(a), self.sdram_ba.eq(ba)]
+        def issue(code):
+            m.d.sync += command.eq(code)
+        issue(NOP)
+        # What goes with a command follows from what the step before found, not from the command: the mode (bursts of
+        # four, in order), a column, a row; bit 10 of a precharge says whether it is of all banks.
+        every_bank = Signal()
+        m.d.sync += [
+            self.sdram_ba.eq(Mux(initial, 0, bank)),
+            self.sdram_a.eq(Mux(initial, 2 | t.cas << 4, Mux(is_open & hit, column << 2, row))),
+            self.sdram_a[10].eq(every_bank | (row[10] & ~initial & ~is_open)),
+        ]
 
         # ---- refresh ---------------------------------------------------------------------
         until_due = Signal(range(t.refresh), init=t.refresh - 1)
         due = Signal(range(9))     # refreshes that are owed
-        beat, refreshed = Signal(), Signal()
+        beat, refreshed, owed = Signal(), Signal(), Signal()
         m.d.sync += [until_due.eq(Mux(beat, t.refresh - 1, until_due - 1)), beat.eq(until_due == 1),
-                     due.eq(due + (beat & (due != 8)) - refreshed)]
+                     due.eq(due + (beat & ~due[3]) - refreshed), owed.eq(due != 0)]
 
         # ---- commands --------------------------------------------------------------------
         warm = Signal(reset_less=True)      # powered up before: only a reset has come between
         waiting = Signal(range(max(-(-t.init // t.refresh), -(-SETTLE // t.refresh)) + 2))     # times between refreshes
         left = Signal(range(INIT_REFRESHES + 1))
         reading = Signal()
-        all_banks = C(1 << 10, part.row_bits)
         with m.FSM():
             with m.State("Wait for part"):
-                m.d.sync += [waiting.eq(waiting + beat), masks.eq(3)]
+                m.d.sync += [waiting.eq(waiting + beat), left.eq(INIT_REFRESHES)]
                 with m.If(waiting == Mux(warm, -(-SETTLE // t.refresh), -(-t.init // t.refresh))):
                     m.next = "Precharge"
+            with m.State("Close"):
+                m.d.sync += left.eq(1)
+                with m.If(soon(row_kept) & soon(written) & soon(slot)):
+                    m.next = "Precharge"
             with m.State("Precharge"):
-                issue(PRECHARGE, a=all_banks)
+                issue(PRECHARGE)
+                m.d.comb += every_bank.eq(1)
                 set_opened(t.rp)
-                m.d.sync += [left.eq(INIT_REFRESHES), masks.eq(3)]
-                m.next = "Refresh"
+                m.d.sync += open_banks.eq(0)
+                m.next = "Settle"
+            with m.State("Settle"):
+                with m.If(soon(opened)):
+                    m.next = "Choose"
+                    with m.If(left != 0):
+                        m.next = "Refresh"
+                    with m.Elif(initial):
+                        m.next = "Set mode"
             with m.State("Refresh"):
-                m.d.sync += masks.eq(3)
-                with m.If(opened == 0):
-                    with m.If(left == 0):
-                        issue(MODE, a=2 | t.cas << 4)      # bursts of four, in order
-                        set_opened(t.mrd)
-                        m.d.sync += warm.eq(1)
-                        m.next = "Choose"
-                    with m.Else():
-                        issue(REFRESH)
-                        set_opened(t.rfc)
-                        m.d.sync += left.eq(left - 1)
+                issue(REFRESH)
+                set_opened(t.rfc)
+                m.d.sync += left.eq(left - 1)
+                m.d.comb += refreshed.eq(~initial)
+                m.next = "Settle"
+            with m.State("Set mode"):
+                issue(MODE)
+                set_opened(t.mrd)
+                m.d.sync += [initial.eq(0), warm.eq(1)]
+                m.next = "Settle"
             with m.State("Choose"):
                 m.d.sync += [at.eq(Mux(choose_write, write_at, read_at)), is_write.eq(choose_write),
                              bad_word.eq(Mux(choose_write, write_bad, read_bad))]
-                with m.If(due != 0):
+                with m.If(owed):
                     m.next = "Close"
                 with m.Elif(can_read | can_write):
                     m.next = "Look"
-            with m.State("Close"):
-                with m.If(precharge):
-                    issue(PRECHARGE, a=all_banks)
-                    set_opened(t.rp)
-                    m.d.sync += open_banks.eq(0)
-                    m.next = "Refresh once"
-            with m.State("Refresh once"):
-                with m.If(opened == 0):
-                    issue(REFRESH)
-                    set_opened(t.rfc)
-                    m.d.comb += refreshed.eq(1)
-                    m.next = "Refreshed"
-            with m.State("Refreshed"):
-                m.next = "Choose"
             with m.State("Look"):
-                m.d.sync += [is_open.eq(open_banks.bit_select(bank, 1)), hit.eq(rows[bank] == row),
+                m.d.sync += [is_open.eq(open_banks.bit_select(bank, 1)), hit.eq(opened_row.data == row),
                              last.eq(Mux(is_write, write_last, read_last))]
-                m.next = "Act"
-            with m.State("Act"):
+                m.next = "Weigh"
+            with m.State("Weigh"):             # which command is next, and can be given in the cycle behind this
                 with m.If(~is_open):
-                    with m.If(opened == 0):
-                        issue(ACTIVE, a=row, ba=bank)
-                        set_opened(t.rrd)
-                        set_columns(t.rcd)
-                        set_row_kept(ras)
-                        m.d.sync += [rows[bank].eq(row), open_banks.bit_select(bank, 1).eq(1), is_open.eq(1), hit.eq(1)]
+                    with m.If(soon(opened)):
+                        m.next = "Open"
                 with m.Elif(~hit):
-                    with m.If(precharge):
-                        issue(PRECHARGE, ba=bank)
-                        set_opened(t.rp)
-                        m.d.sync += [open_banks.bit_select(bank, 1).eq(0), is_open.eq(0)]
-                # The word that was there may have been the one before.
-                with m.Elif(is_write & (~word.valid | (last & answer.valid))):
-                    m.d.sync += writing.eq(0)
-                    m.next = "Choose"
-                with m.Elif((columns == 0) & (slot == 0) & (~is_write | (turned == 0))):
+                    with m.If(soon(row_kept) & soon(written) & soon(slot)):
+                        m.next = "Close one"
+                with m.Elif(soon(columns) & soon(slot)):
+                    with m.If(~is_write):
+                        m.next = "Read"
+                    with m.Elif(soon(turned)):
+                        m.next = "Write"
+            with m.State("Open"):
+                issue(ACTIVE)
+                set_opened(t.rrd)
+                set_columns(t.rcd)
+                set_row_kept(ras)
+                m.d.comb += opens.en.eq(1)
+                m.d.sync += [open_banks.bit_select(bank, 1).eq(1), is_open.eq(1), hit.eq(1)]
+                m.next = "Weigh"
+            with m.State("Close one"):
+                issue(PRECHARGE)
+                set_opened(t.rp)
+                m.d.sync += [open_banks.bit_select(bank, 1).eq(0), is_open.eq(0)]
+                m.next = "Weigh"
+            with m.State("Read"):
+                issue(READ)
+                set_slot(BURST)
+                set_turned(t.cas + self.delay + BURST + 1)
+                m.d.comb += reading.eq(1)
+                m.d.sync += [writing.eq(last), read_at[:PAGE].eq(read_at[:PAGE] + 1), read_busy.eq(~last)]
+                m.next = "Choose"
+            with m.State("Write"):
+                # The word that was there when it was chosen may have been the one before.
+                m.d.sync += writing.eq(0)
+                m.next = "Choose"
+                with m.If(word.valid & (~last | ~answer.valid)):
+                    issue(WRITE)
                     set_slot(BURST)
-                    m.next = "Choose"
-                    m.d.sync += writing.eq(is_write ^ last)
-                    with m.If(is_write):
-                        issue(WRITE, a=Cat(C(0, 2), column), ba=bank)
-                        set_written(BURST - 1 + t.wr)
-                        m.d.comb += sends.eq(1)
-                        m.d.sync += [write_at[:PAGE].eq(write_at[:PAGE] + 1), write_busy.eq(~last)]
-                    with m.Else():
-                        issue(READ, a=Cat(C(0, 2), column), ba=bank)
-                        set_turned(t.cas + self.delay + BURST + 1)
-                        m.d.comb += reading.eq(1)
-                        m.d.sync += [read_at[:PAGE].eq(read_at[:PAGE] + 1), read_busy.eq(~last)]
+                    set_written(BURST - 1 + t.wr)
+                    m.d.comb += sends.eq(1)
+                    m.d.sync += [writing.eq(~last), write_at[:PAGE].eq(write_at[:PAGE] + 1), write_busy.eq(~last)]
         with m.If(answer.ready):
             m.d.sync += answer.valid.eq(0)
         with m.If(sends & last):
