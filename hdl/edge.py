@@ -89,7 +89,8 @@ class Edge(wiring.Component):
         arbiter = add("arbiter", ReadArbiter())
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
-        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues))
+        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues,
+                                            registered=c.registered))
                   for n, body in bodies.items()}
         m.d.comb += [
             semaphores.clear.eq(control.start | control.core_reset),
