@@ -86,17 +86,18 @@ class Edge(wiring.Component):
         c = self.build
         load = add("load_engine", Load(c.registered, address=c.address_bits, rlc=c.rlc))
         store = add("store_engine", Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc))
-        arbiter = add("arbiter", ReadArbiter())
+        arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0))
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
         issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues,
                                             registered=c.registered))
                   for n, body in bodies.items()}
         m.d.comb += [
-            semaphores.clear.eq(control.start | control.core_reset),
             self.running.eq(control.running), self.halt.eq(control.halt),
             self.core_reset.eq(control.core_reset), self.interrupt.eq(control.interrupt),
         ]
+
+        m.d.sync += semaphores.clear.eq(control.start | control.core_reset)     # no command is that quick
 
         # ---- commands -------------------------------------------------------------------
         m.d.comb += [fetch.start.eq(control.start), fetch.program.eq(control.program),
@@ -123,7 +124,8 @@ class Edge(wiring.Component):
             ]
         wiring.connect(m, fetch.config, wiring.flipped(self.config))
         m.d.comb += fetch.config_refused.eq(self.config_refused)
-        m.d.comb += [
+        # A cycle late does no harm: no command follows another that fast, and an end is watched for some cycles.
+        m.d["sync" if c.registered else "comb"] += [
             fetch.drained.eq(~Cat(issues[n].busy for n in ARRAY_ENGINES).any()),
             control.finished.eq(~fetch.busy & ~Cat(i.busy for i in issues.values()).any()),
         ]
