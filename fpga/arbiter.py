@@ -2,13 +2,14 @@
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.arbiter import TaggedBurst, TaggedData
-from hdl.axi import ReadMaster, WriteMaster
+from hdl.axi import ReadMaster, WriteData, WriteMaster
+from hdl.shift_queue import ShiftQueue
+from hdl.stage import Stage, stage
 
-OUTSTANDING = 8    # bursts under way each way
+OUTSTANDING = 4    # bursts under way each way
 HOST, ACCELERATOR = 0, 1
 
 
@@ -31,12 +32,16 @@ class Arbiter(wiring.Component):
     memory_read: Out(ReadMaster)
     memory_write: Out(WriteMaster)
 
+    def __init__(self, registered: bool = False):
+        self.registered = registered
+        super().__init__()
+
     def _merge(self, m, name, ports, target, orders):
         """Moves addresses of the two `ports` (stream, ID) to `target` by turns, noting (ID, whose) in every
         FIFO of `orders`."""
         last = Signal(name=f"{name}_last")
         room = Signal(name=f"{name}_room")
-        m.d.comb += room.eq((~target.valid | target.ready) & Cat(f.w_rdy for f in orders).all())
+        m.d.comb += room.eq(~target.valid & Cat(f.w_rdy for f in orders).all())
         with m.If(target.ready):
             m.d.sync += target.valid.eq(0)
         wants = [port.valid for port, _ in ports]
@@ -47,19 +52,25 @@ class Arbiter(wiring.Component):
                 payload = port.p.burst if hasattr(port.p, "burst") else port.payload
                 m.d.sync += [target.valid.eq(1), target.payload.eq(payload), last.eq(who)]
                 for fifo in orders:
-                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident))]
+                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident)[:fifo.width])]
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reads = reads = SyncFIFO(width=2, depth=OUTSTANDING)
-        m.submodules.writes = writes = SyncFIFO(width=2, depth=OUTSTANDING)        # whose data comes next
-        m.submodules.answers = answers = SyncFIFO(width=2, depth=2 * OUTSTANDING)  # whose response comes next
+        m.submodules.reads = reads = ShiftQueue(width=2, depth=OUTSTANDING)
+        m.submodules.writes = writes = ShiftQueue(width=1, depth=OUTSTANDING)        # whose data comes next
+        m.submodules.answers = answers = ShiftQueue(width=1, depth=2 * OUTSTANDING)  # whose response comes next
         self._merge(m, "read", ((self.host_read.address, 0), (self.address, self.address.p.id)),
                     self.memory_read.address, (reads,))
         self._merge(m, "write", ((self.host_write.address, 0), (self.write.address, 0)),
                     self.memory_write.address, (writes, answers))
 
-        beat, word, answer = self.memory_read.data, self.memory_write.data, self.memory_write.response
+        beat = stage(m, self.registered, "beat", wiring.flipped(self.memory_read.data), half=True)
+        answer = stage(m, self.registered, "answer", wiring.flipped(self.memory_write.response), half=True)
+        word = self.memory_write.data
+        if self.registered:
+            m.submodules.word = last = Stage(WriteData)
+            wiring.connect(m, last.output, wiring.flipped(word))
+            word = last.input
         m.d.comb += [self.host_read.data.payload.eq(beat.payload), self.data.p.beat.eq(beat.payload),
                      self.data.p.id.eq(reads.r_data[1]),
                      reads.r_en.eq(beat.valid & beat.ready & beat.p.last)]
@@ -69,10 +80,10 @@ class Arbiter(wiring.Component):
 
         m.d.comb += [writes.r_en.eq(word.valid & word.ready & word.p.last), answers.r_en.eq(answer.valid & answer.ready)]
         for who, port in enumerate((self.host_write, self.write)):
-            with m.If(writes.r_rdy & (writes.r_data[0] == who)):
+            with m.If(writes.r_rdy & (writes.r_data == who)):
                 m.d.comb += [word.valid.eq(port.data.valid), word.payload.eq(port.data.payload),
                              port.data.ready.eq(word.ready)]
             m.d.comb += port.response.payload.eq(answer.payload)
-            with m.If(answers.r_rdy & (answers.r_data[0] == who)):
+            with m.If(answers.r_rdy & (answers.r_data == who)):
                 m.d.comb += [port.response.valid.eq(answer.valid), answer.ready.eq(port.response.ready)]
         return m

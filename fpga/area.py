@@ -17,6 +17,7 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from hdl.arbiter import ReadArbiter
 from hdl.array import ProcessingArray
+from hdl.axi import BurstSplitter, Window
 from hdl.config import Config
 from hdl.control import Control
 from hdl.fetch import Fetch, engines
@@ -46,6 +47,7 @@ from hdl.strips import StripWalker
 from hdl.taps import TapReader
 from hdl.verilog import BUILD
 
+from .arbiter import Arbiter
 from .bridge import Bridge
 from .build import options
 from .cells import by_component, count, owners
@@ -75,7 +77,7 @@ COMPONENTS = {
     "load": lambda c: Load(c.registered, address=c.address_bits, rlc=c.rlc), "lengths": lambda c: LengthReader(c.registered, c.address_bits),
     "decoder": lambda c: RlcDecoder(),
     "glb": GlobalBuffer, "fetch": Fetch, "control": lambda c: Control(c, 1 + len(engines(c))),
-    "arbiter": lambda c: ReadArbiter(), "semaphores": lambda c: Semaphores(len(engines(c))),
+    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0), "semaphores": lambda c: Semaphores(len(engines(c))),
     "ifmap": IfmapSequencer, "filter": FilterSequencer, "psum": PsumSequencer, "ofmap": OfmapSequencer,
     "requantise": Requantise,
     "queue-load": lambda c: _queue(c, "load"), "queue-ifmap": lambda c: _queue(c, "ifmap"),
@@ -83,7 +85,8 @@ COMPONENTS = {
     "queue-ofmap": lambda c: _queue(c, "ofmap"), "queue-store": lambda c: _queue(c, "store"),
     "sparse": SparseEngine, "sparse-pe": SparsePe, "sparse-fill": SparseFiller, "sparse-fetch": ColumnFetcher,
     "sparse-spread": RecordSpreader,
-    "bridge": _bridge, "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
+    "window": lambda c: Window(c.registered), "splitter": lambda c: BurstSplitter(c.address_bits),
+    "bridge": _bridge, "board-arbiter": lambda c: Arbiter(registered=True), "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
     "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
 }
 SPARSE = 16     # sparse PEs of those components, if the configuration has none
@@ -91,7 +94,7 @@ SPARSE = 16     # sparse PEs of those components, if the configuration has none
 
 def _queue(config: Config, engine: str) -> Issue:
     return Issue(engines(config)[engine], config.engine_queue(engine), in_flight=config.in_flight(engine),
-                 block=config.block_queues)
+                 block=config.block_queues, registered=config.registered)
 
 
 class Harness(Elaboratable):

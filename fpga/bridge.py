@@ -1,27 +1,26 @@
 """Carries out the host's requests: memory, registers, identity, reset."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.axi import BurstSplitter, ReadMaster, WriteMaster, lite_ports
+from hdl.axi import ReadMaster, WriteMaster, lite_ports
 
 from .deframer import FrameByte
 from .framer import SentByte
 from .protocol import CRC_BYTES, HEADER, MAX_DATA, NAK, REPLY, WORD, Identity, Opcode, Reason
 
 RESET_CYCLES = 16
-
-
-def _codes(codes, value):
-    return Cat(value == code for code in codes).any()
+PLACES = 2 * MAX_DATA               # of bytes: the data from 0; the header is at the end, and not stored
+BEGIN = PLACES - HEADER.size
+IDENTITY_AT = PLACES * 3 // 4       # place 0 with two bits set
 
 
 class Bridge(wiring.Component):
     """One request at a time: received whole, checked, carried out, answered (docs/board.md).
 
-    Members: `received` and `send`, streams of the Link; `read` and `write`, AXI masters of memory, one
-    burst or more for a request; `m_lite_*`, AXI4-Lite master of the accelerator's registers;
+    Members: `received` and `send`, streams of the Link; `read` and `write`, AXI masters of memory, a burst for every
+    word; `m_lite_*`, AXI4-Lite master of the accelerator's registers;
     `system_reset`, RESET_CYCLES long, for accelerator, arbiter and memory; `session`, a HELLO has come
     since the reset. identity: what HELLO answers.
 
@@ -29,10 +28,10 @@ class Bridge(wiring.Component):
     comes again, nothing else having been carried out in between, gets its reply once more and nothing
     happens. A memory or register that never answers blocks the bridge.
 
-    Latency, from a request's end to the reply's first byte: four cycles, and n + 4 for reading n words, 2n + 6 for
-    writing them, nine for each register, RESET_CYCLES for a reset, each with the stalls and latency of the
-    other side. Throughput: a byte a cycle in, a byte every two cycles out, a word a cycle read, every two
-    cycles written.
+    Data pass through it byte by byte, which on the line take some hundreds of cycles each, so that nothing here is
+    wide but a word and the header. Latency, from a request's end to the reply's first byte: nine cycles, and for
+    reading 13 a word, for writing 16, for a register nine and eleven, RESET_CYCLES for a reset, each with the stalls
+    and latency of the other side. Throughput: a byte a cycle in, a byte every four cycles out.
     """
 
     def __init__(self, identity: Identity):
@@ -46,216 +45,187 @@ class Bridge(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words = MAX_DATA // WORD
-        m.submodules.buffer = buffer = memory.Memory(shape=64, depth=words, init=[])
-        store, load = buffer.write_port(granularity=8), buffer.read_port()
-        m.submodules.splitter = splitter = BurstSplitter()
-        count = Signal(range(HEADER.size + MAX_DATA + CRC_BYTES + 1))  # bytes received, of the reply sent
+        # Bytes of a frame's data, and behind them, never written, the identity.
+        m.submodules.buffer = buffer = memory.Memory(
+            shape=8, depth=PLACES, init=[0] * IDENTITY_AT + list(self.identity))
+        store, load = buffer.write_port(), buffer.read_port()
+        place = Signal(range(PLACES), init=BEGIN)
+        in_header = Signal()
+        # A shift register, filled and emptied by bytes.
         opcode, sequence, length, address = Signal(8), Signal(8), Signal(16), Signal(32)
         header = Cat(opcode, sequence, length, address)
-        done = Signal(range(MAX_DATA // 4 + 1))    # words or registers carried out
-        failed = Signal()
+        word = Signal(64)                   # one too
+        left = Signal(3)                    # bytes of it to be moved
+        here = Signal(32)                   # the address of the word at `place`
+        size = Signal(range(MAX_DATA + 1))  # of the data that are carried, asked for, sent
+        value = Signal(8)                   # a byte of the buffer, two cycles after its place
+        arrives = Signal(2)                 # one is on its way into `word`
+        failed, refused, again = Signal(), Signal(), Signal()
+        telling, heading = Signal(), Signal()       # the reply's data are the identity; its byte is the header's
         reason = Signal(range(16))
-        remembered, last_opcode, last_sequence = Signal(), Signal(8), Signal(8)
-        beats = Signal(7)
-        place = Signal(range(words))
-        m.d.comb += place.eq(done)
-        m.d.comb += load.en.eq(1)
+        remembered, last_reset, last_sequence = Signal(), Signal(), Signal(8)
+        whole = Signal()                    # `place` is `size`, a cycle late
+        m.d.comb += [
+            in_header.eq(place[-2:].all()), load.en.eq(1), load.addr.eq(place | Mux(telling, IDENTITY_AT, 0)), store.addr.eq(place),
+            self.read.address.p.address.eq(here), self.read.address.p.last.eq(1),
+            self.write.address.p.address.eq(here), self.write.address.p.last.eq(1),
+            self.write.data.p.data.eq(word), self.write.data.p.strobe.eq(0xFF), self.write.data.p.last.eq(1),
+            self.m_lite_awaddr.eq(here), self.m_lite_araddr.eq(here), self.m_lite_wstrb.eq(0xF),
+            self.m_lite_wdata.eq(word[32:]),
+        ]
+        m.d.sync += [value.eq(load.data), whole.eq(place == size), arrives.eq(arrives << 1)]
+        for taken in ((self.read.address.valid, self.read.address.ready), (self.write.address.valid, self.write.address.ready),
+                      (self.write.data.valid, self.write.data.ready), (self.m_lite_arvalid, self.m_lite_arready),
+                      (self.m_lite_awvalid, self.m_lite_awready), (self.m_lite_wvalid, self.m_lite_wready)):
+            with m.If(taken[1]):
+                m.d.sync += taken[0].eq(0)
+        with m.If(arrives[1]):
+            m.d.sync += word.eq(Cat(word[8:], value))
+
+        # What a request is and must look like, in registers: nothing is in a hurry here.
+        kind = {code: Signal(name=f"is_{code.name.lower()}") for code in Opcode}
+        m.d.sync += [flag.eq(opcode == code) for code, flag in kind.items()]
+        of_memory, of_registers = Signal(), Signal()
+        carries = Signal()
+        none, over, right_data, right_length, aligned, same = (Signal(name=n) for n in (
+            "none", "over", "right_data", "right_length", "aligned", "same"))
+        m.d.comb += [of_memory.eq(kind[Opcode.READ] | kind[Opcode.WRITE]),
+                     of_registers.eq(kind[Opcode.READ_REGISTERS] | kind[Opcode.WRITE_REGISTER])]
+        m.d.sync += [
+            carries.eq(kind[Opcode.WRITE] | kind[Opcode.WRITE_REGISTER]), none.eq(length == 0), over.eq(length > MAX_DATA),
+            right_data.eq((place[2:] == (size >> 2) + CRC_BYTES // 4) & ~place[:2].any()),
+            aligned.eq(~address[:2].any() & (~address[2] | ~of_memory)),
+            right_length.eq(Mux(of_memory | of_registers, ~none & ~over & ~length[:2].any()
+                                & (~length[2] | ~of_memory) & ((length[2:11] == 1) | ~kind[Opcode.WRITE_REGISTER]), none)),
+            same.eq(remembered & (last_reset == kind[Opcode.RESET]) & (last_sequence == sequence)
+                    & (kind[Opcode.RESET] | kind[Opcode.WRITE_REGISTER])),
+        ]
 
         def refuse(why):
-            m.d.sync += reason.eq(why)
-            m.next = "Refuse"
-
-        def finish(bad):
-            """Back with the reply or, after a bus error, a refusal."""
-            m.d.sync += reason.eq(Reason.BUS)
-            m.next = "Reply"
-            with m.If(bad):
-                m.next = "Refuse"
-
-        # What a request must look like: bytes it asks for or carries, and a multiple of what.
-        carries, asks = _codes((Opcode.WRITE, Opcode.WRITE_REGISTER), opcode), Signal()
-        m.d.comb += asks.eq(_codes((Opcode.READ, Opcode.READ_REGISTERS), opcode))
-        of_memory = _codes((Opcode.READ, Opcode.WRITE), opcode)
-        right_data, right_length, aligned = Signal(), Signal(), Signal()
-        m.d.comb += [
-            right_data.eq(count == HEADER.size + CRC_BYTES + Mux(carries, length, 0)),
-            aligned.eq(~address[:3].any() | (~of_memory & ~address[:2].any())),
-        ]
-        with m.Switch(opcode):
-            with m.Case(Opcode.READ, Opcode.WRITE):
-                m.d.comb += right_length.eq((length != 0) & (length <= MAX_DATA) & ~length[:3].any())
-            with m.Case(Opcode.READ_REGISTERS):
-                m.d.comb += right_length.eq((length != 0) & (length <= MAX_DATA) & ~length[:2].any())
-            with m.Case(Opcode.WRITE_REGISTER):
-                m.d.comb += right_length.eq(length == 4)
-            with m.Default():
-                m.d.comb += right_length.eq(length == 0)
-
-        m.d.comb += [
-            splitter.request.p.address.eq(address), splitter.request.p.words.eq(length[3:]),
-            self.read.address.payload.eq(splitter.burst.payload),
-            self.write.address.payload.eq(splitter.burst.payload),
-            self.write.data.p.data.eq(load.data), self.write.data.p.strobe.eq(0xFF),
-            self.write.data.p.last.eq(beats == 0),
-            self.m_lite_awaddr.eq(address), self.m_lite_wstrb.eq(0xF), self.m_lite_wdata.eq(load.data[:32]),
-            self.m_lite_araddr.eq(address + (done << 2)),
-        ]
+            m.d.sync += [refused.eq(1), reason.eq(why)]
 
         with m.FSM():
             with m.State("Receive"):
-                at = count - HEADER.size
-                m.d.comb += [
-                    self.received.ready.eq(1),
-                    store.addr.eq(at[3:]), store.data.eq(self.received.p.data.replicate(8)),
-                ]
+                m.d.comb += [self.received.ready.eq(1), store.data.eq(self.received.p.data),
+                             store.en.eq(self.received.valid & ~self.received.p.end & ~in_header)]
+                m.d.sync += [failed.eq(0), refused.eq(0), telling.eq(0), left.eq(3)]
                 with m.If(self.received.valid):
-                    m.d.sync += count.eq(count + ~self.received.p.end)
                     with m.If(self.received.p.end):
-                        m.d.sync += [done.eq(0), failed.eq(0)]
-                        m.next = "Check"
+                        m.next = "Decode"
                         with m.If(self.received.p.data != 0):
                             m.d.sync += sequence.eq(0)
                             refuse(self.received.p.data[:4])
-                    with m.Elif(count < HEADER.size):
-                        m.d.sync += header.word_select(count[:3], 8).eq(self.received.p.data)
-                    with m.Elif(at < MAX_DATA):
-                        m.d.comb += store.en.eq(1 << at[:3])
+                            m.next = "Reply"
+                    with m.Else():
+                        m.d.sync += place.eq(place + 1)
+                        with m.If(in_header):
+                            m.d.sync += header.eq(Cat(header[8:], self.received.p.data))
+            with m.State("Decode"):                 # until all that is known of it is in registers
+                m.d.sync += [size.eq(Mux(carries, length, 0)), left.eq(left - 1)]
+                with m.If(left == 0):
+                    m.next = "Check"
             with m.State("Check"):
-                m.d.sync += [remembered.eq(0), last_opcode.eq(opcode), last_sequence.eq(sequence)]
-                with m.Switch(opcode):
-                    for code, state in ((Opcode.HELLO, "Hello"), (Opcode.READ, "Split"), (Opcode.WRITE, "Split"),
-                                        (Opcode.READ_REGISTERS, "Read register"),
-                                        (Opcode.WRITE_REGISTER, "Fetch value"), (Opcode.RESET, "Reset")):
-                        with m.Case(code):
-                            m.next = state
-                with m.If(_codes((Opcode.WRITE_REGISTER, Opcode.RESET), opcode)):
-                    m.d.sync += remembered.eq(1)
-                with m.If(remembered & (last_opcode == opcode) & (last_sequence == sequence)):
-                    m.next = "Reply"
                 # The first of these that holds is what the host is told: the last assignment wins.
                 for bad, why in ((~aligned, Reason.ADDRESS), (~right_length | ~right_data, Reason.LENGTH),
-                                 (~self.session & (opcode != Opcode.HELLO), Reason.NO_SESSION),
-                                 (~_codes(list(Opcode), opcode), Reason.OPCODE)):
+                                 (~self.session & ~kind[Opcode.HELLO], Reason.NO_SESSION),
+                                 (~Cat(*kind.values()).any(), Reason.OPCODE)):
                     with m.If(bad):
-                        m.d.sync += [remembered.eq(remembered), last_opcode.eq(last_opcode),
-                                     last_sequence.eq(last_sequence)]
                         refuse(why)
-
-            # ---- identity, reset ------------------------------------------------------------
-            with m.State("Hello"):
-                size = len(self.identity)
-                m.d.comb += [store.addr.eq(place), store.en.eq(0xFF)]
-                with m.Switch(done):
-                    for i in range(size // WORD):
-                        with m.Case(i):
-                            m.d.comb += store.data.eq(int.from_bytes(self.identity[WORD * i:][:WORD], "little"))
-                m.d.sync += [done.eq(done + 1), length.eq(size), self.session.eq(1)]
-                with m.If(done == size // WORD - 1):
-                    m.next = "Reply"
+                m.d.sync += [size.eq(length), place.eq(0), again.eq(same)]
+                m.next = "Begin"
+            with m.State("Begin"):
+                m.next = "Reply"
+                with m.If(~refused):
+                    m.d.sync += [remembered.eq(kind[Opcode.WRITE_REGISTER] | kind[Opcode.RESET]),
+                                 last_reset.eq(kind[Opcode.RESET]), last_sequence.eq(sequence)]
+                    with m.If(kind[Opcode.HELLO]):
+                        m.d.sync += [self.session.eq(1), telling.eq(1), length.eq(len(self.identity))]
+                    with m.Elif(kind[Opcode.RESET] & ~again):
+                        m.next = "Reset"
+                    with m.Elif((of_memory | of_registers) & ~again):
+                        m.next = "Address"
             with m.State("Reset"):
                 m.d.comb += self.system_reset.eq(1)
-                m.d.sync += done.eq(done + 1)
-                with m.If(done == RESET_CYCLES - 1):
+                m.d.sync += place.eq(place + 1)
+                with m.If(place == RESET_CYCLES - 1):
                     m.next = "Reply"
 
-            # ---- memory ---------------------------------------------------------------------
-            with m.State("Split"):
-                m.d.comb += splitter.request.valid.eq(1)
-                with m.If(splitter.request.ready):
-                    m.next = "Write burst"
-                    with m.If(opcode == Opcode.READ):
-                        m.next = "Read"
-            with m.State("Read"):
-                m.d.comb += [
-                    self.read.address.valid.eq(splitter.burst.valid), splitter.burst.ready.eq(self.read.address.ready),
-                    self.read.data.ready.eq(1),
-                    store.addr.eq(place), store.data.eq(self.read.data.p.data),
-                ]
-                with m.If(self.read.data.valid):
-                    m.d.comb += store.en.eq(0xFF)
-                    bad = failed | (self.read.data.p.resp != 0)
-                    m.d.sync += [done.eq(done + 1), failed.eq(bad)]
-                    with m.If(done == length[3:] - 1):
-                        finish(bad)
-            with m.State("Write burst"):
-                m.d.comb += [self.write.address.valid.eq(splitter.burst.valid),
-                             splitter.burst.ready.eq(self.write.address.ready), load.addr.eq(place)]
-                m.d.sync += beats.eq(splitter.burst.p.length)
-                with m.If(self.write.address.ready & splitter.burst.valid):
-                    m.next = "Write word"
-            with m.State("Fetch word"):
-                m.d.comb += load.addr.eq(place)
-                m.next = "Write word"
-            with m.State("Write word"):
-                m.d.comb += [self.write.data.valid.eq(1), load.en.eq(0)]
-                with m.If(self.write.data.ready):
-                    m.d.sync += [done.eq(done + 1), beats.eq(beats - 1)]
-                    m.next = "Fetch word"
-                    with m.If(beats == 0):
-                        m.next = "Written"
-            with m.State("Written"):
-                m.d.comb += self.write.response.ready.eq(1)
-                with m.If(self.write.response.valid):
-                    bad = failed | (self.write.response.payload != 0)
-                    m.d.sync += failed.eq(bad)
-                    m.next = "Write burst"
-                    with m.If(done == length[3:]):
-                        finish(bad)
-
-            # ---- registers ------------------------------------------------------------------
-            with m.State("Read register"):
-                m.d.comb += self.m_lite_arvalid.eq(1)
-                with m.If(self.m_lite_arready):
-                    m.next = "Register value"
-            with m.State("Register value"):
-                m.d.comb += [self.m_lite_rready.eq(1), store.addr.eq(done[1:]),
-                             store.data.eq(self.m_lite_rdata.replicate(2))]
-                with m.If(self.m_lite_rvalid):
-                    m.d.comb += store.en.eq(Mux(done[0], 0xF0, 0x0F))
-                    bad = failed | (self.m_lite_rresp != 0)
-                    m.d.sync += [done.eq(done + 1), failed.eq(bad)]
-                    m.next = "Read register"
-                    with m.If(done == length[2:] - 1):
-                        finish(bad)
-            with m.State("Fetch value"):
-                m.d.comb += load.addr.eq(0)
-                m.next = "Write register"
-            with m.State("Write register"):
-                address_taken, value_taken = Signal(), Signal()
-                m.d.comb += [self.m_lite_awvalid.eq(~address_taken), self.m_lite_wvalid.eq(~value_taken), load.en.eq(0),
-                             self.m_lite_bready.eq(address_taken & value_taken)]
-                with m.If(self.m_lite_awready):
-                    m.d.sync += address_taken.eq(1)
-                with m.If(self.m_lite_wready):
-                    m.d.sync += value_taken.eq(1)
-                with m.If(self.m_lite_bvalid & self.m_lite_bready):
-                    m.d.sync += [address_taken.eq(0), value_taken.eq(0)]
-                    finish(self.m_lite_bresp != 0)
+            # ---- memory and registers, a word each time --------------------------------------
+            with m.State("Address"):
+                m.d.sync += [here.eq(address + place), left.eq(Mux(of_memory, WORD - 1, 3))]
+                m.next = "Ask"
+                with m.If(carries):
+                    m.next = "Gather"
+            with m.State("Ask"):
+                m.d.sync += [self.read.address.valid.eq(of_memory), self.m_lite_arvalid.eq(~of_memory)]
+                m.next = "Await"
+            with m.State("Gather"):
+                m.d.sync += [place.eq(place + 1), left.eq(left - 1), arrives[0].eq(1)]
+                with m.If(left == 0):
+                    m.next = "Gathered"
+            with m.State("Gathered"):
+                with m.If(arrives == 0):
+                    m.d.sync += [self.write.address.valid.eq(of_memory), self.write.data.valid.eq(of_memory),
+                                 self.m_lite_awvalid.eq(~of_memory), self.m_lite_wvalid.eq(~of_memory)]
+                    m.next = "Await"
+            with m.State("Await"):
+                # Whatever it is that has been asked.
+                m.d.comb += [self.read.data.ready.eq(1), self.write.response.ready.eq(1),
+                             self.m_lite_rready.eq(1), self.m_lite_bready.eq(1)]
+                with m.If(~carries):
+                    m.d.sync += word.eq(self.read.data.p.data)
+                    with m.If(~of_memory):
+                        m.d.sync += word[:32].eq(self.m_lite_rdata)
+                bad = [valid & resp.any() for valid, resp in (
+                    (self.read.data.valid, self.read.data.p.resp), (self.write.response.valid, self.write.response.payload),
+                    (self.m_lite_rvalid, self.m_lite_rresp), (self.m_lite_bvalid, self.m_lite_bresp))]
+                with m.If(Cat(bad).any()):
+                    m.d.sync += failed.eq(1)
+                with m.If(self.read.data.valid | self.m_lite_rvalid):
+                    m.next = "Scatter"
+                with m.Elif(self.write.response.valid | self.m_lite_bvalid):
+                    m.next = "Look at end"
+            with m.State("Scatter"):
+                m.d.comb += [store.data.eq(word[:8]), store.en.eq(1)]
+                m.d.sync += [word.eq(word >> 8), place.eq(place + 1), left.eq(left - 1)]
+                with m.If(left == 0):
+                    m.next = "Look at end"
+            with m.State("Look at end"):
+                m.next = "Go on"
+            with m.State("Go on"):
+                m.next = "Address"
+                with m.If(whole):
+                    m.next = "Reply"
+                    with m.If(failed):
+                        refuse(Reason.BUS)
 
             # ---- replies --------------------------------------------------------------------
-            with m.State("Refuse"):
-                m.d.sync += [opcode.eq(NAK), length.eq(0), address.eq(reason), count.eq(0)]
-                m.next = "Fetch byte"
             with m.State("Reply"):
-                m.d.sync += [opcode.eq(opcode | REPLY), count.eq(0)]
-                with m.If(carries):
+                m.d.sync += [place.eq(BEGIN), opcode.eq(opcode | REPLY)]
+                with m.If(carries | refused):
                     m.d.sync += length.eq(0)
-                m.next = "Fetch byte"
-            with m.State("Fetch byte"):
-                m.d.comb += load.addr.eq((count - HEADER.size)[3:])
-                m.next = "Send byte"
-            with m.State("Send byte"):
-                m.d.comb += [
-                    load.en.eq(0), self.send.valid.eq(1),
-                    self.send.p.data.eq(Mux(count < HEADER.size, header.word_select(count[:3], 8),
-                                            load.data.word_select(count[:3], 8))),
-                    self.send.p.last.eq(count == length + (HEADER.size - 1)),
-                ]
+                with m.If(refused):
+                    m.d.sync += [opcode.eq(NAK), address.eq(reason)]
+                m.next = "Size"
+            with m.State("Size"):
+                m.d.sync += size.eq(length)
+                m.next = "Fetch"
+            with m.State("Fetch"):
+                m.d.sync += [place.eq(place + 1), heading.eq(in_header)]
+                m.next = "Fetched"
+            with m.State("Fetched"):
+                m.next = "Form"
+            with m.State("Form"):
+                m.d.sync += [self.send.valid.eq(1), self.send.p.last.eq(whole),
+                             self.send.p.data.eq(Mux(heading, opcode, value))]
+                with m.If(heading):
+                    m.d.sync += header.eq(Cat(header[8:], Const(0, 8)))
+                m.next = "Send"
+            with m.State("Send"):
                 with m.If(self.send.ready):
-                    m.d.sync += count.eq(count + 1)
-                    m.next = "Fetch byte"
+                    m.d.sync += self.send.valid.eq(0)
+                    m.next = "Fetch"
                     with m.If(self.send.p.last):
-                        m.d.sync += count.eq(0)
+                        m.d.sync += place.eq(BEGIN)
                         m.next = "Receive"
         return m

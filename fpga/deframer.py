@@ -1,11 +1,11 @@
 """Frames out of the bytes of a line."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from .protocol import CRC_BYTES, ESCAPE, FLAG, FLIP, HEADER, MAX_FRAME, Reason
+from .crc import Crc32
+from .protocol import CRC_BYTES, ESCAPE, FLAG, HEADER, MAX_FRAME, Reason
 from .uart_receiver import LineByte
 
 
@@ -21,7 +21,10 @@ class Deframer(wiring.Component):
 
     Members: `bytes` in, `frame` out. Every frame that begins ends with one `end`; what lies between two
     flags and is empty is nothing. A broken frame ends at its flag, so that the next one is whole, or when
-    no byte has come for `timeout` cycles. longest: bytes of a frame, CRC included. Latency one cycle, throughput one byte per cycle.
+    no byte has come for `timeout` cycles. longest: bytes of a frame, CRC included.
+
+    A byte on the line is some hundreds of cycles, so that this one is small and slow: latency ten cycles, of an end
+    three; throughput a byte every eleven cycles, a flag or an escape in four at most.
     """
 
     bytes: In(stream.Signature(LineByte))
@@ -35,47 +38,67 @@ class Deframer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.checksum = crc = CRC32_ISO_HDLC().create()
-        byte = self.bytes.p
+        m.submodules.checksum = crc = Crc32()
+        value, framing = Signal(8), Signal()      # the byte; at an end the verdict
+        bits = Signal(3)
         count = Signal(range(self.longest + 2))   # bytes of the frame, its flags and escapes apart
-        escaped = Signal()
-        broken = Signal(range(16))             # Reason why the frame is lost already
+        full, short = Signal(), Signal()          # of `count`, a cycle late
+        inside = Signal()                         # a frame has begun
+        escaped, expired = Signal(), Signal()
+        broken = Signal(range(16))                # Reason why the frame is lost already
         silence = Signal(range(self.timeout + 1))
-        inside, room, take, end, expired = Signal(), Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            inside.eq((count != 0) | escaped | (broken != 0)),
-            room.eq(~self.frame.valid | self.frame.ready),
-            self.bytes.ready.eq(room), take.eq(self.bytes.valid & room),
-            expired.eq(inside & ~self.bytes.valid & room & (silence == self.timeout)),
-            end.eq(expired | (take & ~byte.framing & (byte.data == FLAG))),
-            crc.start.eq(end), crc.data.eq(byte.data ^ Mux(escaped, FLIP, 0)),
-        ]
-        with m.If(self.frame.ready):
-            m.d.sync += self.frame.valid.eq(0)
-        with m.If(self.bytes.valid | ~inside):
-            m.d.sync += silence.eq(0)
-        with m.Elif(silence != self.timeout):
-            m.d.sync += silence.eq(silence + 1)
-        with m.If(end):
-            m.d.sync += [count.eq(0), escaped.eq(0), broken.eq(0), self.frame.p.end.eq(1)]
-            m.d.sync += self.frame.valid.eq(inside)
-            with m.If((broken != 0)):
-                m.d.sync += self.frame.p.data.eq(broken)
-            with m.Elif(expired):
-                m.d.sync += self.frame.p.data.eq(Reason.TIMEOUT)
-            with m.Elif(escaped | ~crc.match_detected | (count < HEADER.size + CRC_BYTES)):
-                m.d.sync += self.frame.p.data.eq(Reason.CRC)
-            with m.Else():
-                m.d.sync += self.frame.p.data.eq(0)
-        with m.Elif(take):
-            with m.If(byte.framing):
-                m.d.sync += broken.eq(Reason.FRAMING)
-            with m.Elif(byte.data == ESCAPE):
-                m.d.sync += escaped.eq(1)
-            with m.Elif(count == self.longest):
-                m.d.sync += broken.eq(Reason.TOO_LONG)
-            with m.Else():
-                m.d.comb += crc.valid.eq(1)
-                m.d.sync += [count.eq(count + 1), escaped.eq(0), self.frame.valid.eq(1),
-                             self.frame.p.data.eq(crc.data), self.frame.p.end.eq(0)]
+        waiting, over = Signal(), Signal()        # over: the silence has been too long
+        m.d.comb += [crc.bit.eq(value[0]), self.frame.p.data.eq(value)]
+        m.d.sync += [full.eq(count == self.longest), short.eq(count < HEADER.size + CRC_BYTES),
+                     over.eq(waiting & (silence == 0)), silence.eq(self.timeout)]
+        with m.If(waiting & (silence != 0)):
+            m.d.sync += silence.eq(silence - 1)
+        with m.FSM():
+            with m.State("Wait for byte"):
+                m.d.comb += [self.bytes.ready.eq(1), waiting.eq(inside & ~self.bytes.valid)]
+                with m.If(self.bytes.valid):
+                    m.d.sync += [value.eq(self.bytes.p.data), framing.eq(self.bytes.p.framing)]
+                    m.next = "Judge"
+                with m.Elif(over):
+                    m.d.sync += expired.eq(1)
+                    m.next = "Verdict"
+            with m.State("Judge"):
+                m.next = "Wait for byte"
+                with m.If(framing):
+                    m.d.sync += [broken.eq(Reason.FRAMING), inside.eq(1)]
+                with m.Elif(value == FLAG):
+                    with m.If(inside):
+                        m.next = "Verdict"
+                with m.Else():
+                    m.d.sync += inside.eq(1)
+                    with m.If(value == ESCAPE):
+                        m.d.sync += escaped.eq(1)
+                    with m.Elif(full):
+                        m.d.sync += broken.eq(Reason.TOO_LONG)
+                    with m.Else():
+                        m.d.sync += [value[5].eq(value[5] ^ escaped), escaped.eq(0), count.eq(count + 1)]
+                        m.next = "Sum"
+            with m.State("Sum"):                  # turns it once round
+                m.d.comb += crc.enable.eq(1)
+                m.d.sync += [value.eq(Cat(value[1:], value[0])), bits.eq(bits + 1)]
+                with m.If(bits == 7):
+                    m.next = "Offer"
+            with m.State("Offer"):
+                m.d.comb += self.frame.valid.eq(1)
+                with m.If(self.frame.ready):
+                    m.next = "Wait for byte"
+            with m.State("Verdict"):
+                m.d.sync += value.eq(0)
+                with m.If(broken != 0):
+                    m.d.sync += value.eq(broken)
+                with m.Elif(expired):
+                    m.d.sync += value.eq(Reason.TIMEOUT)
+                with m.Elif(escaped | ~crc.match | short):
+                    m.d.sync += value.eq(Reason.CRC)
+                m.next = "End"
+            with m.State("End"):
+                m.d.comb += [self.frame.valid.eq(1), self.frame.p.end.eq(1), crc.start.eq(1)]
+                m.d.sync += [count.eq(0), inside.eq(0), escaped.eq(0), expired.eq(0), broken.eq(0)]
+                with m.If(self.frame.ready):
+                    m.next = "Wait for byte"
         return m

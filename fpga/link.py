@@ -2,8 +2,9 @@
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
+
+from hdl.block_queue import BlockQueue
 
 from .deframer import Deframer, FrameByte
 from .framer import Framer, SentByte
@@ -15,8 +16,8 @@ class Link(wiring.Component):
     """Members: pins `rx` and `tx`; streams `received` (FrameByte) and `send` (SentByte).
 
     A FIFO holds RECEIVE_FIFO bytes while `received` waits; beyond it bytes are lost, which the CRC
-    tells. timeout: cycles of silence that end a frame. Latency: that of Uart and four cycles;
-    throughput: a byte each way every ten bit times.
+    tells. timeout: cycles of silence that end a frame. Latency: that of Uart and those of Deframer
+    and Framer, and three cycles; throughput: a byte each way every ten bit times.
     """
 
     rx: In(1, init=1)
@@ -31,7 +32,7 @@ class Link(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.uart = uart = Uart(self.clock_hz, self.baud)
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=9, depth=RECEIVE_FIFO)
+        m.submodules.fifo = fifo = BlockQueue(width=9, depth=RECEIVE_FIFO)
         m.submodules.deframer = deframer = Deframer(self.timeout)
         m.submodules.framer = framer = Framer()
         m.d.comb += [

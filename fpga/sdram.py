@@ -1,8 +1,8 @@
 """A controller of single data rate SDRAM."""
 
-from amaranth.hdl import Array, C, Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.axi import ADDRESS, OKAY, ReadMaster, WriteMaster
@@ -13,7 +13,8 @@ from .sdram_timing import SdramPart
 BURST = 4           # 16-bit words of a command: one 64-bit word
 SETTLE = 16         # cycles after a reset in which what was under way ends
 INIT_REFRESHES = 8
-READ_FIFO = 16
+AHEAD = 4           # words that are read before they are taken
+PAGE = 9            # bits of a word's address in 4 KiB, which no burst leaves
 # (ras_n, cas_n, we_n), the first the highest bit
 NOP, ACTIVE, READ, WRITE, PRECHARGE, REFRESH, MODE = 0b111, 0b011, 0b101, 0b100, 0b010, 0b001, 0b000
 BANK_AT, ROW_AT = 10, 12     # in a byte address: a row of 1 KiB, then the banks
@@ -26,8 +27,9 @@ def pins(part: SdramPart) -> dict:
             "sdram_dq_o": Out(16), "sdram_dq_oe": Out(1), "sdram_dq_i": In(16)}
 
 
-class ReadBeat(data.Struct):
-    data: 64
+class Piece(data.Struct):
+    """What the part gives in a cycle, and of the word that it ends: the last of its burst, beyond the memory."""
+    data: 16
     last: 1
     bad: 1
 
@@ -41,12 +43,13 @@ class Sdram(wiring.Component):
 
     Each 64-bit word is a burst of four. A row stays open until another one of its bank is wanted or
     a refresh is due. A read and a write burst can be under way; the direction changes when one ends
-    or has to wait. A burst beyond the memory is answered with DECERR and writes nothing. After a reset what
-    is stored stays; only the first one after power-up waits for the part.
+    or has to wait. A burst beyond the memory, or across 4 KiB, is answered with DECERR and writes nothing. After a
+    reset what is stored stays; only the first one after power-up waits for the part.
 
-    Latency of a read with its row open: 10 + CAS latency + delay cycles from the address to the word; rp + rcd more
-    if another row is open. Throughput within a row: one word every four cycles; a row's change costs
-    about rp + rcd, from writes to reads nothing, from reads to writes CAS latency + 1; a refresh rp + rfc + rcd.
+    Which word is next, whether its row is open, and the command are four steps of a cycle each, while the word before
+    is moved. Latency of a read with its row open: 10 + CAS latency + delay cycles from the address to the word;
+    rp + rcd more if another row is open. Throughput within a row: one word every four cycles; a row's change costs
+    about rp + rcd + 4, from writes to reads nothing, from reads to writes CAS latency + 1; a refresh rp + rfc + rcd + 4.
     Raises ValueError if the part is too slow for the clock.
     """
 
@@ -68,6 +71,9 @@ class Sdram(wiring.Component):
             def start(cycles):
                 m.d.sync += value.eq(cycles - 1)
             return value, start
+
+        def soon(value):
+            return ~value[1:].any()      # 0 in the next cycle
         # A precharge ends what rc asks for too, so that an ACTIVE needs to look at rp only.
         ras = max(t.ras, t.rc - t.rp)
         opened, set_opened = timer("opened", max(t.rp, t.rrd, t.rfc, t.mrd))
@@ -76,143 +82,187 @@ class Sdram(wiring.Component):
         written, set_written = timer("written", BURST - 1 + t.wr)
         slot, set_slot = timer("slot", BURST)
         turned, set_turned = timer("turned", t.cas + self.delay + BURST + 1)
-        precharge = Signal()
-        m.d.comb += precharge.eq((row_kept == 0) & (written == 0) & (slot == 0))
 
         # ---- what is asked for -----------------------------------------------------------
+        bits = (self.size // 8 - 1).bit_length()
+
         def tracker(channel, name):
-            at, left = Signal(ADDRESS - 3, name=f"{name}_at"), Signal(9, name=f"{name}_left")
-            bad = Signal(name=f"{name}_bad")
-            m.d.comb += channel.ready.eq(left == 0)
-            with m.If(channel.valid & channel.ready):
-                m.d.sync += [at.eq(channel.p.address[3:]), left.eq(channel.p.length + 1),
-                             bad.eq((channel.p.address[3:] + channel.p.length) >= self.size // 8)]
-            return at, left, bad
-        read_at, read_left, read_bad = tracker(self.read.address, "read")
-        write_at, write_left, write_bad = tracker(self.write.address, "write")
+            """A burst: the word it is at, whether that is its last (a cycle late), whether it is beyond; under way."""
+            at, end = Signal(bits, name=f"{name}_at"), Signal(PAGE, name=f"{name}_end")
+            busy, last, bad = Signal(name=f"{name}_busy"), Signal(name=f"{name}_last"), Signal(name=f"{name}_bad")
+            address, over = channel.p.address[3:], Signal()
+            m.d.comb += channel.ready.eq(~busy)
+            m.d.sync += last.eq(at[:PAGE] == end)
+            with m.If(~busy):
+                m.d.sync += [at.eq(address), busy.eq(channel.valid), Cat(end, over).eq(address[:PAGE] + channel.p.length),
+                             bad.eq(address[bits:].any())]
+            return at, busy, last, bad | over
+        read_at, read_busy, read_last, read_bad = tracker(self.read.address, "read")
+        write_at, write_busy, write_last, write_bad = tracker(self.write.address, "write")
         word, answer = self.write.data, self.write.response
-        m.submodules.beats = beats = SyncFIFOBuffered(width=ReadBeat.as_shape().size, depth=READ_FIFO)
-        credit = Signal(range(READ_FIFO + 1), init=READ_FIFO)
+        credit = Signal(range(AHEAD + 1), init=AHEAD)
         can_read, can_write, writing, choose_write = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            can_read.eq((read_left != 0) & (credit != 0)),
-            can_write.eq((write_left != 0) & word.valid & ((write_left != 1) | ~answer.valid)),
+            can_read.eq(read_busy & (credit != 0)),
+            can_write.eq(write_busy & word.valid),
             choose_write.eq(can_write & (writing | ~can_read)),
         ]
-        at = Signal(ADDRESS - 3)
+        at, is_write, last = Signal(bits), Signal(), Signal()     # of the word that is next
         bank, row, column = at[BANK_AT - 3:][:2], at[ROW_AT - 3:][:part.row_bits], at[:BANK_AT - 3]
-        m.d.comb += at.eq(Mux(choose_write, write_at, read_at))
         open_banks = Signal(4)
-        rows = Array(Signal(part.row_bits, name=f"row_{i}") for i in range(4))
-        is_open, hit = Signal(), Signal()
-        m.d.comb += [is_open.eq(open_banks.bit_select(bank, 1)), hit.eq(is_open & (rows[bank] == row))]
+        m.submodules.rows = rows = memory.Memory(shape=part.row_bits, depth=4, init=[])     # that are open
+        opened_row, opens = rows.read_port(domain="comb"), rows.write_port()
+        m.d.comb += [opened_row.addr.eq(bank), opens.addr.eq(bank), opens.data.eq(row)]
+        is_open, hit, bad_word = Signal(), Signal(), Signal()
 
         # ---- pins ------------------------------------------------------------------------
         command = Signal(3, init=NOP)
         masks = Signal(2, init=3)
-        rest, rest_mask, rest_left = Signal(48), Signal(6), Signal(2)
-        m.d.comb += [self.sdram_cke.eq(1), self.sdram_cs_n.eq(0), self.sdram_dqm.eq(masks),
+        initial = Signal(init=1)            # the part is not ready
+        piece, sends, moving = Signal(2), Signal(), Signal()    # of the word that is written: which is next; the first, any goes
+        m.d.comb += [moving.eq(sends | (piece != 0)),
+                     self.sdram_cke.eq(1), self.sdram_cs_n.eq(0), self.sdram_dqm.eq(masks),
                      Cat(self.sdram_we_n, self.sdram_cas_n, self.sdram_ras_n).eq(command)]
-        m.d.sync += [command.eq(NOP), self.sdram_dq_oe.eq(rest_left != 0), masks.eq(rest_mask[:2]),
-                     self.sdram_dq_o.eq(rest[:16]), rest.eq(rest >> 16), rest_mask.eq(rest_mask >> 2),
-                     rest_left.eq(Mux(rest_left == 0, 0, rest_left - 1))]
+        m.d.sync += [self.sdram_dq_oe.eq(moving), self.sdram_dq_o.eq(word.p.data.word_select(piece, 16)),
+                     masks.eq((~word.p.strobe.word_select(piece, 2) | bad_word.replicate(2)) & moving.replicate(2) | initial.replicate(2)),
+                     word.ready.eq(piece == BURST - 2)]
+        with m.If(moving):
+            m.d.sync += piece.eq(piece + 1)
 
-        def issue(code, *, a=0, ba=0):
-            m.d.sync += [command.eq(code), self.sdram_a.eq(a), self.sdram_ba.eq(ba)]
+        def issue(code):
+            m.d.sync += command.eq(code)
+        issue(NOP)
+        # What goes with a command follows from what the step before found, not from the command: the mode (bursts of
+        # four, in order), a column, a row; bit 10 of a precharge says whether it is of all banks.
+        every_bank = Signal()
+        m.d.sync += [
+            self.sdram_ba.eq(Mux(initial, 0, bank)),
+            self.sdram_a.eq(Mux(initial, 2 | t.cas << 4, Mux(is_open & hit, column << 2, row))),
+            self.sdram_a[10].eq(every_bank | (row[10] & ~initial & ~is_open)),
+        ]
 
         # ---- refresh ---------------------------------------------------------------------
         until_due = Signal(range(t.refresh), init=t.refresh - 1)
         due = Signal(range(9))     # refreshes that are owed
-        refreshed = Signal()
-        m.d.sync += [until_due.eq(Mux(until_due == 0, t.refresh - 1, until_due - 1)),
-                     due.eq(due + ((until_due == 0) & (due != 8)) - refreshed)]
+        beat, refreshed, owed = Signal(), Signal(), Signal()
+        m.d.sync += [until_due.eq(Mux(beat, t.refresh - 1, until_due - 1)), beat.eq(until_due == 1),
+                     due.eq(due + (beat & ~due[3]) - refreshed), owed.eq(due != 0)]
 
         # ---- commands --------------------------------------------------------------------
         warm = Signal(reset_less=True)      # powered up before: only a reset has come between
-        waiting = Signal(range(max(t.init, SETTLE) + 1))
+        waiting = Signal(range(max(-(-t.init // t.refresh), -(-SETTLE // t.refresh)) + 2))     # times between refreshes
         left = Signal(range(INIT_REFRESHES + 1))
         reading = Signal()
-        all_banks = C(1 << 10, part.row_bits)
         with m.FSM():
             with m.State("Wait for part"):
-                m.d.sync += [waiting.eq(waiting + 1), masks.eq(3)]
-                with m.If(waiting == Mux(warm, SETTLE, t.init)):
+                m.d.sync += [waiting.eq(waiting + beat), left.eq(INIT_REFRESHES)]
+                with m.If(waiting == Mux(warm, -(-SETTLE // t.refresh), -(-t.init // t.refresh))):
+                    m.next = "Precharge"
+            with m.State("Close"):
+                m.d.sync += left.eq(1)
+                with m.If(soon(row_kept) & soon(written) & soon(slot)):
                     m.next = "Precharge"
             with m.State("Precharge"):
-                issue(PRECHARGE, a=all_banks)
+                issue(PRECHARGE)
+                m.d.comb += every_bank.eq(1)
                 set_opened(t.rp)
-                m.d.sync += [left.eq(INIT_REFRESHES), masks.eq(3)]
-                m.next = "Refresh"
+                m.d.sync += open_banks.eq(0)
+                m.next = "Settle"
+            with m.State("Settle"):
+                with m.If(soon(opened)):
+                    m.next = "Choose"
+                    with m.If(left != 0):
+                        m.next = "Refresh"
+                    with m.Elif(initial):
+                        m.next = "Set mode"
             with m.State("Refresh"):
-                m.d.sync += masks.eq(3)
-                with m.If(opened == 0):
-                    with m.If(left == 0):
-                        issue(MODE, a=2 | t.cas << 4)      # bursts of four, in order
-                        set_opened(t.mrd)
-                        m.d.sync += warm.eq(1)
-                        m.next = "Run"
-                    with m.Else():
-                        issue(REFRESH)
-                        set_opened(t.rfc)
-                        m.d.sync += left.eq(left - 1)
-            with m.State("Run"):
-                with m.If(due != 0):
-                    with m.If(open_banks != 0):
-                        with m.If(precharge):
-                            issue(PRECHARGE, a=all_banks)
-                            set_opened(t.rp)
-                            m.d.sync += open_banks.eq(0)
-                    with m.Elif(opened == 0):
-                        issue(REFRESH)
-                        set_opened(t.rfc)
-                        m.d.comb += refreshed.eq(1)
+                issue(REFRESH)
+                set_opened(t.rfc)
+                m.d.sync += left.eq(left - 1)
+                m.d.comb += refreshed.eq(~initial)
+                m.next = "Settle"
+            with m.State("Set mode"):
+                issue(MODE)
+                set_opened(t.mrd)
+                m.d.sync += [initial.eq(0), warm.eq(1)]
+                m.next = "Settle"
+            with m.State("Choose"):
+                m.d.sync += [at.eq(Mux(choose_write, write_at, read_at)), is_write.eq(choose_write),
+                             bad_word.eq(Mux(choose_write, write_bad, read_bad))]
+                with m.If(owed):
+                    m.next = "Close"
                 with m.Elif(can_read | can_write):
-                    with m.If(~is_open):
-                        with m.If(opened == 0):
-                            issue(ACTIVE, a=row, ba=bank)
-                            set_opened(t.rrd)
-                            set_columns(t.rcd)
-                            set_row_kept(ras)
-                            m.d.sync += [rows[bank].eq(row), open_banks.bit_select(bank, 1).eq(1)]
-                    with m.Elif(~hit):
-                        with m.If(precharge):
-                            issue(PRECHARGE, ba=bank)
-                            set_opened(t.rp)
-                            m.d.sync += open_banks.bit_select(bank, 1).eq(0)
-                    with m.Elif((columns == 0) & (slot == 0) & choose_write & (turned == 0)):
-                        issue(WRITE, a=Cat(C(0, 2), column), ba=bank)
-                        set_slot(BURST)
-                        set_written(BURST - 1 + t.wr)
-                        strobe = Mux(write_bad, 0, word.p.strobe)
-                        m.d.comb += word.ready.eq(1)
-                        m.d.sync += [
-                            self.sdram_dq_oe.eq(1), self.sdram_dq_o.eq(word.p.data[:16]), rest.eq(word.p.data[16:]),
-                            masks.eq(~strobe[:2]), rest_mask.eq(~strobe[2:]), rest_left.eq(BURST - 1),
-                            write_at.eq(write_at + 1), write_left.eq(write_left - 1), writing.eq(write_left != 1)]
-                    with m.Elif((columns == 0) & (slot == 0) & ~choose_write):
-                        issue(READ, a=Cat(C(0, 2), column), ba=bank)
-                        set_slot(BURST)
-                        set_turned(t.cas + self.delay + BURST + 1)
-                        m.d.comb += reading.eq(1)
-                        m.d.sync += [read_at.eq(read_at + 1), read_left.eq(read_left - 1), writing.eq(read_left == 1)]
+                    m.next = "Look"
+            with m.State("Look"):
+                m.d.sync += [is_open.eq(open_banks.bit_select(bank, 1)), hit.eq(opened_row.data == row),
+                             last.eq(Mux(is_write, write_last, read_last))]
+                m.next = "Weigh"
+            with m.State("Weigh"):             # which command is next, and can be given in the cycle behind this
+                with m.If(~is_open):
+                    with m.If(soon(opened)):
+                        m.next = "Open"
+                with m.Elif(~hit):
+                    with m.If(soon(row_kept) & soon(written) & soon(slot)):
+                        m.next = "Close one"
+                with m.Elif(soon(columns) & soon(slot)):
+                    with m.If(~is_write):
+                        m.next = "Read"
+                    with m.Elif(soon(turned)):
+                        m.next = "Write"
+            with m.State("Open"):
+                issue(ACTIVE)
+                set_opened(t.rrd)
+                set_columns(t.rcd)
+                set_row_kept(ras)
+                m.d.comb += opens.en.eq(1)
+                m.d.sync += [open_banks.bit_select(bank, 1).eq(1), is_open.eq(1), hit.eq(1)]
+                m.next = "Weigh"
+            with m.State("Close one"):
+                issue(PRECHARGE)
+                set_opened(t.rp)
+                m.d.sync += [open_banks.bit_select(bank, 1).eq(0), is_open.eq(0)]
+                m.next = "Weigh"
+            with m.State("Read"):
+                issue(READ)
+                set_slot(BURST)
+                set_turned(t.cas + self.delay + BURST + 1)
+                m.d.comb += reading.eq(1)
+                m.d.sync += [writing.eq(last), read_at[:PAGE].eq(read_at[:PAGE] + 1), read_busy.eq(~last)]
+                m.next = "Choose"
+            with m.State("Write"):
+                # The word that was there when it was chosen may have been the one before.
+                m.d.sync += writing.eq(0)
+                m.next = "Choose"
+                with m.If(word.valid & (~last | ~answer.valid)):
+                    issue(WRITE)
+                    set_slot(BURST)
+                    set_written(BURST - 1 + t.wr)
+                    m.d.comb += sends.eq(1)
+                    m.d.sync += [writing.eq(~last), write_at[:PAGE].eq(write_at[:PAGE] + 1), write_busy.eq(~last)]
         with m.If(answer.ready):
             m.d.sync += answer.valid.eq(0)
-        with m.If(word.ready & (write_left == 1)):
-            m.d.sync += [answer.valid.eq(1), answer.payload.eq(Mux(write_bad, DECERR, OKAY))]
+        with m.If(sends & last):
+            m.d.sync += [answer.valid.eq(1), answer.payload.eq(Mux(bad_word, DECERR, OKAY))]
 
         # ---- what comes back -------------------------------------------------------------
-        # A mark travels with every READ: on the pins a cycle later, its last word in `taken` this many after that.
-        latency = 1 + t.cas + self.delay + BURST
-        marks, lasts, bads = Signal(latency), Signal(latency), Signal(latency)
-        taken = Signal(64)
-        beat = Signal(ReadBeat)
-        m.d.sync += [marks.eq(Cat(reading, marks)), lasts.eq(Cat(read_left == 1, lasts)), bads.eq(Cat(read_bad, bads)),
-                     taken.eq(Cat(taken[16:], self.sdram_dq_i))]
+        # A mark travels with every READ: on the pins a cycle later, its first piece at ours `first` after that.
+        first = t.cas + self.delay
+        marks, lasts, bads = (Signal(first + BURST, name=n) for n in ("marks", "lasts", "bads"))
+        m.submodules.pieces = pieces = SyncFIFO(width=Piece.as_shape().size, depth=AHEAD * BURST)
+        some, now = Signal(Piece), Signal(Piece)
+        pull, index, ended = Signal(), Signal(2), Signal()
+        taken, out = Signal(64, reset_less=True), self.read.data
+        m.d.sync += [marks.eq(Cat(reading, marks)), lasts.eq(Cat(last, lasts)), bads.eq(Cat(bad_word, bads)),
+                     ended.eq(pull & (index == BURST - 1)), credit.eq(credit - reading + ended)]
         m.d.comb += [
-            beats.w_en.eq(marks[-1]), beats.w_data.eq(Cat(taken, lasts[-1], bads[-1])),
-            beat.eq(beats.r_data), self.read.data.valid.eq(beats.r_rdy), beats.r_en.eq(self.read.data.ready),
-            self.read.data.p.data.eq(Mux(beat.bad, 0, beat.data)), self.read.data.p.last.eq(beat.last),
-            self.read.data.p.resp.eq(Mux(beat.bad, DECERR, OKAY)),
+            # Only a word's fourth piece has its flags. One beyond the memory reads as 0.
+            some.data.eq(self.sdram_dq_i & ~(marks & bads)[first:].any().replicate(16)), some.last.eq(lasts[-1]), some.bad.eq(bads[-1]),
+            pieces.w_en.eq(marks[first:].any()), pieces.w_data.eq(some), now.eq(pieces.r_data),
+            pull.eq(pieces.r_rdy & (~out.valid | out.ready)), pieces.r_en.eq(pull), out.p.data.eq(taken),
         ]
-        m.d.sync += credit.eq(credit - reading + (beats.r_rdy & beats.r_en))
+        with m.If(out.ready):
+            m.d.sync += out.valid.eq(0)
+        with m.If(pull):
+            m.d.sync += [taken.eq(Cat(taken[16:], now.data)), index.eq(index + 1), out.valid.eq(index == BURST - 1),
+                         out.p.last.eq(now.last), out.p.resp.eq(Mux(now.bad, DECERR, OKAY))]
         return m

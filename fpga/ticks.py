@@ -33,6 +33,6 @@ class Ticks(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         phase, total = Signal(FRACTION), Signal(FRACTION + 1)
-        m.d.comb += [total.eq(phase + self.step), self.tick.eq(total[FRACTION])]
-        m.d.sync += phase.eq(total[:FRACTION])
+        m.d.comb += total.eq(phase + self.step)
+        m.d.sync += [phase.eq(total[:FRACTION]), self.tick.eq(total[FRACTION])]
         return m

@@ -1,6 +1,6 @@
 """A whole board, but for what a board's own pins need (clock generator, buffers)."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,9 +41,11 @@ class BoardTop(wiring.Component):
         m.submodules.link = link = Link(self.clock_hz, self.baud, self.silence)
         m.submodules.bridge = bridge = Bridge(self.identity)
         m.domains.system = system = ClockDomain("system", local=True)
-        m.d.comb += [system.clk.eq(ClockSignal()), system.rst.eq(ResetSignal() | bridge.system_reset)]
+        reset = Signal(init=1)      # thousands of loads: from a register
+        m.d.sync += reset.eq(bridge.system_reset)
+        m.d.comb += [system.clk.eq(ClockSignal()), system.rst.eq(reset)]
         inside = DomainRenamer({"sync": "system"})
-        accelerator, arbiter, memory = Accelerator(self.config), Arbiter(), self.memory
+        accelerator, arbiter, memory = Accelerator(self.config), Arbiter(isinstance(self.memory, Sdram)), self.memory
         m.submodules.accelerator = inside(accelerator)
         m.submodules.arbiter = inside(arbiter)
         m.submodules.memory = inside(memory)

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from .axi import Burst, ReadData, ReadMaster
@@ -27,7 +27,8 @@ class ReadArbiter(wiring.Component):
 
     Members: these three; `address` and `data`, the bus; `halt`: no new address leaves;
     `outstanding`: an address or its data is pending. Latency one cycle for addresses, none
-    for data; throughput one of each per cycle. `columns` must take its data at once, or
+    for data, but of ID 1 one cycle between address and data at least; throughput one of each per cycle. use_columns: there
+    are some. `columns` must take its data at once, or
     that of `load` waits behind it.
     """
 
@@ -39,10 +40,19 @@ class ReadArbiter(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
+    def __init__(self, use_columns: bool = True):
+        self.use_columns = use_columns
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        # One bit per burst of ID 1: it is LOAD's.
-        m.submodules.order = order = SyncFIFO(width=1, depth=OUTSTANDING)
+        # One bit per burst of ID 1: it is LOAD's. The first is in a register.
+        room_to_note, next_load, next_columns = Signal(init=1), Signal(init=1), Signal()
+        noted, note, forget = Signal(), Signal(), Signal()
+        if self.use_columns:
+            m.submodules.order = order = SyncFIFOBuffered(width=1, depth=OUTSTANDING)
+            m.d.comb += [order.w_en.eq(noted), order.w_data.eq(note), order.r_en.eq(forget), room_to_note.eq(order.w_rdy),
+                         next_load.eq(order.r_rdy & order.r_data), next_columns.eq(order.r_rdy & ~order.r_data)]
         room = Signal()
         pending = Signal(8)       # bursts; each client bounds its own, to 68 together
         m.d.comb += [
@@ -54,19 +64,19 @@ class ReadArbiter(wiring.Component):
             m.d.sync += self.address.valid.eq(0)
         free = room
         for ident, client in ((FETCH, self.fetch), (DATA, self.columns), (DATA, self.load)):
-            ready = free if ident == FETCH else free & order.w_rdy
+            ready = free if ident == FETCH else free & room_to_note
             m.d.comb += client.address.ready.eq(ready)
             with m.If(client.address.valid & ready):
-                m.d.comb += [taken.eq(1), order.w_en.eq(ident == DATA), order.w_data.eq(client is self.load)]
+                m.d.comb += [taken.eq(1), noted.eq(ident == DATA), note.eq(client is self.load)]
                 m.d.sync += [self.address.valid.eq(1), self.address.p.id.eq(ident),
                              self.address.p.burst.eq(client.address.payload)]
             free = free & ~client.address.valid
         ended = self.data.valid & self.data.ready & self.data.p.beat.last
         m.d.sync += pending.eq(pending + taken - ended)
-        m.d.comb += order.r_en.eq(ended & (self.data.p.id == DATA))
+        m.d.comb += forget.eq(ended & (self.data.p.id == DATA))
         for mine, client in ((self.data.p.id == FETCH, self.fetch),
-                             ((self.data.p.id == DATA) & ~order.r_data, self.columns),
-                             ((self.data.p.id == DATA) & order.r_data, self.load)):
+                             ((self.data.p.id == DATA) & next_columns, self.columns),
+                             ((self.data.p.id == DATA) & next_load, self.load)):
             m.d.comb += [client.data.payload.eq(self.data.p.beat), client.data.valid.eq(self.data.valid & mine)]
             with m.If(mine):
                 m.d.comb += self.data.ready.eq(client.data.ready)

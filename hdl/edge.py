@@ -1,7 +1,7 @@
 """Everything between the outside and the core: registers, program, LOAD, STORE, AXI."""
 
 from amaranth.hdl import (Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux,
-                          ResetSignal, Signal, unsigned)
+                          Signal, unsigned)
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from .control import Control
 from .counters import CORE_EVENTS, Counters, events
 from .fetch import Fetch, engines
 from .isa import WORD_ADDR, ConfigBody, Error
-from .issue import INDEX, Issue
+from .issue import Issue
 from .load import GlbWrite, Load
 from .semaphores import Semaphores
 from .store import Store
@@ -45,7 +45,7 @@ class Edge(wiring.Component):
     and `store_response`, a read port of the global buffer; `events`, increments of the
     core's counters; `progress`, a word moved in the core (keeps the watchdog quiet);
     `running`; `halt`, from an error to the reset; `core_reset`, one cycle, resets the core
-    as it does the engines here.
+    as it does the engines here, a cycle later.
 
     The outside may stall every channel for ever without harm but to time. A forced reset
     (CONTROL with a bus that never answers, after WATCHDOG cycles) leaves the AXI bus with
@@ -74,8 +74,9 @@ class Edge(wiring.Component):
         m.submodules.control = control = Control(self.build, 1 + len(bodies))
         # A domain of its own, and no ResetInserter, which would make every module distinct.
         m.domains.engine = engine = ClockDomain("engine", local=True)
-        m.d.comb += [engine.clk.eq(ClockSignal()),
-                     engine.rst.eq(ResetSignal() | control.core_reset)]
+        restart = Signal(init=1)      # thousands of loads: from a register
+        m.d.sync += restart.eq(control.core_reset)
+        m.d.comb += [engine.clk.eq(ClockSignal()), engine.rst.eq(restart)]
         reset = DomainRenamer({"sync": "engine"})
 
         def add(name, component):
@@ -85,16 +86,18 @@ class Edge(wiring.Component):
         c = self.build
         load = add("load_engine", Load(c.registered, address=c.address_bits, rlc=c.rlc))
         store = add("store_engine", Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc))
-        arbiter = add("arbiter", ReadArbiter())
+        arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0))
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
-        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues))
+        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues,
+                                            registered=c.registered))
                   for n, body in bodies.items()}
         m.d.comb += [
-            semaphores.clear.eq(control.start | control.core_reset),
             self.running.eq(control.running), self.halt.eq(control.halt),
             self.core_reset.eq(control.core_reset), self.interrupt.eq(control.interrupt),
         ]
+
+        m.d.sync += semaphores.clear.eq(control.start | control.core_reset)     # no command is that quick
 
         # ---- commands -------------------------------------------------------------------
         m.d.comb += [fetch.start.eq(control.start), fetch.program.eq(control.program),
@@ -103,7 +106,8 @@ class Edge(wiring.Component):
             m.d.comb += [port.base.eq(control.read_base), port.limit.eq(control.read_limit)]
         m.d.comb += [store.base.eq(control.write_base), store.limit.eq(control.write_limit),
                      store.halt.eq(control.halt)]
-        m.d.comb += [control.codes[0].eq(fetch.error), control.indices[0].eq(fetch.index)]
+        m.d.comb += [control.codes[0].eq(fetch.error), control.indices[0].eq(fetch.index),
+                     control.busy[0].eq(fetch.busy)]
         units = {"load": load, "store": store,
                    **{n: getattr(self, n) for n in core_engines(self.build)}}
         for i, name in enumerate(bodies):
@@ -116,25 +120,15 @@ class Edge(wiring.Component):
                 issue.available.eq(semaphores.available),
                 semaphores.take[i].eq(issue.take), semaphores.give[i].eq(issue.give),
                 control.codes[1 + i].eq(engine.error), control.indices[1 + i].eq(issue.index),
+                control.busy[1 + i].eq(issue.busy),
             ]
         wiring.connect(m, fetch.config, wiring.flipped(self.config))
         m.d.comb += fetch.config_refused.eq(self.config_refused)
-        m.d.comb += [
+        # A cycle late does no harm: no command follows another that fast, and an end is watched for some cycles.
+        m.d["sync" if c.registered else "comb"] += [
             fetch.drained.eq(~Cat(issues[n].busy for n in ARRAY_ENGINES).any()),
             control.finished.eq(~fetch.busy & ~Cat(i.busy for i in issues.values()).any()),
         ]
-
-        # The oldest unfinished command: a tree of minima, a register a level.
-        level = [(fetch.busy, fetch.index)] + [(i.busy, i.index) for i in issues.values()]
-        while len(level) > 1:
-            above = []
-            for (some, low), (other, high) in zip(level[::2], level[1::2]):
-                valid, index = Signal(name="oldest_valid"), Signal(INDEX, name="oldest_index")
-                m.d.sync += [valid.eq(some | other),
-                             index.eq(Mux(some & (~other | (low < high)), low, high))]
-                above.append((valid, index))
-            level = above + ([level[-1]] if len(level) % 2 else [])
-        m.d.comb += control.oldest.eq(level[0][1])
 
         # ---- global buffer --------------------------------------------------------------
         wiring.connect(m, load.write, wiring.flipped(self.load_write))
@@ -178,7 +172,8 @@ class Edge(wiring.Component):
             read.address, read.data, aw, w, b, load.write, store.request, store.response,
             self.config, *(i.command for i in issues.values()))]
         moves += [e.done for e in units.values()]
-        m.d.sync += control.progress.eq(Cat(*moves, self.progress).any())
+        moved = Signal(len(moves) + 1)
+        m.d.sync += [moved.eq(Cat(*moves, self.progress)), control.progress.eq(moved.any())]
 
         beat = read.data.valid & read.data.ready
         column = arbiter.columns.data

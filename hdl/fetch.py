@@ -43,7 +43,8 @@ class Fetch(wiring.Component):
     transfer, unless `config_refused` comes with it; `halt`: nothing more is dispatched; `index`, of the next command to be
     dispatched; `busy`, until the last is; `error`, held until reset, of command `index`.
 
-    Addresses and indices have as many bits as the configuration's memory needs. Throughput a command in 11 cycles.
+    Addresses and indices have as many bits as the configuration's memory needs. Throughput a command in 11 cycles,
+    registered in 13.
     """
 
     def __init__(self, config: Config):
@@ -96,7 +97,7 @@ class Fetch(wiring.Component):
             beats.w_en.eq(beat.valid),
             beat.ready.eq(beats.w_rdy),
         ]
-        raw = Signal(8 * COMMAND_BYTES)
+        raw = Signal(8 * COMMAND_BYTES, reset_less=True)
         have = Signal(range(BEATS + 1))
         bad = Signal()                 # a beat of the command came with an error
         left = Signal.like(to_ask)     # commands to dispatch
@@ -110,8 +111,17 @@ class Fetch(wiring.Component):
         ]
         with m.If(shift):
             m.d.sync += [raw.eq(Cat(raw[64:], beats.r_data[:64])), have.eq(have + 1),
-                         some.eq(Cat(some[1:], beats.r_data[:64].any())),
                          bad.eq(bad | beats.r_data[64])]
+
+        registered = self.build.registered
+        if registered:                 # of the beat behind the queue's register
+            shifted = Signal()
+            m.d.sync += shifted.eq(shift)
+            with m.If(shifted):
+                m.d.sync += some.eq(Cat(some[1:], raw[-64:].any()))
+        else:
+            with m.If(shift):
+                m.d.sync += some.eq(Cat(some[1:], beats.r_data[:64].any()))
 
         # ---- check and dispatch ---------------------------------------------------------
         header = Signal(Header)
@@ -129,8 +139,12 @@ class Fetch(wiring.Component):
             m.d.comb += Value.cast(fields).eq(body)
             good = rules(self.build, opcode, header.wait, header.signal, fields)
             # Registered, so that the checks do not sit in the way of the dispatch.
-            m.d.sync += [known[i].eq(header.opcode == int(opcode)),
-                         ok[i].eq(Cat(*good, ~spare, header.reserved == 0).all())]
+            checks = Cat(*good, ~spare, header.reserved == 0)
+            if registered:
+                checked = Signal(len(checks), name=f"checked_{opcode.name.lower()}")
+                m.d.sync += checked.eq(checks)
+                checks = checked
+            m.d.sync += [known[i].eq(header.opcode == int(opcode)), ok[i].eq(checks.all())]
         def go(name):
             port = getattr(self, name)
             return port.valid & port.ready
@@ -155,11 +169,16 @@ class Fetch(wiring.Component):
         with m.FSM():
             with m.State("Collect"):
                 with m.If(have == BEATS):
-                    m.next = "Check"
+                    m.next = "First" if registered else "Check"
                 with m.Elif(window.outside & window.idle & (room == ahead - 1) & (have == 0)):
                     # Everything before the range outside has been dispatched.
                     m.d.sync += self.error.eq(Error.READ_WINDOW)
                     m.next = "Stopped"
+            if registered:             # until `some`, and then each check, is in its register
+                with m.State("First"):
+                    m.next = "Second"
+                with m.State("Second"):
+                    m.next = "Check"
             with m.State("Check"):
                 with m.If(bad):
                     m.d.sync += self.error.eq(Error.READ_RESPONSE)

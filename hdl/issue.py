@@ -33,13 +33,17 @@ class Issue(wiring.Component):
     command every two cycles, and `index` comes as late as the command does. block: longer ones are in block RAM, with
     a latency one cycle higher. in_flight: commands that the engine may hold; two or one are registers too, which an
     engine must not be done with in less than two cycles.
+
+    registered: semaphores, `done`, `take` and `give` go through registers, so that no path leads from the queue to other
+    engines: latency two cycles more, throughput a command every three cycles; a gift comes two cycles after `done`.
     Raises ValueError for a depth that is no power of two in block RAM.
     """
 
     REGISTERS = 2    # depth up to which a RAM of LUTs, sixteen deep, costs more
 
-    def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT, block: bool = False):
-        self.body, self.depth, self.in_flight, self.block = body, depth, in_flight, block
+    def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT, block: bool = False,
+                 registered: bool = False):
+        self.body, self.depth, self.in_flight, self.block, self.registered = body, depth, in_flight, block, registered
         super().__init__({
             "queue": In(stream.Signature(queued(body))),
             "command": Out(stream.Signature(body)),
@@ -64,29 +68,35 @@ class Issue(wiring.Component):
         head = Signal(layout)
         missing = Signal()
         move = Signal()
+        there, done = Signal(), Signal()     # a command is in front, whose semaphores have been looked at
         m.d.comb += [
             fifo.w_data.eq(Value.cast(self.queue.payload)),
             fifo.w_en.eq(self.queue.valid),
             self.queue.ready.eq(fifo.w_rdy),
             Value.cast(head).eq(fifo.r_data),
 
-            missing.eq((head.wait & ~self.available).any()),
-            self.waiting.eq(fifo.r_rdy & missing),
-            move.eq(fifo.r_rdy & ~missing & flight.w_rdy & ~self.halt
+            move.eq(there & ~missing & flight.w_rdy & ~self.halt
                     & (~self.command.valid | self.command.ready)),
             fifo.r_en.eq(move),
-            self.take.eq(Mux(move, head.wait, 0)),
             flight.w_en.eq(move),
             flight.w_data[:SEMAPHORES].eq(head.signal),
             flight.w_data[SEMAPHORES:].eq(head.index),
 
-            flight.r_en.eq(self.done),
-            self.give.eq(Mux(self.done & flight.r_rdy, flight.r_data[:SEMAPHORES], 0)),
+            flight.r_en.eq(done),
             self.index.eq(Mux(flight.r_rdy, flight.r_data[SEMAPHORES:], head.index)),
-            self.active.eq(flight.r_rdy),
+            self.active.eq(flight.r_rdy), self.waiting.eq(there & missing),
             # A command on its way through registers does not show in front yet.
             self.busy.eq((fifo.level != 0) | (flight.level != 0)),
         ]
+        take, give = Mux(move, head.wait, 0), Mux(done & flight.r_rdy, flight.r_data[:SEMAPHORES], 0)
+        if self.registered:
+            wanted, seen = Signal(SEMAPHORES, reset_less=True), Signal()     # of the command in front; it is in `wanted`
+            m.d.sync += [wanted.eq(head.wait), seen.eq(fifo.r_rdy & ~move), there.eq(seen & ~move),
+                         missing.eq((wanted & ~self.available).any()),
+                         done.eq(self.done), self.give.eq(give), self.take.eq(Mux(move, wanted, 0))]
+        else:
+            m.d.comb += [there.eq(fifo.r_rdy), missing.eq((head.wait & ~self.available).any()),
+                         done.eq(self.done), self.give.eq(give), self.take.eq(take)]
         with m.If(self.command.ready):
             m.d.sync += self.command.valid.eq(0)
         with m.If(move):

@@ -1,6 +1,6 @@
 """The accelerator: memory and control edge around the compute core."""
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -31,7 +31,9 @@ class Accelerator(wiring.Component):
         core = Core(c)
         # A domain of its own, and no ResetInserter, which would make every module distinct.
         m.domains.core = domain = ClockDomain("core", local=True)
-        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(ResetSignal() | edge.core_reset)]
+        restart = Signal(init=1)      # thousands of loads: from a register
+        m.d.sync += restart.eq(edge.core_reset)
+        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(restart)]
         m.submodules.core = DomainRenamer({"sync": "core"})(core)
         for name, member in (*master_ports().items(), *lite_ports().items(),
                              ("interrupt", Out(1))):

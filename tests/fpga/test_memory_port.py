@@ -29,13 +29,13 @@ class Shared(wiring.Component):
     data: Out(stream.Signature(TaggedData))
     write: In(WriteMaster)
 
-    def __init__(self, single_port=False):
-        self.single_port = single_port
+    def __init__(self, single_port=False, registered=False):
+        self.single_port, self.registered = single_port, registered
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.arbiter, m.submodules.ram = arbiter, ram = Arbiter(), Ram(SIZE, self.single_port)
+        m.submodules.arbiter, m.submodules.ram = arbiter, ram = Arbiter(self.registered), Ram(SIZE, self.single_port)
         wiring.connect(m, arbiter.memory_read, ram.read)
         wiring.connect(m, arbiter.memory_write, ram.write)
         for name in ("host_read", "host_write", "address", "data", "write"):
@@ -105,8 +105,9 @@ class Client:
 
 @pytest.mark.parametrize("single_port", [False, True])
 @pytest.mark.parametrize("stall", [0, 0.4])
-def test_two_clients(stall, single_port):
-    dut = Shared(single_port)
+@pytest.mark.parametrize("registered", [False, True])
+def test_two_clients(stall, single_port, registered):
+    dut = Shared(single_port, registered)
     clients = [Client(dut, "host", 0, SIZE // 2, stall, 14, 1), Client(dut, "accelerator", SIZE // 2, SIZE, stall, 14, 2)]
     run(dut, *clients, background=[holds(p) for p in (dut.host_read.data, dut.data, dut.write.response)], cycles=30_000)
 

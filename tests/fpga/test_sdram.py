@@ -49,7 +49,7 @@ def bytes_of(beats):
     return b"".join(b.data.to_bytes(8, "little") for b in beats)
 
 
-@pytest.mark.parametrize("mhz, stall, delay", [(25, 0, 0), (80, 0, 0), (80, 0.5, 0), (133, 0, 1), (133, 0.5, 0), (50, 0.5, 2)])
+@pytest.mark.parametrize("mhz, stall, delay", [(25, 0, 0), (80, 0, 0), (80, 0.5, 0), (133, 0, 1), (133, 0.5, 0), (50, 0.5, 2), (80, 0, 2), (80, 0.5, 2)])
 def test_random_traffic(mhz, stall, delay):
     """Bursts in a few rows and banks, again and again; every time is kept, every byte comes back."""
     part = SMALL
@@ -97,10 +97,11 @@ def test_reads_and_writes_at_once():
     run(dut, writer, reader, background=[attach(dut, SMALL, MHZ * 1_000_000), holds(dut.read.data)], cycles=20_000)
 
 
-def test_throughput():
+@pytest.mark.parametrize("delay", [0, 2])
+def test_throughput(delay):
     """Four cycles a word but for changes of rows and refreshes, as the docstring has it."""
     log, marks, out = [], [], []
-    dut = Sdram(SMALL, MHZ * 1_000_000)
+    dut = Sdram(SMALL, MHZ * 1_000_000, delay)
     t = dut.timing
 
     async def talk(ctx):

@@ -4,7 +4,7 @@ import pytest
 from tests.hdl.streams import idle, run
 
 from hdl.config import PRESETS
-from hdl.control import Control
+from hdl.control import SETTLE, Control
 from hdl.counters import Counters, event_width
 from hdl.isa import COUNTERS, ID_VALUE, Error, Register, Status
 
@@ -132,7 +132,8 @@ def test_first_error_wins():
         await ctx.tick().until(dut.core_reset)
         for i in range(3):
             ctx.set(dut.codes[i], Error.NONE)
-        await ctx.tick()
+        assert ctx.get(dut.halt)
+        await idle(ctx, SETTLE + 2)
         assert not ctx.get(dut.halt) and await read(ctx, dut, Register.STATUS) == Status.IDLE
         ctx.set(dut.finished, 0)
         await write(ctx, dut, Register.CONTROL, 1)
@@ -145,7 +146,9 @@ def test_watchdog_and_forced_reset():
 
     async def bench(ctx):
         await write(ctx, dut, Register.WATCHDOG, 30)
-        ctx.set(dut.oldest, 9)
+        for i, index in enumerate((12, 9, 5)):      # the last one has nothing to do
+            ctx.set(dut.indices[i], index)
+            ctx.set(dut.busy[i], i != 2)
         await write(ctx, dut, Register.CONTROL, 1)
         for _ in range(5):
             await idle(ctx, 20)

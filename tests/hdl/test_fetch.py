@@ -43,8 +43,8 @@ BAD = {
 
 
 class Rig:
-    def __init__(self, commands, *, stall=0.0, program=0x1000, count=None, limit=1 << 16, bad=()):
-        self.dut = Fetch(CONFIG)
+    def __init__(self, commands, *, stall=0.0, program=0x1000, count=None, limit=1 << 16, bad=(), registered=False):
+        self.dut = Fetch(CONFIG.replace(registered=registered, block_queues=registered))
         self.stall = stall
         self.program, self.limit = program, limit
         self.count = len(commands) if count is None else count
@@ -105,25 +105,27 @@ def expected(commands):
     return out
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_dispatch(stall):
+def test_dispatch(stall, registered):
     rng = random.Random(15)
     ops = list(GOOD) + [rng.choice(list(GOOD)) for _ in range(30)]
     commands = [pack(op, **GOOD[op], **({} if op == Opcode.CONFIG else
                                         dict(wait=rng.randrange(1 << 16), signal=rng.randrange(1 << 16))))
                 for op in ops]
     assert all(legal(CONFIG, c) for c in commands)
-    rig = Rig(commands, stall=stall)
+    rig = Rig(commands, stall=stall, registered=registered)
     cycles = rig.run(rig.wait)
     want = expected(commands)
     assert len(rig.got) == len(want)
     assert rig.got == want
     if not stall:
-        assert cycles <= 11.5 * len(commands) + 40
+        assert cycles <= (11.5 + 2 * registered) * len(commands) + 40
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("op", list(GOOD))
-def test_illegal(op):
+def test_illegal(op, registered):
     good = pack(Opcode.PSUM, **GOOD[Opcode.PSUM])
     cases = [pack(op, **(GOOD[op] | change)) for change in BAD[op]]
     raw = bytearray(pack(op, **GOOD[op]))
@@ -134,7 +136,7 @@ def test_illegal(op):
     cases.append(bytes(raw))         # reserved behind the body
     for case in cases:
         assert not legal(CONFIG, case)
-        rig = Rig([good, case, good])
+        rig = Rig([good, case, good], registered=registered)
 
         async def bench(ctx):
             await rig.wait(ctx)

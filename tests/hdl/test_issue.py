@@ -55,31 +55,34 @@ class Pair(Component):
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])
 @pytest.mark.parametrize("depth, options", [
-    (1, {}), (2, {}), (4, {}), (8, dict(block=True)), (2, dict(in_flight=2)), (4, dict(in_flight=2, block=True))])
+    (1, {}), (2, {}), (4, {}), (8, dict(block=True)), (2, dict(in_flight=2)), (4, dict(in_flight=2, block=True)),
+    (1, dict(registered=True)), (2, dict(in_flight=2, registered=True)), (8, dict(block=True, registered=True)),
+    (4, dict(registered=True))])
 def test_issue_order_masks_and_index(depth, options, stall):
     dut = Pair(depth, **options)
     issue = dut.issue
     rng = random.Random(7)
     commands = [dict(wait=rng.choice([0, 0, 1, 3, 0x8001]), signal=1 << rng.randrange(4, 12),
                      index=3 * i, body=i) for i in range(40)]
-    given, started = [], []
+    given, started, late = [], [], options.get("registered", False)
 
     async def engine(ctx):
-        flight = []
-        while len(given) < len(commands):
+        flight, due = [], [0] * (2 * late)
+        done_before = False
+        while len(given) < len(commands) or any(due):
             ready = rng.random() >= stall and len(flight) < 5
             done = bool(flight) and rng.random() >= stall
             ctx.set(issue.command.ready, ready)
             ctx.set(issue.done, done)
             if flight:
-                assert ctx.get(issue.busy) and ctx.get(issue.index) == 3 * flight[0]
+                assert ctx.get(issue.busy) and (done_before and late or ctx.get(issue.index) == 3 * flight[0])
+            done_before = done
             _, _, valid, body, give = await ctx.tick().sample(
                 issue.command.valid, issue.command.payload, issue.give)
+            due.append(commands[flight.pop(0)]["signal"] if done else 0)
             if done:
-                assert give == commands[flight.pop(0)]["signal"]
-                given.append(give)
-            else:
-                assert give == 0
+                given.append(due[-1])
+            assert give == due.pop(0)
             if valid and ready:
                 started.append(body)
                 flight.append(body)
@@ -89,11 +92,12 @@ def test_issue_order_masks_and_index(depth, options, stall):
         assert ctx.get(dut.available) & 0x800F == 0
 
     async def busy(ctx):
-        held = 0
+        held = before = 0
         async for _, _, valid, ready, done, shown in ctx.tick().sample(
                 issue.queue.valid, issue.queue.ready, issue.done, issue.busy):
             assert shown == (held != 0)
-            held += (valid & ready) - done
+            held += (valid & ready) - (before if late else done)
+            before = done
 
     async def giver(ctx):
         for c in commands:
@@ -134,9 +138,10 @@ def test_issue_waits_for_all_and_halts():
     run(dut, bench)
 
 
-@pytest.mark.parametrize("depth, cycles_each", [(4, 1), (2, 2)])
-def test_issue_throughput(depth, cycles_each):
-    dut = Issue(8, depth)
+@pytest.mark.parametrize("depth, cycles_each, options", [
+    (4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True)), (4, 3, dict(registered=True, block=True))])
+def test_issue_throughput(depth, cycles_each, options):
+    dut = Issue(8, depth, **options)
     taken = []
 
     async def engine(ctx):
@@ -149,4 +154,4 @@ def test_issue_throughput(depth, cycles_each):
                 taken.append(body)
     cycles = run(dut, engine, lambda ctx: send(
         ctx, dut.queue, [dict(wait=0, signal=0, index=i, body=i) for i in range(50)]))
-    assert cycles <= 50 * cycles_each + 4
+    assert cycles <= 50 * cycles_each + 4 + bool(options)
