@@ -64,7 +64,7 @@ class Store(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.strips = strips = StripWalker(self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc)
-        m.submodules.taps = taps = TapReader(self.place, self.lanes)
+        m.submodules.taps = taps = TapReader(self.place, self.lanes, self.registered)
         m.submodules.pooler = pooler = Pooler(self.lanes)
         m.submodules.packer = packer = Packer(self.lanes)
         m.submodules.window = window = Window(self.registered)

@@ -1,14 +1,15 @@
 """The inner loops of STORE: column, chunk, window; and the reads they need."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS, LANES
 from .isa import ENTRY_ADDR, WORD_ADDR, Pool, ShapeBody, StoreBody
 from .pool import DIVISORS, Tap
-from .strips import COORDINATE, Channel, Offsets, Strip
+from .skid import cut
+from .strips import BLOCK, COORDINATE, Offsets, Strip
 
 IN_FLIGHT = 16    # reads under way
 
@@ -39,8 +40,10 @@ class TapReader(wiring.Component):
     the tile is a tap without a read; a window has at least one); `idle`. place: bits of an
     entry's address; lanes: the most entries of a chunk.
 
-    Throughput one read per cycle, strips included. Six cycles from a strip to its first
-    request, two from a response to its tap.
+    Throughput one read per cycle, strips included, and one cycle for a place that is not read (two in an add). Four
+    cycles from a strip to its first request, two from a response to its tap.
+    registered: six cycles to the request, one to the tap; a cycle more between two strips; no path from `request` and
+    `taps` to the walk, nor between them.
     """
 
     strips: In(stream.Signature(Strip))
@@ -52,169 +55,208 @@ class TapReader(wiring.Component):
     taps: Out(stream.Signature(Tap))
     idle: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR, lanes: int = LANES):
-        self.place, self.lanes = place, lanes
+    def __init__(self, place: int = ENTRY_ADDR, lanes: int = LANES, registered: bool = False):
+        self.place, self.lanes, self.registered = place, lanes, registered
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        store, shape, offsets, entry_bits = self.store, self.shape, self.offsets, self.place
+        store, shape, offsets, bits = self.store, self.shape, self.offsets, self.place
         chunk = store.chunk if self.lanes > 1 else 1
+        stages = 4 if self.registered else 3          # from the walk to the requests
 
+        # ---- what depends on the command only ---------------------------------------------
         pooled = Signal()
-        kernel = Signal(8)
-        width = Signal(17)
-        stride = Signal(8)
-        # Of each loop the last index, of those that go on by `chunk` the first from which none follows.
-        kernel_last, width_last, columns_last = Signal(8), Signal(signed(18)), Signal(16)
-        seen_last, place_last_a, place_last_b = (Signal(signed(12), name=n)
-                                                 for n in ("seen_last", "place_last_a", "place_last_b"))
+        kernel, kernel_before, kernel_one = Signal(8), Signal(8), Signal()
+        width, width_before = Signal(17), Signal(signed(18))
+        stride, first = Signal(8), Signal(signed(COORDINATE))
+        columns_before, columns_one = Signal(16), Signal()
+        seen_before, block_one = Signal(BLOCK), Signal()
+        ring_before, ring_one = Signal(16), Signal()
+        place_before = [Signal(BLOCK, name=f"place_before_{n}") for n in "ab"]
+        place_one = [Signal(name=f"place_one_{n}") for n in "ab"]
+        jump = [Signal(bits, name=f"jump_{n}") for n in "ab"]      # from a block's last chunk to the next block
+        # `before`: the index before the last, behind which the last comes. `one`: the first is the last.
+        m.d.comb += pooled.eq(store.pool != Pool.NONE)
         m.d.sync += [
-            kernel_last.eq(kernel - 1), width_last.eq(width - 1), columns_last.eq(store.columns - 1),
-            seen_last.eq(store.out_block - chunk), place_last_a.eq(store.block - chunk),
-            place_last_b.eq(shape.block - chunk),
-            pooled.eq(store.pool != Pool.NONE),
-            kernel.eq(Mux(pooled, shape.kernel_x, 1)),
-            width.eq(Mux(pooled, shape.width, 1 << 16)),
-            stride.eq(Mux(pooled, shape.stride_x, 1)),
+            kernel.eq(Mux(pooled, shape.kernel_x, 1)), kernel_before.eq(kernel - 2), kernel_one.eq(kernel == 1),
+            width.eq(Mux(pooled, shape.width, 1 << 16)), width_before.eq(width - 2),
+            stride.eq(Mux(pooled, shape.stride_x, 1)), first.eq(Mux(pooled, shape.x_first, 0)),
+            columns_before.eq(store.columns - 2), columns_one.eq(store.columns == 1),
+            seen_before.eq(store.out_block - (chunk << 1)), block_one.eq(store.out_block == chunk),
+            ring_before.eq(store.ring - 2), ring_one.eq(store.ring == 1),
         ]
+        for n, body in enumerate((store, shape)):
+            m.d.sync += [place_before[n].eq(body.block - (chunk << 1)), place_one[n].eq(body.block == chunk),
+                         jump[n].eq(body.block_stride - body.block + chunk)]
 
-        # ---- walk: one tap per cycle ----------------------------------------------------
+        # ---- walk: one tap per cycle, of an add each half of it ----------------------------
         strip = Signal(Strip)
         walking = Signal()
+        second = Signal()                  # at the second operand of an add
         column = Signal(16)
-        left = Signal(signed(COORDINATE))          # tile column of the window's first
-        base_a, base_b = Signal(entry_bits), Signal(entry_bits)    # its offset
-        seen = Signal(11)                  # channels of the out block passed
-        channel_a, channel_b = Signal(Channel), Signal(Channel)
+        left, right = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))   # tile columns of the window
+        low = Signal(signed(COORDINATE))   # the first that counts
+        left_next = Signal(signed(COORDINATE))     # of the next window, also of the next strip's first
+        seen = Signal(BLOCK)               # channels of the out block passed
         rows = Signal(8)                   # rows of the window still to come, this one too
-        top = Signal()                     # in the window's first row
-        row_a, row_b, ring_row = Signal(entry_bits), Signal(entry_bits), Signal(16)
+        ring_row = Signal(16)
         place = Signal(8)                  # in the window's row
-        x = Signal(signed(COORDINATE))
-        x_a, x_b = Signal(entry_bits), Signal(entry_bits)
-
+        row_before = Signal(8)             # the place before its last
+        channel = [Signal(BLOCK, name=f"channel_{n}") for n in "ab"]
+        # Registers that tell where the tap is.
+        row_one = Signal()                 # rows of the window have one tap
+        fresh = Signal()                   # its first tap
         x_last, y_last, chunk_last, column_last = Signal(), Signal(), Signal(), Signal()
-        done = Signal()
-        advance = Signal()
-        step = Signal()
+        wraps = Signal()                   # its row is the ring's last
+        ends = Signal(2)                   # its chunk is the last of a block of the tile, of each operand
+        begin, step, go = Signal(), Signal(), Signal()
+        done = x_last & y_last & chunk_last & column_last
         m.d.comb += [
-            x_last.eq((place == kernel_last) | (x >= width_last)),
-            y_last.eq(rows <= 1),
-            chunk_last.eq(seen >= seen_last),
-            column_last.eq(column == columns_last),
-            done.eq(x_last & y_last & chunk_last & column_last),
-            step.eq(walking & advance),
-            self.strips.ready.eq(~walking | (step & done)),
+            step.eq(walking & go & (second | ~store.add)),
+            begin.eq(self.strips.valid & self.strips.ready),
+            self.strips.ready.eq(~walking if self.registered else ~walking | (step & done)),
         ]
+        with m.If(~store.add | ~walking):
+            m.d.sync += second.eq(0)
+        with m.Elif(go):
+            m.d.sync += second.eq(~second)
 
-        def start_row(left, base_a, base_b):
-            return [place.eq(0), x.eq(left), x_a.eq(base_a), x_b.eq(base_b)]
+        # What a row of the next window has. It may be a cycle late: that matters only behind a window of one tap, so
+        # beyond the right edge (as the next is) or with a kernel of one (as the next has).
+        rest = Signal(signed(COORDINATE + 1))      # places behind its first but one
+        if self.registered:
+            m.d.sync += rest.eq(width_before - left_next)
+        else:
+            m.d.comb += rest.eq(width_before - left_next)
+
+        def start_row(row_one):
+            return [place.eq(0), x_last.eq(row_one)]
 
         def start_window(strip):
-            return [rows.eq(strip.rows), top.eq(1), row_a.eq(strip.row_a),
-                    row_b.eq(strip.row_b), ring_row.eq(strip.ring_row)]
+            return [rows.eq(strip.rows), y_last.eq(strip.rows <= 1), ring_row.eq(strip.ring_row), wraps.eq(strip.wraps),
+                    fresh.eq(1)]
 
-        def start_column(strip):
-            return [seen.eq(0), channel_a.eq(strip.channel_a), channel_b.eq(strip.channel_b)]
-
-        def next_chunk(channel, place_last, block_stride):
-            with m.If(channel.place >= place_last):
-                m.d.sync += [channel.place.eq(0), channel.block.eq((channel.block + block_stride)[:entry_bits])]
-            with m.Else():
-                m.d.sync += channel.place.eq(channel.place + chunk)
+        def start_column(strip, final):
+            return [
+                seen.eq(0), chunk_last.eq(block_one), channel[0].eq(strip.place_a), channel[1].eq(strip.place_b),
+                ends.eq(Cat(strip.ends_a, strip.ends_b)), column_last.eq(final),
+                left.eq(left_next), right.eq(left_next + kernel),
+                low.eq(Mux(left_next < shape.count_left, shape.count_left, left_next)),
+                left_next.eq(Mux(final, first, left_next + stride)),
+                row_one.eq(kernel_one | (rest < 0)), row_before.eq(Mux(rest < kernel_before, rest, kernel_before)),
+                *start_row(kernel_one | (rest < 0)), *start_window(strip)]
 
         with m.If(step):
+            m.d.sync += fresh.eq(0)
             with m.If(~x_last):
-                m.d.sync += [place.eq(place + 1), x.eq(x + 1),
-                             x_a.eq(x_a + store.column_stride), x_b.eq(x_b + shape.column_stride)]
+                m.d.sync += [place.eq(place + 1), x_last.eq(place == row_before)]
             with m.Elif(~y_last):
-                m.d.sync += [*start_row(left, base_a, base_b), rows.eq(rows - 1), top.eq(0),
-                             row_b.eq(row_b + shape.row_stride)]
-                with m.If(ring_row + 1 == store.ring):
-                    m.d.sync += [ring_row.eq(0), row_a.eq(strip.image_a)]
+                m.d.sync += [*start_row(row_one), rows.eq(rows - 1), y_last.eq(rows <= 2)]
+                with m.If(wraps):
+                    m.d.sync += [ring_row.eq(0), wraps.eq(ring_one)]
                 with m.Else():
-                    m.d.sync += [ring_row.eq(ring_row + 1), row_a.eq(row_a + store.row_stride)]
+                    m.d.sync += [ring_row.eq(ring_row + 1), wraps.eq(ring_row == ring_before)]
             with m.Elif(~chunk_last):
-                m.d.sync += [*start_row(left, base_a, base_b), *start_window(strip),
-                             seen.eq(seen + chunk)]
-                next_chunk(channel_a, place_last_a, store.block_stride)
-                next_chunk(channel_b, place_last_b, shape.block_stride)
+                m.d.sync += [*start_row(row_one), *start_window(strip), seen.eq(seen + chunk), chunk_last.eq(seen == seen_before)]
+                for n in range(2):
+                    with m.If(ends[n]):
+                        m.d.sync += [channel[n].eq(0), ends[n].eq(place_one[n])]
+                    with m.Else():
+                        m.d.sync += [channel[n].eq(channel[n] + chunk), ends[n].eq(channel[n] == place_before[n])]
             with m.Elif(~column_last):
-                m.d.sync += [
-                    column.eq(column + 1), left.eq(left + stride),
-                    base_a.eq(base_a + offsets.step_a), base_b.eq(base_b + offsets.step_b),
-                    *start_row(left + stride, base_a + offsets.step_a, base_b + offsets.step_b),
-                    *start_window(strip), *start_column(strip),
-                ]
+                m.d.sync += [column.eq(column + 1), *start_column(strip, column == columns_before)]
             with m.Else():
                 m.d.sync += walking.eq(0)
-        with m.If(self.strips.valid & self.strips.ready):
-            p = self.strips.p
-            first = Mux(pooled, shape.x_first, 0)
-            m.d.sync += [
-                walking.eq(1), strip.eq(p), column.eq(0), left.eq(first),
-                base_a.eq(offsets.column_a), base_b.eq(offsets.column_b),
-                *start_row(first, offsets.column_a, offsets.column_b),
-                *start_window(p), *start_column(p),
-            ]
+        with m.If(begin):
+            m.d.sync += [walking.eq(1), strip.eq(self.strips.p), column.eq(0), *start_column(self.strips.p, columns_one)]
+        with m.Elif(~walking):
+            m.d.sync += left_next.eq(first)
 
-        # ---- addresses and divisors: three stages ---------------------------------------
-        valid = [Signal(name=f"valid_{i}") for i in range(3)]
-        ends = [Signal(Ends, name=f"ends_{i}") for i in range(3)]
-        sum_a, place_a = Signal(entry_bits), Signal(entry_bits)
-        sum_b, place_b = Signal(entry_bits), Signal(entry_bits)
-        low, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
-        tall, wide = Signal(8), Signal(8)
-        tall_1 = Signal(8)
-        at_a, at_b, entry_a, entry_b = (Signal(entry_bits, name=n) for n in
-                                        ("at_a", "at_b", "entry_a", "entry_b"))
+        # Of each loop the address at which its turn began: a step of a loop begins all those within it.
+        address = []
+        for n, (body, back, one, here) in enumerate((
+                (store, Mux(wraps, offsets.ring_back, store.row_stride), offsets.step_a, self.strips.p.first_a),
+                (shape, shape.row_stride, offsets.step_b, self.strips.p.first_b))):
+            tap, row, turn, window = (Signal(bits, name=f"{name}_{'ab'[n]}") for name in ("tap", "row", "chunk", "window"))
+            after = Signal(bits, name=f"after_{'ab'[n]}")
+            come = Mux(x_last, Mux(y_last, Mux(chunk_last, window, turn), row), tap)
+            by = Mux(x_last, Mux(y_last, Mux(chunk_last, one, Mux(ends[n], jump[n], chunk)), back), body.column_stride)
+            m.d.comb += after.eq(Mux(begin, here, come[:bits] + by[:bits]))
+            with m.If(step | begin):
+                m.d.sync += tap.eq(after)
+            with m.If(step & x_last | begin):
+                m.d.sync += row.eq(after)
+            with m.If(step & x_last & y_last | begin):
+                m.d.sync += turn.eq(after)
+            with m.If(step & x_last & y_last & chunk_last | begin):
+                m.d.sync += window.eq(after)
+            address.append(tap)
+
+        # ---- divisors and whether there is anything to read ---------------------------------
+        valid = [Signal(name=f"valid_{i}") for i in range(stages)]
+        marks = [Signal(Ends, name=f"ends_{i}") for i in range(stages)]
+        operand = [Signal(name=f"operand_{i}") for i in range(stages)]
+        entry = [Signal(bits, name=f"entry_{i}") for i in range(stages)]
+        low_1, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
+        tall_1, tall, wide = Signal(8), Signal(8), Signal(8)
         count = Signal(5)
-        area = Signal(10)
+        x = Signal(signed(COORDINATE + 1))
+        m.d.comb += x.eq(left + place)
+        advance = Signal()
         # Five bits by five: not worth a multiplier block.
-        m.d.comb += area.eq(sum(Mux(wide[i], tall[:5] << i, 0) for i in range(5)))
+        parts = [Mux(wide[i], tall[:5] << i, 0) for i in range(5)]
+        small = (tall <= DIVISORS) & (wide <= DIVISORS)
         with m.If(advance):
+            for i in range(1, stages):
+                m.d.sync += [valid[i].eq(valid[i - 1]), marks[i].eq(marks[i - 1]), operand[i].eq(operand[i - 1]),
+                             entry[i].eq(entry[i - 1])]
             m.d.sync += [
-                # The sums of a row and a column, and of a block and a place in it.
-                valid[0].eq(walking),
-                ends[0].read.eq((x >= 0) & (x < width) & (rows != 0)),
-                ends[0].first.eq((place == 0) & top),
-                ends[0].last.eq(x_last & y_last),
-                ends[0].strip_first.eq((column == 0) & (seen == 0)),
-                ends[0].strip_last.eq(column_last & chunk_last),
-                ends[0].lane.eq(strip.lane),
-                sum_a.eq(row_a + x_a), place_a.eq(channel_a.block + channel_a.place),
-                sum_b.eq(row_b + x_b), place_b.eq(channel_b.block + channel_b.place),
-                low.eq(Mux(left < shape.count_left, shape.count_left, left)),
-                high.eq(Mux(left + kernel < shape.count_right, left + kernel, shape.count_right)),
-                tall_1.eq(strip.count),
-                # Addresses; columns that count.
-                valid[1].eq(valid[0]), ends[1].eq(ends[0]),
-                at_a.eq(sum_a + place_a), at_b.eq(sum_b + place_b),
-                tall.eq(tall_1), wide.eq(Mux(high > low, (high - low)[:8], 0)),
-                # Divisor; more than the table holds comes as a constant or not at all.
-                valid[2].eq(valid[1]), ends[2].eq(ends[1]), entry_a.eq(at_a), entry_b.eq(at_b),
-                count.eq(Mux((tall <= DIVISORS) & (wide <= DIVISORS) & (area <= DIVISORS), area, 0)),
+                valid[0].eq(walking & go), operand[0].eq(store.add & ~second), entry[0].eq(Mux(second, address[1], address[0])),
+                marks[0].read.eq((x >= 0) & (left < width) & (rows != 0)),
+                marks[0].first.eq(fresh),
+                marks[0].last.eq(x_last & y_last),
+                marks[0].strip_first.eq((column == 0) & (seen == 0)),
+                marks[0].strip_last.eq(column_last & chunk_last),
+                marks[0].lane.eq(strip.lane),
+                low_1.eq(low), high.eq(Mux(right < shape.count_right, right, shape.count_right)), tall_1.eq(strip.count),
+                wide.eq(Mux(high > low_1, (high - low_1)[:8], 0)), tall.eq(tall_1),
             ]
+            if self.registered:
+                halves, fits = [Signal(9, name=f"half_{i}") for i in range(2)], Signal()
+                m.d.sync += [halves[0].eq(sum(parts[:2])), halves[1].eq(sum(parts[2:])), fits.eq(small)]
+                area = halves[0] + halves[1]
+            else:
+                area, fits = sum(parts), small
+            # More than the table holds comes as a constant or not at all.
+            m.d.sync += count.eq(Mux(fits & (area <= DIVISORS), area, 0))
 
         # ---- requests -------------------------------------------------------------------
-        m.submodules.pending = pending = SyncFIFO(width=Shape.cast(Pending).width, depth=IN_FLIGHT)
+        # The first operand of a place that is not read is not waited for either.
+        queue = SyncFIFOBuffered if self.registered else SyncFIFO
+        m.submodules.pending = pending = queue(width=Shape.cast(Pending).width, depth=IN_FLIGHT)
         ask = Signal(Pending)
-        second = Signal()             # at the second operand of an add
-        entry = Signal(entry_bits)
-        read = ends[2].read
+        read = marks[-1].read
+        wanted = valid[-1] & (read | ~operand[-1])
         m.d.comb += [
-            entry.eq(Mux(second, entry_b, entry_a)),
-            ask.ends.eq(ends[2]), ask.count.eq(count), ask.at.eq(entry[:2]),
-            ask.operand.eq(read & store.add & ~second),
+            ask.ends.eq(marks[-1]), ask.count.eq(count), ask.at.eq(entry[-1][:2]), ask.operand.eq(operand[-1]),
             pending.w_data.eq(Value.cast(ask)),
-            self.request.payload.eq(entry >> 2),
-            self.request.valid.eq(valid[2] & read & pending.w_rdy),
-            pending.w_en.eq(valid[2] & (~read | self.request.ready)),
-            advance.eq(~valid[2] | (pending.w_en & pending.w_rdy & ~ask.operand)),
         ]
-        with m.If(pending.w_en & pending.w_rdy):
-            m.d.sync += second.eq(ask.operand)
+        if self.registered:
+            # What the walk has begun finds room in both queues, so nothing between stops it.
+            m.submodules.asked = asked = SyncFIFOBuffered(width=bits - 2, depth=IN_FLIGHT)
+            m.d.sync += go.eq(pending.level <= IN_FLIGHT - stages - 2)
+            m.d.comb += [
+                advance.eq(1), pending.w_en.eq(wanted), asked.w_en.eq(wanted & read), asked.w_data.eq(entry[-1][2:]),
+                self.request.payload.eq(asked.r_data), self.request.valid.eq(asked.r_rdy), asked.r_en.eq(self.request.ready)]
+        else:
+            m.d.comb += [
+                go.eq(advance),
+                self.request.payload.eq(entry[-1] >> 2),
+                self.request.valid.eq(valid[-1] & read & pending.w_rdy),
+                pending.w_en.eq(wanted & (~read | self.request.ready)),
+                advance.eq(~wanted | (pending.w_en & pending.w_rdy)),
+            ]
 
         # ---- responses ------------------------------------------------------------------
         head = Signal(Pending)
@@ -224,7 +266,6 @@ class TapReader(wiring.Component):
         take, leave = Signal(), Signal()
         m.d.comb += [
             Value.cast(head).eq(pending.r_data),
-            leave.eq(full & (~self.taps.valid | self.taps.ready)),
             take.eq(pending.r_rdy & (~head.ends.read | self.response.valid) & (~full | leave)),
             pending.r_en.eq(take),
             self.response.ready.eq(pending.r_rdy & head.ends.read & (~full | leave)),
@@ -234,13 +275,21 @@ class TapReader(wiring.Component):
         with m.If(take):
             m.d.sync += [full.eq(1), held.eq(head),
                          entries.eq(self.response.payload >> (head.at << 4))]
-        with m.If(self.taps.ready):
-            m.d.sync += self.taps.valid.eq(0)
-        with m.If(leave):
-            p = self.taps.p
-            m.d.sync += [self.taps.valid.eq(1), Value.cast(p.entries).eq(entries), p.operand.eq(held.operand),
-                         p.count.eq(held.count)]
-            m.d.sync += [p[n].eq(held.ends[n]) for n, _ in data.Layout.cast(Ends)]
-        m.d.comb += self.idle.eq(~(walking | valid[0] | valid[1] | valid[2] | pending.r_rdy
-                                   | full | self.taps.valid))
+        tap = stream.Signature(Tap).create(path=("tap",))
+        p = tap.p
+        m.d.comb += [Value.cast(p.entries).eq(entries), p.operand.eq(held.operand), p.count.eq(held.count)]
+        m.d.comb += [p[n].eq(held.ends[n]) for n, _ in data.Layout.cast(Ends)]
+        if self.registered:
+            last, waits = cut(m, True, "taps_out", tap)
+            m.d.comb += [tap.valid.eq(full), leave.eq(full & tap.ready)]
+            wiring.connect(m, last, wiring.flipped(self.taps))
+            inside = full | waits
+        else:
+            m.d.comb += leave.eq(full & (~self.taps.valid | self.taps.ready))
+            with m.If(self.taps.ready):
+                m.d.sync += self.taps.valid.eq(0)
+            with m.If(leave):
+                m.d.sync += [self.taps.valid.eq(1), self.taps.payload.eq(tap.payload)]
+            inside = full | self.taps.valid
+        m.d.comb += self.idle.eq(~(walking | Cat(valid).any() | (pending.level != 0) | inside))
         return m
