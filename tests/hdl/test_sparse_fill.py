@@ -59,7 +59,8 @@ def play(commands, stall, seed=1):
             for n, fill in enumerate(fills):
                 if fill.targets:
                     assert fill.targets.bit_count() == 1
-                    step[n] = (Target(fill.targets.bit_length() - 1), fill.address, fill.data)
+                    target = Target(fill.targets.bit_length() - 1)
+                    step[n] = (target, fill.address, getattr(fill, FIELD.get(target, "data")))
             if step:
                 got.append(step)
                 times.append(now)
