@@ -53,7 +53,7 @@ class SparseEngine(wiring.Component):
     have drained.
 
     config.registered: OUTPUT takes LANES cycles a row, an activation of every four PEs in each through one RoundShift, and is
-    under way for LANES * rows + 7. What a command says and what the PEs tell end in registers, so that RUN, STREAM and
+    under way for LANES * rows + 6. What a command says and what the PEs tell end in registers, so that RUN, STREAM and
     DUMP begin and end some cycles later.
     """
 

@@ -18,7 +18,7 @@ class SparseFiller(wiring.Component):
     in the cycle they are there, the last together with `done`. One word of the buffer a cycle
     (two for accumulators), one cycle lost between commands.
 
-    config.registered: an entry of the codebook a cycle, each of which reads its word; three cycles lost between commands, for
+    config.registered: an entry of the codebook a cycle, each of which reads its word; two cycles lost between commands, for
     the ends of the loops are compared in registers.
     """
 
