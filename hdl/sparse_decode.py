@@ -72,10 +72,16 @@ class EntryDecoder(wiring.Component):
         m.d.comb += following.eq(many[0] | many[1] | (halves[0].any() & halves[1].any()))
         m.d.sync += [word.real.eq(real), more.eq(following), some.eq(real.any()),
                      free.eq(Mux(free, ~(behind_valid & following), ~following))]
+        # Each half by itself, and kept so: as one chain of lanes this would be the longest path.
+        low, local, local_before = (Signal(w, name=n, attrs={"keep": "1"}) for n, w in (
+            ("low", 1), ("local", LANES), ("local_before", LANES)))
+        m.d.comb += low.eq(halves[0].any())
         for n in range(LANES):
-            low = halves[0].any() if n >= 4 else 0
-            m.d.sync += [first_real[n].eq(real[n] & ~real[n // 4 * 4:n].any() & ~low if n % 4 else real[n] & ~low),
-                         before[n].eq(~real[n // 4 * 4:n + 1].any() & ~low)]
+            first = n // 4 * 4
+            m.d.comb += [local[n].eq(real[n] & ~real[first:n].any() if n > first else real[n]),
+                         local_before[n].eq(~real[first:n + 1].any())]
+            m.d.sync += [first_real[n].eq(local[n] & ~low if first else local[n]),
+                         before[n].eq(local_before[n] & ~low if first else local_before[n])]
 
         # ---- the entry, and the paddings around it --------------------------------------
         part = Signal(data.StructLayout({"valid": 1, "some": 1, "first": 1, "mark": 1, "index": 4, "zeros": 4, "before": 4,

@@ -111,13 +111,18 @@ class SparseEngine(wiring.Component):
         wiring.connect(m, fetcher.glb, wiring.flipped(self.glb_table))
         wiring.connect(m, fetcher.read, wiring.flipped(self.column_read))
         wiring.connect(m, fetcher.record, spreader.record)
+        spread_room = Signal()
         ending = Signal()      # everything found has gone to the fetcher, but the mark
         m.d.comb += [
             fetcher.base.eq(self.read_base), fetcher.limit.eq(self.read_limit),
             fetcher.wanted.valid.eq((streaming & root.valid) | ending), fetcher.wanted.p.mark.eq(ending),
             fetcher.wanted.p.column.eq(root.payload.column), fetcher.wanted.p.value.eq(root.payload.value),
             root.ready.eq(Mux(streaming, fetcher.wanted.ready, everyone)),
-            spreader.output.ready.eq(Cat(pe.record.ready for pe in pes).all())]
+            spread_room.eq(Cat(pe.record.ready for pe in pes).all())]
+        if c.registered:
+            m.d.sync += spreader.output.ready.eq(spread_room)
+        else:
+            m.d.comb += spreader.output.ready.eq(spread_room)
         for n, pe in enumerate(pes):
             m.d.comb += [
                 pe.record.valid.eq(spreader.output.valid & spreader.output.ready),
@@ -125,8 +130,12 @@ class SparseEngine(wiring.Component):
                 pe.load.eq(spreader.load[n]), pe.mark.eq(spreader.mark)]
         # A mark is out until every PE has decoded what lies before it.
         marked, passed, stream_done = Signal(), Signal(), Signal()
-        m.d.comb += [passed.eq(marked & ~Cat(pe.marked for pe in pes).any()), stream_done.eq(passed),
-                     spreader.hold.eq(marked & ~passed)]
+        all_passed = marked & ~Cat(pe.marked for pe in pes).any()
+        m.d.comb += [stream_done.eq(passed), spreader.hold.eq(marked & ~passed)]
+        if c.registered:
+            m.d.sync += passed.eq(all_passed & ~passed)
+        else:
+            m.d.comb += passed.eq(all_passed)
         with m.If(spreader.mark):
             m.d.sync += marked.eq(1)
         with m.Elif(passed):

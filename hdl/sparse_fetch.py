@@ -204,21 +204,28 @@ class ColumnFetcher(wiring.Component):
         # ---- through the window to bursts -----------------------------------------------
         m.submodules.window = window = Window(True)
         m.submodules.splitter = splitter = BurstSplitter(address_bits)
-        place, waits, check = Signal(place_layout), Signal(), window.check
+        # What leaves the first queue finds room in the second, so that nothing waits in the window.
+        allowed_layout = data.StructLayout({"address": address_bits - 3, "words": INDEX})
+        m.submodules.allowed = allowed = BlockQueue(width=allowed_layout.size, depth=2 * UNDER_WAY)
+        place, waits, check, passes = Signal(place_layout), Signal(), window.check, Signal()
+        request, request_valid = Signal(allowed_layout), Signal()
+        m.d.sync += [passes.eq(allowed.level < UNDER_WAY), waits.eq(places.r_rdy & passes), place.eq(places.r_data)]
         m.d.comb += [
             window.base.eq(self.base), window.limit.eq(self.limit), check.valid.eq(waits),
             check.p.begin.eq(place.begin << 3), check.p.bytes.eq(place.words << 3),
             check.p.request.address.eq(place.begin << 3), check.p.request.words.eq(place.words),
-            places.r_en.eq(~waits | check.ready)]
-        with m.If(~waits | check.ready):
-            m.d.sync += [waits.eq(places.r_rdy), place.eq(places.r_data)]
-        allowed, held = cut(m, True, "requests", window.request)
-        wiring.connect(m, allowed, splitter.request)
+            places.r_en.eq(passes), window.request.ready.eq(1), allowed.w_en.eq(window.request.valid),
+            allowed.w_data.eq(Cat(window.request.p.address[3:address_bits], window.request.p.words[:INDEX])),
+            splitter.request.valid.eq(request_valid), splitter.request.p.address.eq(request.address << 3),
+            splitter.request.p.words.eq(request.words), allowed.r_en.eq(~request_valid | splitter.request.ready)]
+        with m.If(~request_valid | splitter.request.ready):
+            m.d.sync += [request_valid.eq(allowed.r_rdy), request.eq(allowed.r_data)]
 
         # ---- as long as there is room for their data ------------------------------------
         m.submodules.beats = beats = BlockQueue(width=64 + 1, depth=BEATS)
         address, bursts = self.read.address, Signal(range(OUTSTANDING + 1))
-        burst, burst_valid, next_burst, next_valid = Signal(Burst), Signal(), Signal(Burst), Signal()
+        burst, burst_valid = Signal(Burst), Signal()
+        following, held = cut(m, True, "bursts", splitter.burst)
         counter = len(Signal(range(2 * BEATS)))
         asked = Signal(counter)                         # beats, with those of `burst`
         allowance = Signal(counter, init=BEATS)         # beats that have left, and BEATS
@@ -227,19 +234,17 @@ class ColumnFetcher(wiring.Component):
         m.d.comb += [
             difference.eq(allowance - asked),
             issue.eq(burst_valid & ~difference[-1] & few & (~address.valid | address.ready)),
-            moves.eq(~burst_valid | issue), splitter.burst.ready.eq(~next_valid | moves),
+            moves.eq(~burst_valid | issue), following.ready.eq(moves),
             self.read.data.ready.eq(1), beats.w_en.eq(self.read.data.valid),
             beats.w_data.eq(Cat(self.read.data.p.data, self.read.data.p.resp[1])),
             ended.eq(self.read.data.valid & self.read.data.p.last)]
         m.d.sync += [allowance.eq(allowance + beats.r_en), bursts.eq(bursts + issue - ended)]
         # One more may be issued while this is found out.
         m.d.sync += few.eq(bursts < OUTSTANDING - 1)
-        with m.If(splitter.burst.ready):
-            m.d.sync += [next_valid.eq(splitter.burst.valid), next_burst.eq(splitter.burst.payload)]
         with m.If(moves):
-            m.d.sync += [burst_valid.eq(next_valid), burst.eq(next_burst)]
-            with m.If(next_valid):
-                m.d.sync += asked.eq(asked + next_burst.length + 1)
+            m.d.sync += [burst_valid.eq(following.valid), burst.eq(following.payload)]
+            with m.If(following.valid):
+                m.d.sync += asked.eq(asked + following.p.length + 1)
         with m.If(address.ready):
             m.d.sync += address.valid.eq(0)
         with m.If(issue):
@@ -263,7 +268,7 @@ class ColumnFetcher(wiring.Component):
             m.d.sync += [index.eq(index + 1), ends.eq(index + 2 == current.words)]
         quiet = Signal()        # all that was asked for has left
         m.d.sync += [
-            quiet.eq(window.outside & window.idle & ~held & splitter.idle & ~next_valid & ~burst_valid
-                     & (difference == BEATS)),
+            quiet.eq(window.outside & window.idle & splitter.idle & ~held & ~burst_valid & ~request_valid
+                     & (allowed.level == 0) & (difference == BEATS)),
             self.outside.eq(quiet)]
         return m

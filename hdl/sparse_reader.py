@@ -23,7 +23,8 @@ class WordReader(wiring.Component):
 
     A column a cycle and a word a cycle; latency from a column to its first word 10 cycles with block_queues, from a record 4.
     What a block RAM shows goes to a register and nowhere else. The stages of the pointers wait together while a column has words
-    left; an empty one goes no further than the comparison of its pointers.
+    left; an empty one goes no further than the comparison of its pointers. A record's word may come a cycle after `ready` has
+    fallen.
     """
 
     def __init__(self, config: Config):
@@ -108,7 +109,7 @@ class WordReader(wiring.Component):
         m.d.comb += [
             self.record.ready.eq(room), begins.eq(span.begin[3:] == record.index), ends.eq(span.end[3:] == record.index),
             own.eq((span.begin != span.end) & (begins | begun) & ~(ends & (span.end[:3] == 0))),
-            take.eq(self.record.valid & room)]
+            take.eq(self.record.valid)]
         with m.If(take):
             m.d.sync += begun.eq((begins | begun) & ~ends)
         with m.If(self.load):

@@ -95,7 +95,8 @@ class RecordSpreader(wiring.Component):
         m.d.comb += self.busy.eq(Cat(output.valid, *inside).any())
         with m.If(output.ready):
             m.d.sync += output.valid.eq(0)
-        with m.If(self.error != Error.NONE):
+        dropping = Signal()
+        with m.If(dropping):
             m.d.comb += move.eq(1)
         with m.Elif(record.mark & valid):
             m.d.comb += [move.eq(~output.valid & ~self.hold), self.mark.eq(move)]
@@ -106,7 +107,7 @@ class RecordSpreader(wiring.Component):
                     output.valid.eq(~wrong), output.p.data.eq(record.data),
                     output.p.index.eq(record.index), output.p.value.eq(record.value)]
                 with m.If(wrong):
-                    m.d.sync += self.error.eq(Error.SPARSE_STREAM)
+                    m.d.sync += [self.error.eq(Error.SPARSE_STREAM), dropping.eq(1)]
                 with m.If(record.bad):
                     m.d.sync += self.error.eq(Error.READ_RESPONSE)
         return m
