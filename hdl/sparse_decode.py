@@ -11,9 +11,9 @@ LANES = 8       # entries in a 64-bit word
 
 
 def word_layout() -> data.StructLayout:
-    """A word of a column: which lanes hold real entries and which paddings; first: of the column; mark: a command's
-    end instead."""
-    return data.StructLayout({"data": 64, "real": LANES, "padding": LANES, "first": 1, "mark": 1, "value": signed(ENTRY_BITS)})
+    """A word of a column: which lanes hold real entries, many: more than one, and which paddings; first: of the column;
+    mark: a command's end instead."""
+    return data.StructLayout({"data": 64, "real": LANES, "many": 1, "padding": LANES, "first": 1, "mark": 1, "value": signed(ENTRY_BITS)})
 
 
 def count(bits) -> Signal:
@@ -25,6 +25,15 @@ def count(bits) -> Signal:
     a, b = full(*two)
     second, third = a ^ carry, a & carry
     return Cat(low, second, b ^ third, b & third)
+
+
+def many(bits) -> Signal:
+    """More than one of eight bits is set."""
+    low, high = bits[:4], bits[4:]
+
+    def two(b):
+        return (b[0] & b[1]) | (b[2] & b[3]) | ((b[0] | b[1]) & (b[2] | b[3]))
+    return two(low) | two(high) | (low.any() & high.any())
 
 
 class EntryDecoder(wiring.Component):
@@ -53,10 +62,10 @@ class EntryDecoder(wiring.Component):
         free = Signal(init=1)                   # the word's last step, or none is there
         first_real, before = Signal(LANES), Signal(LANES)   # the lane next, one-hot, and those before it
         more, some = Signal(), Signal()         # lanes behind that; any
-        real = Signal(LANES)
+        real, rest = Signal(LANES), Signal(LANES)
         takes = Signal()
         m.d.comb += [takes.eq(~behind_valid | free), self.word.ready.eq(takes),
-                     real.eq(Mux(free, behind.real, word.real & ~first_real))]
+                     real.eq(Mux(free, behind.real, rest))]
         with m.If(takes):
             m.d.sync += [behind_valid.eq(self.word.valid), behind.eq(self.word.payload)]
         with m.If(free):
@@ -65,13 +74,9 @@ class EntryDecoder(wiring.Component):
         with m.Else():
             m.d.sync += [word.padding.eq(word.padding & ~before), word.first.eq(0)]
         halves = real[:4], real[4:]
-        many = [Signal(name=f"many_{n}") for n in range(2)]
         following = Signal()
-        for n, half in enumerate(halves):
-            m.d.comb += many[n].eq((half[0] & half[1]) | (half[2] & half[3]) | (half[:2].any() & half[2:].any()))
-        m.d.comb += following.eq(many[0] | many[1] | (halves[0].any() & halves[1].any()))
-        m.d.sync += [word.real.eq(real), more.eq(following), some.eq(real.any()),
-                     free.eq(Mux(free, ~(behind_valid & following), ~following))]
+        m.d.comb += [rest.eq(word.real & ~first_real), following.eq(Mux(free, behind_valid & behind.many, many(rest)))]
+        m.d.sync += [word.real.eq(real), more.eq(following), some.eq(real.any()), free.eq(~following)]
         # Each half by itself, and kept so: as one chain of lanes this would be the longest path.
         low, local, local_before = (Signal(w, name=n, attrs={"keep": "1"}) for n, w in (
             ("low", 1), ("local", LANES), ("local_before", LANES)))

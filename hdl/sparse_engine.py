@@ -131,11 +131,12 @@ class SparseEngine(wiring.Component):
         # A mark is out until every PE has decoded what lies before it.
         marked, passed, stream_done = Signal(), Signal(), Signal()
         all_passed = marked & ~Cat(pe.marked for pe in pes).any()
-        m.d.comb += [stream_done.eq(passed), spreader.hold.eq(marked & ~passed)]
+        m.d.comb += stream_done.eq(passed)
         if c.registered:
             m.d.sync += passed.eq(all_passed & ~passed)
+            m.d.comb += spreader.hold.eq(marked)
         else:
-            m.d.comb += passed.eq(all_passed)
+            m.d.comb += [passed.eq(all_passed), spreader.hold.eq(marked & ~passed)]
         with m.If(spreader.mark):
             m.d.sync += marked.eq(1)
         with m.Elif(passed):
@@ -154,9 +155,12 @@ class SparseEngine(wiring.Component):
         streams = Signal(range(IN_FLIGHT + 1))     # STREAMs under way
         streamed, done, active = Signal(), Signal(), Signal()
         any_found, any_busy = Signal(), Signal()
+        # A cycle late, and so what goes to the PEs is seen a cycle longer.
+        busy, was_found, spread = [Signal(name=f"busy_{n}") for n in range(k)], Signal(), Signal()
         m.d.sync += streams.eq(streams + streamed - stream_done)
         m.d.comb += [any_found.eq(Cat(*(pe.scanning for pe in pes), *(node.output.valid for node in nodes), waits).any()),
-                     any_busy.eq(Cat(pe.busy for pe in pes).any())]
+                     any_busy.eq(Cat(pe.busy for pe in pes).any() if not c.registered else Cat(*busy, was_found, spread).any())]
+        m.d.sync += [*(late.eq(pe.busy) for late, pe in zip(busy, pes)), was_found.eq(any_found), spread.eq(spreader.busy)]
         event += [self.active.eq(active | (streams != 0)), self.sparse_done.eq(done | stream_done)]
         self._signals = (kind, raw, run, output, dump, streaming, streams, streamed, done, active, any_found, any_busy, ending)
         (self._registered_commands if c.registered else self._commands)(m, pes, fetcher)
@@ -298,10 +302,11 @@ class SparseEngine(wiring.Component):
             return address[:place] + Mux(half, c.sparse_activations, 0)
         # What the command says, a cycle behind it.
         scanned, written, limit, base = Signal(place), Signal(place), Signal(5), Signal(c.sparse_column_bits)
-        scan, found, idle = Signal(), Signal(), Signal()
+        scan, scans, found, idle = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
+            scans.eq(scan),
             limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)), base.eq(Mux(streaming, 0, run.base)),
-            found.eq(~any_found & ~scan), idle.eq(~any_found & ~any_busy & ~scan & (streams == 0))]
+            found.eq(~any_found & ~scan & ~scans), idle.eq(~any_found & ~any_busy & ~scan & ~scans & (streams == 0))]
         with m.If(~streaming & (run.base > highest)):
             m.d.sync += base.eq(highest)
         m.d.sync += scanned.eq(local(run.half, run.address))
@@ -340,7 +345,7 @@ class SparseEngine(wiring.Component):
                      dumped.payload.mask.eq(0x0F)]
         for pe in pes:
             m.d.comb += [
-                pe.scan.eq(scan), pe.scan_address.eq(scanned), pe.scan_count.eq(run.count), pe.scan_base.eq(base),
+                pe.scan.eq(scans), pe.scan_address.eq(scanned), pe.scan_count.eq(run.count), pe.scan_base.eq(base),
                 pe.limit.eq(limit), pe.row.eq(row), pe.looking.eq(looking), pe.look.eq(move), pe.look_address.eq(looked)]
         with m.If(dumped.valid & dumped.ready):
             m.d.sync += word_at.eq(word_at + 1)

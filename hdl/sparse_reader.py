@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from .block_queue import BlockQueue
 from .config import ENTRY_BITS, Config, bits_for
 from .isa import Target
-from .sparse_decode import LANES, word_layout
+from .sparse_decode import LANES, many, word_layout
 from .sparse_scan import column_layout
 from .sparse_spread import spread_layout, span_layout
 
@@ -141,6 +141,7 @@ class WordReader(wiring.Component):
         for n in range(LANES):
             used = word.data.word_select(n, 8)[:4].any()
             m.d.comb += [written.real[n].eq(inside[n] & used), written.padding[n].eq(inside[n] & ~used)]
+        m.d.comb += written.many.eq(many(written.real))
         m.d.sync += room.eq(words.level < ENOUGH)
         m.d.comb += self.empty.eq(~(queue.level.any() | valid.any() | some | segment.valid | note.valid | word_valid | words.level.any()))
         return m

@@ -81,6 +81,7 @@ class RecordSpreader(wiring.Component):
         if final:
             with m.If(valid & move & ~record.mark):
                 m.d.sync += total.eq(ends[each])
+        before = valid, record
         valid, record, ends = stage("ended", valid, record, *ends)
         output, wrong = self.output, Signal()
         ends_early = (record.index < final) & (record.index + 1 == record.words) if final else 0
@@ -95,10 +96,15 @@ class RecordSpreader(wiring.Component):
         m.d.comb += self.busy.eq(Cat(output.valid, *inside).any())
         with m.If(output.ready):
             m.d.sync += output.valid.eq(0)
-        dropping = Signal()
+        dropping, marks = Signal(), Signal()       # the last stage holds a mark
+        if registered:
+            with m.If(move):
+                m.d.sync += marks.eq(before[0] & before[1].mark)
+        else:
+            m.d.comb += marks.eq(valid & record.mark)
         with m.If(dropping):
             m.d.comb += move.eq(1)
-        with m.Elif(record.mark & valid):
+        with m.Elif(marks):
             m.d.comb += [move.eq(~output.valid & ~self.hold), self.mark.eq(move)]
         with m.Else():
             m.d.comb += move.eq(~output.valid | output.ready)

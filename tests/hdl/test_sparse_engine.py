@@ -251,14 +251,14 @@ def test_cycles_of_a_run(pes, levels):
         for _ in range(2):
             cycles, events = await bench.check_run(ctx, count=count)
             assert events["broadcast"] == events["macs"] == 0
-            late = CONFIG.registered    # a cycle for the RAM's register, one for the end
-            assert events["active"] == count + 2 + 2 * late and cycles == count + 4 + 4 * late
+            late = CONFIG.registered    # a cycle for the start, one for the RAM's register, two for the end
+            assert events["active"] == count + 2 + 4 * late and cycles == count + 4 + 6 * late
             assert events["starved"] == pes * events["active"] and events["blocked"] == 0
         await bench.vector(ctx, np.ones(columns, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
         assert (events["broadcast"], events["macs"], events["blocked"]) == (columns, pes * columns, 0)
         # a read, `found`, a node for each level; then the columns; then a PE's latency of 8, or 20
-        latency = 1 + 20 + 1 if CONFIG.registered else 8
+        latency = 2 + 20 + 2 if CONFIG.registered else 8
         assert events["active"] == 2 + levels + columns + latency + 1
         # Nothing is in a PE but from its first column to the decoding of its last.
         assert events["starved"] == pes * (events["active"] - (columns + (16 if CONFIG.registered else 4)))
