@@ -9,7 +9,7 @@ import numpy as np
 from compiler.commands import Command, Schedule
 from compiler.emit import Blob, Regions, load_fields, output_fields
 from compiler.layout import View
-from compiler.mapping import MappingError, ceil
+from compiler.mapping import MappingError, ceil, chunk_of
 from compiler.sparse import Band, Block, SparseLayer, vector_size
 from compiler.stored import Kind
 from golden.csc import Compressed, pack
@@ -88,7 +88,7 @@ class Emitter:
         fields["dram"] += 2 * position
         self.stored = self.schedule.add(
             Opcode.STORE, base=4 * self.at["out"], column_stride=block, block=block, block_stride=block,
-            ring=1, images=1, rows=1, columns=1, chunk=LANES,
+            ring=1, images=1, rows=1, columns=1, chunk=chunk_of(self.config, block),
             blocks=ceil(band.locals_ * self.config.sparse_pes, block), **fields)
         self.schedule.depend(self.stored, dump)
         return dump

@@ -150,7 +150,6 @@ class Config:
         need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
         need(self.store_lanes in (1, LANES), "store_lanes", f"must be 1 or {LANES}")
-        need(self.store_lanes == LANES or not self.sparse_pes, "store_lanes", f"must be {LANES} with a sparse engine")
         need(16 <= self.address_bits <= 32, "address_bits", "must be 16..32")
         need(self.sparse_pes in (0, 4, 8, 16, 32, 64), "sparse_pes", "must be 0, 4, 8, 16, 32 or 64")
         need(16 <= self.sparse_words <= 1 << 14, "sparse_words", "must be 16..16384")

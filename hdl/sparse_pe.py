@@ -5,25 +5,27 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .config import ENTRY_BITS, Config, bits_for
+from .config import ENTRY_BITS, PSUM_SLOT_BITS, Config, bits_for
 from .isa import Target
-from .sparse_spread import Span, Spread
+from .sparse_decode import LANES, EntryDecoder
+from .sparse_mac import SparseMac
+from .sparse_reader import WordReader
+from .sparse_scan import ActivationScan, column_layout
+from .sparse_spread import span_layout, spread_layout
 
-LANES = 8       # entries in a 64-bit word
 SEGMENTS = 2    # columns whose pointers are read, ahead of the weights
 WORDS = 4       # words of weights read ahead of the decoder
 
 
-def column_layout(config: Config) -> data.StructLayout:
-    """A non-zero activation and its column."""
-    return data.StructLayout({"column": config.sparse_column_bits, "value": signed(ENTRY_BITS)})
-
-
 class SparseFill(data.Struct):
-    """A word for one of the memories; `targets` is one-hot by isa.Target."""
+    """A word for one of the memories; `targets` is one-hot by isa.Target. data: of weights, pointers, and of the codebook
+    unless config.registered; psum: an accumulator; entry: an activation; code: an entry of the codebook, `address` then its index."""
     targets: len(Target)
     address: 16
     data: 64
+    psum: PSUM_SLOT_BITS
+    entry: ENTRY_BITS
+    code: ENTRY_BITS
 
 
 EVENTS = ("mac", "starved", "full")
@@ -60,6 +62,15 @@ class SparsePe(wiring.Component):
 
     An accumulator fill must not meet MACs or `clear`, nor an activation fill `keep`: they
     share a write port.
+
+    config.registered: ActivationScan, WordReader, EntryDecoder and SparseMac, whose memories are block RAM. The same rates;
+    latency from a column to the write of its first sum 20 cycles with block_queues, 18 without. Up to WORDS of sparse_reader.py are
+    read ahead. The differences:
+    column          up to LATE of sparse_reader.py come when there are `limit` already; with a limit below 3 one of three cycles at least
+    record          ready while there is room for a word, whether the PE would take of it or not; no event tells of it
+    scan_base       saturated to the width of a column
+    show            reads the accumulator of `row`, which comes two cycles later, and is 0 where none was shown
+    looking, look   while `looking`, activations move on with each `look`: `looked` is that of the look before
     """
 
     def __init__(self, config: Config):
@@ -70,16 +81,58 @@ class SparsePe(wiring.Component):
         super().__init__({
             "number": In(8), "fill": In(SparseFill),
             "scan": In(1), "scan_address": In(local), "scan_count": In(16),
-            "scan_base": In(16), "scanning": Out(1), "found": Out(column),
+            "scan_base": In(c.sparse_column_bits if c.registered else 16), "scanning": Out(1), "found": Out(column),
             "column": In(column), "limit": In(5),
-            "record": In(stream.Signature(Spread)), "span": In(Span), "load": In(1),
+            "record": In(stream.Signature(spread_layout(c))), "span": In(span_layout(c)), "load": In(1),
             "mark": In(1), "marked": Out(1),
-            "row": In(range(c.sparse_rows)), "clear": In(1), "accumulator": Out(signed(c.psum_bits)),
+            "row": In(range(c.sparse_rows)), "show": In(1), "clear": In(1), "accumulator": Out(signed(c.psum_bits)),
             "keep": In(1), "keep_address": In(local), "kept": In(ENTRY_BITS),
-            "look": In(1), "look_address": In(local), "looked": Out(ENTRY_BITS),
+            "looking": In(1), "look": In(1), "look_address": In(local), "looked": Out(ENTRY_BITS),
             "busy": Out(1), "error": Out(1), "events": Out(len(EVENTS)), "padding": Out(4)})
 
     def elaborate(self, platform):
+        return self._registered() if self.config.registered else self._plain()
+
+    def _registered(self):
+        m = Module()
+        c, fill = self.config, self.fill
+        m.submodules.scanner = scanner = ActivationScan(c)
+        m.submodules.reader = reader = WordReader(c)
+        m.submodules.decoder = decoder = EntryDecoder(c)
+        m.submodules.mac = mac = SparseMac(c)
+        for name in ("number", "scan", "scan_address", "scan_count", "scan_base", "looking", "look", "look_address"):
+            m.d.comb += getattr(scanner, name).eq(getattr(self, name))
+        wiring.connect(m, scanner.found, wiring.flipped(self.found))
+        wiring.connect(m, wiring.flipped(self.column), reader.column)
+        wiring.connect(m, wiring.flipped(self.record), reader.record)
+        wiring.connect(m, reader.word, decoder.word)
+        for name in ("limit", "span", "load", "mark"):
+            m.d.comb += getattr(reader, name).eq(getattr(self, name))
+        for name in ("valid", "row", "index", "value"):
+            m.d.comb += getattr(mac, name).eq(getattr(decoder, name))
+        m.d.comb += [
+            scanner.write.eq(self.keep | fill.targets[Target.ACTIVATIONS]),
+            scanner.write_address.eq(Mux(self.keep, self.keep_address, fill.address)),
+            scanner.write_data.eq(Mux(self.keep, self.kept, fill.entry)),
+            self.scanning.eq(scanner.scanning), self.looked.eq(scanner.looked),
+            reader.weights.eq(fill.targets[Target.WEIGHTS]), reader.pointers.eq(fill.targets[Target.POINTERS]),
+            reader.address.eq(fill.address), reader.data.eq(fill.data), decoder.error.eq(self.error),
+            mac.code.eq(fill.targets[Target.CODEBOOK]), mac.code_address.eq(fill.address), mac.code_data.eq(fill.code),
+            mac.fill.eq(fill.targets[Target.ACCUMULATORS]), mac.fill_address.eq(fill.address), mac.fill_data.eq(fill.psum),
+            mac.own_row.eq(self.row), mac.show.eq(self.show), mac.clear.eq(self.clear), self.accumulator.eq(mac.accumulator)]
+        with m.If(self.mark):
+            m.d.sync += self.marked.eq(1)
+        with m.Elif(decoder.passed):
+            m.d.sync += self.marked.eq(0)
+        with m.If(reader.bad | decoder.outside):
+            m.d.sync += self.error.eq(1)
+        m.d.comb += [
+            self.busy.eq(~reader.empty | ~decoder.empty | mac.busy),
+            self.events.eq(Cat(decoder.valid, reader.empty & decoder.empty, ~self.column.ready)),
+            self.padding.eq(decoder.padding)]
+        return m
+
+    def _plain(self):
         m = Module()
         c = self.config
         fill = self.fill
@@ -98,7 +151,7 @@ class SparsePe(wiring.Component):
         m.d.comb += [
             a_write.en.eq(self.keep | fill.targets[Target.ACTIVATIONS]),
             a_write.addr.eq(Mux(self.keep, self.keep_address, fill.address)),
-            a_write.data.eq(Mux(self.keep, self.kept, fill.data)),
+            a_write.data.eq(Mux(self.keep, self.kept, fill.entry)),
             room.eq(~self.found.valid | self.found.ready),
             # The word read last cycle moves on: it is zero or there is room for it.
             step.eq(~reading | (a_read.data == 0) | room),
@@ -190,7 +243,7 @@ class SparsePe(wiring.Component):
                 note.first.eq(~begun), note.value.eq(segment.value)]
 
         # ---- or the PE's bytes of a record's words ----------------------------------------
-        span, own = Signal(Span), Signal()
+        span, own = Signal(span_layout(c)), Signal()
         behind = Signal(range(WORDS + 1))   # words not yet decoded of the command marked
         outside = Signal()
         m.d.comb += [
@@ -279,7 +332,7 @@ class SparsePe(wiring.Component):
             m.d.comb += [s_write.en.eq(1), s_write.addr.eq(self.row), s_write.data.eq(0)]
         with m.Else():
             m.d.comb += [s_write.en.eq(fill.targets[Target.ACCUMULATORS]),
-                         s_write.addr.eq(fill.address), s_write.data.eq(fill.data)]
+                         s_write.addr.eq(fill.address), s_write.data.eq(fill.psum)]
 
         inside = queue.r_rdy | looked | segments.r_rdy | (ahead != 0)
         m.d.comb += [

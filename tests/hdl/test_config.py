@@ -14,7 +14,7 @@ BAD = [
     ("psum_bits", 23), ("psum_bits", 33), ("ifmap_fifo", 0), ("psum_fifo", 0), ("psum_lanes", 2), ("input_lanes", 2), ("input_lanes", 1), ("glb_pairs", 0), ("glb_pairs", 65),
     ("glb_depth", 100), ("psum_drain", 1), ("psum_drain", 65), ("queue_depth", 3), ("segment", 5), ("segment", -1),
     ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
-    ("gating", 1), ("counters", "yes"), ("store_lanes", 2), ("store_lanes", 1), ("address_bits", 15),
+    ("gating", 1), ("counters", "yes"), ("store_lanes", 2), ("address_bits", 15),
     ("address_bits", 33), ("rlc", 1),
 ]
 

@@ -20,6 +20,14 @@ FILLED = dict(target=0, word=0, pe=0, pes=1, address=0, count=1, half=0)
 COUNTERS = ("broadcast", "macs", "padding")
 
 
+@pytest.fixture(autouse=True, params=["plain", "registered"])
+def built(request, monkeypatch):
+    """Every test with both ways of building it."""
+    registered = dict(registered=True, block_queues=True)
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
+    return request.param
+
+
 class Bench:
     """An engine and its buffer. `play` runs a command and returns (cycles from its acceptance to
     `done`, events by name: their sum, `active`: its cycles)."""
@@ -118,7 +126,10 @@ class Bench:
         v = dict(shift=0, relu=0, half=0, address=0) | values
         self.model.output(v)
         cycles, events = await self.play(ctx, OUTPUT, **v)
-        assert events["active"] == v["rows"] + 4 and cycles == v["rows"] + 6
+        if self.config.registered:
+            assert events["active"] == 4 * v["rows"] + 6 and cycles == 4 * v["rows"] + 10
+        else:
+            assert events["active"] == v["rows"] + 4 and cycles == v["rows"] + 6
         assert not any(events[name] for name in (*COUNTERS, "starved", "blocked"))
 
     async def check_dump(self, ctx, **values):
@@ -131,7 +142,7 @@ class Bench:
             (v["word"] + n, 0x0F, int(w)) for n, w in enumerate(wanted)]
         assert not any(events[name] for name in (*COUNTERS, "active"))
         if not self.stall:
-            assert cycles == len(wanted) + 3
+            assert cycles == len(wanted) + (6 if self.config.registered else 3)
         return wanted.view("<i2")
 
     def run(self, main, cycles=60_000):
@@ -240,22 +251,24 @@ def test_cycles_of_a_run(pes, levels):
         for _ in range(2):
             cycles, events = await bench.check_run(ctx, count=count)
             assert events["broadcast"] == events["macs"] == 0
-            assert events["active"] == count + 2 and cycles == count + 4
+            late = CONFIG.registered    # a cycle for the start, one for the RAM's register, two for the end
+            assert events["active"] == count + 2 + 4 * late and cycles == count + 4 + 6 * late
             assert events["starved"] == pes * events["active"] and events["blocked"] == 0
         await bench.vector(ctx, np.ones(columns, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
         assert (events["broadcast"], events["macs"], events["blocked"]) == (columns, pes * columns, 0)
-        # a read, `found`, a node for each level; then the columns; then a PE's latency of 8
-        assert events["active"] == 2 + levels + columns + 8 + 1
+        # a read, `found`, a node for each level; then the columns; then a PE's latency of 8, or 20
+        latency = 2 + 20 + 2 if CONFIG.registered else 8
+        assert events["active"] == 2 + levels + columns + latency + 1
         # Nothing is in a PE but from its first column to the decoding of its last.
-        assert events["starved"] == pes * (events["active"] - (columns + 4))
+        assert events["starved"] == pes * (events["active"] - (columns + (16 if CONFIG.registered else 4)))
         # One PE has nothing to do in these columns, one three entries in each: it stalls all.
         weights = np.zeros((4 * pes, 40), np.int16)
         weights[0:3 * pes:pes] = codebook[2]
         await bench.matrix(ctx, weights, codebook, np.zeros(4 * pes, np.int64), "modulo")
         count = await bench.vector(ctx, np.ones(40, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
-        assert events["macs"] == 120 and events["active"] == 2 + levels + 120 + 8 + 1
+        assert events["macs"] == 120 and events["active"] == 2 + levels + 120 + latency + 1
         assert events["blocked"] > 40
     bench.run(main)
 

@@ -15,6 +15,18 @@ GROUPS = PES // 4
 FIELDS = dict(target=0, word=0, pe=0, pes=1, address=0, count=1, half=0)
 
 
+@pytest.fixture(autouse=True, params=["plain", "registered"])
+def built(request, monkeypatch):
+    """Every test with both ways of building it."""
+    registered = dict(registered=True, block_queues=True)
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
+    return request.param
+
+
+# Where a word's lane comes from; the rest from `data`.
+FIELD = {Target.CODEBOOK: "code", Target.ACCUMULATORS: "psum", Target.ACTIVATIONS: "entry"}
+
+
 def low(word, n, bits):
     return word >> n * bits & (1 << bits) - 1
 
@@ -29,8 +41,11 @@ def loops(buffer, target, word, pe, pes, address, count, half):
                 reads.append(word + len(reads))
     elif target == Target.CODEBOOK:
         for index in range(count):
-            writes.append({n: (target, address + index, buffer.word(word + index)) for n in range(PES)})
-            reads.append(word + index)
+            for lane in range(4 if CONFIG.registered else 1):   # an entry at a time
+                at, data = (4 * (address + index) + lane, low(buffer.word(word + index), lane, 16)) if CONFIG.registered else (
+                    address + index, buffer.word(word + index))
+                writes.append({n: (target, at, data) for n in range(PES)})
+                reads.append(word + index)
     else:
         wide = target == Target.ACCUMULATORS
         first = address + (CONFIG.sparse_activations if half and not wide else 0)
@@ -59,7 +74,8 @@ def play(commands, stall, seed=1):
             for n, fill in enumerate(fills):
                 if fill.targets:
                     assert fill.targets.bit_count() == 1
-                    step[n] = (Target(fill.targets.bit_length() - 1), fill.address, fill.data)
+                    target = Target(fill.targets.bit_length() - 1)
+                    step[n] = (target, fill.address, getattr(fill, (FIELD if CONFIG.registered or target != Target.CODEBOOK else {}).get(target, "data")))
             if step:
                 got.append(step)
                 times.append(now)
@@ -111,13 +127,13 @@ def random_commands(rng, count):
 
 @pytest.mark.parametrize("name", EACH)
 def test_targets_one_word_a_cycle(name):
-    """Without stalls a word a cycle, and one cycle lost between commands."""
+    """Without stalls a word a cycle, and one cycle lost between commands, or two."""
     times = play(EACH[name], 0.0)
     steps = [len(loops(Buffer(random.Random(1), 0), **FIELDS | fields)[1]) for fields in EACH[name]]
     wanted, at = [], times[0]
     for count in steps:
         wanted += range(at, at + count)
-        at += count + 1
+        at += count + (2 if CONFIG.registered else 1)
     assert times == wanted
 
 

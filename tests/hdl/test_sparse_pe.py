@@ -11,14 +11,24 @@ from golden.fixed import wrap
 from hdl.config import PRESETS
 from hdl.isa import Target
 from hdl.sparse_pe import EVENTS, SEGMENTS, WORDS, SparsePe
+from hdl.sparse_reader import LATE
 from tests.hdl.streams import idle, run, send
 
 PES, ROWS, COLUMNS, DEPTH = 4, 64, 126, 8
 CONFIG = PRESETS["tiny"].replace(sparse_pes=PES, sparse_words=64, sparse_pointers=COLUMNS + 2, sparse_activations=64,
                                  sparse_rows=ROWS, sparse_queue=DEPTH)
 ENTRIES = 8 * CONFIG.sparse_words
-LATENCY = 8     # cycles from a column to the write of its first sum
+# Cycles from a column to the write of its first sum, and from its MAC.
+LATENCIES = {"plain": (8, 2), "registered": (18, 3), "block queues": (20, 3)}
 CODEBOOK = np.array([0, 1, -1, 2, 32767, -32768, 1000, -7, 12345, -12345, 3, 77, -300, 4096, 15, -2], np.int16)
+
+
+@pytest.fixture(autouse=True, params=LATENCIES)
+def built(request, monkeypatch):
+    """Every test with each way of building a PE."""
+    changes = {"plain": {}, "registered": dict(registered=True), "block queues": dict(registered=True, block_queues=True)}
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**changes[request.param]))
+    return request.param
 
 
 def entry(zeros, index):
@@ -45,32 +55,41 @@ def parts(entries, pointers, column):
 class Bench:
     """A SparsePe with its tests' steps; `trace` holds a cycle's events, by name, and padding."""
 
-    def __init__(self, config=CONFIG):
-        self.config, self.dut, self.trace = config, SparsePe(config), []
+    def __init__(self, config=None):
+        self.config = config = config or CONFIG
+        self.dut, self.trace = SparsePe(config), []
 
     async def write(self, ctx, target, address, values):
         fill = self.dut.fill
         for n, value in enumerate(values):
-            ctx.set(fill, {"targets": 1 << target, "address": address + n, "data": int(value) & 2**64 - 1})
+            value = int(value) & 2**64 - 1
+            ctx.set(fill, {"targets": 1 << target, "address": address + n, "data": value, "psum": value & 2**32 - 1,
+                           "entry": value & 0xFFFF, "code": value & 0xFFFF})
             await ctx.tick()
         ctx.set(fill, {"targets": 0})
 
     async def load(self, ctx, entries, pointers, sums):
         """Fills the memories; pointers of columns that are not given are the end."""
-        await self.write(ctx, Target.CODEBOOK, 0, CODEBOOK.view("<u8"))
+        await self.write(ctx, Target.CODEBOOK, 0, CODEBOOK if self.config.registered else CODEBOOK.view("<u8"))
         await self.write(ctx, Target.WEIGHTS, 0, pack(np.array(entries, np.uint8)))
         padded = np.full(len(pointers) + 2 & -2, pointers[-1], "<u4")
         padded[:len(pointers)] = pointers
         await self.write(ctx, Target.POINTERS, 0, padded.view("<u8"))
         await self.write(ctx, Target.ACCUMULATORS, 0, sums)
 
-    def sums(self, ctx):
-        """The accumulators, while the PE is not busy."""
-        out = []
-        for row in range(self.config.sparse_rows):
-            ctx.set(self.dut.row, row)
-            out.append(ctx.get(self.dut.accumulator))
-        return out
+    async def sum(self, ctx, row):
+        """An accumulator, while the PE is not busy."""
+        ctx.set(self.dut.row, row)
+        if self.config.registered:
+            ctx.set(self.dut.show, 1)
+            await ctx.tick()
+            ctx.set(self.dut.show, 0)
+            ctx.set(self.dut.row, 0)
+            await ctx.tick()
+        return ctx.get(self.dut.accumulator)
+
+    async def sums(self, ctx):
+        return [await self.sum(ctx, row) for row in range(self.config.sparse_rows)]
 
     async def record(self, ctx):
         dut = self.dut
@@ -96,11 +115,11 @@ def macs(trace):
     return [n for n, (names, _, _) in enumerate(trace) if "mac" in names]
 
 
-def play(cases, config=CONFIG):
+def play(cases, config=None):
     """cases: (entries, pointers, columns with values, keywords of Bench.run), one after the other in one
     PE. Checks sums and counts; returns the traces."""
     bench, traces, rng = Bench(config), [], random.Random(1)
-    bits = config.psum_bits
+    bits = bench.config.psum_bits
 
     async def main(ctx):
         for entries, pointers, columns, kw in cases:
@@ -112,7 +131,7 @@ def play(cases, config=CONFIG):
             done = [p for c, v in columns for p in products(entries, pointers, c, v)]
             for row, product in done:
                 wanted[row] += product
-            assert bench.sums(ctx) == wrap(wanted, bits).tolist()
+            assert await bench.sums(ctx) == wrap(wanted, bits).tolist()
             assert not ctx.get(bench.dut.error)
             met = sum(pointers[c + 1] - pointers[c] for c, _ in columns)
             assert len(macs(trace)) == len(done)
@@ -242,7 +261,7 @@ def test_words_of_only_padding():
             for c, v in columns:
                 for row, product in products(entries, pointers, c, v):
                     wanted[row] += product
-            assert bench.sums(ctx) == wrap(wanted, 32).tolist() and not ctx.get(bench.dut.error)
+            assert await bench.sums(ctx) == wrap(wanted, 32).tolist() and not ctx.get(bench.dut.error)
             assert wanted[255] and wanted[128] and np.flatnonzero(wanted)[-1] == 255
             # Only the parts without a real entry cost a cycle each.
             at, empty = macs(trace), sum(n == 0 for c, _ in columns for n in parts(entries, pointers, c))
@@ -278,9 +297,9 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_mac_every_cycle(name):
+def test_mac_every_cycle(name, built):
     """Columns offered every cycle: neither columns, words, padding in a word nor empty columns
-    take a cycle, from LATENCY - 2 cycles after the first column on."""
+    take a cycle, from the latency of the first column's MAC on."""
     columns = STREAMS[name]
     case = by_hand(columns)
     entries, pointers = case[:2]
@@ -288,33 +307,43 @@ def test_mac_every_cycle(name):
     empty = sum(n == 0 for c in range(len(columns)) for n in parts(entries, pointers, c))
     assert span(trace) == len(macs(trace)) + empty
     first = next(n for n, (_, _, taken) in enumerate(trace) if taken)
-    assert macs(trace)[0] == first + LATENCY - 2
+    latency, behind = LATENCIES[built]
+    assert macs(trace)[0] == first + latency - behind
     if name in ("two entries", "one entry", "many entries", "two to five entries"):
         assert empty == 0 and len(macs(trace)) == len(entries)
 
 
-def test_latency():
-    """The sum is written LATENCY cycles after its column was taken, and busy until then."""
-    bench, seen = Bench(), []
+def test_latency(built):
+    """The sum is written that many cycles after its column was taken, and busy until then."""
+    bench, seen, latency = Bench(), [], LATENCIES[built][0]
 
     async def main(ctx):
         await bench.load(ctx, [entry(0, 1)], [0, 1], [7])
         ctx.set(bench.dut.limit, 1)
+        ctx.set(bench.dut.show, 1)
+        await ctx.tick()
         ctx.set(bench.dut.column.payload, {"column": 0, "value": 5})
         ctx.set(bench.dut.column.valid, 1)
+        assert ctx.get(bench.dut.column.ready)
         await ctx.tick()
         ctx.set(bench.dut.column.valid, 0)
-        for _ in range(12):
+        for _ in range(30):
             seen.append((ctx.get(bench.dut.accumulator), ctx.get(bench.dut.busy)))
             await ctx.tick()
     run(bench.dut, main)
-    assert seen == [(7, 1)] * LATENCY + [(12, 0)] * (12 - LATENCY)
+    assert [busy for _, busy in seen] == [1] * latency + [0] * (30 - latency)
+    if built == "plain":
+        assert [total for total, _ in seen] == [7] * latency + [12] * (30 - latency)
+    else:   # read two cycles before; while a MAC reads the RAM there is no telling
+        assert {total for total, _ in seen[:latency - 2]} == {7} and {total for total, _ in seen[latency + 2:]} == {12}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, DEPTH])
-def test_limit_of_the_queue(limit):
+def test_limit_of_the_queue(limit, built):
     """Behind a long column the queue takes `limit` columns and the stages before the decoder theirs;
     a limit of 1 takes a column every two cycles."""
+    if built != "plain":
+        return late_limit(limit, built)
     trace, = play([by_hand([[entry(0, 1)] * 60] + [[entry(1, 2)]] * 40, limit=limit)])
     stuck = next(n for n, (names, _, _) in enumerate(trace) if "full" in names and n > 30)
     taken = sum(t for _, _, t in trace[:stuck])
@@ -324,6 +353,16 @@ def test_limit_of_the_queue(limit):
     pairs, singles = play([by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)])
     assert span(pairs) == 80
     assert span(singles) == (79 if limit == 1 else 40)
+
+
+def late_limit(limit, built):
+    """Up to LATE columns come behind the limit; from 3 on one comes each cycle, below every third at least."""
+    trace, = play([by_hand([[entry(0, 1)] * 60] * 8 + [[entry(1, 2)]] * 32, limit=limit)])
+    taken = sum(t for _, _, t in trace[:macs(trace)[115]])
+    # Two columns are in words, another is being read, one waits for that, four are in the stages of the pointers.
+    assert taken <= 8 + limit + LATE and (limit < 3 or taken >= 8 + limit)
+    pairs, singles = play([by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)])
+    assert span(pairs) <= (80 if limit > 2 else 120) and span(singles) <= (40 if limit > 2 else 120)
 
 
 def test_long_rows_of_empty_columns_cost_a_cycle_each():
@@ -368,8 +407,8 @@ def test_scan(kind, stall):
                     got.append(found)
                 cycles += 1
             assert got == wanted
-            if not stall:   # a cycle for each, one to read the last, one more if that is shown
-                assert cycles == count + 1 + (values[address + count - 1] != 0)
+            if not stall:   # a cycle for each, one to read the last or two, one more if that is shown
+                assert cycles == count + 1 + CONFIG.registered + (values[address + count - 1] != 0)
     run(dut, main)
 
 
@@ -407,7 +446,7 @@ def test_scan_of_columns_beyond_the_pointers():
         ctx.set(dut.found.ready, 1)
         for base in (COLUMNS - 8, 128, 255, 256, 512, 65535 - 1):
             columns = []
-            ctx.set(dut.scan_base, base)
+            ctx.set(dut.scan_base, min(base, (1 << CONFIG.sparse_column_bits) - 1) if CONFIG.registered else base)
             ctx.set(dut.scan_count, 64)
             ctx.set(dut.scan, 1)
             await ctx.tick()
@@ -440,6 +479,10 @@ def test_activations_kept_and_looked_up():
                 model[at] = new
             await ctx.tick()
         ctx.set(dut.keep, 0)
+        if CONFIG.registered:       # what is looked up comes with the next look
+            ctx.set(dut.looking, 1)
+            ctx.set(dut.look, 1)
+            await ctx.tick()
         for at in range(size):
             ctx.set(dut.look, 1)
             ctx.set(dut.look_address, at)
@@ -448,7 +491,10 @@ def test_activations_kept_and_looked_up():
             ctx.set(dut.look_address, 0)
             for _ in range(at % 3):
                 await ctx.tick()
-            assert ctx.get(dut.looked) == model[at]
+            if not CONFIG.registered:
+                assert ctx.get(dut.looked) == model[at]
+            elif at:
+                assert ctx.get(dut.looked) == model[at - 1]
     run(dut, main)
 
 
@@ -461,15 +507,23 @@ def test_accumulators_read_and_cleared(bits):
         model = [rng.getrandbits(32) - 2**31 for _ in range(ROWS)]
         await bench.write(ctx, Target.ACCUMULATORS, 0, [v & 2**32 - 1 for v in model])
         model = wrap(np.array(model), bits).tolist()
-        assert bench.sums(ctx) == model
+        assert await bench.sums(ctx) == model
         for row in (0, 5, 6, ROWS - 1, 5):
             ctx.set(dut.row, row)
             ctx.set(dut.clear, 1)
-            assert ctx.get(dut.accumulator) == model[row]   # its value still, while it is cleared
+            ctx.set(dut.show, 1)
+            if not CONFIG.registered:
+                assert ctx.get(dut.accumulator) == model[row]   # its value still, while it is cleared
             await ctx.tick()
             ctx.set(dut.clear, 0)
+            ctx.set(dut.show, 0)
+            if CONFIG.registered:
+                await ctx.tick()
+                assert ctx.get(dut.accumulator) == model[row]
+                await ctx.tick()
+                assert ctx.get(dut.accumulator) == 0            # none was shown
             model[row] = 0
-            assert bench.sums(ctx) == model
+            assert await bench.sums(ctx) == model
     run(dut, main)
 
 
@@ -521,11 +575,11 @@ def test_errors(name, before):
         wanted = np.zeros(ROWS, np.int64)
         for row, product in done[:count]:
             wanted[row] += product
-        assert bench.sums(ctx) == wanted.tolist()
+        assert await bench.sums(ctx) == wanted.tolist()
         await bench.write(ctx, Target.POINTERS, 0, np.array(pointers[:-1] + pointers[-2:][:len(pointers) % 2 + 1],
                                                             "<u4")[:10].view("<u8"))
         await bench.run(ctx, TAIL)
-        assert bench.sums(ctx) == wanted.tolist() and ctx.get(dut.error)
+        assert await bench.sums(ctx) == wanted.tolist() and ctx.get(dut.error)
         await idle(ctx, 3)
     run(dut, main, background=[bench.record, watch])
     first = [e for e, _ in errors].index(1)

@@ -12,8 +12,19 @@ from hdl.sparse_spread import RecordSpreader
 from tests.hdl.streams import holds, receive, run, send
 
 
+BASE = PRESETS["eie64"]
+
+
+@pytest.fixture(autouse=True, params=["plain", "registered"])
+def built(request, monkeypatch):
+    """Every test with both ways of building it."""
+    registered = dict(registered=True, block_queues=True)
+    monkeypatch.setitem(globals(), "BASE", BASE.replace(**registered) if request.param == "registered" else BASE)
+    return request.param
+
+
 def config_of(pes, rows):
-    return PRESETS["eie64"].replace(sparse_pes=pes, sparse_rows=rows)
+    return BASE.replace(sparse_pes=pes, sparse_rows=rows)
 
 
 def columns_of(rng, config, columns, density, rows=None):

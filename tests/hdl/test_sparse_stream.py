@@ -14,6 +14,14 @@ from tests.hdl.test_sparse_engine import CONFIG, COUNTERS, Bench, random_codeboo
 SIZE = 1 << 16
 
 
+@pytest.fixture(autouse=True, params=["plain", "registered"])
+def built(request, monkeypatch):
+    """Every test with both ways of building it."""
+    registered = dict(registered=True, block_queues=True)
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
+    return request.param
+
+
 class StreamBench(Bench):
     """The engine with a memory of records. `stream` queues a STREAM, `drain` waits for all of them."""
 
