@@ -3,7 +3,7 @@
 python -m fpga.area COMPONENT [field=value ...]   one, its parts, and its critical path
 python -m fpga.area [field=value ...]             a line for each
 The fields are those of hdl/config.py, changed from preset `ecp5-45`; `preset=NAME` takes another. `route=false` stops
-after synthesis.
+after synthesis and says which paths are long, by estimate (fpga/estimate.py).
 """
 
 import json
@@ -48,6 +48,7 @@ from hdl.taps import TapReader
 from hdl.verilog import BUILD
 
 from .arbiter import Arbiter
+from . import estimate
 from .bridge import Bridge
 from .build import options
 from .cells import by_component, count, owners
@@ -89,6 +90,7 @@ COMPONENTS = {
     "bridge": _bridge, "board-arbiter": lambda c: Arbiter(registered=True), "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
     "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
 }
+GROUPS = 12     # of long paths that are shown
 SPARSE = 16     # sparse PEs of those components, if the configuration has none
 
 
@@ -128,7 +130,7 @@ class Harness(Elaboratable):
 
 def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dict:
     """LUTs (a carry cell counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs of a component and of its
-    `parts`; if routed its fmax, and the `path` that limits it. Raises KeyError for an unknown component."""
+    `parts`; if routed its fmax, and the `path` that limits it, else `estimates` of its paths. Raises KeyError for an unknown component."""
     if name.startswith("sparse") and not config.sparse_pes:
         config = config.replace(sparse_pes=SPARSE)
     platform = ULX3S_85F_Platform()
@@ -150,6 +152,8 @@ def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dic
         slowest = min(report["fmax"], key=lambda clock: report["fmax"][clock]["achieved"])
         found |= {"fmax_mhz": round(report["fmax"][slowest]["achieved"], 1),
                   "path": critical_path(report, netlist, slowest)}
+    else:
+        found["estimates"] = estimate.endpoints(netlist)
     return found
 
 
@@ -192,6 +196,8 @@ def main(arguments: list[str]) -> None:
             for part, row in sorted(found["parts"].items(), key=lambda item: -item[1]["lut"]):
                 if part.startswith("unit"):
                     print(line("  " + (part[5:] or "itself"), row))
+            for (start, end), paths in list(estimate.groups(found.get("estimates", []), 2).items())[:GROUPS]:
+                print(f"  {len(paths)} from {start or 'top'} to {end or 'top'}, at worst\n    {paths[0]}")
         if "path" in found:
             print("  {start} -> {end}: {levels} levels, {net_ns} ns in wires".format(**found["path"]), flush=True)
 

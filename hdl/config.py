@@ -366,22 +366,22 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            sparse_rows=64),
 )}
 
+# What an FPGA's machine leaves out or narrows (docs/fpga.md says what each field saves).
+LEAN = dict(
+    filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, glb_pairs=1,
+    queue_depth=2, gating=False, counters=False, rlc=False, store_lanes=1, address_bits=25, block_queues=True,
+    registered=True)
+
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
 BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The least of everything: what a machine costs before its PEs.
     Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1,
            psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
-    Config("ecp5-25", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=1, glb_depth=2048, queue_depth=2, gating=False, counters=False, registered=True,
-           rlc=False, store_lanes=1, address_bits=25, block_queues=True),
+    Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN),
     # The same where block RAM is the board's memory.
-    Config("ecp5-25-ram", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=1, glb_depth=2048, queue_depth=2, gating=False, counters=False, registered=True,
-           rlc=False, store_lanes=1, address_bits=25),
-    Config("ecp5-45", rows=1, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=2, glb_depth=1024, queue_depth=2, gating=False, counters=False, registered=True),
-    Config("ecp5-85", rows=4, columns=4, filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0,
-           ifmap_fifo=1, glb_pairs=2, glb_depth=2048, queue_depth=2, gating=False, counters=False, registered=True,
-           rlc=False, store_lanes=1, address_bits=25, block_queues=True),
+    Config("ecp5-25-ram", rows=1, columns=4, glb_depth=2048, **(LEAN | dict(block_queues=False))),
+    Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
+    Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, sparse_pes=4, sparse_words=512, sparse_pointers=512,
+           sparse_activations=64, sparse_rows=32),
 )}
