@@ -152,106 +152,88 @@ class StripWalker(wiring.Component):
         with m.If(write.ready):
             m.d.sync += write.valid.eq(0)
 
-        with m.FSM():
-            with m.State("Idle"):
-                m.d.comb += self.idle.eq(~strip.valid & ~write.valid)
-                m.d.sync += [
-                    image.eq(0), image_a.eq(store.base), image_b.eq(shape.base),
-                    dram_image.eq(store.dram), table_image.eq(store.table), number.eq(0)]
-                with m.If(self.start):
-                    m.next = "Multiply"
-            with m.State("Multiply"):
-                with m.If(number == 2):
-                    m.d.sync += image_a.eq(image_a + product)
-                with m.If(number == 3):
-                    m.d.sync += image_b.eq(image_b + product)
-                with m.If(number == 5):
-                    m.next = "Image"
-            with m.State("Image"):
-                m.d.sync += [
-                    row.eq(0), at.eq(0), ring_row.eq(store.row_first), wraps.eq(store.row_first == ring_last),
-                    row_a.eq(image_a + ring_offset), row_b.eq(image_b), dram_row.eq(dram_image),
-                    table_row.eq(table_image), top.eq(y_first),
-                ]
-                m.next = "Row"
-                with m.If(excess):
-                    m.next = "Too long"
-            with m.State("Row"):
-                m.d.sync += [
-                    bottom.eq(top + kernel), low.eq(Mux(top < 0, 0, top)),
-                    count_low.eq(Mux(top < shape.count_top, shape.count_top, top)),
-                    dram.eq(dram_row), table.eq(table_row), block.eq(0),
-                ]
-                m.next = "Bounds"
-            with m.State("Bounds"):
-                m.d.sync += [
-                    high.eq(Mux(bottom < height, bottom, height)), goal.eq(Mux(low < height, low, height)),
-                    count_high.eq(Mux(bottom < shape.count_bottom, bottom, shape.count_bottom)),
-                ]
-                m.next = "Seek"
-            with m.State("Seek"):
-                m.d.sync += [
-                    rows.eq(Mux(high > low, (high - low)[:8], 0)),
-                    count.eq(Mux(count_high > count_low, (count_high - count_low)[:8], 0)),
-                    first[0].eq(row_a), first[1].eq(row_b), channel[0].eq(0), channel[1].eq(0),
-                ]
-                with m.If(at != goal):
-                    m.d.sync += [at.eq(at + 1), row_b.eq(row_b + shape.row_stride)]
-                    with m.If(wraps):
-                        m.d.sync += [ring_row.eq(0), row_a.eq(image_a), wraps.eq(ring_one)]
-                    with m.Else():
-                        m.d.sync += [ring_row.eq(ring_row + 1), row_a.eq(row_a + store.row_stride),
-                                     wraps.eq(ring_row == ring_before)]
-                with m.Else():
-                    m.next = "Strip"
-            with m.State("Strip"):
-                end = Signal()
-                m.d.comb += end.eq(final & last_row & last_image)
-                room = ~strip.valid & ~write.valid
-                if not self.registered:         # else a strip follows the one before by a cycle more
-                    room = (~strip.valid | strip.ready) & (~write.valid | write.ready)
-                with m.If(room):
-                    m.d.sync += [
-                        strip.valid.eq(1), strip.p.first_a.eq(first[0]), strip.p.first_b.eq(first[1]),
-                        strip.p.place_a.eq(channel[0]), strip.p.place_b.eq(channel[1]),
-                        strip.p.ends_a.eq(ends[0]), strip.p.ends_b.eq(ends[1]),
-                        strip.p.ring_row.eq(ring_row), strip.p.wraps.eq(wraps),
-                        strip.p.rows.eq(rows), strip.p.count.eq(count),
-                        strip.p.lane.eq(dram[1:3]), strip.p.last.eq(end),
-                        write.valid.eq(1), write.p.table.eq(table), span.begin.eq(dram),
-                        span.bytes.eq(entries << 1), span.request.address.eq(dram & ~7),
-                        span.request.words.eq((entries[:STRIP_ENTRIES] + dram[1:3] + 3) >> 2),
-                        span.request.last.eq(end),
-                        block.eq(block + 1), dram.eq(dram + store.out_block_stride), table.eq(table + 2),
-                    ]
-                    for n in range(2):
-                        m.d.sync += [first[n].eq(first[n] + store.out_block), channel[n].eq(channel[n] + store.out_block)]
-                    m.next = "Channel"
-                    with m.If(final):
-                        m.d.sync += [
-                            row.eq(row + 1), dram_row.eq(dram_row + store.out_row_stride),
-                            table_row.eq(table_row + store.table_row), top.eq(top + stride),
-                        ]
-                        m.next = "Row"
-                        with m.If(last_row):
-                            m.d.sync += [
-                                image.eq(image + 1), image_a.eq(image_a + store.image_stride),
-                                image_b.eq(image_b + shape.image_stride),
-                                dram_image.eq(dram_image + store.out_image_stride),
-                                table_image.eq(table_image + store.table_image),
-                            ]
-                            m.next = "Image"
-                            with m.If(last_image):
-                                m.next = "Idle"
-            with m.State("Channel"):
-                for n in range(2):
-                    with m.If(beyond[n]):
-                        m.d.sync += [channel[n].eq(channel[n] - size[n]), first[n].eq(first[n] + jump[n])]
-                with m.If(~again.any()):
-                    m.next = "Strip"
-            with m.State("Too long"):
-                m.d.comb += self.too_long.eq(1)
+        # Where the walk is, one register a state: they enable a hundred registers each.
+        names = ("waiting", "multiply", "new_image", "new_row", "bounds", "seek", "offer", "emit", "along", "bad")
+        waiting, multiply, new_image, new_row, bounds, seek, offer, emit, along, bad = states = [
+            Signal(name=n, init=n == "waiting") for n in names]
+        found, begun = Signal(), Signal()
+        end = Signal()
+        m.d.comb += [found.eq(at == goal), end.eq(final & last_row & last_image), self.idle.eq(waiting & ~strip.valid & ~write.valid),
+                     begun.eq(waiting & self.start), self.too_long.eq(bad)]
+        room = ~strip.valid & ~write.valid
+        arrives = seek & found | along & ~again.any()       # at a strip
+        if self.registered:                                 # it is offered a cycle later, and two behind the one before
+            offers = offer & room
+            m.d.sync += [offer.eq(arrives | offer & ~room), emit.eq(offers)]
+        else:
+            room = (~strip.valid | strip.ready) & (~write.valid | write.ready)
+            m.d.sync += offer.eq(arrives | offer & ~room)
+            m.d.comb += emit.eq(offer & room)
+        m.d.sync += [
+            waiting.eq(waiting & ~self.start | emit & end),
+            multiply.eq(begun | multiply & (number != 5)),
+            new_image.eq(multiply & (number == 5) | emit & final & last_row & ~last_image),
+            new_row.eq(new_image & ~excess | emit & final & ~last_row),
+            bounds.eq(new_row), seek.eq(bounds | seek & ~found), along.eq(emit & ~final | along & again.any()),
+            bad.eq(bad | new_image & excess),
+        ]
+        next_row, next_image = emit & final, emit & final & last_row
 
+        with m.If(waiting):
+            m.d.sync += [number.eq(0), image.eq(0), dram_image.eq(store.dram), table_image.eq(store.table)]
+        with m.Elif(next_image):
+            m.d.sync += [image.eq(image + 1), dram_image.eq(dram_image + store.out_image_stride),
+                         table_image.eq(table_image + store.table_image)]
+        for value, body, its in ((image_a, store, 2), (image_b, shape, 3)):
+            with m.If(waiting):
+                m.d.sync += value.eq(body.base)
+            with m.Elif(next_image | multiply & (number == its)):
+                m.d.sync += value.eq(value + Mux(multiply, product, body.image_stride))
+        with m.If(new_image):
+            m.d.sync += [row.eq(0), at.eq(0), dram_row.eq(dram_image), table_row.eq(table_image), top.eq(y_first)]
+        with m.Elif(next_row):
+            m.d.sync += [row.eq(row + 1), dram_row.eq(dram_row + store.out_row_stride), table_row.eq(table_row + store.table_row),
+                         top.eq(top + stride)]
+        with m.If(new_image):
+            m.d.sync += [ring_row.eq(store.row_first), wraps.eq(store.row_first == ring_last),
+                         row_a.eq(image_a + ring_offset), row_b.eq(image_b)]
+        with m.Elif(seek & ~found):
+            m.d.sync += [at.eq(at + 1), row_b.eq(row_b + shape.row_stride)]
+            with m.If(wraps):
+                m.d.sync += [ring_row.eq(0), row_a.eq(image_a), wraps.eq(ring_one)]
+            with m.Else():
+                m.d.sync += [ring_row.eq(ring_row + 1), row_a.eq(row_a + store.row_stride), wraps.eq(ring_row == ring_before)]
+        # These stand still while they are used: what is found before the row is known is found again.
+        m.d.sync += [
+            bottom.eq(top + kernel), low.eq(Mux(top < 0, 0, top)),
+            count_low.eq(Mux(top < shape.count_top, shape.count_top, top)),
+            high.eq(Mux(bottom < height, bottom, height)), goal.eq(Mux(low < height, low, height)),
+            count_high.eq(Mux(bottom < shape.count_bottom, bottom, shape.count_bottom)),
+        ]
+        with m.If(seek):
+            m.d.sync += [rows.eq(Mux(high > low, (high - low)[:8], 0)),
+                         count.eq(Mux(count_high > count_low, (count_high - count_low)[:8], 0))]
+        with m.If(new_row):
+            m.d.sync += [dram.eq(dram_row), table.eq(table_row), block.eq(0)]
+        with m.Elif(emit):
+            m.d.sync += [dram.eq(dram + store.out_block_stride), table.eq(table + 2), block.eq(block + 1)]
+        for n in range(2):
+            with m.If(seek):
+                m.d.sync += [first[n].eq((row_a, row_b)[n]), channel[n].eq(0)]
+            with m.Elif(emit):
+                m.d.sync += [first[n].eq(first[n] + store.out_block), channel[n].eq(channel[n] + store.out_block)]
+            with m.Elif(along & beyond[n]):
+                m.d.sync += [channel[n].eq(channel[n] - size[n]), first[n].eq(first[n] + jump[n])]
+        with m.If(emit):
+            m.d.sync += [
+                strip.valid.eq(1), strip.p.first_a.eq(first[0]), strip.p.first_b.eq(first[1]),
+                strip.p.place_a.eq(channel[0]), strip.p.place_b.eq(channel[1]),
+                strip.p.ends_a.eq(ends[0]), strip.p.ends_b.eq(ends[1]), strip.p.ring_row.eq(ring_row), strip.p.wraps.eq(wraps),
+                strip.p.rows.eq(rows), strip.p.count.eq(count), strip.p.lane.eq(dram[1:3]), strip.p.last.eq(end),
+                write.valid.eq(1), write.p.table.eq(table), span.begin.eq(dram), span.bytes.eq(entries << 1),
+                span.request.address.eq(dram & ~7), span.request.last.eq(end),
+                span.request.words.eq((entries[:STRIP_ENTRIES] + dram[1:3] + 3) >> 2),
+            ]
         # A product comes two cycles behind its number.
         for n, value in enumerate((ring_offset, entries, offsets.ring_back, offsets.step_a, offsets.step_b), 4):
             with m.If(number == n):

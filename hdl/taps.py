@@ -2,11 +2,12 @@
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS, LANES
 from .isa import ENTRY_ADDR, WORD_ADDR, Pool, ShapeBody, StoreBody
+from .kept_queue import KeptQueue
 from .pool import DIVISORS, Tap
 from .skid import cut
 from .strips import BLOCK, COORDINATE, Offsets, Strip
@@ -42,7 +43,7 @@ class TapReader(wiring.Component):
 
     Throughput one read per cycle, strips included, and one cycle for a place that is not read (two in an add). Four
     cycles from a strip to its first request, two from a response to its tap.
-    registered: six cycles to the request, one to the tap; a cycle more between two strips; no path from `request` and
+    registered: six cycles to the request, one to the tap; no path from `request` and
     `taps` to the walk, nor between them.
     """
 
@@ -93,7 +94,7 @@ class TapReader(wiring.Component):
         # ---- walk: one tap per cycle, of an add each half of it ----------------------------
         strip = Signal(Strip)
         walking = Signal()
-        second = Signal()                  # at the second operand of an add
+        second, second_next = Signal(), Signal()   # at the second operand of an add
         column = Signal(16)
         left, right = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))   # tile columns of the window
         low = Signal(signed(COORDINATE))   # the first that counts
@@ -107,23 +108,23 @@ class TapReader(wiring.Component):
         # Registers that tell where the tap is.
         row_one = Signal()                 # rows of the window have one tap
         fresh = Signal()                   # its first tap
+        stale = Signal()                   # `rest` is not yet that of the next window
         x_last, y_last, chunk_last, column_last = Signal(), Signal(), Signal(), Signal()
         wraps = Signal()                   # its row is the ring's last
         ends = Signal(2)                   # its chunk is the last of a block of the tile, of each operand
         begin, step, go = Signal(), Signal(), Signal()
-        done = x_last & y_last & chunk_last & column_last
+        turn = Signal()                    # go, at the last operand: what that does behind the walk does no harm
+        done = y_last & chunk_last & column_last & ~stale       # in the last row of a strip, and the next may follow
         m.d.comb += [
-            step.eq(walking & go & (second | ~store.add)),
+            step.eq(turn),
             begin.eq(self.strips.valid & self.strips.ready),
-            self.strips.ready.eq(~walking if self.registered else ~walking | (step & done)),
+            self.strips.ready.eq(~walking | (x_last & step & done)),
+            second_next.eq(store.add & walking & (second ^ go)),
         ]
-        with m.If(~store.add | ~walking):
-            m.d.sync += second.eq(0)
-        with m.Elif(go):
-            m.d.sync += second.eq(~second)
+        m.d.sync += second.eq(second_next)
 
         # What a row of the next window has. It may be a cycle late: that matters only behind a window of one tap, so
-        # beyond the right edge (as the next is) or with a kernel of one (as the next has).
+        # beyond the right edge, as the next of this strip is, or with a kernel of one, as the next has.
         rest = Signal(signed(COORDINATE + 1))      # places behind its first but one
         if self.registered:
             m.d.sync += rest.eq(width_before - left_next)
@@ -135,7 +136,7 @@ class TapReader(wiring.Component):
 
         def start_window(strip):
             return [rows.eq(strip.rows), y_last.eq(strip.rows <= 1), ring_row.eq(strip.ring_row), wraps.eq(strip.wraps),
-                    fresh.eq(1)]
+                    fresh.eq(1), stale.eq(~kernel_one if self.registered else 0)]
 
         def start_column(strip, final):
             return [
@@ -148,7 +149,7 @@ class TapReader(wiring.Component):
                 *start_row(kernel_one | (rest < 0)), *start_window(strip)]
 
         with m.If(step):
-            m.d.sync += fresh.eq(0)
+            m.d.sync += [fresh.eq(0), stale.eq(0)]
             with m.If(~x_last):
                 m.d.sync += [place.eq(place + 1), x_last.eq(place == row_before)]
             with m.Elif(~y_last):
@@ -174,24 +175,31 @@ class TapReader(wiring.Component):
             m.d.sync += left_next.eq(first)
 
         # Of each loop the address at which its turn began: a step of a loop begins all those within it.
+        loops = [1, x_last, x_last & y_last, x_last & y_last & chunk_last]      # the tap is the last of those within
+        other, load, select = Signal(), Signal(), Signal(2)
+        moves = Signal(4)
+        control = [other.eq(second), load.eq(begin), moves.eq(Cat(step & loop | begin for loop in loops)),
+                   select.eq(Mux(x_last, Mux(y_last, Mux(chunk_last, 3, 2), 1), 0))]
         address = []
-        for n, (body, back, one, here) in enumerate((
+        for n, (body, next_row, next_window, new) in enumerate((
                 (store, Mux(wraps, offsets.ring_back, store.row_stride), offsets.step_a, self.strips.p.first_a),
                 (shape, shape.row_stride, offsets.step_b, self.strips.p.first_b))):
-            tap, row, turn, window = (Signal(bits, name=f"{name}_{'ab'[n]}") for name in ("tap", "row", "chunk", "window"))
-            after = Signal(bits, name=f"after_{'ab'[n]}")
-            come = Mux(x_last, Mux(y_last, Mux(chunk_last, window, turn), row), tap)
-            by = Mux(x_last, Mux(y_last, Mux(chunk_last, one, Mux(ends[n], jump[n], chunk)), back), body.column_stride)
-            m.d.comb += after.eq(Mux(begin, here, come[:bits] + by[:bits]))
-            with m.If(step | begin):
-                m.d.sync += tap.eq(after)
-            with m.If(step & x_last | begin):
-                m.d.sync += row.eq(after)
-            with m.If(step & x_last & y_last | begin):
-                m.d.sync += turn.eq(after)
-            with m.If(step & x_last & y_last & chunk_last | begin):
-                m.d.sync += window.eq(after)
-            address.append(tap)
+            begun = [Signal(bits, name=f"{name}_{'ab'[n]}") for name in ("tap", "row", "chunk", "window")]
+            by, after = (Signal(bits, name=f"{name}_{'ab'[n]}") for name in ("by", "after"))
+            next_chunk = Mux(ends[n], jump[n], chunk)
+            control.append(by.eq(Mux(begin, new, Mux(x_last, Mux(y_last, Mux(chunk_last, next_window, next_chunk), next_row),
+                                                     body.column_stride))))
+            m.d.comb += after.eq(Mux(load, 0, Mux(select[1], Mux(select[0], begun[3], begun[2]),
+                                                  Mux(select[0], begun[1], begun[0]))) + by)
+            for moved, value in zip(moves, begun):
+                with m.If(moved):
+                    m.d.sync += value.eq(after)
+            address.append(begun[0])
+        if self.registered:      # a cycle behind the walk
+            m.d.sync += control
+        else:
+            m.d.comb += control
+        joins = 1 if self.registered else 0        # the stage at which addresses are there
 
         # ---- divisors and whether there is anything to read ---------------------------------
         valid = [Signal(name=f"valid_{i}") for i in range(stages)]
@@ -209,10 +217,11 @@ class TapReader(wiring.Component):
         small = (tall <= DIVISORS) & (wide <= DIVISORS)
         with m.If(advance):
             for i in range(1, stages):
-                m.d.sync += [valid[i].eq(valid[i - 1]), marks[i].eq(marks[i - 1]), operand[i].eq(operand[i - 1]),
-                             entry[i].eq(entry[i - 1])]
+                m.d.sync += [valid[i].eq(valid[i - 1]), marks[i].eq(marks[i - 1]), operand[i].eq(operand[i - 1])]
+            for i in range(joins, stages):
+                m.d.sync += entry[i].eq(Mux(other, *reversed(address)) if i == joins else entry[i - 1])
             m.d.sync += [
-                valid[0].eq(walking & go), operand[0].eq(store.add & ~second), entry[0].eq(Mux(second, address[1], address[0])),
+                valid[0].eq(walking & go), operand[0].eq(store.add & ~second),
                 marks[0].read.eq((x >= 0) & (left < width) & (rows != 0)),
                 marks[0].first.eq(fresh),
                 marks[0].last.eq(x_last & y_last),
@@ -233,7 +242,7 @@ class TapReader(wiring.Component):
 
         # ---- requests -------------------------------------------------------------------
         # The first operand of a place that is not read is not waited for either.
-        queue = SyncFIFOBuffered if self.registered else SyncFIFO
+        queue = KeptQueue if self.registered else SyncFIFO
         m.submodules.pending = pending = queue(width=Shape.cast(Pending).width, depth=IN_FLIGHT)
         ask = Signal(Pending)
         read = marks[-1].read
@@ -244,14 +253,17 @@ class TapReader(wiring.Component):
         ]
         if self.registered:
             # What the walk has begun finds room in both queues, so nothing between stops it.
-            m.submodules.asked = asked = SyncFIFOBuffered(width=bits - 2, depth=IN_FLIGHT)
-            m.d.sync += go.eq(pending.level <= IN_FLIGHT - stages - 2)
+            m.submodules.asked = asked = KeptQueue(width=bits - 2, depth=IN_FLIGHT)
+            room = Signal()
+            m.d.sync += [room.eq(pending.level < IN_FLIGHT - stages - 4), go.eq(room),
+                         turn.eq(room & (second_next | ~store.add))]
             m.d.comb += [
                 advance.eq(1), pending.w_en.eq(wanted), asked.w_en.eq(wanted & read), asked.w_data.eq(entry[-1][2:]),
-                self.request.payload.eq(asked.r_data), self.request.valid.eq(asked.r_rdy), asked.r_en.eq(self.request.ready)]
+                self.request.payload.eq(asked.r_data), self.request.valid.eq(asked.r_rdy),
+                asked.r_en.eq(asked.r_rdy & self.request.ready)]
         else:
             m.d.comb += [
-                go.eq(advance),
+                go.eq(advance), turn.eq(go & (second | ~store.add)),
                 self.request.payload.eq(entry[-1] >> 2),
                 self.request.valid.eq(valid[-1] & read & pending.w_rdy),
                 pending.w_en.eq(wanted & (~read | self.request.ready)),
@@ -263,33 +275,33 @@ class TapReader(wiring.Component):
         held = Signal(Pending)
         full = Signal()
         entries = Signal(ENTRY_BITS * self.lanes)
-        take, leave = Signal(), Signal()
+        take, free = Signal(), Signal()
         m.d.comb += [
             Value.cast(head).eq(pending.r_data),
-            take.eq(pending.r_rdy & (~head.ends.read | self.response.valid) & (~full | leave)),
+            take.eq(pending.r_rdy & (~head.ends.read | self.response.valid) & free),
             pending.r_en.eq(take),
-            self.response.ready.eq(pending.r_rdy & head.ends.read & (~full | leave)),
+            self.response.ready.eq(pending.r_rdy & head.ends.read & free),
         ]
-        with m.If(leave):
-            m.d.sync += full.eq(0)
-        with m.If(take):
-            m.d.sync += [full.eq(1), held.eq(head),
-                         entries.eq(self.response.payload >> (head.at << 4))]
+        with m.If(free):
+            m.d.sync += [full.eq(take), held.eq(head), entries.eq(self.response.payload >> (head.at << 4))]
         tap = stream.Signature(Tap).create(path=("tap",))
         p = tap.p
         m.d.comb += [Value.cast(p.entries).eq(entries), p.operand.eq(held.operand), p.count.eq(held.count)]
         m.d.comb += [p[n].eq(held.ends[n]) for n, _ in data.Layout.cast(Ends)]
         if self.registered:
             last, waits = cut(m, True, "taps_out", tap)
-            m.d.comb += [tap.valid.eq(full), leave.eq(full & tap.ready)]
+            crowded = Signal()       # in a register: both places behind the queue are full
+            m.d.sync += crowded.eq(~self.taps.ready & (crowded | ((full | waits) & take)))
+            m.d.comb += [tap.valid.eq(full), free.eq(~crowded)]
             wiring.connect(m, last, wiring.flipped(self.taps))
             inside = full | waits
         else:
-            m.d.comb += leave.eq(full & (~self.taps.valid | self.taps.ready))
+            leave = ~self.taps.valid | self.taps.ready
+            m.d.comb += free.eq(~full | leave)
             with m.If(self.taps.ready):
                 m.d.sync += self.taps.valid.eq(0)
-            with m.If(leave):
+            with m.If(full & leave):
                 m.d.sync += [self.taps.valid.eq(1), self.taps.payload.eq(tap.payload)]
             inside = full | self.taps.valid
-        m.d.comb += self.idle.eq(~(walking | Cat(valid).any() | (pending.level != 0) | inside))
+        m.d.comb += self.idle.eq(~(walking | Cat(valid).any() | pending.r_rdy | (pending.level != 0) | inside))
         return m
