@@ -149,8 +149,13 @@ class SparseEngine(wiring.Component):
         records = Signal(SparseStreamBody)
         for body in (run, output, dump, records):
             m.d.comb += body.eq(raw[:len(body.as_value())])
-        m.d.comb += [streaming.eq(kind == KINDS.index(SparseStreamBody)),
-                     fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
+        stream_kind = KINDS.index(SparseStreamBody)
+        if c.registered:
+            with m.If(self.sparse.ready):
+                m.d.sync += streaming.eq(self.sparse.payload.kind == stream_kind)
+        else:
+            m.d.comb += streaming.eq(kind == stream_kind)
+        m.d.comb += [fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
 
         streams = Signal(range(IN_FLIGHT + 1))     # STREAMs under way
         streamed, done, active = Signal(), Signal(), Signal()
