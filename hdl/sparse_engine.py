@@ -177,7 +177,8 @@ class SparseEngine(wiring.Component):
         with m.Elif((self.error == Error.NONE) & ~marked):
             with m.If(spreader.error != Error.NONE):
                 m.d.sync += self.error.eq(spreader.error)
-            with m.Elif(fetcher.outside & ~spreader.busy & ~any_busy if c.registered else fetcher.outside & ~any_busy):
+            # Columns found behind the one outside may wait for ever.
+            with m.Elif(fetcher.outside & ~spreader.busy & ~Cat(*busy, spread).any() if c.registered else fetcher.outside & ~any_busy):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
 
         if c.counters:
