@@ -149,8 +149,13 @@ class SparseEngine(wiring.Component):
         records = Signal(SparseStreamBody)
         for body in (run, output, dump, records):
             m.d.comb += body.eq(raw[:len(body.as_value())])
-        m.d.comb += [streaming.eq(kind == KINDS.index(SparseStreamBody)),
-                     fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
+        stream_kind = KINDS.index(SparseStreamBody)
+        if c.registered:
+            with m.If(self.sparse.ready):
+                m.d.sync += streaming.eq(self.sparse.payload.kind == stream_kind)
+        else:
+            m.d.comb += streaming.eq(kind == stream_kind)
+        m.d.comb += [fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
 
         streams = Signal(range(IN_FLIGHT + 1))     # STREAMs under way
         streamed, done, active = Signal(), Signal(), Signal()
@@ -172,7 +177,8 @@ class SparseEngine(wiring.Component):
         with m.Elif((self.error == Error.NONE) & ~marked):
             with m.If(spreader.error != Error.NONE):
                 m.d.sync += self.error.eq(spreader.error)
-            with m.Elif(fetcher.outside & ~spreader.busy & ~any_busy if c.registered else fetcher.outside & ~any_busy):
+            # Columns found behind the one outside may wait for ever.
+            with m.Elif(fetcher.outside & ~spreader.busy & ~Cat(*busy, spread).any() if c.registered else fetcher.outside & ~any_busy):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
 
         if c.counters:

@@ -47,7 +47,7 @@ class ColumnFetcher(wiring.Component):
     hidden while BEATS suffice: data is asked for only when there is room for it, so that
     `read.data` is always ready. A column without a record costs nothing but its lookup.
 
-    config.registered: latency 22 cycles. A column is looked up when there is room for all that is known of it, so that nothing
+    config.registered: its latency is longer. A column is looked up when there is room for all that is known of it, so that nothing
     waits between the table and two queues in block RAM: of places, which go through the window to the bursts, and of the
     lengths that their data is cut into. Room for data is a difference of two counters, of beats asked for and of beats
     that have left.

@@ -17,7 +17,7 @@ class SparseMac(wiring.Component):
     `fill_data`: of an accumulator; `show`, `clear`, `own_row`: reads an accumulator and clears it, `accumulator` is it two
     cycles later, and 0 where none was shown; `busy`.
 
-    A sum is written four cycles behind its `valid`. It takes a read address, the RAM's output and a register to the adder. The sum of the
+    A sum is written three cycles behind its `valid`. It takes a read address, the RAM's output and a register to the adder. The sum of the
     operation before, on the same row, is taken from the adder's register; that of the one before comes to the register behind the
     RAM instead of what the RAM shows, which then may be neither the old nor the new.
     """

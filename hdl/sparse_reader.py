@@ -21,7 +21,7 @@ class WordReader(wiring.Component):
     """Members: `column`, `limit`, `record`, `span`, `load`, `mark`, `error` as in SparsePe (registered); `weights`, `pointers`: writes of
     the memories at `address` with `data`; `word`, stream of word_layout, a mark among the words it came behind; `empty`, nothing is inside.
 
-    A column a cycle and a word a cycle; latency from a column to its first word 10 cycles with block_queues, from a record 4.
+    A column a cycle and a word a cycle; latency from a column to its first word 12 cycles with block_queues, 10 without.
     What a block RAM shows goes to a register and nowhere else. The stages of the pointers wait together while a column has words
     left; an empty one goes no further than the comparison of its pointers. A record's word may come a cycle after `ready` has
     fallen.
