@@ -90,14 +90,15 @@ class BurstSplitter(wiring.Component):
 
     Members: `request` in, `burst` out; `idle` while it holds nothing. A request of no
     words vanishes. Latency one cycle, throughput one burst per cycle. address: bits of one.
+    registered: both `ready`, `valid` and payloads are registers; latency two cycles, one burst every two.
     """
 
     request: In(stream.Signature(Request))
     burst: Out(stream.Signature(Burst))
     idle: Out(1)
 
-    def __init__(self, address: int = ADDRESS):
-        self.address = address
+    def __init__(self, address: int = ADDRESS, registered: bool = False):
+        self.address, self.registered = address, registered
         super().__init__()
 
     def elaborate(self, platform):
@@ -111,16 +112,21 @@ class BurstSplitter(wiring.Component):
 
         def room_at(in_last, address):
             return Mux(in_last, BURST - address[3:9], BURST)
-        m.d.comb += [
-            final.eq(words <= room),
-            beats.eq(Mux(final, words[:7], room)),
-            self.idle.eq(words == 0),
-            self.burst.valid.eq(words != 0),
-            self.burst.p.address.eq(address),
-            self.burst.p.length.eq(beats - 1),
-            self.burst.p.last.eq(last & final), self.burst.p.tag.eq(tag),
-            self.request.ready.eq((words == 0) | (final & self.burst.ready)),
-        ]
+        m.d.comb += [beats.eq(Mux(words <= room, words[:7], room)), self.burst.p.address.eq(address),
+                     self.burst.p.last.eq(last & final), self.burst.p.tag.eq(tag)]
+        if self.registered:
+            some, looked = Signal(), Signal()       # words are left; what the next burst takes of them is known
+            m.d.comb += [self.idle.eq(~some), self.burst.valid.eq(looked), self.request.ready.eq(~some)]
+            with m.If(some & ~looked):
+                m.d.sync += [final.eq(words <= room), self.burst.p.length.eq(beats - 1), looked.eq(1)]
+            with m.If(looked & self.burst.ready):
+                m.d.sync += [looked.eq(0), some.eq(~final)]
+            with m.If(self.request.valid & ~some):
+                m.d.sync += some.eq(self.request.p.words != 0)
+        else:
+            m.d.comb += [
+                final.eq(words <= room), self.idle.eq(words == 0), self.burst.valid.eq(words != 0),
+                self.burst.p.length.eq(beats - 1), self.request.ready.eq((words == 0) | (final & self.burst.ready))]
         with m.If(self.burst.valid & self.burst.ready):
             # From an eighth of a page to the same place in the next, or to the next page.
             m.d.sync += [address.eq(address + (room << 3)), words.eq(Mux(final, 0, words - room)),

@@ -1,6 +1,6 @@
 """A queue in block RAM."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -19,7 +19,7 @@ class BlockQueue(wiring.Component):
             raise ValueError(f"a queue of {depth} words in block RAM: must be a power of two")
         self.width, self.depth = width, depth
         super().__init__({
-            "w_data": In(width), "w_en": In(1), "w_rdy": Out(1),
+            "w_data": In(width), "w_en": In(1), "w_rdy": Out(1, init=1),
             "r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "level": Out(range(depth + 2))})
 
     def elaborate(self, platform):
@@ -29,14 +29,16 @@ class BlockQueue(wiring.Component):
                                                 attrs={"ram_style": "block"})
         write, read = storage.write_port(), storage.read_port()
         inside = Signal(range(self.depth + 1))      # not yet in front
+        some = Signal()                             # any of these: a register, as `w_rdy` is
         push, fetch = Signal(), Signal()
         m.d.comb += [
-            self.w_rdy.eq(inside != self.depth), push.eq(self.w_en & self.w_rdy),
-            fetch.eq((inside != 0) & (~self.r_rdy | self.r_en)),
+            push.eq(self.w_en & self.w_rdy), fetch.eq(some & (~self.r_rdy | self.r_en)),
             write.en.eq(push), write.data.eq(self.w_data), read.en.eq(fetch), self.r_data.eq(read.data),
             self.level.eq(inside + self.r_rdy),
         ]
-        m.d.sync += inside.eq(inside + push - fetch)
+        with m.If(push ^ fetch):
+            m.d.sync += [inside.eq(Mux(push, inside + 1, inside - 1)), some.eq(push | (inside != 1)),
+                         self.w_rdy.eq(fetch | (inside != self.depth - 1))]
         with m.If(push):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(fetch):

@@ -117,6 +117,9 @@ class GlobalBuffer(wiring.Component):
             for c in range(len(ports)):
                 blocked = 0
                 for h in range(c):
+                    if pairs == 1 and self.config.registered:   # whatever it needs: one more refusal costs little
+                        blocked = blocked | valids[h]
+                        continue
                     for half in range(2):
                         blocked = blocked | (valids[h] & needs[h][half] & needs[c][half]
                                              & (places[h][half][0] == places[c][half][0]))

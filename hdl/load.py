@@ -80,7 +80,7 @@ class Load(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.window = window = Window(self.registered)
-        m.submodules.splitter = splitter = BurstSplitter(self.address)
+        m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
         m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
         # Of each command under way: where it goes.
         queue = SyncFIFOBuffered if self.registered else SyncFIFO    # buffered: its head is in a register

@@ -68,7 +68,7 @@ class Store(wiring.Component):
         m.submodules.pooler = pooler = Pooler(self.lanes)
         m.submodules.packer = packer = Packer(self.lanes)
         m.submodules.window = window = Window(self.registered)
-        m.submodules.splitter = splitter = BurstSplitter(self.address)
+        m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
         if self.rlc:
             m.submodules.encoder = encoder = RlcEncoder()
             m.submodules.slots = slots = SlotWriter()
@@ -87,9 +87,12 @@ class Store(wiring.Component):
         busy = Signal(2)      # the walk has started but may not show yet
         take = Signal()
         chunk = store.chunk if self.lanes > 1 else 1
+        idle = Signal()       # all arithmetic; may come a cycle late, since `busy` lasts until the walk shows
+        m.d["sync" if self.registered else "comb"] += idle.eq(
+            strips.idle & taps.idle & pooler.idle & ~pooled_waits
+            & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1))
         m.d.comb += [
-            self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle & ~pooled_waits
-                                  & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1) & order.w_rdy),
+            self.command.ready.eq((busy == 0) & idle & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
@@ -162,7 +165,7 @@ class Store(wiring.Component):
         m.d.comb += [
             # An address under way fills a place of each; the slower queue is `answers`.
             issue.eq(splitter.burst.valid & ~self.halt & (answers.level < BURSTS - 1)
-                     & (~address.valid | address.ready)),
+                     & (~address.valid | (0 if self.registered else address.ready))),
             splitter.burst.ready.eq(issue),
             issued.eq(address.valid & address.ready),
             lengths.w_en.eq(issued), lengths.w_data.eq(address.p.length),
@@ -181,7 +184,8 @@ class Store(wiring.Component):
         move, last = Signal(), Signal()
         m.d.comb += [
             Value.cast(word).eq(words.r_data),
-            move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
+            # Registered, a beat every two cycles, and no path from the bus to the arithmetic.
+            move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | (0 if self.registered else beat.ready))),
             last.eq(sent == lengths.r_data),
             words.r_en.eq(move),
             lengths.r_en.eq(move & last),
