@@ -87,9 +87,15 @@ class Store(wiring.Component):
         busy = Signal(2)      # the walk has started but may not show yet
         take = Signal()
         chunk = store.chunk if self.lanes > 1 else 1
+        quiet = Signal()      # the walk and the arithmetic have drained
+        drained = (strips.idle & taps.idle & pooler.idle & ~pooled_waits
+                   & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1))
+        if self.registered:   # all of it a cycle late: `busy` covers the time till the walk shows
+            m.d.sync += quiet.eq(drained & order.w_rdy)
+        else:
+            m.d.comb += quiet.eq(drained & order.w_rdy)
         m.d.comb += [
-            self.command.ready.eq((busy == 0) & strips.idle & taps.idle & pooler.idle & ~pooled_waits
-                                  & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1) & order.w_rdy),
+            self.command.ready.eq((busy == 0) & quiet),
             take.eq(self.command.valid & self.command.ready),
             order.w_en.eq(take),
             order.w_data.eq(self.command.p.is_shape),
