@@ -1,6 +1,6 @@
 """The outer loops of STORE: image, row, block."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,6 +33,7 @@ class Strip(data.Struct):
     ring_row: 16             # place in the ring of the window's first row that exists
     wraps: 1                 # it is the ring's last
     rows: 8                  # rows of the window that exist
+    single: 1                # of one or none
     count: 8                 # rows that count in the divisor
     lane: 2                  # of its first entry in the 64-bit words of DRAM
     last: 1                  # of the command
@@ -102,15 +103,17 @@ class StripWalker(wiring.Component):
         product = Signal(signed(2 * bits))
         entries = Signal(27)
         ring_offset = Signal(place)
-        x_first, stride_x = Mux(pooled, shape.x_first, 0), Mux(pooled, shape.stride_x, 1)
-        pairs = [(x_first, store.column_stride), (x_first, shape.column_stride), (store.row_first, store.row_stride),
-                 (store.out_block, store.columns), (Cat(~ring_before, ~ring_one).as_signed(), store.row_stride),    # 1 - ring
-                 (stride_x, store.column_stride), (stride_x, shape.column_stride)]
+        x_first, stride_x = Signal(signed(16)), Signal(8)
+        m.d.sync += [x_first.eq(Mux(pooled, shape.x_first, 0)), stride_x.eq(Mux(pooled, shape.stride_x, 1))]
+        # Times x_first two, row_first and out_block; times stride_x two, and 1 - ring.
+        back = Cat(~ring_before, ~ring_one).as_signed()
+        odd = number[0]
+        one = Mux(number[2], Mux(number[1], back, stride_x), Mux(number[1], Mux(odd, store.out_block, store.row_first), x_first))
+        other = Mux(number[1], Mux(odd, store.columns, store.row_stride), Mux(odd, shape.column_stride, store.column_stride))
         m.d.sync += product.eq(factors[0] * factors[1])
         m.d.sync += number.eq(Mux(number.all(), number, number + 1))
         # Beyond `bits` no factor counts: an offset is modular, and all but offsets are shorter.
-        m.d.sync += [factors[0].eq(Array(a for a, _ in pairs)[number[:3]]),
-                     factors[1].eq(Array(b for _, b in pairs)[number[:3]])]
+        m.d.sync += [factors[0].eq(one), factors[1].eq(other)]
 
         # ---- rows -----------------------------------------------------------------------
         image, row, block = Signal(8), Signal(16), Signal(BLOCK)
@@ -158,46 +161,48 @@ class StripWalker(wiring.Component):
             Signal(name=n, init=n == "waiting") for n in names]
         found, begun = Signal(), Signal()
         end = Signal()
-        m.d.comb += [found.eq(at == goal), end.eq(final & last_row & last_image), self.idle.eq(waiting & ~strip.valid & ~write.valid),
+        m.d.comb += [end.eq(final & last_row & last_image), self.idle.eq(waiting & ~strip.valid & ~write.valid),
                      begun.eq(waiting & self.start), self.too_long.eq(bad)]
-        room = ~strip.valid & ~write.valid
-        arrives = seek & found | along & ~again.any()       # at a strip
-        if self.registered:                                 # it is offered a cycle later, and two behind the one before
-            offers = offer & room
-            m.d.sync += [offer.eq(arrives | offer & ~room), emit.eq(offers)]
+        ends_row, ends_image, ends_all = (Signal(name=f"ends_{n}") for n in ("row", "image", "all"))    # the strip's end is theirs
+        if self.registered:          # a strip is a cycle later, and two behind the one before; a row is found in two
+            room = ~strip.valid & ~write.valid
+            emits, settled = offer & room, Signal()
+            m.d.sync += [emit.eq(emits), ends_row.eq(emits & final), ends_image.eq(emits & final & last_row),
+                         ends_all.eq(emits & end), found.eq(at == goal), settled.eq(seek & ~settled)]
         else:
             room = (~strip.valid | strip.ready) & (~write.valid | write.ready)
-            m.d.sync += offer.eq(arrives | offer & ~room)
-            m.d.comb += emit.eq(offer & room)
+            emits, settled = offer & room, 1
+            m.d.comb += [emit.eq(emits), ends_row.eq(emits & final), ends_image.eq(emits & final & last_row),
+                         ends_all.eq(emits & end), found.eq(at == goal)]
         m.d.sync += [
-            waiting.eq(waiting & ~self.start | emit & end),
+            waiting.eq(waiting & ~self.start | ends_all),
+            offer.eq(seek & settled & found | along & ~again.any() | offer & ~room),
             multiply.eq(begun | multiply & (number != 5)),
-            new_image.eq(multiply & (number == 5) | emit & final & last_row & ~last_image),
-            new_row.eq(new_image & ~excess | emit & final & ~last_row),
-            bounds.eq(new_row), seek.eq(bounds | seek & ~found), along.eq(emit & ~final | along & again.any()),
+            new_image.eq(multiply & (number == 5) | ends_image & ~ends_all),
+            new_row.eq(new_image & ~excess | ends_row & ~ends_image),
+            bounds.eq(new_row), seek.eq(bounds | seek & ~(settled & found)), along.eq(emit & ~ends_row | along & again.any()),
             bad.eq(bad | new_image & excess),
         ]
-        next_row, next_image = emit & final, emit & final & last_row
 
         with m.If(waiting):
             m.d.sync += [number.eq(0), image.eq(0), dram_image.eq(store.dram), table_image.eq(store.table)]
-        with m.Elif(next_image):
+        with m.Elif(ends_image):
             m.d.sync += [image.eq(image + 1), dram_image.eq(dram_image + store.out_image_stride),
                          table_image.eq(table_image + store.table_image)]
         for value, body, its in ((image_a, store, 2), (image_b, shape, 3)):
             with m.If(waiting):
                 m.d.sync += value.eq(body.base)
-            with m.Elif(next_image | multiply & (number == its)):
+            with m.Elif(ends_image | multiply & (number == its)):
                 m.d.sync += value.eq(value + Mux(multiply, product, body.image_stride))
         with m.If(new_image):
             m.d.sync += [row.eq(0), at.eq(0), dram_row.eq(dram_image), table_row.eq(table_image), top.eq(y_first)]
-        with m.Elif(next_row):
+        with m.Elif(ends_row):
             m.d.sync += [row.eq(row + 1), dram_row.eq(dram_row + store.out_row_stride), table_row.eq(table_row + store.table_row),
                          top.eq(top + stride)]
         with m.If(new_image):
             m.d.sync += [ring_row.eq(store.row_first), wraps.eq(store.row_first == ring_last),
                          row_a.eq(image_a + ring_offset), row_b.eq(image_b)]
-        with m.Elif(seek & ~found):
+        with m.Elif(seek & settled & ~found):
             m.d.sync += [at.eq(at + 1), row_b.eq(row_b + shape.row_stride)]
             with m.If(wraps):
                 m.d.sync += [ring_row.eq(0), row_a.eq(image_a), wraps.eq(ring_one)]
@@ -229,13 +234,13 @@ class StripWalker(wiring.Component):
                 strip.valid.eq(1), strip.p.first_a.eq(first[0]), strip.p.first_b.eq(first[1]),
                 strip.p.place_a.eq(channel[0]), strip.p.place_b.eq(channel[1]),
                 strip.p.ends_a.eq(ends[0]), strip.p.ends_b.eq(ends[1]), strip.p.ring_row.eq(ring_row), strip.p.wraps.eq(wraps),
-                strip.p.rows.eq(rows), strip.p.count.eq(count), strip.p.lane.eq(dram[1:3]), strip.p.last.eq(end),
+                strip.p.rows.eq(rows), strip.p.single.eq(rows <= 1), strip.p.count.eq(count), strip.p.lane.eq(dram[1:3]), strip.p.last.eq(ends_all),
                 write.valid.eq(1), write.p.table.eq(table), span.begin.eq(dram), span.bytes.eq(entries << 1),
-                span.request.address.eq(dram & ~7), span.request.last.eq(end),
+                span.request.address.eq(dram & ~7), span.request.last.eq(ends_all),
                 span.request.words.eq((entries[:STRIP_ENTRIES] + dram[1:3] + 3) >> 2),
             ]
         # A product comes two cycles behind its number.
-        for n, value in enumerate((ring_offset, entries, offsets.ring_back, offsets.step_a, offsets.step_b), 4):
+        for n, value in enumerate((ring_offset, entries, offsets.step_a, offsets.step_b, offsets.ring_back), 4):
             with m.If(number == n):
                 m.d.sync += value.eq(product if value is entries else product[:place])
         return m

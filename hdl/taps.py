@@ -71,8 +71,8 @@ class TapReader(wiring.Component):
         kernel, kernel_before, kernel_one = Signal(8), Signal(8), Signal()
         width, width_before = Signal(17), Signal(signed(18))
         stride, first = Signal(8), Signal(signed(COORDINATE))
-        columns_before, columns_one = Signal(16), Signal()
-        seen_before, block_one = Signal(BLOCK), Signal()
+        columns_left, columns_one = Signal(16), Signal()
+        block_left, block_one = Signal(BLOCK), Signal()
         ring_before, ring_one = Signal(16), Signal()
         place_before = [Signal(BLOCK, name=f"place_before_{n}") for n in "ab"]
         place_one = [Signal(name=f"place_one_{n}") for n in "ab"]
@@ -83,8 +83,8 @@ class TapReader(wiring.Component):
             kernel.eq(Mux(pooled, shape.kernel_x, 1)), kernel_before.eq(kernel - 2), kernel_one.eq(kernel == 1),
             width.eq(Mux(pooled, shape.width, 1 << 16)), width_before.eq(width - 2),
             stride.eq(Mux(pooled, shape.stride_x, 1)), first.eq(Mux(pooled, shape.x_first, 0)),
-            columns_before.eq(store.columns - 2), columns_one.eq(store.columns == 1),
-            seen_before.eq(store.out_block - (chunk << 1)), block_one.eq(store.out_block == chunk),
+            columns_left.eq(store.columns - 1), columns_one.eq(store.columns == 1),
+            block_left.eq(store.out_block - chunk), block_one.eq(store.out_block == chunk),
             ring_before.eq(store.ring - 2), ring_one.eq(store.ring == 1),
         ]
         for n, body in enumerate((store, shape)):
@@ -92,103 +92,116 @@ class TapReader(wiring.Component):
                          jump[n].eq(body.block_stride - body.block + chunk)]
 
         # ---- walk: one tap per cycle, of an add each half of it ----------------------------
-        strip = Signal(Strip)
+        coming, strip = Signal(Strip), Signal(Strip)       # the next, and the one under way
+        loaded = Signal()                  # there is a next
         walking = Signal()
         second, second_next = Signal(), Signal()   # at the second operand of an add
-        column = Signal(16)
+        column = Signal(16)                # columns still to come behind this one
         left, right = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))   # tile columns of the window
         low = Signal(signed(COORDINATE))   # the first that counts
         left_next = Signal(signed(COORDINATE))     # of the next window, also of the next strip's first
-        seen = Signal(BLOCK)               # channels of the out block passed
+        left_over = Signal(BLOCK)          # channels of the out block still to come behind this chunk
         rows = Signal(8)                   # rows of the window still to come, this one too
         ring_row = Signal(16)
         place = Signal(8)                  # in the window's row
         row_before = Signal(8)             # the place before its last
         channel = [Signal(BLOCK, name=f"channel_{n}") for n in "ab"]
-        # Registers that tell where the tap is.
+        lane, tall_0 = Signal(2), Signal(8)
+        # Registers that tell where the tap is; all of it has been walked before the first strip.
         row_one = Signal()                 # rows of the window have one tap
         fresh = Signal()                   # its first tap
-        stale = Signal()                   # `rest` is not yet that of the next window
-        x_last, y_last, chunk_last, column_last = Signal(), Signal(), Signal(), Signal()
+        stale = Signal()                   # `rest` is not that of the next window
+        strip_fresh = Signal()             # of the first window of the strip
+        x_last, y_last, chunk_last, column_last = (Signal(name=n, init=1) for n in
+                                                   ("x_last", "y_last", "chunk_last", "column_last"))
+        window_last, turn_last, strip_last = (Signal(name=n, init=1) for n in ("window_last", "turn_last", "strip_last"))
+        x_next, y_next, chunk_next, column_next = (Signal(name=n) for n in ("x_next", "y_next", "chunk_next", "column_next"))
+        m.d.comb += [x_next.eq(x_last), y_next.eq(y_last), chunk_next.eq(chunk_last), column_next.eq(column_last)]
+        m.d.sync += [
+            x_last.eq(x_next), y_last.eq(y_next), chunk_last.eq(chunk_next), column_last.eq(column_next),
+            # What enables much is not found from the others in as many steps.
+            window_last.eq(x_next & y_next), turn_last.eq(x_next & y_next & chunk_next),
+            strip_last.eq(x_next & y_next & chunk_next & column_next)]
         wraps = Signal()                   # its row is the ring's last
         ends = Signal(2)                   # its chunk is the last of a block of the tile, of each operand
-        begin, step, go = Signal(), Signal(), Signal()
-        turn = Signal()                    # go, at the last operand: what that does behind the walk does no harm
-        done = y_last & chunk_last & column_last & ~stale       # in the last row of a strip, and the next may follow
+        go, turn = Signal(), Signal()      # a tap's operand goes on; its last operand, or nothing at all
+        window_ends, column_ends, next_column, begins, follows = (Signal(name=n) for n in (
+            "window_ends", "column_ends", "next_column", "begins", "follows"))
+        final_chunk, final_column = Signal(), Signal()       # the next is the last
         m.d.comb += [
-            step.eq(turn),
-            begin.eq(self.strips.valid & self.strips.ready),
-            self.strips.ready.eq(~walking | (x_last & step & done)),
-            second_next.eq(store.add & walking & (second ^ go)),
+            window_ends.eq(window_last & turn), column_ends.eq(turn_last & turn),
+            follows.eq(loaded & ~stale),
+            next_column.eq(turn_last & turn & (~column_last | follows)),     # or the next strip's first
+            final_chunk.eq(left_over == chunk),
+            final_column.eq(Mux(column_last, columns_one, column == 1)),
+            self.strips.ready.eq(~loaded), begins.eq(strip_last & turn & follows),
+            second_next.eq(store.add & Mux(walking, second ^ go, ~(turn & follows))),
         ]
         m.d.sync += second.eq(second_next)
+        with m.If(self.strips.ready & self.strips.valid):
+            m.d.sync += [coming.eq(self.strips.p), loaded.eq(1)]
+        with m.Elif(begins):
+            m.d.sync += loaded.eq(0)
+        with m.If(begins):
+            m.d.sync += strip.eq(coming)
 
         # What a row of the next window has. It may be a cycle late: that matters only behind a window of one tap, so
-        # beyond the right edge, as the next of this strip is, or with a kernel of one, as the next has.
+        # beyond the right edge, as the next of this strip is, or with a kernel of one. For the next strip it is waited.
         rest = Signal(signed(COORDINATE + 1))      # places behind its first but one
         if self.registered:
-            m.d.sync += rest.eq(width_before - left_next)
+            m.d.sync += [rest.eq(width_before - left_next), stale.eq(next_column & ~kernel_one)]
         else:
             m.d.comb += rest.eq(width_before - left_next)
+        rest_one = kernel_one | (rest < 0)
 
-        def start_row(row_one):
-            return [place.eq(0), x_last.eq(row_one)]
-
-        def start_window(strip):
-            return [rows.eq(strip.rows), y_last.eq(strip.rows <= 1), ring_row.eq(strip.ring_row), wraps.eq(strip.wraps),
-                    fresh.eq(1), stale.eq(~kernel_one if self.registered else 0)]
-
-        def start_column(strip, final):
-            return [
-                seen.eq(0), chunk_last.eq(block_one), channel[0].eq(strip.place_a), channel[1].eq(strip.place_b),
-                ends.eq(Cat(strip.ends_a, strip.ends_b)), column_last.eq(final),
-                left.eq(left_next), right.eq(left_next + kernel),
-                low.eq(Mux(left_next < shape.count_left, shape.count_left, left_next)),
-                left_next.eq(Mux(final, first, left_next + stride)),
-                row_one.eq(kernel_one | (rest < 0)), row_before.eq(Mux(rest < kernel_before, rest, kernel_before)),
-                *start_row(kernel_one | (rest < 0)), *start_window(strip)]
-
-        with m.If(step):
-            m.d.sync += [fresh.eq(0), stale.eq(0)]
+        now = Signal(Strip)
+        m.d.comb += now.eq(Mux(column_last & chunk_last, coming, strip))
+        # Only what tells where the tap is, and `left_next`, must hold while no strip follows.
+        with m.If(turn):
+            m.d.sync += [fresh.eq(window_last & (~strip_last | follows)), place.eq(Mux(x_last, 0, place + 1))]
             with m.If(~x_last):
-                m.d.sync += [place.eq(place + 1), x_last.eq(place == row_before)]
-            with m.Elif(~y_last):
-                m.d.sync += [*start_row(row_one), rows.eq(rows - 1), y_last.eq(rows <= 2)]
-                with m.If(wraps):
-                    m.d.sync += [ring_row.eq(0), wraps.eq(ring_one)]
-                with m.Else():
-                    m.d.sync += [ring_row.eq(ring_row + 1), wraps.eq(ring_row == ring_before)]
-            with m.Elif(~chunk_last):
-                m.d.sync += [*start_row(row_one), *start_window(strip), seen.eq(seen + chunk), chunk_last.eq(seen == seen_before)]
-                for n in range(2):
-                    with m.If(ends[n]):
-                        m.d.sync += [channel[n].eq(0), ends[n].eq(place_one[n])]
-                    with m.Else():
-                        m.d.sync += [channel[n].eq(channel[n] + chunk), ends[n].eq(channel[n] == place_before[n])]
-            with m.Elif(~column_last):
-                m.d.sync += [column.eq(column + 1), *start_column(strip, column == columns_before)]
-            with m.Else():
-                m.d.sync += walking.eq(0)
-        with m.If(begin):
-            m.d.sync += [walking.eq(1), strip.eq(self.strips.p), column.eq(0), *start_column(self.strips.p, columns_one)]
+                m.d.comb += x_next.eq(place == row_before)
+            with m.Elif(~window_last):
+                m.d.comb += [x_next.eq(row_one), y_next.eq(rows <= 2)]
+            with m.Elif(~strip_last | follows):
+                m.d.comb += [x_next.eq(Mux(chunk_last, rest_one, row_one)), y_next.eq(now.single),
+                             chunk_next.eq(Mux(chunk_last, block_one, final_chunk))]
+                with m.If(chunk_last):
+                    m.d.comb += column_next.eq(final_column)
+        with m.If(turn & x_last):
+            m.d.sync += [rows.eq(Mux(y_last, now.rows, rows - 1)),
+                         ring_row.eq(Mux(y_last, now.ring_row, Mux(wraps, 0, ring_row + 1))),
+                         wraps.eq(Mux(y_last, now.wraps, Mux(wraps, ring_one, ring_row == ring_before)))]
+        with m.If(window_ends):
+            m.d.sync += [left_over.eq(Mux(chunk_last, block_left, left_over - chunk)), strip_fresh.eq(chunk_last & column_last)]
+            for n, (place_0, ends_0) in enumerate(((now.place_a, now.ends_a), (now.place_b, now.ends_b))):
+                m.d.sync += [
+                    channel[n].eq(Mux(chunk_last, place_0, Mux(ends[n], 0, channel[n] + chunk))),
+                    ends[n].eq(Mux(chunk_last, ends_0, Mux(ends[n], place_one[n], channel[n] == place_before[n])))]
+        with m.If(column_ends):
+            m.d.sync += [
+                column.eq(Mux(column_last, columns_left, column - 1)), left.eq(left_next), right.eq(left_next + kernel),
+                low.eq(Mux(left_next < shape.count_left, shape.count_left, left_next)),
+                row_one.eq(rest_one), row_before.eq(Mux(rest < kernel_before, rest, kernel_before)),
+                lane.eq(now.lane), tall_0.eq(now.count), walking.eq(~strip_last | follows)]
+        with m.If(next_column):
+            m.d.sync += left_next.eq(Mux(final_column, first, left_next + stride))
         with m.Elif(~walking):
             m.d.sync += left_next.eq(first)
 
         # Of each loop the address at which its turn began: a step of a loop begins all those within it.
-        loops = [1, x_last, x_last & y_last, x_last & y_last & chunk_last]      # the tap is the last of those within
         other, load, select = Signal(), Signal(), Signal(2)
         moves = Signal(4)
-        control = [other.eq(second), load.eq(begin), moves.eq(Cat(step & loop | begin for loop in loops)),
-                   select.eq(Mux(x_last, Mux(y_last, Mux(chunk_last, 3, 2), 1), 0))]
+        control = [other.eq(second), load.eq(strip_last), moves.eq(Cat(turn, turn & x_last, window_ends, next_column)),
+                   select.eq(Cat(x_last & ~window_last | turn_last, window_last))]
         address = []
         for n, (body, next_row, next_window, new) in enumerate((
-                (store, Mux(wraps, offsets.ring_back, store.row_stride), offsets.step_a, self.strips.p.first_a),
-                (shape, shape.row_stride, offsets.step_b, self.strips.p.first_b))):
+                (store, Mux(wraps, offsets.ring_back, store.row_stride), offsets.step_a, coming.first_a),
+                (shape, shape.row_stride, offsets.step_b, coming.first_b))):
             begun = [Signal(bits, name=f"{name}_{'ab'[n]}") for name in ("tap", "row", "chunk", "window")]
             by, after = (Signal(bits, name=f"{name}_{'ab'[n]}") for name in ("by", "after"))
-            next_chunk = Mux(ends[n], jump[n], chunk)
-            control.append(by.eq(Mux(begin, new, Mux(x_last, Mux(y_last, Mux(chunk_last, next_window, next_chunk), next_row),
-                                                     body.column_stride))))
+            control.append(by.eq(Mux(window_last, Mux(turn_last, Mux(strip_last, new, next_window), Mux(ends[n], jump[n], chunk)),
+                                  Mux(x_last, next_row, body.column_stride))))
             m.d.comb += after.eq(Mux(load, 0, Mux(select[1], Mux(select[0], begun[3], begun[2]),
                                                   Mux(select[0], begun[1], begun[0]))) + by)
             for moved, value in zip(moves, begun):
@@ -224,11 +237,11 @@ class TapReader(wiring.Component):
                 valid[0].eq(walking & go), operand[0].eq(store.add & ~second),
                 marks[0].read.eq((x >= 0) & (left < width) & (rows != 0)),
                 marks[0].first.eq(fresh),
-                marks[0].last.eq(x_last & y_last),
-                marks[0].strip_first.eq((column == 0) & (seen == 0)),
+                marks[0].last.eq(window_last),
+                marks[0].strip_first.eq(strip_fresh),
                 marks[0].strip_last.eq(column_last & chunk_last),
-                marks[0].lane.eq(strip.lane),
-                low_1.eq(low), high.eq(Mux(right < shape.count_right, right, shape.count_right)), tall_1.eq(strip.count),
+                marks[0].lane.eq(lane),
+                low_1.eq(low), high.eq(Mux(right < shape.count_right, right, shape.count_right)), tall_1.eq(tall_0),
                 wide.eq(Mux(high > low_1, (high - low_1)[:8], 0)), tall.eq(tall_1),
             ]
             if self.registered:
@@ -303,5 +316,5 @@ class TapReader(wiring.Component):
             with m.If(full & leave):
                 m.d.sync += [self.taps.valid.eq(1), self.taps.payload.eq(tap.payload)]
             inside = full | self.taps.valid
-        m.d.comb += self.idle.eq(~(walking | Cat(valid).any() | pending.r_rdy | (pending.level != 0) | inside))
+        m.d.comb += self.idle.eq(~(walking | loaded | Cat(valid).any() | pending.r_rdy | (pending.level != 0) | inside))
         return m
