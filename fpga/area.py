@@ -73,7 +73,7 @@ COMPONENTS = {
     "pe": ProcessingElement, "array": ProcessingArray,
     "store": lambda c: Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc),
     "strips": lambda c: StripWalker(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc),
-    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes, c.registered), "pool": lambda c: Pooler(c.store_lanes),
+    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes, c.registered), "pool": lambda c: Pooler(c.store_lanes, c.registered),
     "packer": lambda c: Packer(c.store_lanes), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
     "load": lambda c: Load(c.registered, address=c.address_bits, rlc=c.rlc), "lengths": lambda c: LengthReader(c.registered, c.address_bits),
     "decoder": lambda c: RlcDecoder(),

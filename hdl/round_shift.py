@@ -14,7 +14,7 @@ class RoundShift(wiring.Component):
 
     Members: `enable` moves the pipeline; `value` of `bits` bits, `shift` of `shift_bits` bits, `relu` in; `entry`
     out LATENCY enabled cycles later.
-    One value a cycle. A shift of `bits` or more gives 0.
+    One value a cycle; with `halves` of 2 a cycle later, a register halving the levels of the shifter. A shift of `bits` or more gives 0.
 
     Shifts first, by one less, and rounds what is left: no adder is wider than an entry. A level of the shifter keeps
     only what the levels after it can bring into the entry; what it drops must equal the sign.
@@ -22,8 +22,8 @@ class RoundShift(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, bits: int, shift_bits: int):
-        self.bits, self.shift_bits = bits, shift_bits
+    def __init__(self, bits: int, shift_bits: int, halves: int = 1):
+        self.bits, self.shift_bits, self.halves = bits, shift_bits, halves
         super().__init__({"enable": In(1), "value": In(signed(bits)), "shift": In(shift_bits), "relu": In(1),
                           "entry": Out(signed(ENTRY_BITS))})
 
@@ -38,6 +38,8 @@ class RoundShift(wiring.Component):
                 m.d.sync += [o.eq(v) for o, v in zip(out, values)]
             return out
         for level in reversed(range(self.shift_bits)):
+            if self.halves == 2 and level == self.shift_bits // 2 - 1:
+                value, beyond, sign, relu, shift = register("halfway", value, beyond, sign, relu, shift)
             by, width = 1 << level, min(len(value), KEPT + (1 << level) - 1)
             all_of, dropped = Signal(len(value), name=f"level_{level}"), Signal(name=f"dropped_{level}")
             moved = Cat(value[by:], sign.replicate(min(by, len(value))))

@@ -65,7 +65,7 @@ class Store(wiring.Component):
         m = Module()
         m.submodules.strips = strips = StripWalker(self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc)
         m.submodules.taps = taps = TapReader(self.place, self.lanes, self.registered)
-        m.submodules.pooler = pooler = Pooler(self.lanes)
+        m.submodules.pooler = pooler = Pooler(self.lanes, self.registered)
         m.submodules.packer = packer = Packer(self.lanes)
         m.submodules.window = window = Window(self.registered)
         m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
@@ -74,7 +74,7 @@ class Store(wiring.Component):
             m.submodules.slots = slots = SlotWriter()
             words_out, words_wait = cut(m, self.registered, "encoded", encoder.words)
 
-        pooled, pooled_waits = cut(m, self.registered, "pooled", pooler.out)
+        pooled, pooled_waits = cut(m, self.registered and not pooler.flows, "pooled", pooler.out)
         checked = stream.Signature(Range).create(path=("checked",))     # what is to be checked
         ranges, range_waits = cut(m, self.registered, "ranges", checked)
         requests, request_waits = cut(m, self.registered, "requests", window.request)
@@ -180,22 +180,28 @@ class Store(wiring.Component):
         # ---- write data -----------------------------------------------------------------
         beat = self.write.data
         word = Signal(PackedWord)
-        sent = Signal(8)
         move, last = Signal(), Signal()
-        m.d.comb += [
-            Value.cast(word).eq(words.r_data),
-            # Registered, a beat every two cycles, and no path from the bus to the arithmetic.
-            move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | (0 if self.registered else beat.ready))),
-            last.eq(sent == lengths.r_data),
-            words.r_en.eq(move),
-            lengths.r_en.eq(move & last),
-        ]
+        m.d.comb += [Value.cast(word).eq(words.r_data), words.r_en.eq(move)]
+        if self.registered:      # a burst's end is known ahead; a beat every two cycles: no path from the bus to the words
+            left, under_way = Signal(8), Signal()
+            m.d.comb += [move.eq(under_way & (words.r_rdy | self.halt) & ~beat.valid),
+                         lengths.r_en.eq(lengths.r_rdy & ~under_way)]
+            with m.If(~under_way):
+                m.d.sync += [under_way.eq(lengths.r_rdy), left.eq(lengths.r_data), last.eq(lengths.r_data == 0)]
+            with m.Elif(move):
+                m.d.sync += [under_way.eq(~last), left.eq(left - 1), last.eq(left == 1)]
+        else:
+            sent = Signal(8)
+            m.d.comb += [
+                move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
+                last.eq(sent == lengths.r_data), lengths.r_en.eq(move & last)]
+            with m.If(move):
+                m.d.sync += sent.eq(Mux(last, 0, sent + 1))
         with m.If(beat.ready):
             m.d.sync += beat.valid.eq(0)
         with m.If(move):
             m.d.sync += [beat.valid.eq(1), beat.p.data.eq(word.data), beat.p.last.eq(last),
-                         beat.p.strobe.eq(Mux(self.halt, 0, word.strobe)),
-                         sent.eq(Mux(last, 0, sent + 1))]
+                         beat.p.strobe.eq(Mux(self.halt, 0, word.strobe))]
 
         # ---- responses ------------------------------------------------------------------
         answer = self.write.response
