@@ -382,6 +382,7 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The same where block RAM is the board's memory.
     Config("ecp5-25-ram", rows=1, columns=4, glb_depth=2048, **(LEAN | dict(block_queues=False))),
     Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
-    Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, sparse_pes=4, sparse_words=512, sparse_pointers=512,
+    Config("ecp5-85", rows=4, columns=4, glb_depth=4096, **LEAN),
+    Config("ecp5-85-64", rows=8, columns=8, glb_depth=4096, **LEAN, sparse_pes=4, sparse_words=512, sparse_pointers=512,
            sparse_activations=64, sparse_rows=32),
 )}
