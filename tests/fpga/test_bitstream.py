@@ -1,10 +1,11 @@
-"""All tools of a bitstream on the smallest board: its whole machine, placed, routed and packed."""
+"""All tools of a bitstream on the smallest thing worth placing: one PE."""
 
 import pytest
 
-from fpga.boards import BOARDS
-from fpga.build import artifact, build
+from fpga.area import measure
 from fpga.tools import ToolError, find
+from hdl.config import BOARD_PRESETS
+from hdl.verilog import BUILD
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,11 +17,9 @@ def needs_tools():
         pytest.skip(str(e))
 
 
-def test_smallest_board_to_a_bitstream():
-    """The clock is met, and a PE is a multiplier and a block RAM: all of them are there."""
-    board = BOARDS["ulx3s-25f"]
-    found = build(board)
-    assert found.met, f"{found.fmax_mhz} MHz of {found.clock_mhz}"
-    assert found.pes == board.config.pes >= 4 and found.dsp[0] >= found.pes and found.bram[0] >= found.pes
-    assert all(used <= capacity for used, capacity in (found.lut, found.ff, found.dsp, found.bram))
-    assert artifact(board).stat().st_size > 100_000
+def test_pe_to_a_bitstream():
+    config = BOARD_PRESETS["ecp5-45"].replace(name="test")
+    found = measure("pe", config)
+    assert (found["dsp"], found["bram"]) == (1, 1)
+    assert found["lut"] <= 530 and found["ff"] <= 850 and found["fmax_mhz"] > 100
+    assert (BUILD / "fpga" / "pe-test" / "top.bit").stat().st_size > 100_000
