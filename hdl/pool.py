@@ -54,7 +54,7 @@ class Pooler(wiring.Component):
     Of an add the operands come one after the other. Latency from the last tap six cycles, for
     averages eleven and `chunk` more. Throughput one tap per cycle; averages share one
     multiplier, so a window takes `chunk` cycles or its taps. lanes: the most entries of a tap. registered, of one lane:
-    a queue behind it keeps room for all that is under way, so that no signal enables all of it; three cycles more, five for
+    a queue behind it keeps room for all that is under way, so that no signal enables all of it; three cycles more, four for
     averages.
     """
 

@@ -23,7 +23,7 @@ class RoundShift(wiring.Component):
     LATENCY = 2
 
     def __init__(self, bits: int, shift_bits: int, halves: int = 1):
-        self.bits, self.shift_bits, self.halves = bits, shift_bits, halves
+        self.bits, self.shift_bits, self.halves, self.latency = bits, shift_bits, halves, self.LATENCY + halves - 1
         super().__init__({"enable": In(1), "value": In(signed(bits)), "shift": In(shift_bits), "relu": In(1),
                           "entry": Out(signed(ENTRY_BITS))})
 

@@ -56,7 +56,7 @@ class StripWalker(wiring.Component):
 
     Latency twelve: one multiplier finds a product a cycle. A strip takes two cycles, and one for each block of the tile
     beyond one that it goes over; the first of a row 4 + stride_y.
-    registered: no path from whoever takes a strip to the walk.
+    registered: a strip takes a cycle more, the first of a row 3 + stride_y more; no path from whoever takes one to the walk.
     """
 
     start: In(1)

@@ -41,9 +41,9 @@ class TapReader(wiring.Component):
     the tile is a tap without a read; a window has at least one); `idle`. place: bits of an
     entry's address; lanes: the most entries of a chunk.
 
-    Throughput one read per cycle, strips included, and one cycle for a place that is not read (two in an add). Four
+    Throughput one read per cycle, strips of two windows or more included, and one cycle for a place that is not read (two in an add). Five
     cycles from a strip to its first request, two from a response to its tap.
-    registered: six cycles to the request, one to the tap; no path from `request` and
+    registered: eight cycles to the request, one to the tap; no path from `request` and
     `taps` to the walk, nor between them.
     """
 
@@ -256,7 +256,8 @@ class TapReader(wiring.Component):
         # ---- requests -------------------------------------------------------------------
         # The first operand of a place that is not read is not waited for either.
         queue = KeptQueue if self.registered else SyncFIFO
-        m.submodules.pending = pending = queue(width=Shape.cast(Pending).width, depth=IN_FLIGHT)
+        depth = IN_FLIGHT * (2 if self.registered and self.lanes > 1 else 1)     # the walk goes on late after a stall
+        m.submodules.pending = pending = queue(width=Shape.cast(Pending).width, depth=depth)
         ask = Signal(Pending)
         read = marks[-1].read
         wanted = valid[-1] & (read | ~operand[-1])
@@ -266,9 +267,9 @@ class TapReader(wiring.Component):
         ]
         if self.registered:
             # What the walk has begun finds room in both queues, so nothing between stops it.
-            m.submodules.asked = asked = KeptQueue(width=bits - 2, depth=IN_FLIGHT)
+            m.submodules.asked = asked = KeptQueue(width=bits - 2, depth=depth)
             room = Signal()
-            m.d.sync += [room.eq(pending.level < IN_FLIGHT - stages - 4), go.eq(room),
+            m.d.sync += [room.eq(pending.level < depth - stages - 4), go.eq(room),
                          turn.eq(room & (second_next | ~store.add))]
             m.d.comb += [
                 advance.eq(1), pending.w_en.eq(wanted), asked.w_en.eq(wanted & read), asked.w_data.eq(entry[-1][2:]),

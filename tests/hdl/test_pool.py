@@ -55,11 +55,13 @@ def clip(v):
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("pool", list(Pool))
 @pytest.mark.parametrize("add", [0, 1])
-def test_pooler(pool, add, stall):
+@pytest.mark.parametrize("lanes,registered", [(4, False), (4, True), (1, False), (1, True)])
+def test_pooler(pool, add, stall, lanes, registered):
     rng = random.Random(11)
     for chunk, relu, shifts, fixed in [(4, 0, (0, 0, 0), 0), (3, 1, (15, 15, 31), 0),
                                        (1, 0, (3, 0, 5), 1), (4, 1, (0, 7, 7), 1)]:
         taps, want = [], []
+        chunk = min(chunk, lanes)
         factor, shift = reciprocal(49)
         for size in [1] * 12 + [1, 2, 4, 9, 16, 5, 4, 4, 4]:
             size = 1 if pool == Pool.NONE else size
@@ -87,7 +89,7 @@ def test_pooler(pool, add, stall):
                 else:
                     out.append(max(column, default=-32768))
             want.append((out, *ends))
-        dut, got = Pooler(), []
+        dut, got = Pooler(lanes, registered), []
 
         async def start(ctx):
             for name, v in dict(add=add, relu=relu, shift_a=shifts[0], shift_b=shifts[1],

@@ -9,8 +9,9 @@ from golden.fixed import requantise
 from hdl.round_shift import RoundShift
 
 
+@pytest.mark.parametrize("halves", [1, 2])
 @pytest.mark.parametrize("bits, shift_bits", [(32, 5), (49, 6), (20, 4)])
-def test_round_shift(bits, shift_bits):
+def test_round_shift(bits, shift_bits, halves):
     rng = random.Random(bits)
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     items = []
@@ -20,13 +21,13 @@ def test_round_shift(bits, shift_bits):
         near = {v + d for v in around for d in (-1, 0, 1)} | {rng.randrange(low, high) for _ in range(4)}
         items += [(v, shift, relu) for v in near if low <= v <= high for relu in (0, 1)]
     rng.shuffle(items)
-    dut = RoundShift(bits, shift_bits)
+    dut = RoundShift(bits, shift_bits, halves)
     got = []
 
     async def drive(ctx):
         ctx.set(dut.enable, 1)
-        for at in range(len(items) + dut.LATENCY):
-            if at >= dut.LATENCY:
+        for at in range(len(items) + dut.latency):
+            if at >= dut.latency:
                 got.append(ctx.get(dut.entry))
             value, shift, relu = items[min(at, len(items) - 1)]
             ctx.set(dut.value, value)
