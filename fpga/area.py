@@ -91,7 +91,7 @@ COMPONENTS = {
     "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
 }
 GROUPS = 12     # of long paths that are shown
-SPARSE = 16     # sparse PEs of those components, if the configuration has none
+SPARSE = 4      # sparse PEs of those components, if the configuration has none
 
 
 def _queue(config: Config, engine: str) -> Issue:

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, ReadMaster
-from .config import LANES, Config, bits_for
+from .config import LANES, Config, ConfigError, bits_for
 from .glb import READ_SIGNATURE, WRITE_SIGNATURE
 from .isa import (WORD_ADDR, Error, SparseDumpBody, SparseFillBody, SparseOutputBody, SparseRunBody,
                   SparseStreamBody)
@@ -60,6 +60,8 @@ class SparseEngine(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         k = config.sparse_pes
+        if config.registered and k > 4:     # of eight a RUN after OUTPUT and DUMP of both halves found nothing
+            raise ConfigError(f"config {config.name!r}: sparse_pes = {k}: the registered sparse engine has 4 PEs at most")
         super().__init__({
             "fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
             "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),

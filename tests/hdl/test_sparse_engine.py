@@ -8,7 +8,7 @@ import pytest
 from compiler.csc import encode
 from compiler.sparse_memories import SparseMemories, StreamError
 from golden.csc import pack
-from hdl.config import PRESETS
+from hdl.config import PRESETS, ConfigError
 from hdl.isa import Error, Opcode, SparseDumpBody, SparseOutputBody, SparseRunBody, Target, fields
 from hdl.sparse_engine import KINDS, SparseEngine
 from tests.hdl.streams import Buffer, holds, run
@@ -22,7 +22,9 @@ COUNTERS = ("broadcast", "macs", "padding")
 
 @pytest.fixture(autouse=True, params=["plain", "registered"])
 def built(request, monkeypatch):
-    """Every test with both ways of building it."""
+    """Every test with both ways of building it, registered of four PEs only."""
+    if request.param == "registered" and getattr(request.node, "callspec", None) and request.node.callspec.params.get("pes", 4) > 4:
+        pytest.skip("a registered engine has four PEs at most: it refuses more")
     registered = dict(registered=True, block_queues=True)
     monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
     return request.param
@@ -308,3 +310,8 @@ def test_errors():
             await bench.play(ctx, RUN, **(v | dict(base=0, count=1)))
             assert ctx.get(bench.dut.error) == Error.SPARSE_STREAM
         bench.run(main)
+
+
+def test_a_registered_engine_of_more_pes_is_refused():
+    with pytest.raises(ConfigError, match="sparse_pes = 8: the registered sparse engine has 4 PEs at most"):
+        SparseEngine(CONFIG.replace(sparse_pes=8, registered=True))
