@@ -203,7 +203,7 @@ class ColumnFetcher(wiring.Component):
 
         # ---- through the window to bursts -----------------------------------------------
         m.submodules.window = window = Window(True)
-        m.submodules.splitter = splitter = BurstSplitter(address_bits, True)
+        m.submodules.splitter = splitter = BurstSplitter(address_bits)     # a record is a burst: one every three cycles would bound the engine
         # What leaves the first queue finds room in the second, so that nothing waits in the window.
         allowed_layout = data.StructLayout({"address": address_bits - 3, "words": INDEX})
         m.submodules.allowed = allowed = BlockQueue(width=allowed_layout.size, depth=2 * UNDER_WAY)
