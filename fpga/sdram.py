@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hdl.axi import ADDRESS, OKAY, ReadMaster, WriteMaster
+from hdl.axi import OKAY, ReadMaster, WriteMaster
 
 from .ram import DECERR
 from .sdram_timing import SdramPart

@@ -76,7 +76,6 @@ class SparseEngine(wiring.Component):
         m = Module()
         c = self.config
         k = c.sparse_pes
-        groups = k // LANES
         m.submodules.filler = filler = SparseFiller(c)
         wiring.connect(m, wiring.flipped(self.fill), filler.command)
         wiring.connect(m, filler.glb, wiring.flipped(self.glb_fill))

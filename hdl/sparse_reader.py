@@ -6,8 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .block_queue import BlockQueue
-from .config import ENTRY_BITS, Config, bits_for
-from .isa import Target
+from .config import ENTRY_BITS, Config
 from .sparse_decode import LANES, many, word_layout
 from .sparse_scan import column_layout
 from .sparse_spread import spread_layout, span_layout
