@@ -78,7 +78,7 @@ COMPONENTS = {
     "load": lambda c: Load(c.registered, address=c.address_bits, rlc=c.rlc), "lengths": lambda c: LengthReader(c.registered, c.address_bits),
     "decoder": lambda c: RlcDecoder(),
     "glb": GlobalBuffer, "fetch": Fetch, "control": lambda c: Control(c, 1 + len(engines(c))),
-    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0), "semaphores": lambda c: Semaphores(len(engines(c))),
+    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0, c.registered), "semaphores": lambda c: Semaphores(len(engines(c))),
     "ifmap": IfmapSequencer, "filter": FilterSequencer, "psum": PsumSequencer, "ofmap": OfmapSequencer,
     "requantise": Requantise,
     "queue-load": lambda c: _queue(c, "load"), "queue-ifmap": lambda c: _queue(c, "ifmap"),

@@ -6,6 +6,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from .axi import Burst, ReadData, ReadMaster
+from .stage import stage
 
 FETCH, DATA = 0, 1     # IDs
 OUTSTANDING = 64       # bursts of the clients with ID 1: each bounds its own to half of them
@@ -29,7 +30,8 @@ class ReadArbiter(wiring.Component):
     `outstanding`: an address or its data is pending. Latency one cycle for addresses, none
     for data, but of ID 1 one cycle between address and data at least; throughput one of each per cycle. use_columns: there
     are some. `columns` must take its data at once, or
-    that of `load` waits behind it.
+    that of `load` waits behind it. registered: latency one cycle for data too, and throughput one of each every two cycles:
+    no path leads from the bus to the clients, nor back.
     """
 
     fetch: In(ReadMaster)
@@ -40,8 +42,8 @@ class ReadArbiter(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
-    def __init__(self, use_columns: bool = True):
-        self.use_columns = use_columns
+    def __init__(self, use_columns: bool = True, registered: bool = False):
+        self.use_columns, self.registered = use_columns, registered
         super().__init__()
 
     def elaborate(self, platform):
@@ -56,7 +58,7 @@ class ReadArbiter(wiring.Component):
         room = Signal()
         pending = Signal(8)       # bursts; each client bounds its own, to 68 together
         m.d.comb += [
-            room.eq((~self.address.valid | self.address.ready) & ~self.halt),
+            room.eq((~self.address.valid | (0 if self.registered else self.address.ready)) & ~self.halt),
             self.outstanding.eq(pending != 0),
         ]
         taken = Signal()
@@ -71,13 +73,14 @@ class ReadArbiter(wiring.Component):
                 m.d.sync += [self.address.valid.eq(1), self.address.p.id.eq(ident),
                              self.address.p.burst.eq(client.address.payload)]
             free = free & ~client.address.valid
-        ended = self.data.valid & self.data.ready & self.data.p.beat.last
+        came = stage(m, self.registered, "came", wiring.flipped(self.data), half=True)
+        ended = came.valid & came.ready & came.p.beat.last
         m.d.sync += pending.eq(pending + taken - ended)
-        m.d.comb += forget.eq(ended & (self.data.p.id == DATA))
-        for mine, client in ((self.data.p.id == FETCH, self.fetch),
-                             ((self.data.p.id == DATA) & next_columns, self.columns),
-                             ((self.data.p.id == DATA) & next_load, self.load)):
-            m.d.comb += [client.data.payload.eq(self.data.p.beat), client.data.valid.eq(self.data.valid & mine)]
+        m.d.comb += forget.eq(ended & (came.p.id == DATA))
+        for mine, client in ((came.p.id == FETCH, self.fetch),
+                             ((came.p.id == DATA) & next_columns, self.columns),
+                             ((came.p.id == DATA) & next_load, self.load)):
+            m.d.comb += [client.data.payload.eq(came.p.beat), client.data.valid.eq(came.valid & mine)]
             with m.If(mine):
-                m.d.comb += self.data.ready.eq(client.data.ready)
+                m.d.comb += came.ready.eq(client.data.ready)
         return m

@@ -5,7 +5,7 @@ Eyeriss fixes PE sets to the columns of its 12 x 14 array and leaves up to 20 % 
 column is any run of consecutive PEs (with config.segment one within a segment, as on the chip).
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,13 +52,14 @@ class ProcessingArray(wiring.Component):
             m.submodules[f"row_{n}"] = row
         for one, other in zip(rows, rows[1:]):
             wiring.connect(m, one.chain_out, other.chain_in)
-            m.d.comb += one.tags_in.eq(other.tags_out)
+            m.d.comb += [one.tags_in.eq(other.tags_out), one.held.eq(other.resetting)]
         m.d.comb += rows[-1].chain_out.ready.eq(1)  # the chain's foot is a tail or unused
         for net, layout in NETWORKS:
             m.submodules[f"{net}_y_bus"] = bus = YBus(layout(c), c.rows)
             source = wiring.flipped(getattr(self, net))
             if (c.psum_lanes if net == "psum" else c.input_lanes) == 1:
                 m.submodules[f"{net}_splitter"] = splitter = Splitter(WORDS[net](c), layout(c))
+                source, _ = cut(m, c.registered, f"{net}_words", source)
                 wiring.connect(m, source, splitter.input)
                 # The rows' agreement ends here.
                 source, _ = cut(m, c.registered, f"{net}_skid", splitter.output)
@@ -106,9 +107,11 @@ class ProcessingArray(wiring.Component):
             tags.enable.eq(used), tags.head.eq((j == 0) & (k == 0)),
             tags.tail.eq(last_j & last_k), tags.ifmap.eq(row_base + k),
             tags.filter.eq(filter_tag), tags.psum.eq(psum_tag)]
-        for row in rows:
-            m.d.comb += [row.shift.eq(shift), row.gate.eq(gate), row.skip.eq(skip)]
-        m.d.comb += output.restart.eq(shift)
+        # Registered, rows shift one after the other, the last first.
+        for row, after in zip(rows, [*rows[1:], None]):
+            m.d.comb += [row.shift.eq(after.shift_out if c.registered and after else shift), row.gate.eq(gate), row.skip.eq(skip)]
+        settled = Signal()
+        m.d.comb += [settled.eq(~Cat(row.shift_out for row in rows).any()), output.restart.eq(shift | ~settled)]
         with m.FSM(name="config_state"):
             with m.State("idle"):
                 with m.If(self.config_.valid):
@@ -134,7 +137,11 @@ class ProcessingArray(wiring.Component):
                                 with m.If(last_i):
                                     m.d.sync += placed.eq(1)
                 with m.If(shift & (left == 1)):
-                    m.next = "accept"
+                    m.next = "settle" if c.registered else "accept"
+            if c.registered:
+                with m.State("settle"):
+                    with m.If(settled):
+                        m.next = "accept"
             with m.State("accept"):
                 m.d.comb += [self.config_.ready.eq(1), self.config_error.eq(~placed)]
                 if c.gating:

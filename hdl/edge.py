@@ -86,7 +86,7 @@ class Edge(wiring.Component):
         c = self.build
         load = add("load_engine", Load(c.registered, address=c.address_bits, rlc=c.rlc))
         store = add("store_engine", Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc))
-        arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0))
+        arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0, c.registered))
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
         issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues,

@@ -44,7 +44,7 @@ class Fetch(wiring.Component):
     dispatched; `busy`, until the last is; `error`, held until reset, of command `index`.
 
     Addresses and indices have as many bits as the configuration's memory needs. Throughput a command in 11 cycles,
-    registered in 13.
+    registered in 14.
     """
 
     def __init__(self, config: Config):
@@ -163,6 +163,13 @@ class Fetch(wiring.Component):
                 m.d.comb += Value.cast(item.body).eq(body)
         m.d.comb += Value.cast(self.config.payload).eq(body)
 
+        def leave(gone):
+            """The command leaves the buffer; registered, a cycle later: the queues' room ends in the state."""
+            with m.If(gone):
+                if not registered:
+                    m.d.comb += free.eq(1)
+                m.next = "Leave" if registered else "Collect"
+
         with m.If(self.start):
             m.d.sync += [address.eq(self.program), to_ask.eq(self.count), left.eq(self.count),
                          index.eq(0)]
@@ -197,17 +204,17 @@ class Fetch(wiring.Component):
                                 m.next = "Configure"
                         else:
                             m.d.comb += getattr(self, target).valid.eq(1)
-                            m.d.comb += free.eq(go(target))
-                            with m.If(free):
-                                m.next = "Collect"
+                            leave(go(target))
             with m.State("Configure"):
-                m.d.comb += [self.config.valid.eq(1),
-                             free.eq(self.config.ready & ~self.config_refused)]
-                with m.If(free):
-                    m.next = "Collect"
-                with m.Elif(self.config.ready):
+                m.d.comb += self.config.valid.eq(1)
+                leave(self.config.ready & ~self.config_refused)
+                with m.If(self.config.ready & self.config_refused):
                     m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
                     m.next = "Stopped"
+            if registered:
+                with m.State("Leave"):
+                    m.d.comb += free.eq(1)
+                    m.next = "Collect"
             with m.State("Stopped"):
                 pass
         with m.If(free):

@@ -34,8 +34,8 @@ class Issue(wiring.Component):
     a latency one cycle higher. in_flight: commands that the engine may hold; two or one are registers too, which an
     engine must not be done with in less than two cycles.
 
-    registered: semaphores, `done`, `take` and `give` go through registers, so that no path leads from the queue to other
-    engines: latency two cycles more, throughput a command every three cycles; a gift comes two cycles after `done`.
+    registered: semaphores, `done`, `take` and `give` go through registers, so that no path leads between the queue and other
+    engines, nor from `command.ready` to it: latency two cycles more, throughput a command every three cycles; a gift comes two cycles after `done`.
     Raises ValueError for a depth that is no power of two in block RAM.
     """
 
@@ -76,7 +76,7 @@ class Issue(wiring.Component):
             Value.cast(head).eq(fifo.r_data),
 
             move.eq(there & ~missing & flight.w_rdy & ~self.halt
-                    & (~self.command.valid | self.command.ready)),
+                    & (~self.command.valid | (0 if self.registered else self.command.ready))),
             fifo.r_en.eq(move),
             flight.w_en.eq(move),
             flight.w_data[:SEMAPHORES].eq(head.signal),

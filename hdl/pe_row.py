@@ -12,11 +12,8 @@ from .pe import EVENTS, ProcessingElement, filter_bus_word, ifmap_bus_word, ofma
 NETWORKS = (("ifmap", ifmap_bus_word), ("filter", filter_bus_word), ("psum", psum_bus_word))
 
 
-def _near_reset(m) -> DomainRenamer:
-    """A reset of the row's own, a cycle late: one net to every register of the array would be an FPGA's slowest, which has
-    no tree of wires for it."""
-    reset = Signal(init=1, reset_less=True)
-    m.d.sync += reset.eq(ResetSignal())
+def _near_reset(m, reset) -> DomainRenamer:
+    """What is clocked by it is reset by the register `reset`."""
     m.domains.near = near = ClockDomain("near", local=True)
     m.d.comb += [near.clk.eq(ClockSignal()), near.rst.eq(reset)]
     return DomainRenamer({"sync": "near"})
@@ -28,7 +25,11 @@ class PeRow(wiring.Component):
     Members: `ifmap`, `filter`, `psum` word streams in, `ofmap` out; `chain_in`,
     `chain_out`; `shift`, `tags_in`, `tags_out` (tags enter at the last PE and move towards
     the first); `gate`, `skip`; `tails` is high when any PE of the row is a tail;
-    `events_<name>`, PEs with the event, one cycle late.
+    `events_<name>`, PEs with the event, one cycle late; `shift_out`, for the next row; `held`, `resetting`.
+
+    config.registered: an FPGA has no tree of wires for a net to every register of the array. So `shift` and `tags_in` go
+    through registers, and `shift_out` goes with `tags_out`; and the row has a reset of its own, a cycle late, which lasts as
+    long as `held`: its `resetting` holds the next row, else Yosys would make one register of all rows'.
     """
 
     def __init__(self, config: Config):
@@ -38,20 +39,27 @@ class PeRow(wiring.Component):
         ports |= {
             "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
             "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
-            "shift": In(1), "tags_in": In(tags), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
-            "tails": Out(1)}
+            "shift": In(1), "tags_in": In(tags), "shift_out": Out(1), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
+            "held": In(1), "resetting": Out(1), "tails": Out(1)}
         ports |= {f"events_{e}": Out(range(config.columns + 1)) for e in EVENTS}
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        inside = _near_reset(m) if c.registered else lambda component: component
+        shift, tags, inside = self.shift, self.tags_in, lambda component: component
+        if c.registered:
+            reset = Signal(init=1, reset_less=True)
+            shift, tags = Signal(name="near_shift"), Signal.like(self.tags_in, name="near_tags", reset_less=True)
+            m.d.sync += [reset.eq(ResetSignal() | self.held), shift.eq(self.shift), tags.eq(self.tags_in)]
+            m.d.comb += self.resetting.eq(reset)
+            inside = _near_reset(m, reset)
+        m.d.comb += self.shift_out.eq(shift)
         pes = [ProcessingElement(c) for _ in range(c.columns)]
         for n, pe in enumerate(pes):
             m.submodules[f"pe_{n}"] = inside(pe)
-            m.d.comb += [pe.shift.eq(self.shift), pe.gate.eq(self.gate), pe.skip.eq(self.skip)]
-            after = pes[n + 1].tags_out if n + 1 < c.columns else self.tags_in
+            m.d.comb += [pe.shift.eq(shift), pe.gate.eq(self.gate), pe.skip.eq(self.skip)]
+            after = pes[n + 1].tags_out if n + 1 < c.columns else tags
             m.d.comb += pe.tags_in.eq(after)
         m.d.comb += self.tags_out.eq(pes[0].tags_out)
         wiring.connect(m, wiring.flipped(self.chain_in), pes[0].chain_in)
@@ -73,7 +81,7 @@ class PeRow(wiring.Component):
         for n, pe in enumerate(pes):
             wiring.connect(m, pe.ofmap, getattr(output, f"source_{n}"))
             m.d.comb += output.members[n].eq(pe.tags_out.enable & pe.tags_out.tail)
-        m.d.comb += [output.restart.eq(self.shift), self.tails.eq(output.members.any())]
+        m.d.comb += [output.restart.eq(shift), self.tails.eq(output.members.any())]
         wiring.connect(m, output.output, wiring.flipped(self.ofmap))
         if c.counters:
             for n, event in enumerate(EVENTS):

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, ReadMaster
-from .config import LANES, Config, ConfigError, bits_for
+from .config import LANES, Config, bits_for
 from .glb import READ_SIGNATURE, WRITE_SIGNATURE
 from .isa import (WORD_ADDR, Error, SparseDumpBody, SparseFillBody, SparseOutputBody, SparseRunBody,
                   SparseStreamBody)
@@ -60,8 +60,6 @@ class SparseEngine(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         k = config.sparse_pes
-        if config.registered and k > 4:     # of eight a RUN after OUTPUT and DUMP of both halves found nothing
-            raise ConfigError(f"config {config.name!r}: sparse_pes = {k}: the registered sparse engine has 4 PEs at most")
         super().__init__({
             "fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
             "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),
@@ -111,7 +109,10 @@ class SparseEngine(wiring.Component):
         m.submodules.spreader = spreader = RecordSpreader(c)
         wiring.connect(m, fetcher.glb, wiring.flipped(self.glb_table))
         wiring.connect(m, fetcher.read, wiring.flipped(self.column_read))
-        wiring.connect(m, fetcher.record, spreader.record)
+        # The PEs' agreement ends here.
+        records_in, record_waits = cut(m, c.registered, "records_cut", fetcher.record)
+        wiring.connect(m, records_in, spreader.record)
+        spreading = spreader.busy | record_waits
         spread_room = Signal()
         ending = Signal()      # everything found has gone to the fetcher, but the mark
         m.d.comb += [
@@ -166,7 +167,7 @@ class SparseEngine(wiring.Component):
         m.d.sync += streams.eq(streams + streamed - stream_done)
         m.d.comb += [any_found.eq(Cat(*(pe.scanning for pe in pes), *(node.output.valid for node in nodes), waits).any()),
                      any_busy.eq(Cat(pe.busy for pe in pes).any() if not c.registered else Cat(*busy, was_found, spread).any())]
-        m.d.sync += [*(late.eq(pe.busy) for late, pe in zip(busy, pes)), was_found.eq(any_found), spread.eq(spreader.busy)]
+        m.d.sync += [*(late.eq(pe.busy) for late, pe in zip(busy, pes)), was_found.eq(any_found), spread.eq(spreading)]
         event += [self.active.eq(active | (streams != 0)), self.sparse_done.eq(done | stream_done)]
         self._signals = (kind, raw, run, output, dump, streaming, streams, streamed, done, active, any_found, any_busy, ending)
         (self._registered_commands if c.registered else self._commands)(m, pes, fetcher)
@@ -179,7 +180,7 @@ class SparseEngine(wiring.Component):
             with m.If(spreader.error != Error.NONE):
                 m.d.sync += self.error.eq(spreader.error)
             # Columns found behind the one outside may wait for ever.
-            with m.Elif(fetcher.outside & ~spreader.busy & ~Cat(*busy, spread).any() if c.registered else fetcher.outside & ~any_busy):
+            with m.Elif(fetcher.outside & ~spreading & ~Cat(*busy, spread).any() if c.registered else fetcher.outside & ~any_busy):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
 
         if c.counters:

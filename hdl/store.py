@@ -182,7 +182,9 @@ class Store(wiring.Component):
         word = Signal(PackedWord)
         move, last = Signal(), Signal()
         m.d.comb += [Value.cast(word).eq(words.r_data), words.r_en.eq(move)]
-        if self.registered:      # a burst's end is known ahead; a beat every two cycles: no path from the bus to the words
+        # A chunk of one entry makes a beat every four cycles at most, so there one every two suffices: no path from the bus
+        # to the words, and a burst's end is known ahead.
+        if self.registered and self.lanes == 1:
             left, under_way = Signal(8), Signal()
             m.d.comb += [move.eq(under_way & (words.r_rdy | self.halt) & ~beat.valid),
                          lengths.r_en.eq(lengths.r_rdy & ~under_way)]

@@ -10,9 +10,10 @@ def burst(i):
     return dict(address=8 * i, length=i % 3, last=i & 1)
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_routes_by_id(stall):
-    dut = ReadArbiter()
+def test_routes_by_id(stall, registered):
+    dut = ReadArbiter(registered=registered)
     rng = random.Random(19)
     counts = (40, 60)
     out, got = [], ([], [])

@@ -88,7 +88,8 @@ def test_tags(shape, segment, registered, monkeypatch):
                 assert not ctx.get(dut.config_error)
                 await ctx.tick()
                 cycles += 1
-            assert cycles == (1 + registered) * made.pes + 2          # one PE a cycle, or in two
+            # One PE a cycle, or in two and one for every row to pass it on.
+            assert cycles == (1 + registered) * made.pes + 2 + registered * (made.rows + 1)
             assert ctx.get(dut.config_error) == (wanted is None), mapping
             await ctx.tick()
             ctx.set(dut.config_.valid, 0)

@@ -120,7 +120,7 @@ def test_dispatch(stall, registered):
     assert len(rig.got) == len(want)
     assert rig.got == want
     if not stall:
-        assert cycles <= (11.5 + 2 * registered) * len(commands) + 40
+        assert cycles <= (11.5 + 3 * registered) * len(commands) + 40
 
 
 @pytest.mark.parametrize("registered", [False, True])

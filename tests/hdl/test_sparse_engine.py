@@ -8,26 +8,19 @@ import pytest
 from compiler.csc import encode
 from compiler.sparse_memories import SparseMemories, StreamError
 from golden.csc import pack
-from hdl.config import PRESETS, ConfigError
+from hdl.config import PRESETS
 from hdl.isa import Error, Opcode, SparseDumpBody, SparseOutputBody, SparseRunBody, Target, fields
 from hdl.sparse_engine import KINDS, SparseEngine
 from tests.hdl.streams import Buffer, holds, run
 
-CONFIG = PRESETS["tiny"].replace(sparse_words=32, sparse_pointers=66, sparse_activations=20, sparse_rows=16)
+pytestmark = pytest.mark.usefixtures("built")
+
+# The benches never use a word of the global buffer again.
+CONFIG = PRESETS["tiny"].replace(glb_depth=1024, sparse_words=32, sparse_pointers=66, sparse_activations=20, sparse_rows=16)
 FILL, RUN, OUTPUT, DUMP = Opcode.SPARSE_FILL, Opcode.SPARSE_RUN, Opcode.SPARSE_OUTPUT, Opcode.SPARSE_DUMP
 BODY = {RUN: SparseRunBody, OUTPUT: SparseOutputBody, DUMP: SparseDumpBody}
 FILLED = dict(target=0, word=0, pe=0, pes=1, address=0, count=1, half=0)
 COUNTERS = ("broadcast", "macs", "padding")
-
-
-@pytest.fixture(autouse=True, params=["plain", "registered"])
-def built(request, monkeypatch):
-    """Every test with both ways of building it, registered of four PEs only."""
-    if request.param == "registered" and getattr(request.node, "callspec", None) and request.node.callspec.params.get("pes", 4) > 4:
-        pytest.skip("a registered engine has four PEs at most: it refuses more")
-    registered = dict(registered=True, block_queues=True)
-    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
-    return request.param
 
 
 class Bench:
@@ -45,6 +38,7 @@ class Bench:
         """Places an array in the buffer; returns its word."""
         words = np.frombuffer(np.ascontiguousarray(values).tobytes().ljust(-(-values.nbytes // 16) * 16, b"\0"), "<u8")
         at = self.words
+        assert at + len(words) <= self.config.glb_words
         for n, word in enumerate(words):
             self.buffer.words[at + n] = int(word)
         self.words += len(words)
@@ -310,8 +304,3 @@ def test_errors():
             await bench.play(ctx, RUN, **(v | dict(base=0, count=1)))
             assert ctx.get(bench.dut.error) == Error.SPARSE_STREAM
         bench.run(main)
-
-
-def test_a_registered_engine_of_more_pes_is_refused():
-    with pytest.raises(ConfigError, match="sparse_pes = 8: the registered sparse engine has 4 PEs at most"):
-        SparseEngine(CONFIG.replace(sparse_pes=8, registered=True))

@@ -10,17 +10,11 @@ from hdl.config import PRESETS
 from hdl.sparse_fetch import BEATS, ColumnFetcher
 from tests.hdl.streams import Buffer, ReadMemory, holds, idle, receive, run, send
 
+pytestmark = pytest.mark.usefixtures("built")
+
 CONFIG = PRESETS["tiny"].replace(sparse_activations=64)
 TABLE, DRAM = 37, 0x1000
 MARK = None
-
-
-@pytest.fixture(autouse=True, params=["plain", "registered"])
-def built(request, monkeypatch):
-    """Every test with both ways of building it."""
-    registered = dict(registered=True, block_queues=True)
-    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
-    return request.param
 
 
 def simulate(lengths, columns, *, stall=0.0, latency=4, seed=1, bad=(), base=0, limit=1 << 31, dram=DRAM, until=None):

@@ -9,20 +9,12 @@ from hdl.isa import Target
 from hdl.sparse_fill import SparseFiller
 from tests.hdl.streams import Buffer, holds, idle, run, send
 
+pytestmark = pytest.mark.usefixtures("built")
+
 PES = 8
 CONFIG = PRESETS["tiny"].replace(sparse_pes=PES)
 GROUPS = PES // 4
 FIELDS = dict(target=0, word=0, pe=0, pes=1, address=0, count=1, half=0)
-
-
-@pytest.fixture(autouse=True, params=["plain", "registered"])
-def built(request, monkeypatch):
-    """Every test with both ways of building it."""
-    registered = dict(registered=True, block_queues=True)
-    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
-    return request.param
-
-
 # Where a word's lane comes from; the rest from `data`.
 FIELD = {Target.CODEBOOK: "code", Target.ACCUMULATORS: "psum", Target.ACTIVATIONS: "entry"}
 

@@ -11,20 +11,13 @@ from hdl.isa import Error
 from hdl.sparse_spread import RecordSpreader
 from tests.hdl.streams import holds, receive, run, send
 
+pytestmark = pytest.mark.usefixtures("built")
 
-BASE = PRESETS["eie64"]
-
-
-@pytest.fixture(autouse=True, params=["plain", "registered"])
-def built(request, monkeypatch):
-    """Every test with both ways of building it."""
-    registered = dict(registered=True, block_queues=True)
-    monkeypatch.setitem(globals(), "BASE", BASE.replace(**registered) if request.param == "registered" else BASE)
-    return request.param
+CONFIG = PRESETS["eie64"]
 
 
 def config_of(pes, rows):
-    return BASE.replace(sparse_pes=pes, sparse_rows=rows)
+    return CONFIG.replace(sparse_pes=pes, sparse_rows=rows)
 
 
 def columns_of(rng, config, columns, density, rows=None):

@@ -11,17 +11,9 @@ from hdl.sparse_engine import KINDS
 from tests.hdl.streams import ReadMemory, holds, idle, run
 from tests.hdl.test_sparse_engine import CONFIG, COUNTERS, Bench, random_codebook, random_vector, random_weights
 
+pytestmark = pytest.mark.usefixtures("built")
+
 SIZE = 1 << 16
-
-
-@pytest.fixture(autouse=True, params=["plain", "registered"])
-def built(request, monkeypatch):
-    """Every test with both ways of building it."""
-    if request.param == "registered" and getattr(request.node, "callspec", None) and request.node.callspec.params.get("pes", 4) > 4:
-        pytest.skip("a registered engine has four PEs at most: it refuses more")
-    registered = dict(registered=True, block_queues=True)
-    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**registered) if request.param == "registered" else CONFIG)
-    return request.param
 
 
 class StreamBench(Bench):

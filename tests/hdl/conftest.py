@@ -1,0 +1,11 @@
+"""What the tests of several components share."""
+
+import pytest
+
+
+@pytest.fixture(params=["plain", "registered"])
+def built(request, monkeypatch):
+    """A module's tests with both ways of building its CONFIG."""
+    if request.param == "registered":
+        monkeypatch.setattr(request.module, "CONFIG", request.module.CONFIG.replace(registered=True, block_queues=True))
+    return request.param
