@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.arbiter import TaggedBurst, TaggedData
-from hdl.axi import ReadMaster, WriteData, WriteMaster
+from hdl.axi import ReadData, ReadMaster, WriteData, WriteMaster
 from hdl.shift_queue import ShiftQueue
 from hdl.stage import Stage, stage
 
@@ -22,6 +22,7 @@ class Arbiter(wiring.Component):
     or does not bring it holds up the other.
 
     Latency one cycle for addresses, none for data and responses; throughput one of each per cycle.
+    registered: one cycle for data and responses, two to the host, and throughput one of each every two.
     """
 
     host_read: In(ReadMaster)
@@ -71,10 +72,15 @@ class Arbiter(wiring.Component):
             m.submodules.word = last = Stage(WriteData)
             wiring.connect(m, last.output, wiring.flipped(word))
             word = last.input
-        m.d.comb += [self.host_read.data.payload.eq(beat.payload), self.data.p.beat.eq(beat.payload),
+        to_host = self.host_read.data
+        if self.registered:
+            m.submodules.to_host = late = Stage(ReadData, half=True)
+            wiring.connect(m, late.output, wiring.flipped(to_host))
+            to_host = late.input
+        m.d.comb += [to_host.payload.eq(beat.payload), self.data.p.beat.eq(beat.payload),
                      self.data.p.id.eq(reads.r_data[1]),
                      reads.r_en.eq(beat.valid & beat.ready & beat.p.last)]
-        for who, port in enumerate((self.host_read.data, self.data)):
+        for who, port in enumerate((to_host, self.data)):
             with m.If(reads.r_rdy & (reads.r_data[0] == who)):
                 m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
 

@@ -20,7 +20,7 @@ from hdl.verilog import BUILD, write_atomic
 from .boards import Board
 from .cells import by_component
 from .platform import FpgaTop
-from .tools import COLLISIONS, ToolError, environment, version
+from .tools import COLLISIONS, WHOLE, ToolError, environment, parts, version
 
 RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 
@@ -86,7 +86,8 @@ def options(family: str, seed: int, router: str = "router2") -> dict[str, str]:
     route = f"--seed {seed} --timing-allow-fail --report report.json"
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
-    return {"synth_opts": OPTIONS[family], "script_after_read": COLLISIONS, "nextpnr_opts": f"{route} --router {router}"}
+    return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}", "script_after_synth": WHOLE,
+            "nextpnr_opts": f"{route} --router {router}"}
 
 
 def prepare(board: Board, seed: int = 1):

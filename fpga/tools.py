@@ -32,6 +32,25 @@ exec "@TOOL@" "$@"
 # hdl/block_queue.py). Else every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
 COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i"
 
+# For Yosys, behind its synthesis, where `parts` has been before it.
+WHOLE = """setattr -mod -unset keep_hierarchy *
+flatten
+opt_clean -purge"""
+
+
+def parts(top: str = "top") -> str:
+    """For Yosys, before its synthesis and together with WHOLE behind it: PEs are mapped by themselves. A module is mapped to
+    the depth of its longest path, so that in one flat design every part may be as slow as the slowest."""
+    return f"""synth_ecp5 -top {top} -run begin:coarse
+proc
+setattr -mod -set keep_hierarchy 1 *.pe_? *.pe_??
+flatten
+opt_expr
+opt_clean
+opt_hier
+opt_expr
+opt_clean"""
+
 
 class ToolError(RuntimeError):
     """A tool is missing or failed. One line."""

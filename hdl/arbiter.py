@@ -30,8 +30,8 @@ class ReadArbiter(wiring.Component):
     `outstanding`: an address or its data is pending. Latency one cycle for addresses, none
     for data, but of ID 1 one cycle between address and data at least; throughput one of each per cycle. use_columns: there
     are some. `columns` must take its data at once, or
-    that of `load` waits behind it. registered: latency one cycle for data too, and throughput one of each every two cycles:
-    no path leads from the bus to the clients, nor back.
+    that of `load` waits behind it. registered: latency one cycle for data and two for addresses, throughput one of each every
+    two cycles: no path leads from the bus to the clients, nor back.
     """
 
     fetch: In(ReadMaster)
@@ -65,14 +65,15 @@ class ReadArbiter(wiring.Component):
         with m.If(self.address.ready):
             m.d.sync += self.address.valid.eq(0)
         free = room
-        for ident, client in ((FETCH, self.fetch), (DATA, self.columns), (DATA, self.load)):
+        for name, ident, client in (("fetch", FETCH, self.fetch), ("columns", DATA, self.columns), ("load", DATA, self.load)):
+            asks = stage(m, self.registered, f"{name}_asks", wiring.flipped(client.address), half=True)
             ready = free if ident == FETCH else free & room_to_note
-            m.d.comb += client.address.ready.eq(ready)
-            with m.If(client.address.valid & ready):
+            m.d.comb += asks.ready.eq(ready)
+            with m.If(asks.valid & ready):
                 m.d.comb += [taken.eq(1), noted.eq(ident == DATA), note.eq(client is self.load)]
                 m.d.sync += [self.address.valid.eq(1), self.address.p.id.eq(ident),
-                             self.address.p.burst.eq(client.address.payload)]
-            free = free & ~client.address.valid
+                             self.address.p.burst.eq(asks.payload)]
+            free = free & ~asks.valid
         came = stage(m, self.registered, "came", wiring.flipped(self.data), half=True)
         ended = came.valid & came.ready & came.p.beat.last
         m.d.sync += pending.eq(pending + taken - ended)

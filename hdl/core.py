@@ -12,6 +12,7 @@ from .glb import READ_SIGNATURE, WRITE_SIGNATURE, GlobalBuffer
 from .ifmap_sequencer import IfmapSequencer
 from .isa import ConfigBody, Error, FilterBody, IfmapBody, OfmapBody, PsumBody, SparseFillBody
 from .ofmap_sequencer import OfmapSequencer
+from .near_reset import near_reset
 from .pe import EVENTS
 from .psum_ring import PsumRing
 from .psum_sequencer import PsumSequencer
@@ -88,7 +89,8 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.glb_load), glb.write_load)
         wiring.connect(m, wiring.flipped(self.glb_store), glb.read_store)
         if c.sparse_pes:
-            m.submodules.sparse_engine = sparse = SparseEngine(c)
+            sparse = SparseEngine(c)
+            m.submodules.sparse_engine = near_reset(m, "sparse")[0](sparse) if c.registered else sparse
             wiring.connect(m, wiring.flipped(self.fill), sparse.fill)
             wiring.connect(m, wiring.flipped(self.sparse), sparse.sparse)
             wiring.connect(m, sparse.glb_fill, glb.read_fill)

@@ -158,8 +158,8 @@ class GlobalBuffer(wiring.Component):
             under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
             room = Signal(init=1, name=f"room_{name}")
             taken = Signal(name=f"taken_{name}")
-            m.d.comb += [wants[c].eq(asked[c].valid & room), asked[c].ready.eq(grants[c]),
-                         taken.eq(queue.r_rdy & queue.r_en)]
+            m.d.comb += [wants[c].eq(asked[c].valid & room), asked[c].ready.eq(grants[c])]
+            m.d["sync" if self.config.registered else "comb"] += taken.eq(queue.r_rdy & queue.r_en)
             with m.If(grants[c] ^ taken):
                 m.d.sync += [under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
                              room.eq(taken | (under_way != RESPONSE_DEPTH - 1))]

@@ -1,22 +1,16 @@
 """Global output network: collects finished psums from the tails in a fixed order."""
 
-from amaranth.hdl import Module, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-def next_set(m, mask, at, name):
-    """(index of the first bit set in `mask` above `at`, else the first set; wrapped)."""
-    width = len(mask)
-    following, wrapped = Signal(range(max(2, width)), name=f"{name}_next"), Signal(name=f"{name}_wrap")
-    m.d.comb += wrapped.eq(1)
-    for n in reversed(range(width)):
-        with m.If(mask[n]):
-            m.d.comb += following.eq(n)
-    for n in reversed(range(1, width)):
-        with m.If(mask[n] & (n > at)):
-            m.d.comb += [following.eq(n), wrapped.eq(0)]
-    return following, wrapped
+def lowest(bits):
+    """Of these the first that is set, one-hot."""
+    return Cat(bits[n] & ~bits[:n].any() if n else bits[0] for n in range(len(bits)))
 
 
 class OutputBus(wiring.Component):
@@ -27,7 +21,7 @@ class OutputBus(wiring.Component):
     of the last member (the whole level's turn).
 
     Order is fixed: all of the first member's turn, then the second's, and again. One word
-    a cycle, two words deep, latency 1 cycle.
+    a cycle, two words deep, latency 1 cycle; nothing is taken in the two cycles behind a restart.
     """
 
     def __init__(self, layout, sources):
@@ -39,29 +33,29 @@ class OutputBus(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         sources = [getattr(self, f"source_{n}") for n in range(self.sources)]
-        at = Signal(range(max(2, self.sources)))
+        turn, following = Signal(self.sources), Signal(self.sources)     # one-hot; none yet behind a restart
         # They are the same from a configuration to the next: a register, which is late when they change.
         members, changing = Signal(self.sources), Signal()
         m.d.sync += [members.eq(self.members), changing.eq(self.restart)]
-        following, wrapped = next_set(m, members, at, "turn")
+        above, wrapped = Signal(self.sources), Signal()
+        m.d.comb += [
+            above.eq(members & Cat(turn[:n].any() if n else Const(0, 1) for n in range(self.sources))), wrapped.eq(~above.any()),
+            following.eq(Mux(wrapped, lowest(members), lowest(above)))]
         valid, payload = Signal(), Signal(self.layout)
         spare, spare_valid = Signal(self.layout, reset_less=True), Signal()
         out, out_valid = Signal(self.layout, reset_less=True), Signal()
         take = Signal()
-        m.d.comb += take.eq(~spare_valid)
-        here = Signal()
-        with m.Switch(at):
-            for n, source in enumerate(sources):
-                with m.Case(n):
-                    m.d.comb += [here.eq(members[n]), valid.eq(source.valid & members[n]), payload.eq(source.payload),
-                                 source.ready.eq(take & members[n])]
+        m.d.comb += [
+            take.eq(~spare_valid), valid.eq(Cat(source.valid & turn[n] for n, source in enumerate(sources)).any()),
+            *(source.ready.eq(take & turn[n]) for n, source in enumerate(sources)),
+            payload.as_value().eq(reduce(or_, (Mux(turn[n], source.payload.as_value(), 0) for n, source in enumerate(sources))))]
         incoming = Signal(self.layout)
         m.d.comb += [incoming.eq(payload), incoming.last.eq(payload.last & wrapped),
                      self.output.valid.eq(out_valid), self.output.payload.eq(out)]
         with m.If(self.restart):
-            m.d.sync += at.eq(0)
-        with m.Elif((~here & ~changing) | (valid & take & payload.last)):
-            m.d.sync += at.eq(following)
+            m.d.sync += turn.eq(0)
+        with m.Elif(~(turn.any() | changing) | (valid & take & payload.last)):
+            m.d.sync += turn.eq(following)
         with m.If(self.output.ready | ~out_valid):
             with m.If(spare_valid):
                 m.d.sync += [out.eq(spare), out_valid.eq(1), spare_valid.eq(0)]

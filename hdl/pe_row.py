@@ -1,22 +1,16 @@
 """A physical row of the array: PEs on the X-buses of the networks (JSSC 2017, fig. 9)."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
 from .gon import OutputBus
 from .multicast import XBus
+from .near_reset import near_reset
 from .pe import EVENTS, ProcessingElement, filter_bus_word, ifmap_bus_word, ofmap_bus_word, psum_bus_word, tag_layout
 
 NETWORKS = (("ifmap", ifmap_bus_word), ("filter", filter_bus_word), ("psum", psum_bus_word))
-
-
-def _near_reset(m, reset) -> DomainRenamer:
-    """What is clocked by it is reset by the register `reset`."""
-    m.domains.near = near = ClockDomain("near", local=True)
-    m.d.comb += [near.clk.eq(ClockSignal()), near.rst.eq(reset)]
-    return DomainRenamer({"sync": "near"})
 
 
 class PeRow(wiring.Component):
@@ -27,9 +21,8 @@ class PeRow(wiring.Component):
     the first); `gate`, `skip`; `tails` is high when any PE of the row is a tail;
     `events_<name>`, PEs with the event, one cycle late; `shift_out`, for the next row; `held`, `resetting`.
 
-    config.registered: an FPGA has no tree of wires for a net to every register of the array. So `shift` and `tags_in` go
-    through registers, and `shift_out` goes with `tags_out`; and the row has a reset of its own, a cycle late, which lasts as
-    long as `held`: its `resetting` holds the next row, else Yosys would make one register of all rows'.
+    config.registered: `shift` and `tags_in` go through registers, and `shift_out` goes with `tags_out`, so that no net goes to
+    every PE; and the row has a reset of its own (hdl/near_reset.py), held by the row before, whose `resetting` it is.
     """
 
     def __init__(self, config: Config):
@@ -49,11 +42,10 @@ class PeRow(wiring.Component):
         c = self.config
         shift, tags, inside = self.shift, self.tags_in, lambda component: component
         if c.registered:
-            reset = Signal(init=1, reset_less=True)
+            inside, reset = near_reset(m, "row", self.held)
             shift, tags = Signal(name="near_shift"), Signal.like(self.tags_in, name="near_tags", reset_less=True)
-            m.d.sync += [reset.eq(ResetSignal() | self.held), shift.eq(self.shift), tags.eq(self.tags_in)]
+            m.d.sync += [shift.eq(self.shift), tags.eq(self.tags_in)]
             m.d.comb += self.resetting.eq(reset)
-            inside = _near_reset(m, reset)
         m.d.comb += self.shift_out.eq(shift)
         pes = [ProcessingElement(c) for _ in range(c.columns)]
         for n, pe in enumerate(pes):

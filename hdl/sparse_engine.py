@@ -84,7 +84,9 @@ class SparseEngine(wiring.Component):
             m.d.comb += [pe.number.eq(n), pe.fill.eq(filler.fills[n])]
 
         # ---- detection tree -------------------------------------------------------------
-        level, depth = [pe.found for pe in pes], 0
+        # Registered, a PE's scan does not wait for what the others found in the same cycle.
+        cuts = [cut(m, c.registered, f"found_{n}", pe.found) for n, pe in enumerate(pes)]
+        level, depth = [found for found, _ in cuts], 0
         nodes = []
         while len(level) > 1:
             above = []
@@ -165,7 +167,7 @@ class SparseEngine(wiring.Component):
         # A cycle late, and so what goes to the PEs is seen a cycle longer.
         busy, was_found, spread = [Signal(name=f"busy_{n}") for n in range(k)], Signal(), Signal()
         m.d.sync += streams.eq(streams + streamed - stream_done)
-        m.d.comb += [any_found.eq(Cat(*(pe.scanning for pe in pes), *(node.output.valid for node in nodes), waits).any()),
+        m.d.comb += [any_found.eq(Cat(*(pe.scanning for pe in pes), *(held for _, held in cuts), *(node.output.valid for node in nodes), waits).any()),
                      any_busy.eq(Cat(pe.busy for pe in pes).any() if not c.registered else Cat(*busy, was_found, spread).any())]
         m.d.sync += [*(late.eq(pe.busy) for late, pe in zip(busy, pes)), was_found.eq(any_found), spread.eq(spreading)]
         event += [self.active.eq(active | (streams != 0)), self.sparse_done.eq(done | stream_done)]

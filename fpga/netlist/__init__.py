@@ -15,7 +15,7 @@ from hdl.config import Config
 from hdl.top import Accelerator
 from hdl.verilog import BUILD
 
-from ..tools import COLLISIONS, ToolError, environment
+from ..tools import COLLISIONS, WHOLE, ToolError, environment, parts
 
 TOP = "eyrie_netlist"
 ROWS = 64   # of 320 bits, a DP16KD's initial contents
@@ -45,8 +45,10 @@ def netlist(config: Config) -> tuple[str, str, dict[str, int]]:
     with tempfile.TemporaryDirectory(dir=BUILD / "fpga", prefix="netlist-") as folder:
         work = Path(folder)
         (work / "in.il").write_text(rtlil.convert(Accelerator(config), name=TOP, platform=Ecp5()))
-        script = f"read_rtlil in.il; {COLLISIONS}; synth_ecp5 -top {TOP} -nowidelut; write_verilog -noattr -noexpr out.v"
-        done = subprocess.run([env[tool_env_var("yosys")], "-q", "-p", script], cwd=work, env=env, capture_output=True, text=True)
+        (work / "run.ys").write_text("\n".join((
+            "read_rtlil in.il", COLLISIONS, parts(TOP), f"synth_ecp5 -top {TOP} -nowidelut", WHOLE,
+            "write_verilog -noattr -noexpr out.v")))
+        done = subprocess.run([env[tool_env_var("yosys")], "-q", "run.ys"], cwd=work, env=env, capture_output=True, text=True)
         if done.returncode:
             raise ToolError(f"Yosys: {(done.stdout + done.stderr).strip().splitlines()[-1:]}")
         text = (work / "out.v").read_text()

@@ -20,8 +20,7 @@ def registered(request):
 BUILD = {}
 
 
-@pytest.fixture(autouse=True, params=[{}, dict(rlc=False), dict(rlc=False, address=17)],
-                ids=["all", "dense only", "narrow"])
+@pytest.fixture(autouse=True, params=[{}, dict(rlc=False, address=17)], ids=["all", "small"])
 def build(request):
     """All of it also without the parts for coded strips, and with addresses no wider than the memory."""
     BUILD.clear()

@@ -1,0 +1,16 @@
+"""A part's own reset."""
+
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, ResetSignal, Signal
+
+
+def near_reset(m, name: str, held=0) -> tuple[DomainRenamer, Signal]:
+    """(what puts components of `m` into a domain with a reset of their own, called `name`, a cycle late; that reset).
+
+    An FPGA has no tree of wires for a net to every register. held: lasts as long as this; without a difference in it Yosys
+    would make one register of those of two parts.
+    """
+    reset = Signal(init=1, reset_less=True)
+    m.d.sync += reset.eq(ResetSignal() | held)
+    m.domains += (near := ClockDomain(name, local=True))
+    m.d.comb += [near.clk.eq(ClockSignal()), near.rst.eq(reset)]
+    return DomainRenamer({"sync": name}), reset
