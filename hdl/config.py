@@ -371,6 +371,7 @@ LEAN = dict(
     filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, glb_pairs=1,
     queue_depth=2, gating=False, counters=False, rlc=False, store_lanes=1, address_bits=25, block_queues=True,
     registered=True)
+LEAN_SPARSE = dict(sparse_pes=4, sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32)
 
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
 BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
@@ -382,7 +383,6 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The same where block RAM is the board's memory.
     Config("ecp5-25-ram", rows=1, columns=4, glb_depth=2048, **(LEAN | dict(block_queues=False))),
     Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
-    Config("ecp5-85", rows=4, columns=4, glb_depth=4096, **LEAN),
-    Config("ecp5-85-64", rows=8, columns=8, glb_depth=4096, **LEAN, sparse_pes=4, sparse_words=512, sparse_pointers=512,
-           sparse_activations=64, sparse_rows=32),
+    Config("ecp5-85", rows=4, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
+    Config("ecp5-85-64", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
 )}

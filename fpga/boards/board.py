@@ -23,7 +23,7 @@ class Board:
     memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
-    router: nextpnr's, for an ECP5: router2 is the faster one on large devices; a full 25F it does not end.
+    placer: nextpnr's, for an ECP5.
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
     """
 
@@ -38,7 +38,7 @@ class Board:
     package: str
     baud: int = 3_000_000
     resources: tuple[Resource, ...] = ()
-    router: str = "router2"
+    placer: str = "heap"
 
     @property
     def config(self) -> Config:

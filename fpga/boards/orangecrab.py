@@ -12,8 +12,8 @@ UART = UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCM
 BOARDS = tuple(
     Board(name, platform, preset, clock_hz=48_000_000, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
           loader="dfu-util -d 1209:5af0 -a 0 -D {bitstream}", persist="dfu-util -d 1209:5af0 -a 0 -D {bitstream}",
-          package="dfu-util", resources=(UART,), router=router)
-    for name, platform, preset, memory, router in (
-        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25-ram", 48 << 10, "router1"),
-        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-45", 256 << 10, "router2"),
+          package="dfu-util", resources=(UART,))
+    for name, platform, preset, memory in (
+        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25-ram", 48 << 10),
+        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-45", 256 << 10),
     ))

@@ -1,0 +1,46 @@
+"""Where the multipliers and block RAMs of the PEs go on a large ECP5.
+
+A device's block RAMs and multipliers stand in a few rows across it. nextpnr's placers solve for wire length as if they could
+stand anywhere and then take the nearest that is free, one after the other, which doubles the wires of a machine that
+uses most of them. So PEs get theirs here, in the order of the array's chain: from left to right in one band, back in the next.
+"""
+
+from hdl.config import Config
+
+# Columns of a row of block RAMs, and of multipliers: groups of four, nine columns wide, three more around the clock's spine.
+_GROUPS = {"LFE5U-85F": (*range(4, 59, 9), *range(69, 115, 9))}
+# (row of block RAMs, row of multipliers) of each band.
+_BANDS = {"LFE5U-85F": ((22, 10), (46, 34))}
+_RAMS = ((0, "EBR0"), (2, "EBR1"), (4, "EBR2"), (6, "EBR3"))
+_MULTIPLIERS = ((0, "MULT18_0"), (1, "MULT18_1"), (4, "MULT18_4"), (5, "MULT18_5"))
+LEAST = 48      # PEs; fewer leave a placer enough choice
+
+
+def places(config: Config, device: str) -> dict[str, str]:
+    """{cell's path under the array: nextpnr's name of its place}; empty where placers do as well by themselves.
+
+    Raises ValueError for more PEs than the bands have room for.
+    """
+    if config.pes < LEAST or device not in _GROUPS:
+        return {}
+    rams, multipliers = ([(group + x, name) for group in _GROUPS[device] for x, name in kinds] for kinds in (_RAMS, _MULTIPLIERS))
+    bands = _BANDS[device]
+    each = -(-config.pes // len(bands))
+    if each > len(rams):
+        raise ValueError(f"{config.name}: {config.pes} PEs: the bands of an {device} have room for {len(bands) * len(rams)}")
+    found = {}
+    for n in range(config.pes):
+        band, at = divmod(n, each)
+        at = at * len(rams) // each
+        if band % 2:
+            at = len(rams) - 1 - at
+        pe = "row_{}.pe_{}".format(*divmod(n, config.columns))
+        for cell, (x, name), y in ((f"{pe}.filter_spad.block_0", rams[at], bands[band][0]),
+                                   (f"{pe}.multiplier.mult", multipliers[at], bands[band][1])):
+            found[cell] = f"X{x}/Y{y}/{name}"
+    return found
+
+
+def commands(config: Config, device: str, array: str = "top.accelerator.core.array") -> str:
+    """For Yosys, behind its synthesis: the places as attributes of the cells."""
+    return "\n".join(f'setattr -set BEL "{place}" c:{array}.{cell}' for cell, place in places(config, device).items())
