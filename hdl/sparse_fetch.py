@@ -238,7 +238,8 @@ class ColumnFetcher(wiring.Component):
             self.read.data.ready.eq(1), beats.w_en.eq(self.read.data.valid),
             beats.w_data.eq(Cat(self.read.data.p.data, self.read.data.p.resp[1])),
             ended.eq(self.read.data.valid & self.read.data.p.last)]
-        m.d.sync += [allowance.eq(allowance + beats.r_en), bursts.eq(bursts + issue - ended)]
+        left = Signal()         # a beat, a cycle ago
+        m.d.sync += [left.eq(beats.r_en), allowance.eq(allowance + left), bursts.eq(bursts + issue - ended)]
         # One more may be issued while this is found out.
         m.d.sync += few.eq(bursts < OUTSTANDING - 1)
         with m.If(moves):
