@@ -88,7 +88,8 @@ def options(family: str, seed: int, placer: str = "heap", places: str = "") -> d
     route = f"--seed {seed} --timing-allow-fail --report report.json"
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
-    return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}", "script_after_synth": f"{WHOLE}\n{places}",
+    return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}",
+            "script_after_synth": f"{WHOLE}\n{places}",
             "nextpnr_opts": f"{route} --placer {placer} --router router1"}
 
 

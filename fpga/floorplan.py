@@ -23,7 +23,8 @@ def places(config: Config, device: str) -> dict[str, str]:
     """
     if config.pes < LEAST or device not in _GROUPS:
         return {}
-    rams, multipliers = ([(group + x, name) for group in _GROUPS[device] for x, name in kinds] for kinds in (_RAMS, _MULTIPLIERS))
+    rams, multipliers = ([(group + x, name) for group in _GROUPS[device] for x, name in kinds]
+                         for kinds in (_RAMS, _MULTIPLIERS))
     bands = _BANDS[device]
     each = -(-config.pes // len(bands))
     if each > len(rams):

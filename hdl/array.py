@@ -109,7 +109,8 @@ class ProcessingArray(wiring.Component):
             tags.filter.eq(filter_tag), tags.psum.eq(psum_tag)]
         # Registered, rows shift one after the other, the last first.
         for row, after in zip(rows, [*rows[1:], None]):
-            m.d.comb += [row.shift.eq(after.shift_out if c.registered and after else shift), row.gate.eq(gate), row.skip.eq(skip)]
+            m.d.comb += [row.shift.eq(after.shift_out if c.registered and after else shift),
+                         row.gate.eq(gate), row.skip.eq(skip)]
         settled = Signal()
         m.d.comb += [settled.eq(~Cat(row.shift_out for row in rows).any()), output.restart.eq(shift | ~settled)]
         with m.FSM(name="config_state"):

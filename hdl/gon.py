@@ -39,7 +39,8 @@ class OutputBus(wiring.Component):
         m.d.sync += [members.eq(self.members), changing.eq(self.restart)]
         above, wrapped = Signal(self.sources), Signal()
         m.d.comb += [
-            above.eq(members & Cat(turn[:n].any() if n else Const(0, 1) for n in range(self.sources))), wrapped.eq(~above.any()),
+            above.eq(members & Cat(turn[:n].any() if n else Const(0, 1) for n in range(self.sources))),
+            wrapped.eq(~above.any()),
             following.eq(Mux(wrapped, lowest(members), lowest(above)))]
         valid, payload = Signal(), Signal(self.layout)
         spare, spare_valid = Signal(self.layout, reset_less=True), Signal()
@@ -48,7 +49,8 @@ class OutputBus(wiring.Component):
         m.d.comb += [
             take.eq(~spare_valid), valid.eq(Cat(source.valid & turn[n] for n, source in enumerate(sources)).any()),
             *(source.ready.eq(take & turn[n]) for n, source in enumerate(sources)),
-            payload.as_value().eq(reduce(or_, (Mux(turn[n], source.payload.as_value(), 0) for n, source in enumerate(sources))))]
+            payload.as_value().eq(reduce(or_, (
+                Mux(turn[n], source.payload.as_value(), 0) for n, source in enumerate(sources))))]
         incoming = Signal(self.layout)
         m.d.comb += [incoming.eq(payload), incoming.last.eq(payload.last & wrapped),
                      self.output.valid.eq(out_valid), self.output.payload.eq(out)]

@@ -35,7 +35,8 @@ class Issue(wiring.Component):
     engine must not be done with in less than two cycles.
 
     registered: semaphores, `done`, `take` and `give` go through registers, so that no path leads between the queue and other
-    engines, nor from `command.ready` to it: latency two cycles more, throughput a command every three cycles; a gift comes two cycles after `done`.
+    engines, nor from `command.ready` to it: latency two cycles more, throughput a command every three cycles; a gift comes two
+    cycles after `done`.
     Raises ValueError for a depth that is no power of two in block RAM.
     """
 

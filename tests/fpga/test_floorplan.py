@@ -1,0 +1,30 @@
+"""The floorplan of large machines: each cell a place of its own, on the rows that a device has."""
+
+import pytest
+
+from fpga import floorplan
+from hdl.config import BOARD_PRESETS
+
+LARGE = BOARD_PRESETS["ecp5-85-64"]
+
+
+def test_every_pe_has_its_own_places():
+    found = floorplan.places(LARGE, "LFE5U-85F")
+    assert len(found) == len(set(found.values())) == 2 * LARGE.pes
+    for cell, place in found.items():
+        x, y, kind = place.split("/")
+        assert y in (("Y22", "Y46") if cell.endswith("block_0") else ("Y10", "Y34"))
+        assert kind.startswith("EBR" if cell.endswith("block_0") else "MULT18_") and 4 <= int(x[1:]) <= 120
+    # Neighbours in the chain are neighbours on the device.
+    at = [int(found[f"row_{n // 8}.pe_{n % 8}.filter_spad.block_0"].split("/")[0][1:]) for n in range(LARGE.pes)]
+    assert max(abs(a - b) for a, b in zip(at, at[1:])) <= 9
+
+
+def test_small_machines_and_other_devices_have_none():
+    assert floorplan.places(BOARD_PRESETS["ecp5-85"], "LFE5U-85F") == {}
+    assert floorplan.commands(LARGE, "LFE5U-45F") == ""
+
+
+def test_too_many():
+    with pytest.raises(ValueError, match="ecp5-85-64: 128 PEs: the bands of an LFE5U-85F have room for 104"):
+        floorplan.places(LARGE.replace(rows=8, columns=16), "LFE5U-85F")
