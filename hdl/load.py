@@ -81,9 +81,9 @@ class Load(wiring.Component):
         m = Module()
         m.submodules.window = window = Window(self.registered)
         m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
-        m.submodules.bursts = bursts = SyncFIFO(width=3, depth=OUTSTANDING)
-        # Of each command under way: where it goes.
         queue = SyncFIFOBuffered if self.registered else SyncFIFO    # buffered: its head is in a register
+        m.submodules.bursts = bursts = queue(width=3, depth=OUTSTANDING)
+        # Of each command under way: where it goes.
         m.submodules.words = words = queue(width=WORD_ADDR + 1, depth=COMMANDS)
 
         written = stream.Signature(Written).create(path=("written",))
@@ -234,7 +234,7 @@ class Load(wiring.Component):
         m.d.comb += [
             Value.cast(head).eq(words.r_data), Value.cast(kind).eq(bursts.r_data),
             free.eq((~written.valid | written.ready) & ~stopped),
-            mine.eq(~kind.table & ~kind.coded & ~head.rlc),
+            mine.eq((~kind.table & ~kind.coded & ~head.rlc) if self.rlc else 1),
             beat.ready.eq(bursts.r_rdy & (stopped | (mine & free)
                                           | ((kind.table | (kind.coded & words_in.ready)) if self.rlc else 0))),
             take.eq(beat.valid & beat.ready),
@@ -282,7 +282,7 @@ class Load(wiring.Component):
         m.d.comb += [
             landed.eq(~written.valid & ~write_waits & (~decoder.out.valid if self.rlc else 1)),
             drained.eq((~check_waits | window.outside) & window.idle & ~request_waits & splitter.idle
-                       & ~bursts.r_rdy & landed & ((~coded_waits & decoder.idle) if self.rlc else 1)),
+                       & (bursts.level == 0) & landed & ((~coded_waits & decoder.idle) if self.rlc else 1)),
         ]
         with m.If(~stopped):    # of two at once the older: the last of these that holds wins
             if self.rlc:

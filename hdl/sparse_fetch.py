@@ -12,6 +12,7 @@ from .engine import UNDER_WAY
 from .glb import READ_SIGNATURE
 from .isa import WORD_ADDR, TableWord
 from .skid import cut
+from .slice import Slice
 
 BEATS = 128       # of records asked for and not yet passed on
 COLUMNS = 64      # with a record asked for
@@ -154,10 +155,13 @@ class ColumnFetcher(wiring.Component):
         # ---- the table's word -----------------------------------------------------------
         note_layout = data.StructLayout({"mark": 1, "lane": 2, "value": signed(ENTRY_BITS)})
         m.submodules.notes = notes = SyncFIFO(width=note_layout.size, depth=2 * UNDER_WAY)
-        wanted, note, noted = self.wanted.p, Signal(note_layout), Signal(note_layout)
+        # Both ways a register, since the columns found and the end of a command meet before this.
+        m.submodules.asked = asked = Slice(wanted_layout(c))
+        wiring.connect(m, wiring.flipped(self.wanted), asked.input)
+        wanted, note, noted = asked.output.p, Signal(note_layout), Signal(note_layout)
         room, take, request = Signal(), Signal(), self.glb.request
         m.d.comb += [
-            self.wanted.ready.eq(room & (~request.valid | request.ready)), take.eq(self.wanted.valid & self.wanted.ready),
+            asked.output.ready.eq(room & (~request.valid | request.ready)), take.eq(asked.output.valid & asked.output.ready),
             notes.w_en.eq(take), notes.w_data.eq(note), note.mark.eq(wanted.mark),
             note.lane.eq(wanted.column[:2]), note.value.eq(wanted.value), noted.eq(notes.r_data)]
         with m.If(request.ready):
@@ -227,12 +231,12 @@ class ColumnFetcher(wiring.Component):
         burst, burst_valid = Signal(Burst), Signal()
         following, held = cut(m, True, "bursts", splitter.burst)
         counter = len(Signal(range(2 * BEATS)))
-        asked = Signal(counter)                         # beats, with those of `burst`
+        beats_asked = Signal(counter)                   # with those of `burst`
         allowance = Signal(counter, init=BEATS)         # beats that have left, and BEATS
         issue, moves, ended, few = Signal(), Signal(), Signal(), Signal(init=1)
         difference = Signal(counter)
         m.d.comb += [
-            difference.eq(allowance - asked),
+            difference.eq(allowance - beats_asked),
             issue.eq(burst_valid & ~difference[-1] & few & (~address.valid | address.ready)),
             moves.eq(~burst_valid | issue), following.ready.eq(moves),
             self.read.data.ready.eq(1), beats.w_en.eq(self.read.data.valid),
@@ -245,7 +249,7 @@ class ColumnFetcher(wiring.Component):
         with m.If(moves):
             m.d.sync += [burst_valid.eq(following.valid), burst.eq(following.payload)]
             with m.If(following.valid):
-                m.d.sync += asked.eq(asked + following.p.length + 1)
+                m.d.sync += beats_asked.eq(beats_asked + following.p.length + 1)
         with m.If(address.ready):
             m.d.sync += address.valid.eq(0)
         with m.If(issue):

@@ -115,14 +115,15 @@ class SparseFiller(wiring.Component):
         chosen, indices, others = Signal(select), Signal(self.index), Signal(select)     # left behind this one
         first_others, first_indices = Signal(select), Signal(self.index)
         last_index, last_other, grouped, wide, coded = (Signal(name=n) for n in ("last_index", "last_other", "grouped", "wide", "coded"))
-        step, note, request = Signal(), Signal(self.note_layout()), self.glb.request
+        room, step, note, request = Signal(), Signal(), Signal(self.note_layout()), self.glb.request
         idle, begins, walks = state
         command = self.command.payload
         m.d.comb += [
             self.command.ready.eq(idle),
-            step.eq(walks & notes.w_rdy & (~request.valid | request.ready)),
+            request.valid.eq(walks & room), request.payload.eq(word), step.eq(request.valid & request.ready),
             note.target.eq(body.target), note.select.eq(chosen), note.address.eq(index), note.last.eq(last_index & last_other),
             notes.w_en.eq(step), notes.w_data.eq(note)]
+        m.d.sync += room.eq(notes.level < notes.depth - 1)      # a note may come as this is found out
         with m.If(idle):
             m.d.sync += [
                 body.eq(command), grouped.eq((command.target == Target.ACCUMULATORS) | (command.target == Target.ACTIVATIONS)),
@@ -141,12 +142,9 @@ class SparseFiller(wiring.Component):
         with m.If(idle):
             m.d.sync += address.eq(command.address[:self.index] + Mux(
                 (command.target == Target.ACTIVATIONS) & command.half, c.sparse_activations, 0))
-        with m.If(request.ready):
-            m.d.sync += request.valid.eq(0)
         next_index, next_other = Signal(), Signal()
         m.d.comb += [next_index.eq(step & (~grouped | last_other)), next_other.eq(step & (grouped | last_index))]
         with m.If(step):
-            m.d.sync += [request.valid.eq(1), request.payload.eq(word)]
             with m.If(note.last):
                 m.d.sync += state.eq(1)
             with m.If(~coded | index[:2].all()):
