@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.arbiter import TaggedBurst, TaggedData
-from hdl.axi import ReadData, ReadMaster, WriteData, WriteMaster
+from hdl.axi import ReadMaster, WriteMaster
 from hdl.shift_queue import ShiftQueue
-from hdl.stage import Stage, stage
+from hdl.stage import stage, stage_before
 
 OUTSTANDING = 4    # bursts under way each way
 HOST, ACCELERATOR = 0, 1
@@ -67,16 +67,8 @@ class Arbiter(wiring.Component):
 
         beat = stage(m, self.registered, "beat", wiring.flipped(self.memory_read.data), half=True)
         answer = stage(m, self.registered, "answer", wiring.flipped(self.memory_write.response), half=True)
-        word = self.memory_write.data
-        if self.registered:
-            m.submodules.word = last = Stage(WriteData)
-            wiring.connect(m, last.output, wiring.flipped(word))
-            word = last.input
-        to_host = self.host_read.data
-        if self.registered:
-            m.submodules.to_host = late = Stage(ReadData, half=True)
-            wiring.connect(m, late.output, wiring.flipped(to_host))
-            to_host = late.input
+        word = stage_before(m, self.registered, "word", self.memory_write.data)
+        to_host = stage_before(m, self.registered, "to_host", self.host_read.data, half=True)
         m.d.comb += [to_host.payload.eq(beat.payload), self.data.p.beat.eq(beat.payload),
                      self.data.p.id.eq(reads.r_data[1]),
                      reads.r_en.eq(beat.valid & beat.ready & beat.p.last)]

@@ -53,7 +53,9 @@ class ReadArbiter(wiring.Component):
         noted, note, forget = Signal(), Signal(), Signal()
         if self.use_columns:
             m.submodules.order = order = SyncFIFOBuffered(width=1, depth=OUTSTANDING)
-            m.d.comb += [order.w_en.eq(noted), order.w_data.eq(note), order.r_en.eq(forget), room_to_note.eq(order.w_rdy),
+            event = m.d.sync if self.registered else m.d.comb      # its data comes later still
+            event += [order.w_en.eq(noted), order.w_data.eq(note)]
+            m.d.comb += [order.r_en.eq(forget), room_to_note.eq(order.w_rdy),
                          next_load.eq(order.r_rdy & order.r_data), next_columns.eq(order.r_rdy & ~order.r_data)]
         room = Signal()
         pending = Signal(8)       # bursts; each client bounds its own, to 68 together

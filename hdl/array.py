@@ -59,7 +59,7 @@ class ProcessingArray(wiring.Component):
             source = wiring.flipped(getattr(self, net))
             if (c.psum_lanes if net == "psum" else c.input_lanes) == 1:
                 m.submodules[f"{net}_splitter"] = splitter = Splitter(WORDS[net](c), layout(c))
-                source, _ = cut(m, c.registered, f"{net}_words", source)
+                source, _ = cut(m, c.registered and net != "ifmap", f"{net}_words", source)     # IFMAP ends in a Slice
                 wiring.connect(m, source, splitter.input)
                 # The rows' agreement ends here.
                 source, _ = cut(m, c.registered, f"{net}_skid", splitter.output)

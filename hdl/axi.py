@@ -90,7 +90,7 @@ class BurstSplitter(wiring.Component):
 
     Members: `request` in, `burst` out; `idle` while it holds nothing. A request of no
     words vanishes. Latency one cycle, throughput one burst per cycle. address: bits of one.
-    registered: both `ready`, `valid` and payloads are registers; latency two cycles, one burst every two.
+    registered: `burst` is of registers; latency two cycles, one burst every two.
     """
 
     request: In(stream.Signature(Request))
@@ -116,12 +116,13 @@ class BurstSplitter(wiring.Component):
                      self.burst.p.last.eq(last & final), self.burst.p.tag.eq(tag)]
         if self.registered:
             some, looked = Signal(), Signal()       # words are left; what the next burst takes of them is known
-            m.d.comb += [self.idle.eq(~some), self.burst.valid.eq(looked), self.request.ready.eq(~some)]
+            m.d.comb += [self.idle.eq(~some), self.burst.valid.eq(looked),
+                         self.request.ready.eq(~some | (looked & final & self.burst.ready))]
             with m.If(some & ~looked):
                 m.d.sync += [final.eq(words <= room), self.burst.p.length.eq(beats - 1), looked.eq(1)]
             with m.If(looked & self.burst.ready):
                 m.d.sync += [looked.eq(0), some.eq(~final)]
-            with m.If(self.request.valid & ~some):
+            with m.If(self.request.valid & self.request.ready):
                 m.d.sync += some.eq(self.request.p.words != 0)
         else:
             m.d.comb += [

@@ -1,7 +1,6 @@
 """Everything between the outside and the core: registers, program, LOAD, STORE, AXI."""
 
-from amaranth.hdl import (Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux,
-                          Signal, unsigned)
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +13,7 @@ from .fetch import Fetch, engines
 from .isa import WORD_ADDR, ConfigBody, Error
 from .issue import Issue
 from .load import GlbWrite, Load
+from .near_reset import near_reset
 from .semaphores import Semaphores
 from .store import Store
 
@@ -72,12 +72,7 @@ class Edge(wiring.Component):
         m = Module()
         bodies = engines(self.build)
         m.submodules.control = control = Control(self.build, 1 + len(bodies))
-        # A domain of its own, and no ResetInserter, which would make every module distinct.
-        m.domains.engine = engine = ClockDomain("engine", local=True)
-        restart = Signal(init=1)      # thousands of loads: from a register
-        m.d.sync += restart.eq(control.core_reset)
-        m.d.comb += [engine.clk.eq(ClockSignal()), engine.rst.eq(restart)]
-        reset = DomainRenamer({"sync": "engine"})
+        reset, _ = near_reset(m, "engine", control.core_reset)
 
         def add(name, component):
             m.submodules[name] = reset(component)

@@ -1,5 +1,6 @@
 """What every engine between the command queues and the array has in common."""
 
+from amaranth.hdl import Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +10,16 @@ UNDER_WAY = 8  # reads between a sequencer and its network; covers the buffer's 
 def under_way(config) -> int:
     """With registered requests and responses twice as many."""
     return 2 * UNDER_WAY if config.registered else UNDER_WAY
+
+
+def room_for_note(m, config, notes):
+    """Whether a note may go into the FIFO `notes`. With config.registered a register."""
+    if not config.registered:
+        return notes.w_rdy
+    room = Signal()
+    # One may come as this is found out. What has been told stays true until then.
+    m.d.sync += room.eq((room & ~notes.w_en) | (notes.level < notes.depth - 1))
+    return room
 
 
 def engine_ports(body):

@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
 from .config import LANES, WORD_BITS, Config
-from .engine import engine_ports, under_way
+from .engine import engine_ports, room_for_note, under_way
 from .glb import READ_SIGNATURE
 from .isa import FilterBody
 from .pe import filter_word
@@ -33,10 +33,10 @@ class FilterSequencer(wiring.Component):
         one_tag, two_tags = Signal(), Signal()
         note_layout = data.StructLayout({"tag": 8, "closes": 1, "count": 3, "last": 1})
         m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
-        note, noted = Signal(note_layout), Signal(note_layout)
+        note, noted, room = Signal(note_layout), Signal(note_layout), room_for_note(m, self.config, notes)
         m.d.comb += [
             self.command.ready.eq(~active),
-            self.glb.request.valid.eq(active & notes.w_rdy), self.glb.request.payload.eq(address),
+            self.glb.request.valid.eq(active & room), self.glb.request.payload.eq(address),
             step.eq(self.glb.request.valid & self.glb.request.ready),
             note.tag.eq(tag), note.closes.eq(last_word), note.last.eq(last_word & last_tag),
             note.count.eq(Mux(last_word, body.tail, LANES)),

@@ -21,7 +21,7 @@ class OutputBus(wiring.Component):
     of the last member (the whole level's turn).
 
     Order is fixed: all of the first member's turn, then the second's, and again. One word
-    a cycle, two words deep, latency 1 cycle; nothing is taken in the two cycles behind a restart.
+    a cycle, two words deep, latency 1 cycle; nothing is taken in the three cycles behind a restart.
     """
 
     def __init__(self, layout, sources):
@@ -33,15 +33,13 @@ class OutputBus(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         sources = [getattr(self, f"source_{n}") for n in range(self.sources)]
-        turn, following = Signal(self.sources), Signal(self.sources)     # one-hot; none yet behind a restart
+        # One-hot: whose turn is and will be next; none yet behind a restart. wrapped: the turn is the last member's.
+        turn, ahead, wrapped = Signal(self.sources), Signal(self.sources), Signal()
         # They are the same from a configuration to the next: a register, which is late when they change.
         members, changing = Signal(self.sources), Signal()
         m.d.sync += [members.eq(self.members), changing.eq(self.restart)]
-        above, wrapped = Signal(self.sources), Signal()
-        m.d.comb += [
-            above.eq(members & Cat(turn[:n].any() if n else Const(0, 1) for n in range(self.sources))),
-            wrapped.eq(~above.any()),
-            following.eq(Mux(wrapped, lowest(members), lowest(above)))]
+        above = Signal(self.sources)
+        m.d.comb += above.eq(members & Cat(ahead[:n].any() if n else Const(0, 1) for n in range(self.sources)))
         valid, payload = Signal(), Signal(self.layout)
         spare, spare_valid = Signal(self.layout, reset_less=True), Signal()
         out, out_valid = Signal(self.layout, reset_less=True), Signal()
@@ -54,10 +52,12 @@ class OutputBus(wiring.Component):
         incoming = Signal(self.layout)
         m.d.comb += [incoming.eq(payload), incoming.last.eq(payload.last & wrapped),
                      self.output.valid.eq(out_valid), self.output.payload.eq(out)]
+        begins = Signal()
+        m.d.comb += begins.eq(~turn.any() & ~changing)
         with m.If(self.restart):
-            m.d.sync += turn.eq(0)
-        with m.Elif(~(turn.any() | changing) | (valid & take & payload.last)):
-            m.d.sync += turn.eq(following)
+            m.d.sync += [turn.eq(0), ahead.eq(0)]
+        with m.Elif(begins | (valid & take & payload.last)):
+            m.d.sync += [turn.eq(ahead), wrapped.eq(~above.any()), ahead.eq(Mux(above.any(), lowest(above), lowest(members)))]
         with m.If(self.output.ready | ~out_valid):
             with m.If(spare_valid):
                 m.d.sync += [out.eq(spare), out_valid.eq(1), spare_valid.eq(0)]

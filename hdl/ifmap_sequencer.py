@@ -5,12 +5,13 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import Out
 
 from .config import ENTRY_BITS, LANES, WORD_BITS, Config
-from .engine import engine_ports, under_way
+from .engine import engine_ports, room_for_note, under_way
 from .glb import READ_SIGNATURE
 from .isa import IfmapBody
 from .nest import Nest
 from .pe import PassHeader, ifmap_word
 from .slice import Slice
+from .stage import Stage
 
 
 class IfmapSequencer(wiring.Component):
@@ -59,7 +60,9 @@ class IfmapSequencer(wiring.Component):
                                          "tag": c.ifmap_tag_bits})
         note_layout = data.StructLayout({"header": 1, "read": 1, "last": 1,
                                          "rest": max(len(header.as_value()), step_layout.size)})
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
+        queue = fifo.SyncFIFOBuffered if c.registered else fifo.SyncFIFO    # buffered: its head is in a register
+        m.submodules.notes = notes = queue(width=note_layout.size, depth=under_way(self.config))
+        room = room_for_note(m, c, notes)
         item_layout = data.StructLayout({"read": 1, "last": 1, "word": c.glb_word_bits, "step": step_layout})
         item = Signal(item_layout)      # what the nest presents
         heading, stepping = Signal(), Signal()      # a header goes to the notes; the nest presents an item
@@ -92,8 +95,8 @@ class IfmapSequencer(wiring.Component):
         else:
             m.d.comb += [offered.eq(stepping), nest.step.eq(move)]
         m.d.comb += [
-            asked.payload.eq(now.word), asked.valid.eq(offered & now.read & notes.w_rdy),
-            move.eq(offered & notes.w_rdy & (~now.read | asked.ready))]
+            asked.payload.eq(now.word), asked.valid.eq(offered & now.read & room),
+            move.eq(offered & room & (~now.read | asked.ready))]
 
         m.d.comb += [
             notes.w_en.eq(heading | move), note.header.eq(heading), note.read.eq(now.read & ~heading),
@@ -106,8 +109,8 @@ class IfmapSequencer(wiring.Component):
                     m.next = "header"
             with m.State("header"):
                 # Loaded as often as it waits, so that the nest waits for nothing.
-                m.d.comb += [heading.eq(body.header & ~waits), nest.load.eq(1)]
-                with m.If((notes.w_rdy & ~waits) | ~body.header):
+                m.d.comb += [heading.eq(body.header & ~waits & room), nest.load.eq(1)]
+                with m.If((room & ~waits) | ~body.header):
                     m.next = "words"
             with m.State("words"):
                 m.d.comb += stepping.eq(1)
@@ -115,24 +118,22 @@ class IfmapSequencer(wiring.Component):
                     m.next = "idle"
 
         # ---- words as the reads come back -----------------------------------------------
-        out, out_valid, ready = Signal(ifmap_word(c), reset_less=True), Signal(), Signal()
-        here = Signal(step_layout)
+        if c.registered:
+            m.submodules.words = out = Slice(ifmap_word(c))
+        else:
+            m.submodules.words = out = Stage(ifmap_word(c))
+        here, word = Signal(step_layout), out.input.p
         entries = self.glb.response.payload
         taken = Signal()
         m.d.comb += [
-            here.eq(noted.rest), ready.eq(~out_valid | self.output.ready),
-            taken.eq(notes.r_rdy & ready & (~noted.read | self.glb.response.valid)),
+            here.eq(noted.rest), out.input.valid.eq(notes.r_rdy & (~noted.read | self.glb.response.valid)),
+            taken.eq(out.input.valid & out.input.ready),
             notes.r_en.eq(taken), self.glb.response.ready.eq(taken & noted.read),
             self.done.eq(taken & noted.last),
-            self.output.valid.eq(out_valid), self.output.payload.eq(out)]
-        with m.If(ready):
-            m.d.sync += out_valid.eq(taken)
-            m.d.sync += [out.header.eq(noted.header), out.tag.eq(here.tag),
-                         out.count.eq(here.count), out.data.eq(noted.rest)]
-            with m.If(~noted.header):
-                moved = Signal(WORD_BITS)
-                m.d.comb += moved.eq(entries >> (here.lane << 4))
-                m.d.sync += out.data.eq(Cat(*(
-                    Mux(noted.read & here.mask[n], moved.word_select(n, ENTRY_BITS), 0)
-                    for n in range(LANES))))
+            word.header.eq(noted.header), word.tag.eq(here.tag), word.count.eq(here.count), word.data.eq(noted.rest)]
+        with m.If(~noted.header):
+            moved = Signal(WORD_BITS)
+            m.d.comb += [moved.eq(entries >> (here.lane << 4)), word.data.eq(Cat(*(
+                Mux(noted.read & here.mask[n], moved.word_select(n, ENTRY_BITS), 0) for n in range(LANES))))]
+        wiring.connect(m, out.output, wiring.flipped(self.output))
         return m

@@ -60,23 +60,27 @@ class Nest(wiring.Component):
             m.d.sync += [self.active.eq(1), self.first.eq(1)]
 
         # ---- counters -------------------------------------------------------------------
-        below = Const(1)                # of the next step: all levels below are at their last index
+        # Of the first step and of the next one: which levels are at their last index.
+        alone, ended = Signal(depth), Signal(depth)
         for l, width in enumerate(self.levels):
             count, last = getattr(self, f"count_{l}"), getattr(self, f"last_{l}")
             left = Signal(width, name=f"left_{l}", reset_less=True)      # indices to come, the present one too
             # Registers: the count is one, is two; two indices are left. So nothing is compared before the levels are joined.
             single, pair, near = (Signal(name=f"{n}_{l}", reset_less=True) for n in ("single", "pair", "near"))
-            restart, after, following = (Signal(name=f"{n}_{l}") for n in ("restart", "after", "following"))
+            restart = Signal(name=f"restart_{l}")
             m.d.sync += [single.eq(count == 1), pair.eq(count == 2)]
-            m.d.comb += [restart.eq(self.load | (turns[l] & last)),
-                         after.eq(Mux(self.load, count == 1, Mux(turns[l], Mux(last, single, near), last))),
-                         following.eq(below & after)]
+            m.d.comb += [restart.eq(self.load | (turns[l] & last)), alone[l].eq(count == 1),
+                         ended[l].eq(Mux(turns[l], Mux(last, single, near), last))]
+
+            def at_ends(below):
+                """Behind this step: the lowest levels, so many, are at their last index."""
+                return Mux(self.load, alone[:below].all(), ended[:below].all())
             with m.If(self.load | (step & turns[l])):
                 m.d.sync += [left.eq(Mux(restart, count, left - 1)),
                              near.eq(Mux(self.load, count == 2, Mux(last, pair, left == 3)))]
             with m.If(self.load | step):
-                m.d.sync += [last.eq(after), turns[l + 1].eq(following), moves[l].eq(below & ~after)]
-            below = following
+                m.d.sync += [last.eq(Mux(self.load, alone[l], ended[l])), turns[l + 1].eq(at_ends(l + 1)),
+                             moves[l].eq(Mux(self.load, alone[:l].all() & ~alone[l], ended[:l].all() & ~ended[l]))]
 
         # ---- values ---------------------------------------------------------------------
         for name, (width, strided) in self.values.items():

@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import PSUM_LANES, PSUM_SLOT_BITS, Config
-from .engine import engine_ports, under_way
+from .engine import engine_ports, room_for_note, under_way
 from .glb import READ_SIGNATURE
 from .isa import WORD_ADDR, PsumBody
 from .nest import Nest
@@ -43,7 +43,7 @@ class PsumSequencer(wiring.Component):
             nest.tag_stride_2.eq(body.sets)]
         note_layout = data.StructLayout({"tag": c.pe_tag_bits, "count": 3, "last": 1})
         m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
-        note, noted = Signal(note_layout), Signal(note_layout)
+        note, noted, room = Signal(note_layout), Signal(note_layout), room_for_note(m, c, notes)
         m.d.comb += [
             note.tag.eq(nest.tag), note.last.eq(nest.last),
             note.count.eq(Mux(nest.left > PSUM_LANES, PSUM_LANES, nest.left)),
@@ -60,7 +60,7 @@ class PsumSequencer(wiring.Component):
                 m.next = "words"
             with m.State("words"):
                 m.d.comb += [
-                    self.glb.request.valid.eq(notes.w_rdy & (~body.from_ring | self.ring_some)),
+                    self.glb.request.valid.eq(room & (~body.from_ring | self.ring_some)),
                     nest.step.eq(self.glb.request.valid & self.glb.request.ready),
                     self.pop.eq(nest.step & body.from_ring)]
                 with m.If(nest.step & nest.last):

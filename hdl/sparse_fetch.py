@@ -48,7 +48,7 @@ class ColumnFetcher(wiring.Component):
     hidden while BEATS suffice: data is asked for only when there is room for it, so that
     `read.data` is always ready. A column without a record costs nothing but its lookup.
 
-    config.registered: its latency is longer. A column is looked up when there is room for all that is known of it, so that nothing
+    config.registered: its latency is longer, and a record takes two cycles at least. A column is looked up when there is room for all that is known of it, so that nothing
     waits between the table and two queues in block RAM: of places, which go through the window to the bursts, and of the
     lengths that their data is cut into. Room for data is a difference of two counters, of beats asked for and of beats
     that have left.
@@ -207,7 +207,7 @@ class ColumnFetcher(wiring.Component):
 
         # ---- through the window to bursts -----------------------------------------------
         m.submodules.window = window = Window(True)
-        m.submodules.splitter = splitter = BurstSplitter(address_bits)     # a record is a burst: one every three cycles would bound the engine
+        m.submodules.splitter = splitter = BurstSplitter(address_bits, True)
         # What leaves the first queue finds room in the second, so that nothing waits in the window.
         allowed_layout = data.StructLayout({"address": address_bits - 3, "words": INDEX})
         m.submodules.allowed = allowed = BlockQueue(width=allowed_layout.size, depth=2 * UNDER_WAY)
@@ -256,19 +256,20 @@ class ColumnFetcher(wiring.Component):
             m.d.sync += [address.valid.eq(1), address.payload.eq(burst)]
 
         # ---- records --------------------------------------------------------------------
-        ahead, ahead_valid, current, valid = Signal(length_layout), Signal(), Signal(length_layout), Signal()
+        m.submodules.ahead = ahead = Slice(length_layout)       # so that the queue does not wait for a record's end
+        following, current, valid = Signal(length_layout), Signal(length_layout), Signal()
         record, index, ends = self.record.p, Signal(INDEX), Signal()
         moved, leaves = Signal(), Signal()
         m.d.comb += [
-            columns.r_en.eq(~ahead_valid | leaves), leaves.eq(~valid | (moved & ends)),
+            ahead.input.valid.eq(columns.r_rdy), ahead.input.payload.eq(columns.r_data), columns.r_en.eq(ahead.input.ready),
+            following.eq(ahead.output.payload), ahead.output.ready.eq(leaves), leaves.eq(~valid | (moved & ends)),
             record.mark.eq(current.mark), record.words.eq(current.words), record.value.eq(current.value),
             Cat(record.data, record.bad).eq(beats.r_data), record.index.eq(index),
             self.record.valid.eq(valid & (current.mark | beats.r_rdy)),
             moved.eq(self.record.valid & self.record.ready), beats.r_en.eq(moved & ~current.mark)]
-        with m.If(columns.r_en):
-            m.d.sync += [ahead_valid.eq(columns.r_rdy), ahead.eq(columns.r_data)]
         with m.If(leaves):
-            m.d.sync += [valid.eq(ahead_valid), current.eq(ahead), index.eq(0), ends.eq(ahead.mark | (ahead.words == 1))]
+            m.d.sync += [valid.eq(ahead.output.valid), current.eq(following), index.eq(0),
+                         ends.eq(following.mark | (following.words == 1))]
         with m.Elif(moved):
             m.d.sync += [index.eq(index + 1), ends.eq(index + 2 == current.words)]
         quiet = Signal()        # all that was asked for has left

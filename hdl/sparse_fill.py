@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import Out
 
 from .config import ENTRY_BITS, LANES, PSUM_SLOT_BITS, Config, bits_for
-from .engine import UNDER_WAY, engine_ports
+from .engine import UNDER_WAY, engine_ports, room_for_note
 from .glb import READ_SIGNATURE
 from .isa import WORD_ADDR, SparseFillBody, Target
 from .sparse_pe import SparseFill
@@ -115,7 +115,7 @@ class SparseFiller(wiring.Component):
         chosen, indices, others = Signal(select), Signal(self.index), Signal(select)     # left behind this one
         first_others, first_indices = Signal(select), Signal(self.index)
         last_index, last_other, grouped, wide, coded = (Signal(name=n) for n in ("last_index", "last_other", "grouped", "wide", "coded"))
-        room, step, note, request = Signal(), Signal(), Signal(self.note_layout()), self.glb.request
+        room, step, note, request = room_for_note(m, c, notes), Signal(), Signal(self.note_layout()), self.glb.request
         idle, begins, walks = state
         command = self.command.payload
         m.d.comb += [
@@ -123,7 +123,6 @@ class SparseFiller(wiring.Component):
             request.valid.eq(walks & room), request.payload.eq(word), step.eq(request.valid & request.ready),
             note.target.eq(body.target), note.select.eq(chosen), note.address.eq(index), note.last.eq(last_index & last_other),
             notes.w_en.eq(step), notes.w_data.eq(note)]
-        m.d.sync += room.eq(notes.level < notes.depth - 1)      # a note may come as this is found out
         with m.If(idle):
             m.d.sync += [
                 body.eq(command), grouped.eq((command.target == Target.ACCUMULATORS) | (command.target == Target.ACTIVATIONS)),

@@ -35,3 +35,12 @@ def stage(m, wanted: bool, name: str, source, half: bool = False):
     m.submodules[name] = one = Stage(source.payload.shape(), half)
     wiring.connect(m, source, one.input)
     return one.output
+
+
+def stage_before(m, wanted: bool, name: str, sink, half: bool = False):
+    """The stream to drive so that it goes on to `sink`: of a Stage if `wanted`, else itself."""
+    if not wanted:
+        return sink
+    m.submodules[name] = one = Stage(sink.payload.shape(), half)
+    wiring.connect(m, one.output, wiring.flipped(sink))
+    return one.input

@@ -157,7 +157,7 @@ class StripWalker(wiring.Component):
 
         # Where the walk is, one register a state: they enable a hundred registers each.
         names = ("waiting", "multiply", "new_image", "new_row", "bounds", "seek", "offer", "emit", "along", "bad")
-        waiting, multiply, new_image, new_row, bounds, seek, offer, emit, along, bad = states = [
+        waiting, multiply, new_image, new_row, bounds, seek, offer, emit, along, bad = [
             Signal(name=n, init=n == "waiting") for n in names]
         found, begun = Signal(), Signal()
         end = Signal()

@@ -1,6 +1,6 @@
 """The accelerator: memory and control edge around the compute core."""
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Signal
+from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -8,6 +8,7 @@ from .axi import lite_ports, master_ports
 from .config import Config
 from .core import ENGINES, SPARSE_EVENTS, Core
 from .edge import Edge
+from .near_reset import near_reset
 
 # counter name -> (event of the array, extra)
 ARRAY_COUNTERS = {"macs": "busy", "macs_gated": "gated", "pe_busy": "busy",
@@ -29,12 +30,7 @@ class Accelerator(wiring.Component):
         c = self.config
         m.submodules.edge = edge = Edge(c)
         core = Core(c)
-        # A domain of its own, and no ResetInserter, which would make every module distinct.
-        m.domains.core = domain = ClockDomain("core", local=True)
-        restart = Signal(init=1)      # thousands of loads: from a register
-        m.d.sync += restart.eq(edge.core_reset)
-        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(restart)]
-        m.submodules.core = DomainRenamer({"sync": "core"})(core)
+        m.submodules.core = near_reset(m, "core", edge.core_reset)[0](core)
         for name, member in (*master_ports().items(), *lite_ports().items(),
                              ("interrupt", Out(1))):
             inside, outside = getattr(edge, name), getattr(self, name)

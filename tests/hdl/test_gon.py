@@ -146,7 +146,7 @@ def test_latency_is_one_cycle():
 
     async def main(ctx):
         await restart(ctx, dut, [0])
-        await idle(ctx, 2)      # until the first turn
+        await idle(ctx, 3)      # until the first turn
         ctx.set(dut.source_0.valid, 1)
         ctx.set(dut.source_0.payload, dict(data=5, last=1))
         assert ctx.get(dut.source_0.ready) and not ctx.get(dut.output.valid)

@@ -90,7 +90,9 @@ def test_empty_columns_read_nothing():
 
 @pytest.mark.parametrize("words, rate", [(1, 0.65), (2, 0.98), (9, 0.98), (200, 0.98)])
 def test_latency_is_hidden(words, rate):
-    """A beat a cycle behind a latency of 40; of one-word records OUTSTANDING bind."""
+    """A beat a cycle behind a latency of 40; of one-word records OUTSTANDING bind, or a burst every two cycles."""
+    if CONFIG.registered and words == 1:
+        rate = 0.48
     count = min(200, 8000 // words)
     _, got, times, _ = simulate([words] * count, [(n, 1) for n in range(count)], latency=40)
     assert len(got) / (times[-1] - times[0] + 1) > rate

@@ -39,7 +39,7 @@ def test_shift_queue(stall, depth):
     dut, rng = ShiftQueue(5, depth), random.Random(depth)
 
     async def bench(ctx):
-        held, moved, count = [], 0, 0
+        held, moved = [], 0
         for cycle in range(400):
             assert ctx.get(dut.w_rdy) == (len(held) < depth) and ctx.get(dut.r_rdy) == (len(held) > 0)
             if held:
