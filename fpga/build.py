@@ -33,6 +33,7 @@ CELLS = {
 }
 BITSTREAMS = {"ecp5": "top.bit", "ice40": "top.bin", "gowin": "top.fs"}
 # Wide multiplexers of LUTs make large ECP5 designs slower to route, not faster.
+LOW_MHZ = 12      # nextpnr's own default
 OPTIONS = {"ecp5": "-nowidelut", "ice40": "-dsp", "gowin": ""}
 
 
@@ -93,17 +94,37 @@ def options(family: str, seed: int, placer: str = "heap", places: str = "") -> d
             "nextpnr_opts": f"{route} --placer {placer} --router router1"}
 
 
+def in_passes(script: str, clock_hz: int) -> str:
+    """Amaranth's build script of an ECP5 with its call of nextpnr made three: it places for the clock; routes with a target so
+    low that all wires are about equally critical; and routes again what misses the clock. With the clock as its target router1
+    lets the critical wires of a large machine push each other out for hours (docs/fpga.md)."""
+    call, = (line for line in script.splitlines() if line.startswith('"$NEXTPNR_ECP5"'))
+    source, sink, report = "--json top.json --lpf top.lpf", "--textcfg top.config", "--report report.json"
+    if not all(option in call for option in (source, sink, report, "--log top.tim")):
+        raise ToolError(f"Amaranth calls nextpnr otherwise than known: {call}")
+    routing = call.replace(report, "--no-pack --no-place")
+    return script.replace(call, "\n".join((
+        call.replace(f" {report}", "").replace(sink, "--no-route --write placed.json"),
+        routing.replace("top.tim", "route.tim").replace(source, f"--freq {LOW_MHZ} --json placed.json").replace(
+            sink, "--write routed.json"),
+        routing.replace("top.tim", "again.tim").replace(
+            source, f"--freq {clock_hz / 1e6:g} --tmg-ripup {report} --json routed.json"))))
+
+
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
     plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(
         family(platform), seed, board.placer, floorplan.commands(board.config, board.device)))
+    if board.passes:
+        script = f"{plan.script}.sh"
+        plan.files[script] = in_passes(plan.files[script], board.clock_hz)
     return platform, plan
 
 
 def _why(directory: Path) -> str:
     """The first line that says ERROR in the tools' logs, the later tool's first."""
-    for name in ("top.tim", "top.rpt"):
+    for name in ("again.tim", "route.tim", "top.tim", "top.rpt"):
         path = directory / name
         lines = re.findall(r"(?m)^.*ERROR: *(.*)$", path.read_text(errors="replace")) if path.exists() else []
         if lines:
@@ -138,7 +159,7 @@ def build(board: Board, seed: int = 1) -> Report:
     platform, plan = prepare(board, seed)
     env = environment(platform.required_tools)
     directory = folder(board, board.config)
-    for stale in ("top.rpt", "top.tim", "report.json", *BITSTREAMS.values()):
+    for stale in ("top.rpt", "top.tim", "route.tim", "again.tim", "report.json", *BITSTREAMS.values()):
         (directory / stale).unlink(missing_ok=True)
     root = plan.extract(str(directory))
     with open(root / "build.log", "w", encoding="utf-8") as log:

@@ -178,8 +178,8 @@ def harness(text: str, top: str, sources: list[Path], headers: list[Path] = (), 
                 *(p.read_bytes() for p in (*sources, *headers)), Path(__file__).read_bytes()])
 
     def make(work: Path):
-        # Headers dominate here too: one file of 4 MB takes 13 s of a core, 290 small ones 100 s.
-        flags = _verilate(work, text, [], top, [], False, [], largest=16_000_000)
+        # Headers dominate here too: one file of 4 MB takes 13 s of a core, 290 small ones 100 s; one of 8 MB over 10 minutes.
+        flags = _verilate(work, text, [], top, [], False, [], largest=4_000_000)
         flags += [f"-D{d}" for d in defines] + [f"-I{p}" for p in sorted({str(h.parent) for h in headers})]
         _link(work, flags, "simulator", sources, cocotb=False)
 
