@@ -13,5 +13,5 @@ BOARDS = tuple(
         ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 75_000_000, "heap"),
         ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 50_000_000, "heap"),
         ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 65_000_000, "heap"),
-        ("ulx3s-85f-64", ULX3S_85F_Platform, "ecp5-85-64", 80_000_000, "static"),
+        ("ulx3s-85f-64", ULX3S_85F_Platform, "ecp5-85-64", 65_000_000, "static"),
     ))
