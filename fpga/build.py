@@ -94,9 +94,10 @@ def options(family: str, seed: int, placer: str = "heap", places: str = "") -> d
 
 
 def in_passes(script: str, clock_hz: int) -> str:
-    """Amaranth's build script of an ECP5 with its call of nextpnr made three: it places for the clock; routes for nextpnr's
-    default of 12 MHz, by which all wires are about equally critical; and routes again what misses the clock. With the clock as its target router1
-    lets the critical wires of a large machine push each other out for hours (docs/fpga.md)."""
+    """Amaranth's build script of an ECP5 with its call of nextpnr made three: it places for the clock; routes for nextpnr's default
+    of 12 MHz, by which all wires are about equally critical; and routes again what misses the clock. With the clock as its target
+    router1 lets the critical wires of a large machine push each other out for hours (docs/fpga.md).
+    Raises ToolError if Amaranth calls nextpnr otherwise than known."""
     # nextpnr takes its settings from the design that it wrote, whatever the command line says, and a clock's target is not among
     # these but for the default one: that is changed in the file.
     call, = (line for line in script.splitlines() if line.startswith('"$NEXTPNR_ECP5"'))
