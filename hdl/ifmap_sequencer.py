@@ -118,10 +118,7 @@ class IfmapSequencer(wiring.Component):
                     m.next = "idle"
 
         # ---- words as the reads come back -----------------------------------------------
-        if c.registered:
-            m.submodules.words = out = Slice(ifmap_word(c))
-        else:
-            m.submodules.words = out = Stage(ifmap_word(c))
+        m.submodules.words = out = (Slice if c.registered else Stage)(ifmap_word(c))
         here, word = Signal(step_layout), out.input.p
         entries = self.glb.response.payload
         taken = Signal()

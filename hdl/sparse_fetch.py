@@ -257,19 +257,19 @@ class ColumnFetcher(wiring.Component):
 
         # ---- records --------------------------------------------------------------------
         m.submodules.ahead = ahead = Slice(length_layout)       # so that the queue does not wait for a record's end
-        following, current, valid = Signal(length_layout), Signal(length_layout), Signal()
+        coming, current, valid = ahead.output.p, Signal(length_layout), Signal()
         record, index, ends = self.record.p, Signal(INDEX), Signal()
         moved, leaves = Signal(), Signal()
         m.d.comb += [
             ahead.input.valid.eq(columns.r_rdy), ahead.input.payload.eq(columns.r_data), columns.r_en.eq(ahead.input.ready),
-            following.eq(ahead.output.payload), ahead.output.ready.eq(leaves), leaves.eq(~valid | (moved & ends)),
+            ahead.output.ready.eq(leaves), leaves.eq(~valid | (moved & ends)),
             record.mark.eq(current.mark), record.words.eq(current.words), record.value.eq(current.value),
             Cat(record.data, record.bad).eq(beats.r_data), record.index.eq(index),
             self.record.valid.eq(valid & (current.mark | beats.r_rdy)),
             moved.eq(self.record.valid & self.record.ready), beats.r_en.eq(moved & ~current.mark)]
         with m.If(leaves):
-            m.d.sync += [valid.eq(ahead.output.valid), current.eq(following), index.eq(0),
-                         ends.eq(following.mark | (following.words == 1))]
+            m.d.sync += [valid.eq(ahead.output.valid), current.eq(coming), index.eq(0),
+                         ends.eq(coming.mark | (coming.words == 1))]
         with m.Elif(moved):
             m.d.sync += [index.eq(index + 1), ends.eq(index + 2 == current.words)]
         quiet = Signal()        # all that was asked for has left
