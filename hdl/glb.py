@@ -84,8 +84,8 @@ class GlobalBuffer(wiring.Component):
     `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
 
     A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an accepted request to the
-    response; one more with config.block_queues; with config.registered two more, and a third out of a block RAM's queue:
-    `request.ready` is a register then. Throughput: every client one access a cycle unless a client of higher priority
+    response; one more with config.block_queues; three more with config.registered: `request.ready` is a register then, and
+    what a queue's RAM shows goes to one. Throughput: every client one access a cycle unless a client of higher priority
     addresses one of the same banks. A client without room for its response never blocks another. With one pair a read and
     a write a cycle, and one multiplexer for all clients.
     """
@@ -163,7 +163,7 @@ class GlobalBuffer(wiring.Component):
             with m.If(grants[c] ^ taken):
                 m.d.sync += [under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
                              room.eq(taken | (under_way != RESPONSE_DEPTH - 1))]
-            if self.config.registered and self.config.block_queues:    # a block RAM's word is late
+            if self.config.registered:    # what a RAM shows is late
                 out, there = Signal(2 * WORD_BITS, name=f"out_{name}", reset_less=True), Signal(name=f"there_{name}")
                 m.d.comb += [port.response.valid.eq(there), port.response.payload.eq(out),
                              queue.r_en.eq(~there | port.response.ready)]

@@ -172,7 +172,7 @@ def test_random(config, stall):
 
 def latency_of(config):
     """As GlobalBuffer's docstring has it."""
-    return 4 + config.block_queues + 2 * config.registered + (config.block_queues and config.registered)
+    return 4 + config.block_queues + 3 * config.registered
 
 
 @pytest.mark.parametrize("config", CONFIGS)
