@@ -93,39 +93,17 @@ def options(family: str, seed: int, placer: str = "heap", places: str = "") -> d
             "nextpnr_opts": f"{route} --placer {placer} --router router1"}
 
 
-def in_passes(script: str, clock_hz: int) -> str:
-    """Amaranth's build script of an ECP5 with its call of nextpnr made three: it places for the clock; routes for nextpnr's default
-    of 12 MHz, by which all wires are about equally critical; and routes again what misses the clock. With the clock as its target
-    router1 lets the critical wires of a large machine push each other out for hours (docs/fpga.md).
-    Raises ToolError if Amaranth calls nextpnr otherwise than known."""
-    # nextpnr takes its settings from the design that it wrote, whatever the command line says, and a clock's target is not among
-    # these but for the default one: that is changed in the file.
-    call, = (line for line in script.splitlines() if line.startswith('"$NEXTPNR_ECP5"'))
-    source, sink, report = "--json top.json --lpf top.lpf", "--textcfg top.config", "--report report.json"
-    if not all(option in call for option in (source, sink, report, "--log top.tim")):
-        raise ToolError(f"Amaranth calls nextpnr otherwise than known: {call}")
-    routing = call.replace(report, "--no-pack --no-place")
-    return script.replace(call, "\n".join((
-        call.replace(f" {report}", "").replace(sink, "--no-route --write placed.json"),
-        routing.replace("top.tim", "route.tim").replace(source, "--json placed.json").replace(sink, "--write routed.json"),
-        f'sed -i \'1,99s/"target_freq": "[0-9.]*"/"target_freq": "{clock_hz}.000000"/\' routed.json',
-        routing.replace("top.tim", "again.tim").replace(source, f"--tmg-ripup {report} --json routed.json"))))
-
-
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
     plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(
         family(platform), seed, board.placer, floorplan.commands(board.config, board.device)))
-    if board.passes:
-        script = f"{plan.script}.sh"
-        plan.files[script] = in_passes(plan.files[script], board.clock_hz)
     return platform, plan
 
 
 def _why(directory: Path) -> str:
     """The first line that says ERROR in the tools' logs, the later tool's first."""
-    for name in ("again.tim", "route.tim", "top.tim", "top.rpt"):
+    for name in ("top.tim", "top.rpt"):
         path = directory / name
         lines = re.findall(r"(?m)^.*ERROR: *(.*)$", path.read_text(errors="replace")) if path.exists() else []
         if lines:
@@ -160,7 +138,7 @@ def build(board: Board, seed: int = 1) -> Report:
     platform, plan = prepare(board, seed)
     env = environment(platform.required_tools)
     directory = folder(board, board.config)
-    for stale in ("top.rpt", "top.tim", "route.tim", "again.tim", "report.json", *BITSTREAMS.values()):
+    for stale in ("top.rpt", "top.tim", "report.json", *BITSTREAMS.values()):
         (directory / stale).unlink(missing_ok=True)
     root = plan.extract(str(directory))
     with open(root / "build.log", "w", encoding="utf-8") as log:

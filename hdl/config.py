@@ -383,7 +383,6 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     # The same where block RAM is the board's memory.
     Config("ecp5-25-ram", rows=1, columns=4, glb_depth=2048, **(LEAN | dict(block_queues=False))),
     Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
-    # Queues in RAM of LUTs: there are enough of these, and 182 block RAMs of 208 made routing come to a stand.
-    Config("ecp5-85", rows=4, columns=8, glb_depth=4096, **(LEAN | LEAN_SPARSE | dict(block_queues=False))),
-    Config("ecp5-85-64", rows=8, columns=8, glb_depth=4096, **(LEAN | LEAN_SPARSE | dict(block_queues=False))),
+    # Queues in RAM of LUTs: there are enough of these, and with 182 of 208 block RAMs routing came to a stand.
+    Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **(LEAN | LEAN_SPARSE | dict(block_queues=False))),
 )}

@@ -103,25 +103,20 @@ class Fetch(wiring.Component):
         left = Signal.like(to_ask)     # commands to dispatch
         index = Signal(self.build.index_bits)
         some = Signal(BEATS)           # a bit of this beat is set
-        shift = Signal()
+        pop, shift = Signal(), Signal()
+        came = Signal(64 + 1)          # the beat that is shifted in
         m.d.comb += [
-            shift.eq((have != BEATS) & beats.r_rdy),
-            beats.r_en.eq(shift),
+            pop.eq((have != BEATS) & beats.r_rdy),
+            beats.r_en.eq(pop),
             self.index.eq(index), self.busy.eq(left != 0),
         ]
-        with m.If(shift):
-            m.d.sync += [raw.eq(Cat(raw[64:], beats.r_data[:64])), have.eq(have + 1),
-                         bad.eq(bad | beats.r_data[64])]
-
         registered = self.build.registered
-        if registered:                 # of the beat behind the queue's register
-            shifted = Signal()
-            m.d.sync += shifted.eq(shift)
-            with m.If(shifted):
-                m.d.sync += some.eq(Cat(some[1:], raw[-64:].any()))
-        else:
-            with m.If(shift):
-                m.d.sync += some.eq(Cat(some[1:], beats.r_data[:64].any()))
+        # Registered, since `shift` goes to every bit of a command.
+        m.d["sync" if registered else "comb"] += [shift.eq(pop), came.eq(beats.r_data)]
+        with m.If(pop):
+            m.d.sync += have.eq(have + 1)
+        with m.If(shift):
+            m.d.sync += [raw.eq(Cat(raw[64:], came[:64])), bad.eq(bad | came[64]), some.eq(Cat(some[1:], came[:64].any()))]
 
         # ---- check and dispatch ---------------------------------------------------------
         header = Signal(Header)

@@ -23,7 +23,7 @@ class Board:
     memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
-    placer: nextpnr's, for an ECP5. passes: nextpnr routes it in two steps behind its placement (fpga/build.py).
+    placer: nextpnr's, for an ECP5.
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
     """
 
@@ -39,7 +39,6 @@ class Board:
     baud: int = 3_000_000
     resources: tuple[Resource, ...] = ()
     placer: str = "heap"
-    passes: bool = False
 
     @property
     def config(self) -> Config:

@@ -1,7 +1,5 @@
 """Boards, tools and messages of the bitstream build; what needs no place and route."""
 
-import json
-import re
 import subprocess
 import sys
 
@@ -10,7 +8,7 @@ import pytest
 from fpga import tools
 from fpga.boards import BOARDS
 from fpga.boards.board import CAPACITY
-from fpga.build import Report, _watch, artifact, components, folder, in_passes, prepare
+from fpga.build import Report, _watch, artifact, components, folder, prepare
 from fpga.flash import flash
 from fpga.memory import memory_of
 from fpga.pll import Ecp5Dividers, ecp5_dividers
@@ -117,26 +115,6 @@ def test_design_of_a_board(name, memory):
     text = plan.files["top.il"]
     assert all(f"cell \\{cell} " in text for cell in (memory, "MULT18X18D", "DP16KD"))
     assert "FREQUENCY PORT" in plan.files["top.lpf"] and "--report report.json" in plan.files["build_top.sh"]
-
-
-def test_passes(tmp_path):
-    """Placed for the clock with the constraints, routed, routed again for the clock; only the last writes what is packed."""
-    call = ('"$NEXTPNR_ECP5" --quiet --seed 3 --report report.json --placer static --log top.tim --85k --json top.json --lpf top.lpf'
-            ' --textcfg top.config')
-    head, tail = '"$YOSYS" top.ys\n', '\n"$ECPPACK" --input top.config\n'
-    script = in_passes(head + call + tail, 80_000_000)
-    assert script.startswith(head) and script.endswith(tail)
-    place, route, target, again = script[len(head):-len(tail)].split("\n")
-    assert all("--seed 3" in line and "--85k" in line for line in (place, route, again))
-    assert "--lpf top.lpf" in place and "--no-route --write placed.json" in place and "--report" not in place
-    assert "--json placed.json" in route and "--no-pack --no-place" in route
-    assert "--json routed.json --textcfg top.config" in again and "--tmg-ripup --report report.json" in again
-    (tmp_path / "routed.json").write_text('{"settings": {\n "target_freq": "12000000.000000",\n "router": "router1"\n}}\n')
-    subprocess.run(["sh", "-c", target], cwd=tmp_path, check=True)
-    assert json.loads((tmp_path / "routed.json").read_text())["settings"] == {"target_freq": "80000000.000000", "router": "router1"}
-    assert len({re.search(r"--log (\S+)", line)[1] for line in (place, route, again)}) == 3
-    with pytest.raises(ToolError, match="otherwise than known"):
-        in_passes(call.replace("--lpf top.lpf", "--pcf top.pcf"), 80_000_000)
 
 
 def test_components():

@@ -5,7 +5,7 @@ import pytest
 from fpga import floorplan
 from hdl.config import BOARD_PRESETS
 
-LARGE = BOARD_PRESETS["ecp5-85-64"]
+LARGE = BOARD_PRESETS["ecp5-85"]
 
 
 def test_every_pe_has_its_own_places():
@@ -21,10 +21,10 @@ def test_every_pe_has_its_own_places():
 
 
 def test_small_machines_and_other_devices_have_none():
-    assert floorplan.places(BOARD_PRESETS["ecp5-85"], "LFE5U-85F") == {}
+    assert floorplan.places(BOARD_PRESETS["ecp5-45"], "LFE5U-85F") == {}
     assert floorplan.commands(LARGE, "LFE5U-45F") == ""
 
 
 def test_too_many():
-    with pytest.raises(ValueError, match="ecp5-85-64: 128 PEs: the bands of an LFE5U-85F have room for 104"):
+    with pytest.raises(ValueError, match="ecp5-85: 128 PEs: the bands of an LFE5U-85F have room for 104"):
         floorplan.places(LARGE.replace(rows=8, columns=16), "LFE5U-85F")
