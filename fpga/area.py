@@ -95,8 +95,7 @@ SPARSE = 4      # sparse PEs of those components, if the configuration has none
 
 
 def _queue(config: Config, engine: str) -> Issue:
-    return Issue(engines(config)[engine], config.engine_queue(engine), in_flight=config.in_flight(engine),
-                 block=config.block_queues, registered=config.registered)
+    return Issue(engines(config)[engine], config.engine_queue(engine), in_flight=config.in_flight(engine), registered=config.registered)
 
 
 class Harness(Elaboratable):

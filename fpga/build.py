@@ -82,22 +82,22 @@ def family(platform) -> str:
     return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
-def options(family: str, seed: int, placer: str = "heap", places: str = "") -> dict[str, str]:
-    """What Amaranth passes on to Yosys and nextpnr. places: of fpga/floorplan.py, for an ECP5 as `placer` is.
-    router1, since router2 comes to a stand where much is critical (docs/fpga.md)."""
+def options(family: str, seed: int, places: str = "") -> dict[str, str]:
+    """What Amaranth passes on to Yosys and nextpnr. places: of fpga/floorplan.py, for an ECP5.
+    Why this placer and this router: docs/fpga.md."""
     route = f"--seed {seed} --timing-allow-fail --report report.json"
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
     return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}",
             "script_after_synth": f"{WHOLE}\n{places}",
-            "nextpnr_opts": f"{route} --placer {placer} --router router1"}
+            "nextpnr_opts": f"{route} --placer static --router router1"}
 
 
 def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
     plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(
-        family(platform), seed, board.placer, floorplan.commands(board.config, board.device)))
+        family(platform), seed, floorplan.commands(board.config, board.device)))
     return platform, plan
 
 

@@ -67,8 +67,6 @@ class Config:
     rlc                  LOAD decodes and STORE encodes run-length coded feature maps
     store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which takes a third of the LUTs
     address_bits         of an address in memory: programs end below 2**address_bits
-    block_queues         queues of commands, fetched words and what comes out of the global buffer are block RAM
-                         instead of RAM of LUTs: a cycle later
     registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block and block RAM;
                          one cycle more from a MAC's issue to its sum, none between MACs; so has the global buffer,
                          and streams between and in the engines end no longer paths than an FPGA closes at 80 MHz
@@ -101,7 +99,6 @@ class Config:
     rlc: bool = True
     store_lanes: int = LANES
     address_bits: int = 32
-    block_queues: bool = False
     registered: bool = False
     psum_drain: int = 0
     queue_depth: int = 4
@@ -369,8 +366,7 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
 # What an FPGA's machine leaves out or narrows (docs/fpga.md says what each field saves).
 LEAN = dict(
     filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, glb_pairs=1,
-    queue_depth=2, gating=False, counters=False, rlc=False, store_lanes=1, address_bits=25, block_queues=True,
-    registered=True)
+    queue_depth=2, gating=False, counters=False, rlc=False, store_lanes=1, address_bits=25, registered=True)
 LEAN_SPARSE = dict(sparse_pes=4, sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32)
 
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
@@ -380,9 +376,6 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
            psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
     Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN),
-    # The same where block RAM is the board's memory.
-    Config("ecp5-25-ram", rows=1, columns=4, glb_depth=2048, **(LEAN | dict(block_queues=False))),
     Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
-    # Queues in RAM of LUTs: there are enough of these, and with 182 of 208 block RAMs routing came to a stand.
-    Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **(LEAN | LEAN_SPARSE | dict(block_queues=False))),
+    Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
 )}

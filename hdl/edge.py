@@ -84,8 +84,7 @@ class Edge(wiring.Component):
         arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0, c.registered))
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
-        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), block=c.block_queues,
-                                            registered=c.registered))
+        issues = {n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), registered=c.registered))
                   for n, body in bodies.items()}
         m.d.comb += [
             self.running.eq(control.running), self.halt.eq(control.halt),

@@ -6,7 +6,6 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, ReadMaster, Window
-from .block_queue import BlockQueue
 from .config import Config
 from .isa import (BODIES, COMMAND_BYTES, ConfigBody, Error, FilterBody, Header, IfmapBody,
                   LoadBody, OfmapBody, Opcode, PsumBody, SparseFillBody)
@@ -63,8 +62,7 @@ class Fetch(wiring.Component):
         m = Module()
         ahead = self.build.fetch_ahead   # commands buffered or under way
         m.submodules.window = window = Window(self.build.registered)
-        queue = BlockQueue if self.build.block_queues else SyncFIFO
-        m.submodules.beats = beats = queue(width=64 + 1, depth=ahead * BEATS)
+        m.submodules.beats = beats = SyncFIFO(width=64 + 1, depth=ahead * BEATS)
 
         # ---- addresses ------------------------------------------------------------------
         address = Signal(self.build.address_bits)

@@ -9,7 +9,6 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .block_queue import BlockQueue
 from .block_ram import BlockRam
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
@@ -84,7 +83,7 @@ class GlobalBuffer(wiring.Component):
     `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
 
     A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an accepted request to the
-    response; one more with config.block_queues; three more with config.registered: `request.ready` is a register then, and
+    response; three more with config.registered: `request.ready` is a register then, and
     what a queue's RAM shows goes to one. Throughput: every client one access a cycle unless a client of higher priority
     addresses one of the same banks. A client without room for its response never blocks another. With one pair a read and
     a write a cycle, and one multiplexer for all clients.
@@ -153,8 +152,7 @@ class GlobalBuffer(wiring.Component):
         swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS, reset_less=True)
         for c, port in enumerate(read_ports):
             name = names[c]
-            m.submodules[f"responses_{name}"] = queue = (BlockQueue if self.config.block_queues else fifo.SyncFIFO)(
-                width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
+            m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
             under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
             room = Signal(init=1, name=f"room_{name}")
             taken = Signal(name=f"taken_{name}")

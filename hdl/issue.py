@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from .block_queue import BlockQueue
 from .config import SEMAPHORES
 from .register_queue import RegisterQueue
 
@@ -30,21 +29,19 @@ class Issue(wiring.Component):
 
     Latency two cycles from `queue` to `command`, throughput one command per cycle. A queue of
     two commands or one is a RegisterQueue: latency one cycle for each and one, throughput one
-    command every two cycles, and `index` comes as late as the command does. block: longer ones are in block RAM, with
-    a latency one cycle higher. in_flight: commands that the engine may hold; two or one are registers too, which an
-    engine must not be done with in less than two cycles.
+    command every two cycles, and `index` comes as late as the command does. in_flight: commands that
+    the engine may hold; two or one are registers too, which an engine must not be done with in less
+    than two cycles.
 
     registered: semaphores, `done`, `take` and `give` go through registers, so that no path leads between the queue and other
     engines, nor from `command.ready` to it: latency two cycles more, throughput a command every three cycles; a gift comes two
     cycles after `done`.
-    Raises ValueError for a depth that is no power of two in block RAM.
     """
 
     REGISTERS = 2    # depth up to which a RAM of LUTs, sixteen deep, costs more
 
-    def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT, block: bool = False,
-                 registered: bool = False):
-        self.body, self.depth, self.in_flight, self.block, self.registered = body, depth, in_flight, block, registered
+    def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT, registered: bool = False):
+        self.body, self.depth, self.in_flight, self.registered = body, depth, in_flight, registered
         super().__init__({
             "queue": In(stream.Signature(queued(body))),
             "command": Out(stream.Signature(body)),
@@ -62,7 +59,7 @@ class Issue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layout = queued(self.body)
-        queue = RegisterQueue if self.depth <= self.REGISTERS else BlockQueue if self.block else SyncFIFO
+        queue = RegisterQueue if self.depth <= self.REGISTERS else SyncFIFO
         m.submodules.fifo = fifo = queue(width=Shape.cast(layout).width, depth=self.depth)
         held = RegisterQueue if self.in_flight <= self.REGISTERS else SyncFIFO
         m.submodules.flight = flight = held(width=SEMAPHORES + INDEX, depth=self.in_flight)

@@ -64,7 +64,7 @@ class SparsePe(wiring.Component):
     share a write port.
 
     config.registered: ActivationScan, WordReader, EntryDecoder and SparseMac, whose memories are block RAM. The same rates;
-    latency from a column to the write of its first sum 20 cycles with block_queues, 18 without. Up to WORDS of sparse_reader.py are
+    latency from a column to the write of its first sum 18 cycles. Up to WORDS of sparse_reader.py are
     read ahead. The differences:
     column          up to LATE of sparse_reader.py come when there are `limit` already; with a limit below 3 one of three cycles at least
     record          ready while there is room for a word, whether the PE would take of it or not; no event tells of it

@@ -5,7 +5,6 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .block_queue import BlockQueue
 from .config import ENTRY_BITS, Config
 from .sparse_decode import LANES, many, word_layout
 from .sparse_scan import column_layout
@@ -20,7 +19,7 @@ class WordReader(wiring.Component):
     """Members: `column`, `limit`, `record`, `span`, `load`, `mark`, `error` as in SparsePe (registered); `weights`, `pointers`: writes of
     the memories at `address` with `data`; `word`, stream of word_layout, a mark among the words it came behind; `empty`, nothing is inside.
 
-    A column a cycle and a word a cycle; latency from a column to its first word 12 cycles with block_queues, 10 without.
+    A column a cycle and a word a cycle; latency from a column to its first word 10 cycles.
     What a block RAM shows goes to a register and nowhere else. The stages of the pointers wait together while a column has words
     left; an empty one goes no further than the comparison of its pointers. A record's word may come a cycle after `ready` has
     fallen.
@@ -39,11 +38,10 @@ class WordReader(wiring.Component):
         m = Module()
         c = self.config
         bits = c.sparse_pointer_bits
-        Queue = BlockQueue if c.block_queues else fifo.SyncFIFO
 
         # ---- the queue of columns -------------------------------------------------------
         columns = column_layout(c)
-        m.submodules.queue = queue = Queue(width=columns.size, depth=self.queue_depth)
+        m.submodules.queue = queue = fifo.SyncFIFO(width=columns.size, depth=self.queue_depth)
         m.d.comb += [queue.w_en.eq(self.column.valid & self.column.ready), queue.w_data.eq(self.column.payload)]
         m.d.sync += self.column.ready.eq(queue.level < self.limit)
 
@@ -132,7 +130,7 @@ class WordReader(wiring.Component):
             m.d.sync += inside[n].eq((note.low <= n) & ~(note.until & (note.high <= n)) & ~note.mark)
 
         # ---- words ahead of the decoder -------------------------------------------------
-        m.submodules.words = words = Queue(width=word_layout().size, depth=WORDS)
+        m.submodules.words = words = fifo.SyncFIFO(width=word_layout().size, depth=WORDS)
         written = Signal(word_layout())
         m.d.comb += [
             written.eq(word), words.w_en.eq(word_valid), words.w_data.eq(written),

@@ -23,7 +23,6 @@ class Board:
     memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
-    placer: nextpnr's, for an ECP5.
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
     """
 
@@ -38,7 +37,6 @@ class Board:
     package: str
     baud: int = 3_000_000
     resources: tuple[Resource, ...] = ()
-    placer: str = "heap"
 
     @property
     def config(self) -> Config:

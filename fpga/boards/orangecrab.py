@@ -14,6 +14,6 @@ BOARDS = tuple(
           loader="dfu-util -d 1209:5af0 -a 0 -D {bitstream}", persist="dfu-util -d 1209:5af0 -a 0 -D {bitstream}",
           package="dfu-util", resources=(UART,))
     for name, platform, preset, memory in (
-        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25-ram", 48 << 10),
+        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 48 << 10),
         ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-45", 256 << 10),
     ))

@@ -14,7 +14,7 @@ from tests.layers import draw
 
 MINIMAL = BOARD_PRESETS["minimal"].replace(name="minimal-registered", registered=True)
 SMALL = MINIMAL.replace(name="minimal-small", rlc=False, store_lanes=1, address_bits=24, glb_pairs=1, glb_depth=128,
-                        block_queues=True, input_lanes=1, ifmap_fifo=0)
+                        input_lanes=1, ifmap_fifo=0)
 
 
 @pytest.mark.parametrize("config", [MINIMAL, SMALL], ids=["minimal", "small"])

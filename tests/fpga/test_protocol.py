@@ -74,6 +74,6 @@ def test_identity():
 def test_configuration_hash():
     tiny = PRESETS["tiny"]
     assert configuration_hash(tiny) == configuration_hash(tiny.replace(name="other", dram_latency=3))
-    for changed in (dict(rows=3), dict(rlc=False), dict(sparse_pes=0, store_lanes=1), dict(address_bits=24), dict(block_queues=True)):
+    for changed in (dict(rows=3), dict(rlc=False), dict(sparse_pes=0, store_lanes=1), dict(address_bits=24)):
         assert configuration_hash(tiny) != configuration_hash(tiny.replace(**changed))
     assert len({configuration_hash(c) for c in PRESETS.values()}) == len(PRESETS)

@@ -13,9 +13,7 @@ from tests.hdl.streams import idle, run
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
            "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
            "one pair": PRESETS["tiny"].replace(glb_pairs=1, glb_depth=64),
-           "queues in block RAM": PRESETS["tiny"].replace(glb_depth=64, block_queues=True),
-           "registered": PRESETS["tiny"].replace(glb_depth=64, registered=True),
-           "registered queues in block RAM": PRESETS["tiny"].replace(glb_depth=64, registered=True, block_queues=True)}
+           "registered": PRESETS["tiny"].replace(glb_depth=64, registered=True)}
 # Without a sparse engine.
 READERS, WRITERS = readers(PRESETS["eyeriss"]), writers(PRESETS["eyeriss"])
 
@@ -172,7 +170,7 @@ def test_random(config, stall):
 
 def latency_of(config):
     """As GlobalBuffer's docstring has it."""
-    return 4 + config.block_queues + 3 * config.registered
+    return 4 + 3 * config.registered
 
 
 @pytest.mark.parametrize("config", CONFIGS)

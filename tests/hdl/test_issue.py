@@ -55,8 +55,8 @@ class Pair(Component):
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])
 @pytest.mark.parametrize("depth, options", [
-    (1, {}), (2, {}), (4, {}), (8, dict(block=True)), (2, dict(in_flight=2)), (4, dict(in_flight=2, block=True)),
-    (1, dict(registered=True)), (2, dict(in_flight=2, registered=True)), (8, dict(block=True, registered=True)),
+    (1, {}), (2, {}), (4, {}), (8, {}), (2, dict(in_flight=2)), (4, dict(in_flight=2)),
+    (1, dict(registered=True)), (2, dict(in_flight=2, registered=True)), (8, dict(registered=True)),
     (4, dict(registered=True))])
 def test_issue_order_masks_and_index(depth, options, stall):
     dut = Pair(depth, **options)
@@ -139,7 +139,7 @@ def test_issue_waits_for_all_and_halts():
 
 
 @pytest.mark.parametrize("depth, cycles_each, options", [
-    (4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True)), (4, 3, dict(registered=True, block=True))])
+    (4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True))])
 def test_issue_throughput(depth, cycles_each, options):
     dut = Issue(8, depth, **options)
     taken = []

@@ -19,14 +19,14 @@ CONFIG = PRESETS["tiny"].replace(sparse_pes=PES, sparse_words=64, sparse_pointer
                                  sparse_rows=ROWS, sparse_queue=DEPTH)
 ENTRIES = 8 * CONFIG.sparse_words
 # Cycles from a column to the write of its first sum, and from its MAC.
-LATENCIES = {"plain": (8, 2), "registered": (18, 3), "block queues": (20, 3)}
+LATENCIES = {"plain": (8, 2), "registered": (18, 3)}
 CODEBOOK = np.array([0, 1, -1, 2, 32767, -32768, 1000, -7, 12345, -12345, 3, 77, -300, 4096, 15, -2], np.int16)
 
 
-@pytest.fixture(autouse=True, params=["plain", "block queues"])
+@pytest.fixture(autouse=True, params=LATENCIES)
 def built(request, monkeypatch):
-    """Every test with both ways of building a PE; what shows the third, its latency, with that too."""
-    changes = {"plain": {}, "registered": dict(registered=True), "block queues": dict(registered=True, block_queues=True)}
+    """Every test with both ways of building a PE."""
+    changes = {"plain": {}, "registered": dict(registered=True)}
     monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**changes[request.param]))
     return request.param
 
@@ -313,7 +313,6 @@ def test_mac_every_cycle(name, built):
         assert empty == 0 and len(macs(trace)) == len(entries)
 
 
-@pytest.mark.parametrize("built", LATENCIES, indirect=True)
 def test_latency(built):
     """The sum is written that many cycles after its column was taken, and busy until then."""
     bench, seen, latency = Bench(), [], LATENCIES[built][0]
