@@ -11,6 +11,6 @@ BOARDS = tuple(
     for name, platform, preset, clock in (
         ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-25", 75_000_000),
         ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 75_000_000),
-        ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 50_000_000),
+        ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 80_000_000),
         ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 80_000_000),
     ))
