@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from compiler.device import DeviceError
-from fpga.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Reason, encode
+from fpga.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Opcode, Reason, encode
 
 
 POLL = 0.02                    # seconds that a read of the port waits at most
@@ -109,6 +109,8 @@ class Link:
             at = next((i for i in waiting if frames[i].sequence == got.sequence), None)
             if at is None:  # of a request that has been answered before
                 continue
+            if got.is_nak and got.address == Reason.NO_SESSION and frames[at].opcode == Opcode.HELLO:
+                continue  # an earlier host's that had this number: HELLO itself needs no session
             if got.is_nak:
                 raise LinkError(self._refusal(frames[at], got.address))
             want = frames[at]

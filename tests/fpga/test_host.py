@@ -13,7 +13,7 @@ from compiler.device import DeviceError, START, check_identity, read_counters
 from compiler.interpreter import Interpreter
 from fpga.host.board import BoardDevice
 from fpga.host.link import Link, LinkError, open_port
-from fpga.protocol import MAX_DATA, Opcode
+from fpga.protocol import MAX_DATA, NAK, Frame, Opcode, Reason, encode
 from hdl.config import PRESETS
 from hdl.isa import ID_VALUE, Register, Status
 from tests.fpga.far_end import Executor, FarEnd, noise
@@ -160,6 +160,15 @@ def test_reset_of_the_board_is_told():
         end.executor.session = False
         with pytest.raises(LinkError, match="reset meanwhile"):
             board.read(0, 8)
+
+
+def test_an_earlier_hosts_refusals_are_not_this_ones():
+    """Of a board that was reset they may arrive behind the next host's HELLO, whatever its number."""
+    def spoil(raw, direction):
+        earlier = [encode(Frame(NAK, sequence, int(Reason.NO_SESSION))) for sequence in range(256)]
+        return b"".join(earlier) + raw if direction == "out" else raw
+    with far_end(spoil) as end:
+        assert Link(open_port(end.port, 3_000_000)).request(Opcode.HELLO)
 
 
 def test_refusals_are_final():

@@ -252,11 +252,11 @@ def test_cycles_of_a_run(pes, levels):
         await bench.vector(ctx, np.ones(columns, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
         assert (events["broadcast"], events["macs"], events["blocked"]) == (columns, pes * columns, 0)
-        # a read, `found`, a node for each level; then the columns; then a PE's latency of 8, or 20
-        latency = 2 + 20 + 2 if CONFIG.registered else 8
+        # a read, `found`, a node for each level; then the columns; then a PE's latency of 8, or 18
+        latency = 2 + 18 + 2 if CONFIG.registered else 8
         assert events["active"] == 2 + levels + columns + latency + 1
         # Nothing is in a PE but from its first column to the decoding of its last.
-        assert events["starved"] == pes * (events["active"] - (columns + (16 if CONFIG.registered else 4)))
+        assert events["starved"] == pes * (events["active"] - (columns + (14 if CONFIG.registered else 4)))
         # One PE has nothing to do in these columns, one three entries in each: it stalls all.
         weights = np.zeros((4 * pes, 40), np.int16)
         weights[0:3 * pes:pes] = codebook[2]
