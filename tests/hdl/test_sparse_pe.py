@@ -23,12 +23,7 @@ LATENCIES = {"plain": (8, 2), "registered": (18, 3)}
 CODEBOOK = np.array([0, 1, -1, 2, 32767, -32768, 1000, -7, 12345, -12345, 3, 77, -300, 4096, 15, -2], np.int16)
 
 
-@pytest.fixture(autouse=True, params=LATENCIES)
-def built(request, monkeypatch):
-    """Every test with both ways of building a PE."""
-    changes = {"plain": {}, "registered": dict(registered=True)}
-    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace(**changes[request.param]))
-    return request.param
+pytestmark = pytest.mark.usefixtures("built")
 
 
 def entry(zeros, index):
