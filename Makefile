@@ -153,8 +153,11 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
-test: $(FPGA_STAMP) $(CLUSTER_STAMP)  ## every test (ARGS for pytest)
+test: $(FPGA_STAMP) $(CLUSTER_STAMP)  ## the tests, some with some of their cases (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: ARGS += --all
+test-all: test  ## every case of the tests, some 45 minutes of a core (ARGS for pytest)
 
 lint: verilog  ## another name of it
 

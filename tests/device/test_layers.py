@@ -17,7 +17,8 @@ TINY = PRESETS["tiny"]
 
 def test_random_layers_on_rtl(request, capsys):
     """Every stratum in turn; half of the layers with random stalls on every memory channel."""
-    count, first = request.config.getoption("layers"), request.config.getoption("first_seed")
+    option = request.config.getoption
+    count, first = option("layers") or (120 if option("all") else 42), option("first_seed")
     seen, cycles = Counter(), 0
     with SimDevice(TINY, "cpp", 16 << 20) as device:
         for seed in range(first, first + count):

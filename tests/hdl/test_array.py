@@ -71,6 +71,7 @@ MAPPINGS = {
 TOO_LARGE = [(13, 1, 1, 1, 1), (1, 1, 13, 1, 1), (7, 1, 1, 2, 1), (1, 1, 1, 255, 1), (5, 5, 5, 5, 4)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("shape, segment, registered", [(shape, 0, False) for shape in MAPPINGS] + [
     ((3, 4), 4, False), ((3, 4), 6, False), ((6, 1), 3, False), ((3, 4), 0, True), ((3, 4), 6, True), ((6, 1), 3, True)])
 def test_tags(shape, segment, registered, monkeypatch):
@@ -203,6 +204,7 @@ ONE_LANE = dict(psum_lanes=1, psum_fifo=0)
 ONE_INPUT = ONE_LANE | dict(input_lanes=1, ifmap_fifo=0)
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.3])
 @pytest.mark.parametrize("shape, changes", [((2, 3), {}), ((1, 6), {}), ((6, 1), {}), ((2, 3), ONE_LANE),
                                             ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True)),
@@ -232,6 +234,7 @@ REMAINDER = [(8, 6, 2, 6, 1), (3, 8, 1, 8, 1), (5, 4, 4, 10, 1), (4, 8, 2, 3, 2)
 SKEW = 6
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mapping, registered", [((3, 1, 1, 2, 1), False), ((1, 2, 3, 1, 1), False),
                                                  ((6, 1, 1, 1, 1), False), ((3, 1, 1, 2, 1), True)])
 def test_boundaries_between_passes_of_different_shapes(mapping, registered):
@@ -252,6 +255,7 @@ def test_one_psum_lane_keeps_up():
     assert cycles <= 3 * 10 * 64 + 8 + SKEW      # the second column is a turn of p psums behind
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mapping, registered", [((3, 1, 1, 2, 1), False), ((1, 2, 3, 1, 1), False),
                                                  ((2, 1, 1, 3, 1), False), ((1, 2, 3, 1, 1), True)])
 def test_boundaries_with_the_sequencers(mapping, registered):

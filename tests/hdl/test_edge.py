@@ -197,7 +197,9 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name, stall", [(name, 0.3 * (n % 2)) for n, name in enumerate(FAULTS)])
+@pytest.mark.sampled(2, across="stall")
+@pytest.mark.parametrize("stall", [0.0, 0.3])
+@pytest.mark.parametrize("name", FAULTS)
 def test_fault_and_recovery(name, stall):
     commands, error, index = FAULTS[name]
     bad_reads = [TILE + 0x400 + 40] if name == "read response" else ()

@@ -123,6 +123,7 @@ def test_dispatch(stall, registered):
         assert cycles <= (11.5 + 3 * registered) * len(commands) + 40
 
 
+@pytest.mark.sampled(2, across="registered")
 @pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("op", list(GOOD))
 def test_illegal(op, registered):

@@ -84,6 +84,7 @@ def load(memory, word):
     return sum(int(memory[4 * word + n]) << 16 * n for n in range(8))
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_random(config, stall):

@@ -15,7 +15,7 @@ TABLES = SIZE // 2       # coded strips lie below, tables and plain words above
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
-def registered(request):
+def built(request):
     """Every test for both builds: the same results at the same rates."""
     BUILD["registered"] = request.param
 
@@ -125,6 +125,7 @@ def mixed(memory, seed, count=10):
     return commands, want
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("stall,latency", [(0.0, 40), (0.4, 5), (0.0, 1)])
 def test_mixed(seed, stall, latency):
@@ -197,6 +198,7 @@ def prepared(kind):
     return memory, [good[0], plain, command], want, options, error
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["no termination", "early termination", "level behind the strip", "length",
                                   "huge length", "beat", "table beat", "strip window", "table window"])
 @pytest.mark.parametrize("stall", [0.0, 0.4])

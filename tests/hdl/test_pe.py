@@ -156,6 +156,7 @@ NARROW = CONFIG.replace(psum_lanes=1, psum_fifo=0, ifmap_fifo=1, skip=False, reg
 NARROWEST = NARROW.replace(input_lanes=1, ifmap_fifo=0)
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
 def test_results_with_one_psum_lane(head, tail, stall):

@@ -52,6 +52,7 @@ def clip(v):
     return max(-32768, min(32767, v))
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("pool", list(Pool))
 @pytest.mark.parametrize("add", [0, 1])

@@ -142,6 +142,7 @@ def encode_on(strips, *, chunk=4, stall=0.0, cycles=20_000):
     return times
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4])
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("seed", range(3))

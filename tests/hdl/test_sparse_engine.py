@@ -165,6 +165,7 @@ def random_vector(rng, size, density):
     return values
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes, bits, stall", [(4, 32, 0.0), (4, 24, 0.4), (8, 32, 0.4), (8, 24, 0.0)])
 def test_random_matrices(pes, bits, stall):
     """Fill, run, output and dump, again and again: in both halves, at any address."""

@@ -88,6 +88,7 @@ def test_empty_columns_read_nothing():
     assert not memory.bursts and got == [None]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("words, rate", [(1, 0.65), (2, 0.98), (9, 0.98), (200, 0.98)])
 def test_latency_is_hidden(words, rate):
     """A beat a cycle behind a latency of 40; of one-word records OUTSTANDING bind, or a burst every two cycles."""

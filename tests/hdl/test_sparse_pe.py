@@ -161,6 +161,7 @@ def random_matrix(rng, rows, columns, density):
     return matrix
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bits", [24, 32])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_random_matrices(bits, stall):
@@ -200,6 +201,7 @@ def test_same_row_at_every_distance(bits):
         assert np.diff(macs(trace)).max() == 1                              # so the distance was met
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("zeros", [14, 15, 16, 17, 30, 31, 32, 33, 47, 48, 62])
 def test_runs_of_zeros(zeros):
     """Before the first entry and between two, from every lane of a word."""
@@ -541,6 +543,7 @@ ERRORS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("before", [0, 2, 12])
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name, before):

@@ -134,7 +134,7 @@ SMALL = dict(rlc=False, address=17, lanes=1)
 
 @pytest.fixture(autouse=True, params=[{}, dict(registered=True), SMALL | dict(registered=True)],
                 ids=["plain", "registered", "small and registered"])
-def build(request):
+def built(request):
     """All of it also with the chains of `ready` signals cut, and with an entry at a time, addresses no wider than
     the memory, and without the parts for coded strips."""
     BUILD.clear()
@@ -255,16 +255,19 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", list(CASES)[::3])
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("name", CASES)
 def test_store(name):
     simulate(CASES[name])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", CASES)
 def test_store_stalled(name):
     simulate(CASES[name], stall=0.35)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(5))
 def test_store_random(seed):
     rng = random.Random(seed)
@@ -340,6 +343,7 @@ def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
     return axi
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dram", [0xFFE, 0xFF8, 0x1FFA, 0x2000, 0xFFFFFFFE])
 def test_window_error(dram):
     dram &= (1 << BUILD.get("address", 32)) - 1

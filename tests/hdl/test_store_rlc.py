@@ -13,7 +13,7 @@ from hdl.isa import Error, Opcode
 
 @pytest.fixture(autouse=True, params=[{}, dict(registered=True), dict(registered=True, lanes=1, address=17)],
                 ids=["plain", "registered", "one lane"])
-def build(request):
+def built(request):
     """All of it also with the chains of `ready` signals cut, and with an entry at a time."""
     BUILD.clear()
     BUILD.update(request.param)
@@ -86,11 +86,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name, stall, latency", [(name, 0.35, 4) for name in CASES] + [(name, 0.0, 40) for name in list(CASES)[::3]])
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("stall, latency", [(0.35, 4), (0.0, 40)])
+@pytest.mark.parametrize("name", CASES)
 def test_store_coded(name, stall, latency):
     check(CASES[name], stall=stall, latency=latency)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(4))
 def test_store_coded_random(seed):
     rng = random.Random(seed)
