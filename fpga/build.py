@@ -21,7 +21,7 @@ from . import floorplan
 from .boards import Board
 from .cells import by_component
 from .platform import FpgaTop
-from .tools import COLLISIONS, WHOLE, ToolError, environment, parts, version
+from .tools import COLLISIONS, FIRST, ToolError, environment, parts, rest, version
 
 RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 
@@ -32,8 +32,7 @@ CELLS = {
     "gowin": {"lut": "LUT4", "ff": "DFF", "dsp": "MULT18X18", "bram": "BSRAM"},
 }
 BITSTREAMS = {"ecp5": "top.bit", "ice40": "top.bin", "gowin": "top.fs"}
-# Wide multiplexers of LUTs make large ECP5 designs slower to route, not faster.
-OPTIONS = {"ecp5": "-nowidelut", "ice40": "-dsp", "gowin": ""}
+OPTIONS = {"ecp5": FIRST, "ice40": "-dsp", "gowin": ""}
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def options(family: str, seed: int, places: str = "") -> dict[str, str]:
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
     return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}",
-            "script_after_synth": f"{WHOLE}\n{places}",
+            "script_after_synth": f"{rest()}\n{places}",
             "nextpnr_opts": f"{route} --placer static --router router1"}
 
 

@@ -32,14 +32,19 @@ exec "@TOOL@" "$@"
 # hdl/block_queue.py). Else every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
 COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i"
 
-# For Yosys, behind its synthesis, where `parts` has been before it.
-WHOLE = """setattr -mod -unset keep_hierarchy *
-flatten
-opt_clean -purge"""
+# Of Yosys's synthesis for an ECP5, behind `parts` and before `rest`. Wide multiplexers of LUTs make large designs slower to
+# route, not faster.
+FIRST = "-nowidelut -run begin:map_ffs"
+
+# For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than
+# eight become logic. The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
+FEW = """opt_clean
+dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
+    -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
 
 
 def parts(top: str = "top") -> str:
-    """For Yosys, before its synthesis and together with WHOLE behind it: PEs are mapped by themselves. A module is mapped to
+    """For Yosys, before its synthesis and together with `rest` behind it: PEs are mapped by themselves. A module is mapped to
     the depth of its longest path, so that in one flat design every part may be as slow as the slowest."""
     return f"""synth_ecp5 -top {top} -run begin:coarse
 proc
@@ -50,6 +55,15 @@ opt_clean
 opt_hier
 opt_expr
 opt_clean"""
+
+
+def rest(top: str = "top") -> str:
+    """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all."""
+    return f"""{FEW}
+synth_ecp5 -nowidelut -top {top} -run map_ffs:
+setattr -mod -unset keep_hierarchy *
+flatten
+opt_clean -purge"""
 
 
 class ToolError(RuntimeError):

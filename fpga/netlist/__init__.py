@@ -15,7 +15,7 @@ from hdl.config import Config
 from hdl.top import Accelerator
 from hdl.verilog import BUILD
 
-from ..tools import COLLISIONS, WHOLE, ToolError, environment, parts
+from ..tools import COLLISIONS, FIRST, ToolError, environment, parts, rest
 
 TOP = "eyrie_netlist"
 ROWS = 64   # of 320 bits, a DP16KD's initial contents
@@ -46,7 +46,7 @@ def netlist(config: Config) -> tuple[str, str, dict[str, int]]:
         work = Path(folder)
         (work / "in.il").write_text(rtlil.convert(Accelerator(config), name=TOP, platform=Ecp5()))
         (work / "run.ys").write_text("\n".join((
-            "read_rtlil in.il", COLLISIONS, parts(TOP), f"synth_ecp5 -top {TOP} -nowidelut", WHOLE,
+            "read_rtlil in.il", COLLISIONS, parts(TOP), f"synth_ecp5 -top {TOP} {FIRST}", rest(TOP),
             "write_verilog -noattr -noexpr out.v")))
         done = subprocess.run([env[tool_env_var("yosys")], "-q", "run.ys"], cwd=work, env=env, capture_output=True, text=True)
         if done.returncode:
