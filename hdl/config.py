@@ -375,6 +375,7 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1,
            psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
+    Config("gowin-20", rows=1, columns=2, glb_depth=2048, **LEAN | dict(registered=False, address_bits=16)),
     Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN),
     Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
     Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),

@@ -7,6 +7,7 @@ hash of every source, tool version and flag, and appear there whole or not at al
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -118,22 +119,24 @@ def _link(work: Path, flags: list[str], output: str, sources: list[Path], cocotb
 
 
 def _cached(key: str, make) -> Path:
-    """The folder of a key; `make(folder)` fills a temporary one first if there is none."""
+    """The folder of a key; `make(folder)` fills a temporary one first if there is none, while others who want it wait."""
     place = CACHE / key
     if place.is_dir():
         return place
     CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE.with_name(f"{CACHE.name}.lock"), "w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(key[-8:], 16))      # a byte for each key
+        return place if place.is_dir() else _fill(place, make)
+
+
+def _fill(place: Path, make) -> Path:
     work = Path(tempfile.mkdtemp(dir=CACHE, prefix=".making-"))
     try:
         started = time.monotonic()
         make(work)
         shutil.rmtree(work / "obj", ignore_errors=True)
         (work / "seconds").write_text(f"{time.monotonic() - started:.1f}\n")
-        try:
-            os.rename(work, place)
-        except OSError:      # another process was first
-            if not place.is_dir():
-                raise
+        os.rename(work, place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return place
