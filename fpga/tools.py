@@ -73,7 +73,7 @@ class ToolError(RuntimeError):
 def find(name: str) -> str:
     """The command of a tool. Raises ToolError saying what installs it."""
     beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    found = shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside)
+    found = shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside) or shutil.which(name, path=beside)
     if not found:
         wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40", "gowin_pack": GOWIN}.get(name, name)
         raise ToolError(f"{name} is missing: pip install yowasp-{wheel}, or put {name} on PATH")
