@@ -925,7 +925,7 @@ def _check_outputs(args) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; errors of the user are one line on stderr and status 2."""
+    """Runs one command. What cannot be done is one line on stderr and status 2; 1 is for what was done and differs."""
     args = parser().parse_args(argv)
     try:
         _check_outputs(args)
@@ -937,7 +937,7 @@ def main(argv: list[str] | None = None) -> int:
         if type(e).__module__.partition(".")[0] not in ("sim", "compiler", "fpga"):
             raise
         print(f"eyrie: error: {e}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         return 130
 

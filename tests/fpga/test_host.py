@@ -209,7 +209,7 @@ def test_main_job(capsys):
     with FarEnd(Executor(Interpreter(CONFIG, 1 << 20), 1 << 20)) as end:
         assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]) == 0
         assert "│ board" in capsys.readouterr().out
-        assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 1
+        assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 2
         assert "error: board on" in capsys.readouterr().err
     with far_end() as end:
         assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]) == 2
