@@ -13,5 +13,5 @@ BOARDS = tuple(
         ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 75_000_000),
         ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 80_000_000),
         ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 80_000_000),
-        ("ulx3s-85f-96", ULX3S_85F_Platform, "ecp5-85-96", 80_000_000),
+        ("ulx3s-85f-88", ULX3S_85F_Platform, "ecp5-85-88", 80_000_000),
     ))
