@@ -162,7 +162,7 @@ def _run(args) -> tuple[int, dict]:
     from hdl.config import Config
     from hdl.verilog import write_atomic
     console = Console(width=None if sys.stdout.isatty() else 160)
-    config = Config.load(args.config)
+    config = Config.load(args.config or "demo") if args.config or args.device != "board" else None
     if args.device == "board" and not args.port:
         raise ValueError("a board needs --port (PORT=), as /dev/ttyUSB0")
     started = time.monotonic()
@@ -181,6 +181,7 @@ def _run(args) -> tuple[int, dict]:
                                  progress=lambda what, done, size: progress.update(
                                      step, description=f"board: {layer_now[0]}{what} {done:,} of {size:,} bytes"))
             held.callback(device.close)
+            config = device.config
         network, images, labels, note = _network(args, config)
         graph = network.graph
         step = stage("mapping and emitting the program")
@@ -681,9 +682,8 @@ def _data_options(p: argparse.ArgumentParser, limit: int) -> None:
     p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
 
 
-def _run_options(p: argparse.ArgumentParser, config: str, limit: int) -> None:
+def _run_options(p: argparse.ArgumentParser, limit: int) -> None:
     _data_options(p, limit)
-    p.add_argument("--config", default=config, help=f"preset or .json file (default {config})")
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
     p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
     _sparse_options(p)
@@ -719,7 +719,8 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("run", help="run a network and compare every layer with golden",
                             description="Quantises, maps, emits, simulates and compares; LeNet-5 on "
                                         "handwritten digits by default.")
-    _run_options(p, "demo", 20)
+    p.add_argument("--config", help="preset or .json file (default demo; of a board the preset that it was built for)")
+    _run_options(p, 20)
     p.add_argument("--device", choices=("rtl", "golden", "board"), default="rtl",
                    help="rtl: the Verilog under Verilator; golden: the functional interpreter; board: one at --port")
     p.add_argument("--port", metavar="PORT", help="serial port of the board, as /dev/ttyUSB0")
@@ -733,7 +734,8 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("board-sim", help="the main job on a simulated board, over its serial line",
                             description="Simulates a whole board with SDRAM, its serial pins on a pseudo-terminal, and "
                                         "runs the network on it as on a board.")
-    _run_options(p, "tiny", 4)
+    p.add_argument("--config", default="tiny", help="preset or .json file (default tiny)")
+    _run_options(p, 4)
     p.add_argument("--board", metavar="NAME", help="with the preset, clock and memory of this board")
     p.add_argument("--cycles-per-bit", type=float, default=4, metavar="N",
                    help="of the serial line, 4 or more (default 4; 26.7 is 3 Mbaud at 80 MHz)")

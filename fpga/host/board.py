@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from fpga.host.link import Link, LinkError, open_port
 from fpga.protocol import MAX_DATA, VERSION, WORD, Identity, Opcode, configuration_hash
-from hdl.config import Config
+from hdl.config import BOARD_PRESETS, PRESETS, Config
 from hdl.isa import Register, Status
 
 BAUD = 3_000_000
 
 
 class BoardDevice:
-    """The accelerator of `config` on the board at serial port `port`.
+    """The accelerator on the board at serial port `port`: of `config`, or with None of the preset that the board names.
 
     timeout, retries   of a request (fpga.host.link.Link)
     patience           the most seconds that `wait` waits, whatever it is asked for
@@ -24,9 +24,9 @@ class BoardDevice:
     answer, another protocol, another configuration.
     """
 
-    def __init__(self, config: Config, port: str, baud: int = BAUD, *, timeout: float = 1.0, retries: int = 8,
+    def __init__(self, config: Config | None, port: str, baud: int = BAUD, *, timeout: float = 1.0, retries: int = 8,
                  patience: float = 600.0, progress: Callable[[str, int, int], None] | None = None):
-        self.config, self.patience, self.progress = config, patience, progress
+        self.patience, self.progress = patience, progress
         self.link = Link(open_port(port, baud), timeout, retries)
         try:
             self.link.restart()
@@ -37,14 +37,22 @@ class BoardDevice:
             if self.identity.version != VERSION:
                 raise LinkError(f"board on {port}: speaks protocol {self.identity.version}, this host {VERSION}; "
                                 "build and flash it again")
-            if self.identity.configuration != configuration_hash(config):
+            self.config = config or self._named()
+            if self.identity.configuration != configuration_hash(self.config):
                 raise LinkError(f"board on {port}: built for configuration {self.identity.name!r} "
-                                f"({self.identity.configuration:016x}), not for {config.name!r} "
-                                f"({configuration_hash(config):016x})")
+                                f"({self.identity.configuration:016x}), not for {self.config.name!r} "
+                                f"({configuration_hash(self.config):016x})")
             self.link.request(Opcode.RESET)
         except BaseException:
             self.close()
             raise
+
+    def _named(self) -> Config:
+        known = PRESETS | BOARD_PRESETS
+        if self.identity.name not in known:
+            raise LinkError(f"board on {self.link.name}: built for configuration {self.identity.name!r}, which is no preset "
+                            "here: give its file as CONFIG= (--config)")
+        return known[self.identity.name]
 
     # ---- Device ------------------------------------------------------------------------
     def read(self, address: int, size: int) -> bytes:

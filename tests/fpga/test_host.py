@@ -209,8 +209,12 @@ def test_main_job(capsys):
     with FarEnd(Executor(Interpreter(CONFIG, 1 << 20), 1 << 20)) as end:
         assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]) == 0
         assert "│ board" in capsys.readouterr().out
+        assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "demo", "--limit", "2"]) == 2
+        assert "built for configuration 'tiny'" in capsys.readouterr().err
+        assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 0     # by the board's own name
+    with FarEnd(Executor(Interpreter(CONFIG.replace(name="own"), 1 << 20), 1 << 20)) as end:
         assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 2
-        assert "error: board on" in capsys.readouterr().err
+        assert "'own', which is no preset here: give its file" in capsys.readouterr().err
     with far_end() as end:
         assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]) == 2
         assert "try a smaller --batch" in capsys.readouterr().err
