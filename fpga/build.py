@@ -81,14 +81,14 @@ def family(platform) -> str:
     return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
-def options(family: str, seed: int, places: str = "") -> dict[str, str]:
+def options(family: str, seed: int, places: str = "", soft: bool = True) -> dict[str, str]:
     """What Amaranth passes on to Yosys and nextpnr. places: of fpga/floorplan.py, for an ECP5.
     Why this placer and this router: docs/fpga.md."""
     route = f"--seed {seed} --timing-allow-fail --report report.json"
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
     return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}",
-            "script_after_synth": f"{rest()}\n{places}",
+            "script_after_synth": f"{rest(soft=soft)}\n{places}",
             "nextpnr_opts": f"{route} --placer static --router router1"}
 
 
@@ -96,7 +96,7 @@ def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
     plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(
-        family(platform), seed, floorplan.commands(board.config, board.device)))
+        family(platform), seed, floorplan.commands(board.config, board.device), board.soft_controls))
     return platform, plan
 
 

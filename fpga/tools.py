@@ -57,9 +57,9 @@ opt_expr
 opt_clean"""
 
 
-def rest(top: str = "top") -> str:
-    """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all."""
-    return f"""{FEW}
+def rest(top: str = "top", soft: bool = True) -> str:
+    """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all. soft: with FEW."""
+    return f"""{FEW if soft else ""}
 synth_ecp5 -nowidelut -top {top} -run map_ffs:
 setattr -mod -unset keep_hierarchy *
 flatten

@@ -23,6 +23,7 @@ class Board:
     memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
+    soft_controls: enables and resets of few flip-flops become logic (FEW in fpga/tools.py; docs/fpga.md, control signals).
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
     """
 
@@ -37,6 +38,7 @@ class Board:
     package: str
     baud: int = 3_000_000
     resources: tuple[Resource, ...] = ()
+    soft_controls: bool = True
 
     @property
     def config(self) -> Config:

@@ -7,11 +7,11 @@ from .board import Board
 BOARDS = tuple(
     Board(name, platform, preset, clock_hz=clock, memory="32MB-7", link="its USB socket US1: /dev/ttyUSB0",
           loader="openFPGALoader -b ulx3s {bitstream}", persist="openFPGALoader -b ulx3s -f {bitstream}",
-          package="openfpgaloader")
-    for name, platform, preset, clock in (
-        ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-25", 75_000_000),
-        ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 75_000_000),
-        ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 80_000_000),
-        ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 80_000_000),
-        ("ulx3s-85f-88", ULX3S_85F_Platform, "ecp5-85-88", 80_000_000),
+          package="openfpgaloader", soft_controls=soft)
+    for name, platform, preset, clock, soft in (
+        ("ulx3s-12f", ULX3S_12F_Platform, "ecp5-25", 75_000_000, True),
+        ("ulx3s-25f", ULX3S_25F_Platform, "ecp5-25", 75_000_000, True),
+        ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 80_000_000, True),
+        ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 80_000_000, False),
+        ("ulx3s-85f-88", ULX3S_85F_Platform, "ecp5-85-88", 80_000_000, True),
     ))
