@@ -5,7 +5,7 @@ from amaranth_boards.ecpix5 import ECPIX545Platform, ECPIX585Platform
 from .board import Board
 
 BOARDS = tuple(
-    Board(name, platform, preset, clock_hz=100_000_000, memory=memory, link="its debug USB socket: /dev/ttyUSB1",
+    Board(name, platform, preset, clock_hz=50_000_000, memory=memory, link="its debug USB socket: /dev/ttyUSB1",
           loader="openFPGALoader -b " + tool + " {bitstream}", persist="openFPGALoader -b " + tool + " -f {bitstream}",
           package="openfpgaloader")
     for name, platform, preset, memory, tool in (

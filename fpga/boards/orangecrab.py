@@ -10,7 +10,7 @@ from .board import Board
 UART = UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP"))
 
 BOARDS = tuple(
-    Board(name, platform, preset, clock_hz=96_000_000, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
+    Board(name, platform, preset, clock_hz=48_000_000, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
           loader="dfu-util -d 1209:5af0 -a 0 -D {bitstream}", persist="dfu-util -d 1209:5af0 -a 0 -D {bitstream}",
           package="dfu-util", resources=(UART,))
     for name, platform, preset, memory in (
