@@ -13,7 +13,6 @@ from .block_ram import BlockRam
 from .config import ENTRY_BITS, WORD_BITS, Config
 from .isa import WORD_ADDR
 from .slice import Slice
-from .stage import stage_before
 
 # By falling priority; the last two readers and the last writer only with a sparse engine.
 READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
@@ -162,9 +161,15 @@ class GlobalBuffer(wiring.Component):
             with m.If(grants[c] ^ taken):
                 m.d.sync += [under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
                              room.eq(taken | (under_way != RESPONSE_DEPTH - 1))]
-            # What a RAM shows is late.
-            response = stage_before(m, self.config.registered, f"response_{name}", port.response)
-            m.d.comb += [response.valid.eq(queue.r_rdy), response.payload.eq(queue.r_data), queue.r_en.eq(response.ready)]
+            if self.config.registered:    # what a RAM shows is late
+                out, there = Signal(2 * WORD_BITS, name=f"out_{name}", reset_less=True), Signal(name=f"there_{name}")
+                m.d.comb += [port.response.valid.eq(there), port.response.payload.eq(out),
+                             queue.r_en.eq(~there | port.response.ready)]
+                with m.If(queue.r_en):
+                    m.d.sync += [there.eq(queue.r_rdy), out.eq(queue.r_data)]
+            else:
+                m.d.comb += [port.response.valid.eq(queue.r_rdy), port.response.payload.eq(queue.r_data),
+                             queue.r_en.eq(port.response.ready)]
             stage = Signal(data.StructLayout({
                 "swap": 1, "even_pair": pair_bits, "even_row": row_bits,
                 "odd_pair": pair_bits, "odd_row": row_bits}), name=f"stage_{name}", reset_less=True)

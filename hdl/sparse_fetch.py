@@ -11,7 +11,6 @@ from .config import ENTRY_BITS, Config
 from .engine import UNDER_WAY
 from .glb import READ_SIGNATURE
 from .isa import WORD_ADDR, TableWord
-from .kept_queue import KeptQueue
 from .skid import cut
 from .slice import Slice
 
@@ -155,7 +154,7 @@ class ColumnFetcher(wiring.Component):
 
         # ---- the table's word -----------------------------------------------------------
         note_layout = data.StructLayout({"mark": 1, "lane": 2, "value": signed(ENTRY_BITS)})
-        m.submodules.notes = notes = KeptQueue(width=note_layout.size, depth=2 * UNDER_WAY)    # `room` keeps count
+        m.submodules.notes = notes = SyncFIFO(width=note_layout.size, depth=2 * UNDER_WAY)
         # Both ways a register, since the columns found and the end of a command meet before this.
         m.submodules.asked = asked = Slice(wanted_layout(c))
         wiring.connect(m, wiring.flipped(self.wanted), asked.input)
@@ -204,7 +203,7 @@ class ColumnFetcher(wiring.Component):
             columns.w_en.eq(marked | some), columns.w_data.eq(Cat(marked, found_words, found_value)),
             places.w_en.eq(some), places.w_data.eq(Cat(begin[3:], found_words))]
         # As many as wait for the table and are on their way from it, and the one that is taken now.
-        m.d.sync += room.eq((notes.level < 2 * UNDER_WAY - 2) & (columns.level < COLUMNS - 2 * UNDER_WAY - 8))
+        m.d.sync += room.eq(notes.w_rdy & (notes.level < 2 * UNDER_WAY - 2) & (columns.level < COLUMNS - 2 * UNDER_WAY - 8))
 
         # ---- through the window to bursts -----------------------------------------------
         m.submodules.window = window = Window(True)
