@@ -162,7 +162,7 @@ def _run(args) -> tuple[int, dict]:
     from hdl.config import Config
     from hdl.verilog import write_atomic
     console = Console(width=None if sys.stdout.isatty() else 160)
-    config = Config.load(args.config or "demo") if args.config or args.device != "board" else None
+    config = None if args.device == "board" and not args.config else Config.load(args.config or "demo")
     if args.device == "board" and not args.port:
         raise ValueError("a board needs --port (PORT=), as /dev/ttyUSB0")
     started = time.monotonic()

@@ -32,12 +32,13 @@ exec "@TOOL@" "$@"
 # hdl/block_queue.py). Else every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
 COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i"
 
-# Of Yosys's synthesis for an ECP5, behind `parts` and before `rest`. Wide multiplexers of LUTs make large designs slower to
-# route, not faster.
-FIRST = "-nowidelut -run begin:map_ffs"
+# Wide multiplexers of LUTs make large ECP5 designs slower to route, not faster.
+NARROW = "-nowidelut"
+# Of Yosys's synthesis for an ECP5, behind `parts` and before `rest`.
+FIRST = f"{NARROW} -run begin:map_ffs"
 
-# For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than
-# eight become logic. The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
+# For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than eight become logic.
+# The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
 FEW = """opt_clean
 dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
     -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
@@ -60,7 +61,7 @@ opt_clean"""
 def rest(top: str = "top", soft: bool = True) -> str:
     """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all. soft: with FEW."""
     return f"""{FEW if soft else ""}
-synth_ecp5 -nowidelut -top {top} -run map_ffs:
+synth_ecp5 {NARROW} -top {top} -run map_ffs:
 setattr -mod -unset keep_hierarchy *
 flatten
 opt_clean -purge"""

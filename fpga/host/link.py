@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from compiler.device import DeviceError
 from fpga.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Opcode, Reason, encode
@@ -29,10 +30,9 @@ def open_port(port: str, baud: int):
         hint = {2: "no such port; is the board plugged in?", 13: "permission denied; is the user in its group?",
                 11: "in use by another program"}.get(getattr(e, "errno", None), why)
         raise LinkError(f"port {port}: {hint}") from None
-    try:
-        opened.set_low_latency_mode(True)  # else USB bridges hold short replies back for 16 ms
-    except (ValueError, OSError, NotImplementedError, AttributeError):
-        pass
+    # Else USB bridges hold short replies back for 16 ms. Ports that have no such mode raise one of these.
+    with suppress(ValueError, OSError, NotImplementedError, AttributeError):
+        opened.set_low_latency_mode(True)
     return opened
 
 
