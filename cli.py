@@ -273,7 +273,7 @@ def board_sim(args) -> int:
     console.print("line busy: of both directions together; at 3 Mbaud: the same bytes on a board's line", style="dim")
     total = result["total"]
     sustained = total["macs"] * clock_hz / total["cycles"] / 1e9
-    console.print(f"{sustained:.3f} GMAC/s sustained at {clock_hz / 1e6:g} MHz, {config.pes * clock_hz / 1e9:.3f} peak of the array")
+    console.print(f"{sustained:.3f} GMAC/s sustained at {clock_hz / 1e6:g} MHz, {config.multipliers * clock_hz / 1e9:.3f} peak of the array")
     if args.board and not status:
         from fpga.build import RESULTS, add_sustained
         add_sustained(like, sustained, RESULTS)
@@ -588,7 +588,7 @@ def bench(args) -> int:
                             clustered=args.clustered, objective=args.objective)
     total = totals(results)
     _console().print(bench_table(f"{args.net}, batch {batch}, {args.mode}: RTL of {config.name}, {config.pes} PEs",
-                                 results, config.pes))
+                                 results, config.multipliers))
     print("model: the commands in time; its counts of accesses "
           + ("equal the counters of the RTL" if total["counters_equal"] else "differ from the RTL's counters in "
              + ", ".join(r.name for r in results if not r.counters_equal)))

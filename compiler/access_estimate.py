@@ -47,7 +47,7 @@ def accesses(shape: Shape, m: Mapping, config: Config, mode: Mode, zeros: float,
                           "write": last}},
         "network": {"ifmap": {"word": ifmaps}, "filter": {"word": filters},
                     "psum": {"in": psums, "out": psums, "hand-over": windows * m.p * (m.pes - m.e * m.t)}},
-        "spad": {"ifmap": {"read": done if mode is Mode.SKIP else macs,
+        "spad": {"ifmap": {"read": done if mode is Mode.SKIP else macs / config.simd,
                            "write": taken * (used if mode is Mode.SKIP else 1.0)},
                  "filter": {"read": done, "write": passes * m.p * m.q * m.width * m.pes},
                  "psum": {"read": issued, "write": issued}}}

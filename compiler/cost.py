@@ -482,13 +482,13 @@ def count(todo: Work) -> Cost:
     """All accesses of a segment.
 
     Spads, from hdl/pe.py. A PE takes every ifmap entry sent to its tag into its spad, with `skip` only those that are
-    not zero, and every filter entry into the half that fills. A MAC reads an entry of each; with a zero activation
+    not zero, and every filter entry into the half that fills. A MAC reads an entry of each, config.simd of them the same ifmap entry; with a zero activation
     that is gated the ifmap entry only, and in a window without entries (`skip`) nothing. A MAC reads its psum
     unless it is the window's first on that filter, and writes it unless it is the last, whose sum goes to the drain
     buffer instead, and is read from there: as many psum reads as writes as MACs. Each psum moves on to the next PE of the chain, or
     from the tail to the output network.
     """
-    n = dict.fromkeys(EXACT, 0)
+    n, simd = dict.fromkeys(EXACT, 0), todo.config.simd
     dram = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum", "ofmap", "table", "command")}
     glb = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum", "ofmap")}
     network = {"ifmap": {"word": 0}, "filter": {"word": 0}, "psum": {"in": 0, "out": 0, "hand-over": 0}}
@@ -521,7 +521,7 @@ def count(todo: Work) -> Cost:
                 gated = macs - used
         n["macs"] += macs
         n["macs_gated"] += gated
-        n["pe_wait_hazard"] += macs // v["p"] * max(0, HAZARD - v["p"])
+        n["pe_wait_hazard"] += macs // v["p"] * max(0, HAZARD - v["p"] // simd)
         f, s = item.filter.fields, item.psum.fields
         network["filter"]["word"] += f["words"] * f["tags"]
         glb["filter"]["read"] += 2 * f["words"] * f["tags"]
@@ -538,10 +538,10 @@ def count(todo: Work) -> Cost:
         spad["ifmap"]["write"] += stored_entries
         spad["filter"]["write"] += v["window"] * v["p"] * pes
         spad["filter"]["read"] += macs - gated
-        spad["ifmap"]["read"] += macs - (gated if item.chain["mode"] == Mode.SKIP else 0)
+        spad["ifmap"]["read"] += macs // simd - (gated if item.chain["mode"] == Mode.SKIP else 0)
         spad["psum"]["read"] += macs
         spad["psum"]["write"] += macs
-    n["pe_busy"] = n["macs"]
+    n["pe_busy"] = n["macs"] // simd
     n["ifmap_words"], n["filter_words"] = network["ifmap"]["word"], network["filter"]["word"]
     n["psum_words"], n["ofmap_words"] = network["psum"]["in"], network["psum"]["out"]
     n["command_bytes"] = dram["command"]["read"]

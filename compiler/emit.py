@@ -281,8 +281,8 @@ def _ofmap_units(units: list[Ofmaps], item: Pass, image: int, m: Mapping, fbs: r
 class Constants:
     """Filters and biases of a layer, in the order of the passes that read them."""
 
-    def __init__(self, blob: Blob, layer, numbers, source: View, shape: Shape, m: Mapping):
-        self.blob, self.shape, self.m = blob, shape, m
+    def __init__(self, blob: Blob, layer, numbers, source: View, shape: Shape, m: Mapping, simd: int):
+        self.blob, self.shape, self.m, self.simd = blob, shape, m, simd
         self.each = len(numbers.weights) // layer.groups
         blocks = ceil(self.each, m.p * m.t)
         self.lowest_block: list[int] = []       # of each group: its first block of the input
@@ -314,8 +314,8 @@ class Constants:
             self.bias.append((blob.add(np.concatenate(table).tobytes()), int(at[-1])))
 
     def filters_of(self, fb: int) -> int:
-        """p of a filter block: the last spreads what is left over its t sets."""
-        return min(self.m.p, ceil(self.each - fb * self.m.p * self.m.t, self.m.t))
+        """p of a filter block: the last spreads what is left over its t sets. A multiple of `simd`; what fills up is zero."""
+        return min(self.m.p, ceil(self.each - fb * self.m.p * self.m.t, self.m.t * self.simd) * self.simd)
 
     def filters(self, g: int, fb: int, channel: tuple[int, int], fold: tuple[int, int, int]) -> tuple[int, int]:
         """(DRAM address, words of a tag) of a pass's filters."""
@@ -470,7 +470,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
                       for offset in range(0, q_in, m.q * m.split)]
     folds = [(a * m.height, b * m.width, min(m.width, shape.S - b * m.width))
              for a in range(ceil(shape.R, m.height)) for b in range(ceil(shape.S, m.width))]
-    constants = Constants(blob, layer, numbers, source, shape, m)
+    constants = Constants(blob, layer, numbers, source, shape, m, config.simd)
 
     # ---- units and passes ---------------------------------------------------------------
     ifmap_units: list[Tile] = []

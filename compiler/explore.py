@@ -90,6 +90,7 @@ class Point:
     front: bool = False
     exact_cycles: int = 0
     exact_energy: float = 0.0
+    multipliers: int = 0
 
     @property
     def name(self) -> str:
@@ -144,7 +145,8 @@ def evaluate(task: Task) -> Point:
     except ConfigError as e:
         return Point(changes, error=str(e))
     layers, batch = layers_named(task.net, task.part, task.batch)
-    point = Point(changes, config.pes, area=area(config, task.pe_logic), storage_bytes=config.storage_bytes)
+    point = Point(changes, config.pes, area=area(config, task.pe_logic), storage_bytes=config.storage_bytes,
+                  multipliers=config.multipliers)
     for graph, layer, zeros, _ in layers:
         try:
             row = map_layer(graph, layer, zeros, batch, config, Mode[task.mode.upper()], task.objective,
@@ -292,7 +294,7 @@ class Exploration:
                           f"energy, {unit}", *["counted"] * self.exact, "DRAM MB", "storage, KiB", "area, KiB")
         for n, p in enumerate(self.front, 1):
             table.add_row(str(n), p.name, str(p.pes), f"{p.cycles:,}", *[f"{p.exact_cycles:,}"] * self.exact,
-                          f"{100 * p.macs / p.cycles / p.pes:.1f}", f"{p.energy / scale:,.1f}",
+                          f"{100 * p.macs / p.cycles / p.multipliers:.1f}", f"{p.energy / scale:,.1f}",
                           *[f"{p.exact_energy / scale:,.1f}"] * self.exact, f"{p.dram_bytes / 1e6:.2f}",
                           f"{p.storage_bytes / 1024:.1f}", f"{p.area / 1024:.1f}")
         return table

@@ -385,6 +385,7 @@ class Interpreter:
         for what, got, limit in (("p", p, self.config.psum_spad), ("p * window", p * window, self.config.filter_half),
                                  ("window", window, self.config.ifmap_spad)):
             self._need(got <= limit, f"{what} is {got}, a PE holds {limit}")
+        self._need(p % self.config.simd == 0, f"p is {p}, a PE works on {self.config.simd} filters at a time")
         view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]  # lap, row, group, position, entry
         rows = stride * np.arange(e)[:, None] + np.arange(high)
         operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)  # lap, position, ofmap row, group, filter row, entry
@@ -403,7 +404,7 @@ class Interpreter:
             used = np.count_nonzero(operands.reshape(-1, window), axis=1)
             gated = int(np.count_nonzero(used == 0)) * t * p
             macs = int(used.sum()) * t * p + gated
-        for name, n in (("macs", macs), ("macs_gated", gated), ("pe_busy", macs), ("psum_words", words),
+        for name, n in (("macs", macs), ("macs_gated", gated), ("pe_busy", macs // self.config.simd), ("psum_words", words),
                         ("ofmap_words", words), ("filter_words", w["tags"] * w["words"])):
             self.counters[name] += n
 

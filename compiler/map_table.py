@@ -113,7 +113,7 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
     result = MappedLayer(
         layer.name, str(best), shape.block, best.pes, best.cycles * groups, shape.macs * groups,
         best.dram_bytes * groups, best.bound, {name: int(n) * groups for name, n in shares.items()},
-        shape.macs / (best.cycles * config.pes),
+        shape.macs / (best.cycles * config.multipliers),
         [dict(mapping=str(m), block=s.block, cycles=m.cycles * groups, dram_bytes=m.dram_bytes * groups, bound=m.bound)
          for m, s in ranked[1:1 + SAVED]])
     if commands:
@@ -170,7 +170,7 @@ class NetworkMap:
         table.add_section()
         table.add_row("all", "", "", "", f"{total['cycles']:,}", f"{total['model_cycles']:,}",
                       f"{sum(chip):,.0f}" if all(chip) else "-",
-                      f"{100 * total['macs'] / total['cycles'] / self.config.pes:.1f}",
+                      f"{100 * total['macs'] / total['cycles'] / self.config.multipliers:.1f}",
                       f"{total['dram_bytes'] / 1e6:.2f}", *per_mac(total["accesses"], total["macs"]), "", "")
         return table
 

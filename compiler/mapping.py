@@ -255,7 +255,7 @@ def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
     if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
         entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
-        "MACs": s.laps * m.columns * np.maximum(m.p, HAZARD) * entries,
+        "MACs": s.laps * m.columns * np.maximum(m.p // config.simd, HAZARD) * entries,
         "ifmap network": ifmap_words(shape, m, s, config.input_lanes),
         # A PE writes one entry a cycle into its filter spad.
         "filter network": s.words * (np.maximum(s.tags, LANES) if config.input_lanes == LANES else s.tags * LANES) + 0 * s.laps,
@@ -374,13 +374,13 @@ def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
     for height in _splits(shape.R, config.logical_height, 3):
         for width in _splits(shape.S, config.ifmap_spad, 4):
             for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0 and q * width <= config.ifmap_spad):
-                p_most = min(config.psum_spad, shape.M, config.filter_half // (q * width))
+                p_most = min(config.psum_spad, ceil(shape.M, config.simd) * config.simd, config.filter_half // (q * width))
                 most = config.logical_columns(height)
                 groups = [(r, 1) for r in _splits(shape.blocks, min(most, MOST // height), 12)]
                 groups += [(n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0]
                 uses = np.array([
                     (p, r, split, e) for r, split in groups for e in _splits(shape.E, min(config.logical_columns(height * r), MOST), shape.E)
-                    for p in range(1, p_most + 1)], np.int64).reshape(-1, 4)
+                    for p in range(config.simd, p_most + 1, config.simd)], np.int64).reshape(-1, 4)
                 p, r, split, e = uses.T
                 sets = np.array([config.logical_columns(height * n) for n in r.tolist()], np.int64) // e
                 sets = np.minimum(sets, MOST // (height * r))
@@ -431,7 +431,7 @@ def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int =
         # Half a percent of the figure that counts is worth the least traffic, or the MACs, of a layer.
         if objective == "cycles":
             return cycles * (1 + 0.005 * dram_bytes / least)
-        return dram_bytes * (1 + 0.005 * cycles * config.pes / shape.macs)
+        return dram_bytes * (1 + 0.005 * cycles * config.multipliers / shape.macs)
     uses = _spatial(shape, config)
     if objective == "dram":
         uses = _unlike(shape, uses)

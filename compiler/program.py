@@ -326,7 +326,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
         if isinstance(layer, Conv):
             macs = images * layer.weights[0].size * graph.tensors[layer.output].size
         return max(0, entries * reads / chunk_of(config, block)
-                   - max(macs / config.pes, 2 * entries / config.dram_bytes_per_cycle))
+                   - max(macs / config.multipliers, 2 * entries / config.dram_bytes_per_cycle))
     views = plan_views(graph, score, writing)
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads

@@ -131,13 +131,13 @@ def on_chip(energies: list[LayerEnergy]) -> float:
     return sum(e.total - e.level("dram") for e in energies)
 
 
-def _figures(row: dict, energies: list[LayerEnergy], pes: int) -> list[str]:
+def _figures(row: dict, energies: list[LayerEnergy], multipliers: int) -> list[str]:
     """FIGURES of a layer, or of all: macs, nonzero_macs, cycles and dram_bytes of a row; energies in pJ."""
     nonzero, cycles = row["nonzero_macs"], row["cycles"]
     return [f"{nonzero / 1e6:,.1f}", f"{milliseconds(cycles):,.1f}",
             f"{on_chip(energies) / 1e9 / milliseconds(cycles) * 1e3:,.0f}",
             f"{on_chip(energies) / nonzero:.1f}", f"{sum(e.total for e in energies) / nonzero:.1f}",
-            f"{row['dram_bytes'] / 2 / nonzero:.4f}", f"{100 * row['macs'] / cycles / pes:.1f}"]
+            f"{row['dram_bytes'] / 2 / nonzero:.4f}", f"{100 * row['macs'] / cycles / multipliers:.1f}"]
 
 
 FIGURES = ["non-zero MACs, M", "run time, ms", "power, chip without DRAM, mW (estimate)",
@@ -203,12 +203,12 @@ def designs(configs: list[Config], gates: list[dict]) -> Section:
     clock, memory = f"{CHIP_MHZ} (assumed)", CHIP_STORAGE_BYTES / 1024
     rows = [row("process", lambda c: "RTL, none", "65 nm LP, 1.0 V"),
             row("clock, MHz", lambda c: clock, str(CHIP_MHZ)),
-            row("PEs = multipliers", lambda c: str(c.pes), str(CHIP_PES)),
-            row("peak, GMAC/s", lambda c: f"{c.pes * CHIP_MHZ / 1000:.1f}", f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"),
+            row("multipliers", lambda c: str(c.multipliers), str(CHIP_PES)),
+            row("peak, GMAC/s", lambda c: f"{c.multipliers * CHIP_MHZ / 1000:.1f}", f"{CHIP_PES * CHIP_MHZ / 1000:.1f}"),
             row("core area a multiplier, mm2", lambda c: NOT_MEASURED, str(CHIP_AREA)),
             row("gates of a PE without its memories, NAND2", lambda c: pe_gates(c, gates), "-"),
             row("on-chip memory, KiB", lambda c: f"{c.storage_bytes / 1024:.1f}", f"{memory:.1f}"),
-            row("on-chip memory a multiplier, KiB", lambda c: f"{c.storage_bytes / 1024 / c.pes:.2f}",
+            row("on-chip memory a multiplier, KiB", lambda c: f"{c.storage_bytes / 1024 / c.multipliers:.2f}",
                 f"{memory / CHIP_PES:.2f} (calc)"),
             row("bits of an operand", lambda c: str(ENTRY_BITS), str(ENTRY_BITS)),
             row("measured or simulated", lambda c: "simulated: RTL, every cycle", "measured")]
@@ -223,7 +223,7 @@ def convolutions(net: str, same: list[Bench]) -> Section:
     network = NETWORKS[net]
     columns = [[bench.about["mode"], str(bench.batch), str(ENTRY_BITS), f"{len(bench.rows)} convolutions",
                 str(bench.batch), str(bench.total["mismatches"]),
-                *_figures(bench.total, bench.energies, bench.config.pes),
+                *_figures(bench.total, bench.energies, bench.config.multipliers),
                 f"{bench.batch / milliseconds(bench.total['cycles']) * 1000:.1f}"] for bench in same]
     titles = [bench.title.removeprefix(f"{net} ") for bench in same]
     if net in CHIP:
@@ -248,7 +248,7 @@ def layer_section(bench: Bench) -> Section:
     rows = []
     for row, e in zip(bench.rows, bench.energies, strict=True):
         layer, nonzero = chip[row["name"]]
-        rows.append([row["name"], str(bench.batch), str(ENTRY_BITS), *_figures(row, [e], bench.config.pes),
+        rows.append([row["name"], str(bench.batch), str(ENTRY_BITS), *_figures(row, [e], bench.config.multipliers),
                      f"{layer.chip_ms * bench.batch / network.batch:,.1f}" if layer.chip_ms else "-",
                      f"{dram[layer.name] * 1e6 / 2 / nonzero:.4f}" if layer.name in dram else "-"])
     scaled = "" if bench.batch == network.batch else f"; the chip's time is for a batch of {network.batch}, scaled"
@@ -278,7 +278,7 @@ def networks(folder: Path) -> Section:
         accuracy = run["accuracy"].get("rtl")
         return [name.removeprefix("run-"), config.name, str(config.pes), str(batch), str(run["images"]),
                 f"{100 * accuracy:.2f}" if accuracy is not None else "-", f"{macs / 1e6:.3f}",
-                f"{milliseconds(cycles):.3f}", f"{100 * macs / cycles / config.pes:.1f}", f"{dram / 2 / macs:.4f}",
+                f"{milliseconds(cycles):.3f}", f"{100 * macs / cycles / config.multipliers:.1f}", f"{dram / 2 / macs:.4f}",
                 str(run["mismatches"])]
     rows = _rows(sorted(folder.glob("run-*.json")), "run on the RTL", row)
     if not rows:

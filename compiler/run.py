@@ -170,13 +170,13 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     for row in rows:
         row.cycles = row.counters["cycles"] / batches
         row.dram_bytes = (row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]) / batches
-        macs, pes = row.macs, program.config.pes
+        macs, rate = row.macs, program.config.multipliers
         if row.kind == "sparse":
-            macs, pes = row.counters["sparse_macs"] / batches, program.config.sparse_pes
+            macs, rate = row.counters["sparse_macs"] / batches, program.config.sparse_pes
             # the columns that were streamed
             row.load_bound += int(row.counters["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle)
         if row.cycles:
-            row.utilisation = macs / (row.cycles * pes)
+            row.utilisation = macs / (row.cycles * rate)
     if progress:
         progress(len(fixed), "done")
     for fmap in fmaps.values():

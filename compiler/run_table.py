@@ -33,7 +33,7 @@ def print_layers(console: Console, report: RunReport, config: Config) -> None:
     cycles, macs = (sum(getattr(row, n) for row in report.layers) for n in ("cycles", "macs"))
     table.add_section()
     table.add_row("all", "", "", number(cycles), "", *[""] * sparse, number(macs),
-                  f"{100 * macs / (cycles * config.pes):.1f}" if cycles else "-",
+                  f"{100 * macs / (cycles * config.multipliers):.1f}" if cycles else "-",
                   number(sum(row.dram_bytes for row in report.layers)),
                   str(sum(row.wrapped for row in report.layers)), str(report.mismatches))
     console.print(table)

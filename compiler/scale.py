@@ -78,6 +78,6 @@ def scale_network(net: str, by: str, base: Config, batch: int | None, mode: Mode
             row = map_layer(graph, layer, zeros, batch, config, mode, objective, commands=True)
             cycles, macs = cycles + row.model_cycles, macs + row.macs
         rows.append({"changed": list(changes), "pes": config.pes, "model_cycles": cycles, "macs": macs,
-                     "utilisation": macs / cycles / config.pes,
+                     "utilisation": macs / cycles / config.multipliers,
                      "rtl_cycles": measured(results, net, name, changes, config, batch, objective)})
     return Scaling(net, by, base, batch, name, objective, rows)

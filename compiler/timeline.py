@@ -643,7 +643,7 @@ def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, 
     """
     laps, positions, count, pes = used.shape
     total = laps * positions
-    slot = max(item.head["p"], HAZARD)
+    slot = max(item.head["p"] // config.simd, HAZARD)
     tags = item.head["rows"] * item.head["groups"]
     psum = psum_cycles(item, config)
     # The last psum of a window has room once `behind` psums of the window `slack` before have left.

@@ -179,7 +179,7 @@ def report(board: Board, platform, seed: int, seconds: float, env: dict) -> Repo
     return Report(
         board=board.name, preset=config.name, device=board.device, config=config.to_dict(), pes=config.pes,
         clock_mhz=board.clock_hz / 1e6, fmax_mhz=round(_fmax(found["fmax"]), 1), **cells,
-        peak_gmacs=round(config.pes * board.clock_hz / 1e9, 3), sustained_gmacs=None, seed=seed,
+        peak_gmacs=round(config.multipliers * board.clock_hz / 1e9, 3), sustained_gmacs=None, seed=seed,
         seconds=round(seconds, 1), tools=tools,
         components=components(json.loads((directory / "top.json").read_text())["modules"]["top"])
         if family(platform) == "ecp5" else {})

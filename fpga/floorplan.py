@@ -10,35 +10,41 @@ from hdl.config import Config
 # Columns of a row of block RAMs, and of multipliers: groups of four, nine columns wide, three more around the clock's spine.
 _GROUPS = {"LFE5U-85F": (*range(4, 59, 9), *range(69, 115, 9))}
 # (row of block RAMs, row of multipliers) of each band.
-_BANDS = {"LFE5U-85F": ((22, 10), (46, 34))}
+_BANDS = {"LFE5U-85F": ((22, 10), (46, 34), (70, 58))}
 _RAMS = ((0, "EBR0"), (2, "EBR1"), (4, "EBR2"), (6, "EBR3"))
 _MULTIPLIERS = ((0, "MULT18_0"), (1, "MULT18_1"), (4, "MULT18_4"), (5, "MULT18_5"))
 LEAST = 48      # PEs; fewer leave a placer enough choice
+FEWEST = 2      # bands; a third only for multipliers that have no room in two
 
 
 def places(config: Config, device: str) -> dict[str, str]:
     """{cell's path under the array: nextpnr's name of its place}; empty where placers do as well by themselves.
 
-    Raises ValueError for more PEs than the bands have room for.
+    Raises ValueError for more multipliers than the bands have.
     """
     if config.pes < LEAST or device not in _GROUPS:
         return {}
     rams, multipliers = ([(group + x, name) for group in _GROUPS[device] for x, name in kinds]
                          for kinds in (_RAMS, _MULTIPLIERS))
-    bands = _BANDS[device]
-    each = -(-config.pes // len(bands))
-    if each > len(rams):
-        raise ValueError(f"{config.name}: {config.pes} PEs: the bands of an {device} have room for {len(bands) * len(rams)}")
+    bands, across = _BANDS[device], len(multipliers)
+    used = max(FEWEST, -(-config.multipliers // across))
+    each = -(-config.pes // used)
+    if used > len(bands) or each * config.simd > across:
+        raise ValueError(f"{config.name}: {config.multipliers} multipliers: the bands of an {device} have {len(bands) * across}")
     found = {}
+
+    def put(cell, sites, at, of, band, y):
+        """At the `at`th place of `of` along the band."""
+        at = at * across // of
+        x, name = sites[across - 1 - at if band % 2 else at]
+        found[cell] = f"X{x}/Y{y}/{name}"
     for n in range(config.pes):
         band, at = divmod(n, each)
-        at = at * len(rams) // each
-        if band % 2:
-            at = len(rams) - 1 - at
         pe = "row_{}.pe_{}".format(*divmod(n, config.columns))
-        for cell, (x, name), y in ((f"{pe}.filter_spad.block_0", rams[at], bands[band][0]),
-                                   (f"{pe}.multiplier.mult", multipliers[at], bands[band][1])):
-            found[cell] = f"X{x}/Y{y}/{name}"
+        put(f"{pe}.filter_spad.block_0", rams, at, each, band, bands[band][0])
+        for lane in range(config.simd):
+            put(f"{pe}.multiplier{f'_{lane}' if lane else ''}.mult", multipliers, at * config.simd + lane, each * config.simd,
+                band, bands[band][1])
     return found
 
 

@@ -52,6 +52,8 @@ class Config:
     psum_spad            psums accumulating in a PE
     psum_drain           psums of finished windows in a PE; 0: as many as psum_spad
     psum_bits            width of a partial sum; sums wrap modulo 2**psum_bits
+    simd                 MACs that a PE does in a cycle: 1, or 2, of an entry and two filters (Eyeriss v2, JETCAS 2019, IV), with
+                         one control, ifmap spad and set of networks for both; needs one input lane and one psum lane
     input_lanes          entries a cycle that the array's ifmap and filter networks carry: 4, or 1, which takes a third of
                          the wires and registers and is enough where memory brings no more than an entry a cycle
     ifmap_fifo           64-bit words of input FIFO in a PE; with one lane 0, entries go straight into the spad
@@ -89,6 +91,7 @@ class Config:
     glb_pairs: int
     glb_depth: int
     psum_bits: int = 32
+    simd: int = 1
     input_lanes: int = LANES
     ifmap_fifo: int = 4
     psum_fifo: int = 4
@@ -136,6 +139,11 @@ class Config:
         need(self.psum_drain == 0 or 2 <= self.psum_drain <= 64, "psum_drain", "must be 0 or 2..64")
         need(self.queue_depth in (2, 4, 8, 16), "queue_depth", "must be 2, 4, 8 or 16")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
+        need(self.simd in (1, 2), "simd", "must be 1 or 2")
+        need(self.simd == 1 or self.input_lanes == self.psum_lanes == 1, "simd", "must be 1 unless input_lanes and psum_lanes are")
+        need(self.simd == 1 or (self.filter_spad % 4 == 0 and self.filter_spad <= 1024), "filter_spad",
+             "must be a multiple of 4, at most 1024, with simd = 2")
+        need(self.psum_drain % self.simd == 0, "psum_drain", "must be even with simd = 2")
         need(self.input_lanes in (1, LANES), "input_lanes", f"must be 1 or {LANES}")
         need(self.input_lanes == LANES or not self.skip, "input_lanes", f"must be {LANES} to skip zeros of a word at once")
         need(self.ifmap_fifo == 0 if self.input_lanes == 1 else 1 <= self.ifmap_fifo <= 16, "ifmap_fifo",
@@ -166,6 +174,11 @@ class Config:
     @property
     def pes(self) -> int:
         return self.rows * self.columns
+
+    @property
+    def multipliers(self) -> int:
+        """MACs that the array does in a cycle."""
+        return self.pes * self.simd
 
     @property
     def logical_height(self) -> int:
@@ -381,4 +394,6 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
     # As many PEs as nextpnr routes on an 85F: narrower psums, the array alone.
     Config("ecp5-85-88", rows=8, columns=11, glb_depth=4096, psum_bits=24, **LEAN),
+    # As many MACs: the array alone again, two a cycle in a PE. Spads are twice as deep, which costs the same RAMs.
+    Config("ecp5-85-128", rows=8, columns=8, glb_depth=4096, psum_bits=24, **LEAN | dict(simd=2, filter_spad=1024, psum_spad=32)),
 )}

@@ -17,7 +17,9 @@ LOW = 32      # bits of the low half; its carry has a cycle of its own
 
 def event_width(config: Config, name: str) -> int:
     """Bits of an event: its largest increment in one cycle."""
-    if name.startswith(("mac", "pe_")):
+    if name.startswith("macs"):
+        return bits_for(config.multipliers)
+    if name.startswith("pe_"):
         return bits_for(config.pes)
     if name in ("sparse_macs", "sparse_starved", "sparse_blocked"):
         return bits_for(config.sparse_pes)

@@ -9,10 +9,10 @@ from .config import Config
 
 
 class DrainBuffer(wiring.Component):
-    """A FIFO of `drain_depth` psums in which a place is taken before the psum is there.
+    """A FIFO of `drain_depth` psums in which a place, of `config.simd` psums, is taken before they are there.
 
-    Members: `take` takes a place, only while `room`; `write` fills the oldest place taken with `psum` and `last`;
-    `valid`, the oldest psum is at `out` and `out_last`; `next` removes it and gives its place back.
+    Members: `take` takes a place, only while `room`; `write` fills the oldest place taken with `psums`, of whose last `last` is;
+    `valid`, the oldest psum is at `out` and `out_last`; `next` removes it, and with the last of a place gives that back.
 
     A psum is at `out` in the cycle after `write`, a place is there in the cycle after `next`; one of each a cycle.
     `room` and `valid` are registers, so that nothing is compared before what waits for them.
@@ -21,30 +21,38 @@ class DrainBuffer(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         psum = signed(config.psum_bits)
-        super().__init__({"take": In(1), "room": Out(1, init=1), "write": In(1), "psum": In(psum), "last": In(1),
+        super().__init__({"take": In(1), "room": Out(1, init=1), "write": In(1),
+                          "psums": In(config.simd * config.psum_bits), "last": In(1),
                           "valid": Out(1), "out": Out(psum), "out_last": Out(1), "next": In(1)})
 
     def elaborate(self, platform):
         m = Module()
-        depth, bits = self.config.drain_depth, self.config.psum_bits
-        m.submodules.storage = storage = Memory(shape=unsigned(bits + 1), depth=depth, init=[])
+        bits, each = self.config.psum_bits, self.config.simd
+        depth = self.config.drain_depth // each
+        m.submodules.storage = storage = Memory(shape=unsigned(each * bits + 1), depth=depth, init=[])
         read, write = storage.read_port(domain="comb"), storage.write_port()
         produce, consume = Signal(range(depth)), Signal(range(depth))
         after = Signal.like(consume)                 # the place behind the oldest
         free = Signal(range(depth + 1), init=depth)  # places not taken
+        out, last, leaves = read.data[:bits], read.data[-1], self.next     # leaves: a place becomes free
+        if each == 2:
+            second = Signal()               # of a place, is at `out`
+            out, last, leaves = Mux(second, read.data[bits:2 * bits], out), last & second, leaves & second
+            with m.If(self.next):
+                m.d.sync += second.eq(~second)
         m.d.comb += [
-            write.addr.eq(produce), write.data.eq(Cat(self.psum, self.last)), write.en.eq(self.write),
-            read.addr.eq(consume), self.out.eq(read.data[:bits]), self.out_last.eq(read.data[bits]),
+            write.addr.eq(produce), write.data.eq(Cat(self.psums, self.last)), write.en.eq(self.write),
+            read.addr.eq(consume), self.out.eq(out), self.out_last.eq(last),
             after.eq(_following(consume, depth))]
         with m.If(self.write):
             m.d.sync += [produce.eq(_following(produce, depth)), self.valid.eq(1)]
-        with m.Elif(self.next & (after == produce)):
+        with m.Elif(leaves & (after == produce)):
             m.d.sync += self.valid.eq(0)
-        with m.If(self.next):
+        with m.If(leaves):
             m.d.sync += consume.eq(after)
-        with m.If(self.next ^ self.take):
-            change = Mux(self.next, Const(1, signed(2)), Const(-1, signed(2)))      # one adder
-            m.d.sync += [free.eq(free + change), self.room.eq(self.next | (free != 1))]
+        with m.If(leaves ^ self.take):
+            change = Mux(leaves, Const(1, signed(2)), Const(-1, signed(2)))      # one adder
+            m.d.sync += [free.eq(free + change), self.room.eq(leaves | (free != 1))]
         return m
 
 

@@ -146,7 +146,7 @@ class IfmapBody(data.Struct):
     inner: 16
     inner_stride: ENTRY_ADDR
     length: ENTRY_ADDR  # entries in a chunk
-    p: 8                # filters in a PE
+    p: 8                # filters in a PE, a multiple of config.simd
     window: 8           # q*S: entries in a window
     step: 8             # q*min(U, S): entries a window slides by
     positions: 16       # F: windows per lap

@@ -48,7 +48,7 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
             if config.rlc:
                 out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_a", "table_b")]
         case Opcode.IFMAP:
-            out += [f["p"] <= config.psum_spad, f["window"] <= config.ifmap_spad,
+            out += [f["p"] <= config.psum_spad, (f["p"] & config.simd - 1) == 0, f["window"] <= config.ifmap_spad,
                     f["step"] <= f["window"]]
         case Opcode.FILTER:
             out += [f["tail"] <= 4, f["words"] <= -(-config.filter_half // 4),

@@ -132,6 +132,10 @@ class ProcessingElement(wiring.Component):
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
     are there and p >= HAZARD. Latency: depth(config) cycles from issue to sum, 2 more to chain_out.
 
+    With config.simd = 2 a slot is two MACs, of an entry and two filters (Eyeriss v2, JETCAS 2019, IV: SIMD): p is even, a row of
+    the filter spad has both filters' words, and there are two multipliers and psum spads; HAZARD and rates count slots,
+    p / 2 an entry, and so do events. Networks and the chain carry the same words: the drain buffer gives the two sums one by one.
+
     With one input lane (`input_lanes`) an entry goes from its bus into the spad, and a header comes 16 bits at a time.
     With one psum lane (`psum_lanes`) a head adds the psum that its bus offers and accepts it by doing so, and a tail's
     sums go to `ofmap` one by one as they would go to the next PE. With four a head has a FIFO of words and a tail
@@ -170,16 +174,17 @@ class ProcessingElement(wiring.Component):
                 m.d.comb += found.eq(condition(getattr(self, f"{net}_word")))
 
         # ---- filters: two halves, one fills while the other is used ---------------------
+        half = c.filter_half // c.simd              # rows of one
         if c.registered:
-            m.submodules.filter_spad = filter_spad = BlockRam(2 * c.filter_half)
+            m.submodules.filter_spad = filter_spad = BlockRam(2 * half, ENTRY_BITS * c.simd)
             f_read, f_write = filter_spad.read, filter_spad.write
         else:
             m.submodules.filter_spad = filter_spad = Memory(
-                shape=unsigned(ENTRY_BITS), depth=2 * c.filter_half, init=[])
+                shape=unsigned(ENTRY_BITS * c.simd), depth=2 * half, init=[])
             f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
         f_half = Signal()           # being filled
         f_closes = Signal()         # register: an entry is being written, the half's last
-        f_address = Signal(range(2 * c.filter_half))
+        f_address = Signal(range(2 * half))
         some, both = Signal(), Signal()     # halves filled and not yet released: one or two; two
         half_filled = Signal()
         release = Signal()          # the pass in the older half has issued its last MAC
@@ -194,7 +199,7 @@ class ProcessingElement(wiring.Component):
         with m.If(f_write.en):
             m.d.sync += f_address.eq(f_address + 1)
         with m.If(half_filled):
-            m.d.sync += [f_half.eq(~f_half), f_address.eq(Mux(f_half, 0, c.filter_half))]
+            m.d.sync += [f_half.eq(~f_half), f_address.eq(Mux(f_half, 0, half))]
         if c.input_lanes == LANES:
             f_word = Signal(WORD_BITS, reset_less=True)
             f_lane, f_left = Signal(2), Signal(3)   # of f_word, the next entry to write, and how many
@@ -211,8 +216,17 @@ class ProcessingElement(wiring.Component):
                              f_closes.eq((self.filter_word.count == 1) & self.filter_word.last)]
         else:
             f_entry, f_there = Signal(ENTRY_BITS, reset_less=True), Signal()
-            m.d.comb += [f_write.en.eq(f_there), f_write.data.eq(f_entry)]
-            m.d.sync += [f_there.eq(f_taken), f_entry.eq(self.filter_word.data),
+            f_row = f_entry
+            f_fills = f_taken               # a row, with the entry that comes
+            if c.simd == 2:
+                f_first, f_second = Signal(ENTRY_BITS, reset_less=True), Signal()   # of a row: its first entry; the next is its second
+                f_row, f_fills = Cat(f_first, f_entry), f_taken & f_second
+                with m.If(f_taken):
+                    m.d.sync += f_second.eq(~f_second & ~self.filter_word.last)
+                with m.If(f_taken & ~f_second):
+                    m.d.sync += f_first.eq(self.filter_word.data)
+            m.d.comb += [f_write.en.eq(f_there), f_write.data.eq(f_row)]
+            m.d.sync += [f_there.eq(f_fills), f_entry.eq(self.filter_word.data),
                          f_closes.eq(f_taken & self.filter_word.last)]
         with m.If(half_filled & ~release):
             m.d.sync += [some.eq(1), both.eq(some)]
@@ -278,12 +292,12 @@ class ProcessingElement(wiring.Component):
             with m.If(take_header):
                 m.d.sync += [shape.eq(Cat(shape[ENTRY_BITS:], word.data)), following_valid.eq(word.last)]
 
-        # ---- MAC control: entry k of the window, filter i, position f -------------------
+        # ---- MAC control: entry k of the window, filter (or two of them) i, position f --
         # What ends a loop is known in a register before it is asked for: an entry takes HAZARD cycles at least, so
         # comparisons of what changes with an entry or more seldom may come a cycle late.
         active = Signal()
-        next_p, next_window = following.p[:bits_for(c.psum_spad)], following.window[:bits_for(c.ifmap_spad)]
-        k, i = Signal(bits_for(c.ifmap_spad), init=1), Signal(range(max(c.psum_spad, HAZARD)))    # k: from 1
+        next_p, next_window = following.p[c.simd - 1:bits_for(c.psum_spad)], following.window[:bits_for(c.ifmap_spad)]
+        k, i = Signal(bits_for(c.ifmap_spad), init=1), Signal(range(max(c.psum_spad // c.simd, HAZARD)))    # k: from 1
         m.submodules.f_loop = f_loop = LoopCounter(16)
         m.submodules.lap_loop = lap_loop = LoopCounter(16)
         window, step = (Signal(bits_for(c.ifmap_spad), reset_less=True, name=n) for n in ("window", "step"))
@@ -292,7 +306,7 @@ class ProcessingElement(wiring.Component):
         late_i = Signal.like(i, reset_less=True)    # the last slot of an entry but one
         one_entry = Signal(reset_less=True)         # is all of a window
         f_used = Signal()                       # half in use
-        f_next, f_address_now = Signal(range(2 * c.filter_half)), Signal(range(2 * c.filter_half))
+        f_next, f_address_now = Signal(range(2 * half)), Signal(range(2 * half))
         here = Signal(max(8, c.place_bits if c.skip else 0))    # the entry's index in the window
         fresh = Signal(init=1)                  # no entry of the window has been used
         there, empty = Signal(), Signal()       # an entry of the window; it has none
@@ -332,7 +346,7 @@ class ProcessingElement(wiring.Component):
         with m.If(entry_end):
             m.d.sync += [fresh.eq(last_k), k.eq(Mux(last_k, 1, k + 1))]
         with m.If(window_end):
-            m.d.sync += f_next.eq(Mux(f_used ^ pass_end, c.filter_half, 0))
+            m.d.sync += f_next.eq(Mux(f_used ^ pass_end, half, 0))
         # The window slides: reading goes back to the oldest entry still held.
         with m.If(entry_end):
             m.d.sync += read_at.eq(Mux(back, oldest, after_read))
@@ -405,7 +419,7 @@ class ProcessingElement(wiring.Component):
                 one_entry.eq(next_window == 1)]
 
         # ---- pipeline: operands, product, psum, sum -------------------------------------
-        p_bits = (c.psum_spad - 1).bit_length()
+        p_bits = (c.psum_spad // c.simd - 1).bit_length()
         stage = data.StructLayout({"first": 1, "final": 1, "last": 1, "index": p_bits})
         pipe = [Signal(stage, name=f"pipe_{n}", reset_less=True) for n in range(1, depth(c) + 1)]
         valid = Signal(depth(c))                 # of `pipe`
@@ -414,9 +428,9 @@ class ProcessingElement(wiring.Component):
             pipe[0].last.eq(last_i), pipe[0].index.eq(i)]
         for before, after in zip(pipe, pipe[1:]):
             m.d.sync += after.eq(before)
-        entry, product = Signal(signed(ENTRY_BITS)), Signal(signed(2 * ENTRY_BITS))
-        operand_0, operand_a, operand_w = (             # operand_0: beside the filter memory's output
-            Signal(signed(ENTRY_BITS), reset_less=True, name=n) for n in ("operand_0", "operand_a", "operand_w"))
+        entry = Signal(signed(ENTRY_BITS))
+        operand_0, operand_a = (             # operand_0: beside the filter memory's output
+            Signal(signed(ENTRY_BITS), reset_less=True, name=n) for n in ("operand_0", "operand_a"))
         hold = Signal(reset_less=True)           # gated: the operands keep still, the product is zero
         held_1, held_2 = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += entry.eq(a_read.data)
@@ -431,30 +445,38 @@ class ProcessingElement(wiring.Component):
         else:
             m.d.comb += hold.eq(zero)
             with m.If(~hold):
-                m.d.sync += [operand_a.eq(operand_0), operand_w.eq(f_read.data.as_signed())]
+                m.d.sync += operand_a.eq(operand_0)
         m.d.sync += [held_1.eq(hold), held_2.eq(held_1)]
-        if c.registered:
-            m.submodules.multiplier = multiplier = Multiplier()
+        totals = []
+        for lane in range(c.simd):
+            suffix = f"_{lane}" if lane else ""
+            weight = f_read.data.word_select(lane, ENTRY_BITS).as_signed()
+            product = Signal(signed(2 * ENTRY_BITS), name=f"product{suffix}")
+            if c.registered:
+                m.submodules[f"multiplier{suffix}"] = multiplier = Multiplier()
+                m.d.comb += [
+                    multiplier.a.eq(operand_a), multiplier.w.eq(weight), multiplier.load.eq(~hold),
+                    multiplier.advance.eq(~held_1), multiplier.clear.eq(held_2), product.eq(multiplier.product)]
+            else:
+                operand_w = Signal(signed(ENTRY_BITS), reset_less=True, name=f"operand_w{suffix}")
+                inner, outer = (Signal(signed(2 * ENTRY_BITS), reset_less=True, name=f"{n}{suffix}") for n in ("inner", "outer"))
+                with m.If(~hold):
+                    m.d.sync += operand_w.eq(weight)
+                with m.If(~held_1):
+                    m.d.sync += inner.eq(operand_a * operand_w)
+                m.d.sync += outer.eq(Mux(held_2, 0, inner))
+                m.d.comb += product.eq(outer)
+            m.submodules[f"psum_spad{suffix}"] = psum_spad = Memory(
+                shape=signed(c.psum_bits), depth=c.psum_spad // c.simd, init=[])
+            p_read, p_write = psum_spad.read_port(domain="comb"), psum_spad.write_port()
+            psum, total = (Signal(signed(c.psum_bits), reset_less=True, name=f"{n}{suffix}") for n in ("psum", "total"))
             m.d.comb += [
-                multiplier.a.eq(operand_a), multiplier.w.eq(f_read.data), multiplier.load.eq(~hold),
-                multiplier.advance.eq(~held_1), multiplier.clear.eq(held_2), product.eq(multiplier.product)]
-        else:
-            inner, outer = (Signal(signed(2 * ENTRY_BITS), reset_less=True, name=n) for n in ("product_0", "product_1"))
-            with m.If(~held_1):
-                m.d.sync += inner.eq(operand_a * operand_w)
-            m.d.sync += outer.eq(Mux(held_2, 0, inner))
-            m.d.comb += product.eq(outer)
-
-        m.submodules.psum_spad = psum_spad = Memory(
-            shape=signed(c.psum_bits), depth=c.psum_spad, init=[])
-        p_read, p_write = psum_spad.read_port(domain="comb"), psum_spad.write_port()
-        psum, total = (Signal(signed(c.psum_bits), reset_less=True, name=n) for n in ("psum", "total"))
-        m.d.comb += [
-            p_read.addr.eq(pipe[-3].index), p_write.addr.eq(pipe[-1].index),
-            p_write.data.eq(total), p_write.en.eq(valid[-1] & ~pipe[-1].final)]
-        m.d.sync += [
-            psum.eq(Mux(pipe[-3].first, 0, p_read.data)),
-            total.eq(psum + product)]
+                p_read.addr.eq(pipe[-3].index), p_write.addr.eq(pipe[-1].index),
+                p_write.data.eq(total), p_write.en.eq(valid[-1] & ~pipe[-1].final)]
+            m.d.sync += [
+                psum.eq(Mux(pipe[-3].first, 0, p_read.data)),
+                total.eq(psum + product)]
+            totals.append(total)
 
         # ---- drain: add the predecessor's psums, hand over ------------------------------
         done_layout = data.StructLayout({"psum": signed(c.psum_bits), "last": 1})
@@ -466,7 +488,7 @@ class ProcessingElement(wiring.Component):
         due, move, push = Signal(), Signal(), Signal()  # a sum may leave; it leaves; through `out`
         m.submodules.adder = adder = SelectAdder(c.psum_bits)
         m.d.comb += [
-            drain.write.eq(valid[-1] & pipe[-1].final), drain.psum.eq(total), drain.last.eq(pipe[-1].last),
+            drain.write.eq(valid[-1] & pipe[-1].final), drain.psums.eq(Cat(*totals)), drain.last.eq(pipe[-1].last),
             drain.next.eq(move), due.eq(drain.valid & out_free),
             move.eq(Mux(tags.head, given, due & self.chain_in.valid)),
             self.chain_in.ready.eq(due & ~tags.head),

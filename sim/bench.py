@@ -163,7 +163,7 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
     return LayerBench(
         layer.name, cycles, dense, nonzero_macs(layer, images),
         counters["dram_read_bytes"] + counters["dram_write_bytes"],
-        int((got != want).sum()) if got.shape == want.shape else want.size, stalls, dense / slots,
+        int((got != want).sum()) if got.shape == want.shape else want.size, stalls, dense / (cycles * config.multipliers),
         model, m.dram_bytes * layer.groups, m.bound, str(m), m.pes,
         0.0, float((images == 0).mean()), float((want == 0).mean()), seconds, counters, m.cycles * layer.groups, accesses,
         all(counters[name] == counted[name] for name in cost.EXACT))

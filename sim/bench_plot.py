@@ -33,8 +33,8 @@ def plot_scaling(title: str, rows: list[dict], path: str | Path) -> None:
     pes = [row["pes"] for row in rows]
     measured = [row for row in rows if row["rtl_cycles"]]
     with drawing(title, path, (6, 4)) as axes:
-        axes.plot(pes, [row["macs"] / row["pes"] / 1e6 for row in rows], color="#b0b0b0", linestyle="--",
-                  label="a MAC a cycle and PE")
+        axes.plot(pes, [row["utilisation"] * row["model_cycles"] / 1e6 for row in rows], color="#b0b0b0", linestyle="--",
+                  label="a MAC a cycle and multiplier")
         axes.plot(pes, [row["model_cycles"] / 1e6 for row in rows], color="#2a6f97", marker="o", label="model")
         axes.plot([row["pes"] for row in measured], [row["rtl_cycles"] / 1e6 for row in measured], color="#bc4b51",
                   marker="x", markersize=9, linestyle="none", label="RTL")

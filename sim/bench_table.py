@@ -24,8 +24,8 @@ def totals(results: list[LayerBench]) -> dict:
     return total
 
 
-def bench_table(title: str, results: list[LayerBench], pes: int) -> Table:
-    """A row a layer beside the Eyeriss chip's cycles, and one for all. pes: of the configuration."""
+def bench_table(title: str, results: list[LayerBench], multipliers: int) -> Table:
+    """A row a layer beside the Eyeriss chip's cycles, and one for all. multipliers: of the configuration."""
     table = new_table(title, ("layer", "mapping"), "layer", "mapping", "cycles", "chip's", "faster", "of peak %",
                       "model %", "MACs %", "ifmap %", "filter %", "psum %", "no pass %", "unused %", "DRAM MB",
                       "DRAM/MAC", "GLB/MAC", "wrong")
@@ -39,7 +39,7 @@ def bench_table(title: str, results: list[LayerBench], pes: int) -> Table:
     cycles, macs = total["cycles"], total["macs"]
     table.add_section()
     table.add_row("all", "", f"{cycles:,}", f"{total['chip_cycles']:,.0f}", f"{total['chip_cycles'] / cycles:.2f}x",
-                  f"{100 * macs / cycles / pes:.1f}", f"{100 * (total['model_cycles'] / cycles - 1):+.1f}",
+                  f"{100 * macs / cycles / multipliers:.1f}", f"{100 * (total['model_cycles'] / cycles - 1):+.1f}",
                   *[""] * len(STALLS), f"{total['dram_bytes'] / 1e6:.2f}", f"{total['accesses_per_mac']:.4f}",
                   f"{per_mac(total['accesses'], 'glb', macs):.4f}", str(total["mismatches"]))
     return table

@@ -78,7 +78,8 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
     """What a PE gets and gives in passes of these shapes.
 
     Returns {"ifmap", "filter", "psum", "chain_in": words to send, "out": psums it must give as
-    (values, last) of a word of the output network or a value of the chain, "macs", "zeros": MACs on a zero, "empty": those of windows of zeros}.
+    (values, last) of a word of the output network or a value of the chain, "macs": slots, which are config.simd MACs each,
+    "zeros": those on a zero, "empty": those of windows of zeros}.
     `strangers` is the probability of a word for another PE before one, `ragged` of a word
     that is not full, `sparsity` of an entry that is zero.
     """
@@ -123,8 +124,9 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
             for f in range(positions):
                 x = np.array(a[image][f * step:f * step + window], np.int64)
                 own = x @ np.array(w, np.int64)
-                macs, zeros = macs + p * window, zeros + p * int(np.count_nonzero(x == 0))
-                empty += p * (not x.any())
+                slots = p // config.simd
+                macs, zeros = macs + slots * window, zeros + slots * int(np.count_nonzero(x == 0))
+                empty += slots * (not x.any())
                 sums = wrap(own + np.array(before[image][f], np.int64), bits).tolist()
                 if head:
                     for part in chunks(before[image][f], lanes_out):

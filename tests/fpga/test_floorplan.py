@@ -5,7 +5,7 @@ import pytest
 from fpga import floorplan
 from hdl.config import BOARD_PRESETS
 
-LARGE = BOARD_PRESETS["ecp5-85"]
+LARGE, SIMD = BOARD_PRESETS["ecp5-85"], BOARD_PRESETS["ecp5-85-128"]
 
 
 def test_every_pe_has_its_own_places():
@@ -20,11 +20,21 @@ def test_every_pe_has_its_own_places():
     assert max(abs(a - b) for a, b in zip(at, at[1:])) <= 9
 
 
+def test_two_multipliers_a_pe():
+    found = floorplan.places(SIMD, "LFE5U-85F")
+    assert len(found) == len(set(found.values())) == 3 * SIMD.pes
+    assert {place.split("/")[1] for place in found.values()} == {"Y10", "Y34", "Y58", "Y22", "Y46", "Y70"}
+    for n in range(SIMD.pes):   # a PE's are beside each other
+        pe = "row_{}.pe_{}".format(*divmod(n, SIMD.columns))
+        x = [int(found[f"{pe}.{cell}"].split("/")[0][1:]) for cell in ("filter_spad.block_0", "multiplier.mult", "multiplier_1.mult")]
+        assert max(x) - min(x) <= 9
+
+
 def test_small_machines_and_other_devices_have_none():
     assert floorplan.places(BOARD_PRESETS["ecp5-45"], "LFE5U-85F") == {}
     assert floorplan.commands(LARGE, "LFE5U-45F") == ""
 
 
 def test_too_many():
-    with pytest.raises(ValueError, match="ecp5-85: 128 PEs: the bands of an LFE5U-85F have room for 104"):
-        floorplan.places(LARGE.replace(rows=8, columns=16), "LFE5U-85F")
+    with pytest.raises(ValueError, match="ecp5-85: 160 multipliers: the bands of an LFE5U-85F have 156"):
+        floorplan.places(LARGE.replace(rows=8, columns=20), "LFE5U-85F")

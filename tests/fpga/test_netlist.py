@@ -16,14 +16,16 @@ MINIMAL = BOARD_PRESETS["minimal"].replace(name="minimal-registered", registered
 SMALL = MINIMAL.replace(name="minimal-small", rlc=False, store_lanes=1, address_bits=24, glb_pairs=1, glb_depth=128,
                         input_lanes=1, ifmap_fifo=0)
 
+SIMD = SMALL.replace(name="minimal-simd", simd=2, psum_bits=24)
 
-@pytest.mark.parametrize("config", [MINIMAL, SMALL], ids=["minimal", "small"])
+
+@pytest.mark.parametrize("config", [MINIMAL, SMALL, SIMD], ids=["minimal", "small", "simd"])
 def test_layers_on_the_netlist(config, request, capsys):
     """The same layers take the same cycles and count the same; every tensor equals golden."""
     if not request.config.getoption("--netlist"):
         pytest.skip("make netlist runs it, in some minutes")
     text, top, count = netlist(config)
-    assert count["MULT18X18D"] >= config.pes and count["DP16KD"] >= config.pes and count["LUT4"] > 5000
+    assert count["MULT18X18D"] >= config.multipliers and count["DP16KD"] >= config.pes and count["LUT4"] > 5000
     cycles = 0
     with SimDevice(config, "cpp", 16 << 20) as rtl, SimDevice(config, "cpp", 16 << 20, verilog=(text, top)) as mapped:
         for seed in (0, 5, 11, 12):

@@ -190,8 +190,8 @@ def play(config, jobs, *, stall=0.0, delay=0):
                 await ctx.tick()
                 assert not ctx.get(dut.ofmap.valid), "a word too many"
             ctx.set(dut.ofmap.ready, 0)
-            assert sum(busy) - start == todo["macs"]
-            assert counts["gated"] == (todo["zeros"] if mode else 0)
+            assert sum(busy) - start == todo["macs"] // config.simd
+            assert counts["gated"] == (todo["zeros"] // config.simd if mode else 0)
     run(dut, main, background=[count, holds(dut.ofmap), *(source(k, n) for k, n in enumerate(("ifmap", "filter", "psum")))])
     return busy
 
@@ -201,6 +201,7 @@ def low(value, bits):
 
 
 ONE_LANE = dict(psum_lanes=1, psum_fifo=0)
+SIMD = dict(simd=2, psum_spad=16, filter_spad=256)
 ONE_INPUT = ONE_LANE | dict(input_lanes=1, ifmap_fifo=0)
 
 
@@ -208,16 +209,18 @@ ONE_INPUT = ONE_LANE | dict(input_lanes=1, ifmap_fifo=0)
 @pytest.mark.parametrize("stall", [0.0, 0.3])
 @pytest.mark.parametrize("shape, changes", [((2, 3), {}), ((1, 6), {}), ((6, 1), {}), ((2, 3), ONE_LANE),
                                             ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True)),
-                                            ((2, 3), ONE_INPUT | dict(registered=True)), ((1, 6), ONE_INPUT)])
+                                            ((2, 3), ONE_INPUT | dict(registered=True)), ((1, 6), ONE_INPUT),
+                                            ((2, 3), ONE_INPUT | SIMD | dict(registered=True)), ((6, 1), ONE_INPUT | SIMD | dict(psum_bits=24))])
 def test_passes(shape, changes, stall):
     """Mappings one after another, dense and gated, with passes of changing shapes in each."""
-    play(config(*shape, **changes), [
+    made = config(*shape, **changes)
+    play(made, [(mapping, mode, [(p * made.simd, *rest) for p, *rest in shapes]) for mapping, mode, shapes in [
         ((3, 1, 1, 2, 1), 0, [(4, 3, 1, 3, 1), (5, 2, 2, 2, 2), (1, 4, 1, 2, 1)]),
         ((2, 3, 1, 1, 1), 1, [(2, 8, 8, 2, 1), (8, 1, 1, 4, 1)]),
         ((1, 1, 3, 2, 2), 1, [(3, 2, 1, 3, 1), (8, 4, 3, 2, 1)]),
         ((1, 2, 1, 2, 3), 0, [(4, 3, 2, 3, 2)]),    # a third of the PEs unused
         ((1, 1, 1, 1, 1), 0, [(3, 1, 1, 1, 1)]),
-    ], stall=stall)
+    ]], stall=stall)
 
 
 def span(busy):

@@ -15,7 +15,7 @@ BAD = [
     ("glb_depth", 100), ("psum_drain", 1), ("psum_drain", 65), ("queue_depth", 3), ("segment", 5), ("segment", -1),
     ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
     ("gating", 1), ("counters", "yes"), ("store_lanes", 2), ("address_bits", 15),
-    ("address_bits", 33), ("rlc", 1),
+    ("address_bits", 33), ("rlc", 1), ("simd", 2), ("simd", 3),
 ]
 
 
@@ -29,6 +29,15 @@ def test_one_psum_lane_has_no_fifo():
     with pytest.raises(ConfigError, match="psum_fifo"):
         TINY.replace(psum_lanes=1)
     assert TINY.replace(psum_lanes=1, psum_fifo=0).psum_lanes == 1
+
+
+@pytest.mark.parametrize("field, value", [("filter_spad", 66), ("filter_spad", 1028), ("psum_drain", 3)])
+def test_two_macs_a_cycle(field, value):
+    """A row of filters has two words, and sums leave two by two."""
+    narrow = TINY.replace(skip=False, input_lanes=1, ifmap_fifo=0, psum_lanes=1, psum_fifo=0)
+    assert narrow.replace(simd=2).multipliers == 2 * TINY.pes == 2 * TINY.multipliers
+    with pytest.raises(ConfigError, match=f"{field} = {value}: must be .* with simd = 2"):
+        narrow.replace(simd=2, **{field: value})
 
 
 def test_one_pe_is_refused():

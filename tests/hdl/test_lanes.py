@@ -95,29 +95,29 @@ def test_select_adder_in_carry_cells(bits):
         assert total == (own + (one if select else other)) & (1 << bits) - 1
 
 
-@pytest.mark.parametrize("depth", [2, 5, 8])
-def test_drain_buffer(depth):
-    """Against a list: places are taken before they are filled, and come back one by one."""
-    dut, rng = DrainBuffer(CONFIG.replace(psum_drain=depth)), random.Random(depth)
+@pytest.mark.parametrize("depth, each", [(2, 1), (5, 1), (8, 1), (2, 2), (6, 2), (8, 2)])
+def test_drain_buffer(depth, each):
+    """Against a list: places are taken before they are filled, and come back one by one. each: psums of a place."""
+    dut, rng = DrainBuffer(CONFIG.replace(psum_drain=depth, simd=each, input_lanes=1, ifmap_fifo=0)), random.Random(depth)
 
     async def bench(ctx):
         taken, queue, fullest = 0, [], 0
         for now in range(600):
             room, valid = ctx.get(dut.room), ctx.get(dut.valid)
-            assert (room, valid) == (taken + len(queue) < depth, bool(queue)), now
+            places = -(-len(queue) // each)
+            assert (room, valid) == (taken + places < depth // each, bool(queue)), now
             if queue:
                 assert (ctx.get(dut.out), ctx.get(dut.out_last)) == queue[0]
             eager = 0.3 if now // 100 % 2 else 0.9
             take, write, leave = room and rng.random() < eager, taken and rng.random() < 0.7, valid and rng.random() < 0.6
-            item = (rng.getrandbits(BITS - 1), rng.getrandbits(1))
-            for port, value in ((dut.take, take), (dut.write, write), (dut.next, leave), (dut.psum, item[0]),
-                                (dut.last, item[1])):
+            psums, last = [rng.getrandbits(BITS - 1) for _ in range(each)], rng.getrandbits(1)
+            for port, value in ((dut.take, take), (dut.write, write), (dut.next, leave), (dut.psums, word(psums)), (dut.last, last)):
                 ctx.set(port, value)
             await ctx.tick()
             queue = queue[1:] if leave else queue
             if write:
-                queue.append(item)
+                queue += [(v, int(last and n + 1 == each)) for n, v in enumerate(psums)]
             taken += bool(take) - bool(write)
-            fullest = max(fullest, taken + len(queue))
-        assert fullest == depth
+            fullest = max(fullest, taken + -(-len(queue) // each))
+        assert fullest == depth // each
     run(dut, bench)

@@ -179,6 +179,38 @@ def test_mac_every_cycle_with_one_lane(name, head, tail, config):
     assert all("busy" in now for now in cycles)
 
 
+# And two MACs a cycle, with as many slots an entry as the shapes have filters.
+SIMD = NARROWEST.replace(simd=2, psum_spad=16, filter_spad=256)
+
+
+def doubled(shapes):
+    return [(2 * p, window, *rest) for p, window, *rest in shapes]
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
+def test_results_of_two_macs_a_cycle(head, tail, stall):
+    """Also with the least drain buffer, narrow psums, and an FPGA's registers or none."""
+    rng = random.Random(f"{head} {tail}")
+    shapes = doubled(CORNERS + [random_shape(rng) for _ in range(4)])
+    for config in (SIMD, SIMD.replace(psum_drain=2, gating=False, psum_bits=24), SIMD.replace(psum_drain=6, registered=False)):
+        todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
+        play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+@pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("name", sorted(set(FULL_RATE) - {"windows of one entry"}))
+def test_two_macs_every_cycle(name, head, tail, registered):
+    """But for windows of one entry, whose two psums a cycle leave one by one."""
+    shapes = doubled(s for s in FULL_RATE[name] if s[1] > 1)
+    config = SIMD.replace(registered=registered)
+    todo = work(random.Random(name), shapes, head, tail, config=config)
+    cycles = span(play(config, todo, head, tail, delay={"ifmap": 200}))
+    assert all("busy" in now for now in cycles)
+    assert 2 * len(cycles) == sum(p * window * f * images for p, window, _, f, images in shapes)
+
+
 SHALLOW = CONFIG.replace(ifmap_fifo=1, psum_fifo=1)
 
 

@@ -80,17 +80,17 @@ def test_multiplier_of_an_up5k(tmp_path):
     assert not done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("depth", [2, 96, 1024, 2048])
-def test_block_ram(depth):
+@pytest.mark.parametrize("depth, bits", [(2, 16), (96, 16), (1024, 16), (2048, 16), (64, 32), (512, 32)])
+def test_block_ram(depth, bits):
     """Two cycles from an address to its word; `en` holds the first of them."""
-    dut, rng = BlockRam(depth), random.Random(depth)
+    dut, rng = BlockRam(depth, bits), random.Random(depth)
 
     async def bench(ctx):
         words, latch, out = [0] * depth, 0, 0
         for now in range(400):
             read, enabled = rng.randrange(min(depth, 8)) * (depth // min(depth, 8)), rng.random() < 0.8
             write = rng.randrange(min(depth, 8)) * (depth // min(depth, 8))
-            value, writes = rng.randrange(1 << 16), rng.random() < 0.5 and write != read
+            value, writes = rng.randrange(1 << bits), rng.random() < 0.5 and write != read
             for port, v in ((dut.read.addr, read), (dut.read.en, enabled), (dut.write.addr, write),
                             (dut.write.data, value), (dut.write.en, writes)):
                 ctx.set(port, v)
@@ -103,6 +103,7 @@ def test_block_ram(depth):
 
 
 @pytest.mark.parametrize("make, cell, count", [(Multiplier, "MULT18X18D", 1), (lambda: BlockRam(512), "DP16KD", 1),
+                                               (lambda: BlockRam(512, 32), "DP16KD", 1),
                                                (lambda: BlockRam(2048), "DP16KD", 2), (lambda: BlockRam(4096), "DP16KD", 4)])
 def test_cells(make, cell, count):
     text, _ = rtlil.convert_fragment(Fragment.get(make(), Ecp5()).prepare(ports=(), hierarchy=("top",)))
@@ -112,3 +113,5 @@ def test_cells(make, cell, count):
 def test_refused():
     with pytest.raises(ValueError, match="32768 words"):
         BlockRam(32768)
+    with pytest.raises(ValueError, match="1024 words: must be 2..512"):
+        BlockRam(1024, 32)

@@ -1,0 +1,64 @@
+"""Two MACs a cycle in a PE (config.simd): layers on the RTL, their counters, their cycles, and commands that it refuses."""
+
+import numpy as np
+import pytest
+
+from compiler.interpreter import Interpreter
+from compiler.quantise import golden_run
+from hdl.isa import Error, Mode, Opcode, Status
+from sim.device import SimDevice
+from tests.compiler.test_cost import check_counters
+from tests.device import test_errors
+from tests.device.devices import check_network
+from tests.device.test_small import SMALL
+from tests.layers import STRATA, draw
+
+SIMD = SMALL.replace(name="simd", simd=2, gating=True, counters=True)
+# The same with a MAC a cycle, for its cycles.
+SINGLE = SIMD.replace(name="simd-1", simd=1)
+
+
+@pytest.fixture(scope="module")
+def simd():
+    with SimDevice(SIMD, "cpp", 16 << 20) as device:
+        yield device
+
+
+def test_layers(simd):
+    """Every stratum, among them odd numbers of filters, dense and gated; half of them with stalls. Without, all counters are as counted."""
+    odd = 0
+    for seed in range(len(STRATA)):
+        _, _, network, images = draw(seed)
+        simd.stall(0.4 * (seed % 2))
+        program, counters = check_network(simd, network, images, mode=Mode(seed // 2 % 2))
+        odd += len(network.graph.layers[0].weights) % 2
+        if not seed % 2:
+            check_counters(simd, program, counters, seed)
+    simd.stall(0.0)
+    assert odd >= 3
+
+
+def test_faster(simd):
+    """1,024 filters: little more than half the cycles of a MAC a cycle."""
+    _, _, network, images = draw(4)
+    cycles = [check_network(simd, network, images)[1]["layer"]["cycles"]]
+    with SimDevice(SINGLE, "cpp", 1 << 20) as device:
+        cycles.append(check_network(device, network, images)[1]["layer"]["cycles"])
+    assert cycles[0] < 0.56 * cycles[1], cycles
+
+
+def test_interpreted():
+    """The interpreter's counts too, in half of the busy cycles."""
+    for seed in (1, 4, 8):
+        _, _, network, images = draw(seed)
+        found = [check_network(Interpreter(config, 4 << 20), network, images)[1]["layer"] for config in (SIMD, SINGLE)]
+        assert found[0]["macs"] == 2 * found[0]["pe_busy"] >= found[1]["macs"] == found[1]["pe_busy"]
+
+
+def test_an_odd_number_of_filters_is_refused(simd):
+    case = test_errors.Case(simd)
+    index = case.index(Opcode.IFMAP)
+    result = case.run(replace={index: case.change(index, p=3)})
+    assert (result.status, result.error, result.index) == (Status.ERROR, Error.ILLEGAL_COMMAND, index)
+    case.recovers()
+    np.testing.assert_array_equal(case.output(), golden_run(case.network, case.images).tensors["out"])
