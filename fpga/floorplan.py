@@ -14,7 +14,7 @@ _BANDS = {"LFE5U-85F": ((22, 10), (46, 34), (70, 58))}
 _RAMS = ((0, "EBR0"), (2, "EBR1"), (4, "EBR2"), (6, "EBR3"))
 _MULTIPLIERS = ((0, "MULT18_0"), (1, "MULT18_1"), (4, "MULT18_4"), (5, "MULT18_5"))
 LEAST = 48      # PEs; fewer leave a placer enough choice
-FEWEST = 2      # bands; a third only for multipliers that have no room in two
+SPREAD = 2      # bands that PEs are spread over; what has no room there fills them, then the next, so that the rest of the machine has a place
 
 
 def places(config: Config, device: str) -> dict[str, str]:
@@ -27,9 +27,8 @@ def places(config: Config, device: str) -> dict[str, str]:
     rams, multipliers = ([(group + x, name) for group in _GROUPS[device] for x, name in kinds]
                          for kinds in (_RAMS, _MULTIPLIERS))
     bands, across = _BANDS[device], len(multipliers)
-    used = max(FEWEST, -(-config.multipliers // across))
-    each = -(-config.pes // used)
-    if used > len(bands) or each * config.simd > across:
+    each = min(-(-config.pes // SPREAD), across // config.simd)     # PEs of a band
+    if each * len(bands) < config.pes:
         raise ValueError(f"{config.name}: {config.multipliers} multipliers: the bands of an {device} have {len(bands) * across}")
     found = {}
 

@@ -91,13 +91,15 @@ def test_networks_add_up():
             assert layer.M == after.C and network.ofmap_zeros(layer) == after.zeros
 
 
-def test_alexnet_beats_the_chip():
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("at", range(5))
+def test_alexnet_beats_the_chip(at):
     """By the model: every layer faster than the chip's, dense, and faster still with zeros skipped."""
-    for graph, layer, zeros, chip in layers_of(NETWORKS["alexnet"]):
-        dense = map_layer(graph, layer, zeros, 4, EYERISS, Mode.DENSE)
-        skip = map_layer(graph, layer, zeros, 4, EYERISS, Mode.SKIP)
-        assert dense.cycles < 4 * chip and skip.cycles <= 1.01 * dense.cycles
-        assert dense.utilisation > 0.87
+    graph, layer, zeros, chip = layers_of(NETWORKS["alexnet"])[at]
+    dense = map_layer(graph, layer, zeros, 4, EYERISS, Mode.DENSE)
+    skip = map_layer(graph, layer, zeros, 4, EYERISS, Mode.SKIP)
+    assert dense.cycles < 4 * chip and skip.cycles <= 1.01 * dense.cycles
+    assert dense.utilisation > 0.87
 
 
 def test_zeros_make_a_layer_smaller():

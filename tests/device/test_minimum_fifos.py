@@ -13,6 +13,7 @@ SHALLOW = PRESETS["tiny"].replace(name="shallow", ifmap_fifo=1, psum_fifo=1)
 ONE_LANE = SHALLOW.replace(name="shallow-one-lane", psum_lanes=1, psum_fifo=0)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("config, first_seed", ((SHALLOW, 300), (ONE_LANE, 301)), ids=("four-lanes", "one-lane"))
 def test_shallow_fifos_with_stalls(config, first_seed):
     """Every other stratum with each."""
