@@ -38,10 +38,12 @@ NARROW = "-nowidelut"
 FIRST = f"{NARROW} -run begin:map_ffs"
 
 # For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than eight become logic.
-# The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
+# The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out. Not those that hold
+# whether a bus's word is a PE's (`matching` in hdl/pe.py): their enable is the row's agreement, the latest of all, and PEs share it.
 FEW = """opt_clean
+select -set matches w:?_match %ci1:+[Q] w:?_match %d
 dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
-    -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
+    -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8 @matches %n"""
 
 
 def parts(top: str = "top") -> str:
