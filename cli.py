@@ -296,7 +296,7 @@ def fpga(args) -> int:
     board, console = _board(args.board), _console()
     with console.status(f"{board.name}: Yosys, nextpnr, bitstream of {board.preset}"):
         result = build(board, args.seed)
-    table = new_table(f"{board.name}: {result.preset}, {result.pes} PEs on {result.device}, seed {result.seed}, "
+    table = new_table(f"{board.name}: {result.preset}, {result.pes} PEs, {board.config.multipliers} MACs a cycle, on {result.device}, seed {result.seed}, "
                    f"{result.seconds:.0f} s", ("resource",), "resource", "used", "of", "%")
     for name in ("lut", "ff", "dsp", "bram"):
         used, most = getattr(result, name)
@@ -326,12 +326,12 @@ def _list_boards() -> int:
     from fpga.boards.board import CAPACITY
     from fpga.memory import SPRAM
     table = new_table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
-                   "board", "device", "LUT4", "DSP", "block RAM", "preset", "PEs", "clock, MHz", "memory", "serial line")
+                   "board", "device", "LUT4", "DSP", "block RAM", "preset", "PEs", "MACs", "clock, MHz", "memory", "serial line")
     for board in BOARDS.values():
         memory = (f"{board.memory >> 10} KiB on chip" if isinstance(board.memory, int) else
                   board.memory if board.memory == SPRAM else f"SDRAM {board.memory}")
         table.add_row(board.name, board.device, *(f"{n:,}" for n in CAPACITY[board.device]), board.preset, str(board.config.pes),
-                      f"{board.clock_hz / 1e6:g}", memory, board.link)
+                      str(board.config.multipliers), f"{board.clock_hz / 1e6:g}", memory, board.link)
     _console().print(table)
     return 0
 

@@ -313,7 +313,7 @@ def fpga(folder: Path) -> Section:
             return f"{b[kind][0]:,} of {b[kind][1]:,}"
         slow = " (too slow)" if b["fmax_mhz"] < b["clock_mhz"] else ""
         sustained, dsps = b["sustained_gmacs"], b["dsp"][0]
-        return [b["board"], b["device"], b["preset"], str(b["pes"]), *map(used, ("dsp", "bram", "lut", "ff")),
+        return [b["board"], b["device"], b["preset"], str(b["pes"]), str(b["pes"] * b["config"]["simd"]), *map(used, ("dsp", "bram", "lut", "ff")),
                 f"{b['clock_mhz']:g}", f"{b['fmax_mhz']:g}{slow}", f"{b['peak_gmacs']:g}",
                 f"{sustained:g}" if sustained else NOT_MEASURED,
                 f"{1000 * b['peak_gmacs'] / dsps:.1f}" if dsps else "-", f"{1e6 * b['peak_gmacs'] / b['lut'][0]:.1f}"]
@@ -321,7 +321,7 @@ def fpga(folder: Path) -> Section:
     if not rows:
         return Section("Designs on an FPGA", notes=[
             f"{NOT_MEASURED}: no board's build has been recorded; `make fpga BOARD=...` records one"])
-    head = ["board", "device", "preset", "PEs", "DSP", "BRAM", "LUT", "FF", "clock, MHz", "fmax, MHz", "peak, GMAC/s",
+    head = ["board", "device", "preset", "PEs", "MACs a cycle", "DSP", "BRAM", "LUT", "FF", "clock, MHz", "fmax, MHz", "peak, GMAC/s",
             "sustained, GMAC/s", "density, peak MMAC/s a DSP", "density, peak MMAC/s a kLUT"]
     return Section("Designs on an FPGA", [Table(head, rows)], [
         "Resources and fmax after routing; sustained: on the simulated board, at the board's clock (docs/fpga.md)."])
