@@ -392,8 +392,6 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
     Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN),
     Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
     Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
-    # As many PEs as nextpnr routes on an 85F: narrower psums, the array alone.
-    Config("ecp5-85-88", rows=8, columns=11, glb_depth=4096, psum_bits=24, **LEAN),
-    # As many MACs: the array alone again, two a cycle in a PE. Spads are twice as deep, which costs the same RAMs.
+    # The most MACs: two a cycle in a PE, narrower psums, the array alone. Spads are twice as deep, which costs the same RAMs.
     Config("ecp5-85-128", rows=8, columns=8, glb_depth=4096, psum_bits=24, **LEAN | dict(simd=2, filter_spad=1024, psum_spad=32)),
 )}

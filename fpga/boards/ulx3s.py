@@ -14,5 +14,4 @@ BOARDS = tuple(
         ("ulx3s-45f", ULX3S_45F_Platform, "ecp5-45", 80_000_000, True),
         ("ulx3s-85f", ULX3S_85F_Platform, "ecp5-85", 80_000_000, False),
         ("ulx3s-85f-128", ULX3S_85F_Platform, "ecp5-85-128", 80_000_000, True),
-        ("ulx3s-85f-88", ULX3S_85F_Platform, "ecp5-85-88", 80_000_000, True),
     ))

@@ -16,7 +16,7 @@ MINIMAL = BOARD_PRESETS["minimal"].replace(name="minimal-registered", registered
 SMALL = MINIMAL.replace(name="minimal-small", rlc=False, store_lanes=1, address_bits=24, glb_pairs=1, glb_depth=128,
                         input_lanes=1, ifmap_fifo=0)
 
-SIMD = SMALL.replace(name="minimal-simd", simd=2, psum_bits=24)
+SIMD = SMALL.replace(name="minimal-simd", simd=2)
 
 
 @pytest.mark.parametrize("config", [MINIMAL, SMALL, SIMD], ids=["minimal", "small", "simd"])
