@@ -21,7 +21,7 @@ from . import floorplan
 from .boards import Board
 from .cells import by_component
 from .platform import FpgaTop
-from .tools import COLLISIONS, FIRST, ToolError, environment, parts, rest, version
+from .tools import ALL, COLLISIONS, FIRST, ToolError, environment, parts, rest, version
 
 RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 
@@ -81,7 +81,7 @@ def family(platform) -> str:
     return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
-def options(family: str, seed: int, places: str = "", soft: bool = True) -> dict[str, str]:
+def options(family: str, seed: int, places: str = "", soft: str = ALL) -> dict[str, str]:
     """What Amaranth passes on to Yosys and nextpnr. places: of fpga/floorplan.py, for an ECP5.
     Why this placer and this router: docs/fpga.md."""
     route = f"--seed {seed} --timing-allow-fail --report report.json"

@@ -38,12 +38,13 @@ NARROW = "-nowidelut"
 FIRST = f"{NARROW} -run begin:map_ffs"
 
 # For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than eight become logic.
-# The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out. Not those that hold
-# whether a bus's word is a PE's (`matching` in hdl/pe.py): their enable is the row's agreement, the latest of all, and PEs share it.
+# The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
 FEW = """opt_clean
-select -set matches w:?_match %ci1:+[Q] w:?_match %d
 dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
-    -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8 @matches %n"""
+    -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
+# Of which flip-flops: of all, or not of those that hold whether a bus's word is a PE's (`matching` in hdl/pe.py), whose enable is
+# the row's agreement, the latest of all, and which PEs share it.
+ALL, BUT_MATCHES = "*", "w:?_match %ci1:+[Q] w:?_match %d %n"
 
 
 def parts(top: str = "top") -> str:
@@ -60,9 +61,9 @@ opt_expr
 opt_clean"""
 
 
-def rest(top: str = "top", soft: bool = True) -> str:
-    """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all. soft: with FEW."""
-    return f"""{FEW if soft else ""}
+def rest(top: str = "top", soft: str = ALL) -> str:
+    """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all. soft: what FEW is for, or nothing."""
+    return f"""{f"{FEW} {soft}" if soft else ""}
 synth_ecp5 {NARROW} -top {top} -run map_ffs:
 setattr -mod -unset keep_hierarchy *
 flatten

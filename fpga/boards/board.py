@@ -7,6 +7,8 @@ from amaranth.build import Resource
 
 from hdl.config import BOARD_PRESETS, Config
 
+from ..tools import ALL
+
 
 # (LUT4, multipliers of 18 x 18 or 16 x 16 bits, block RAMs), of nextpnr's utilisation.
 CAPACITY = {
@@ -23,7 +25,8 @@ class Board:
     memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
-    soft_controls: enables and resets of few flip-flops become logic (FEW in fpga/tools.py; docs/fpga.md, control signals).
+    soft_controls: the flip-flops of which enables and resets of few become logic (FEW, ALL, BUT_MATCHES in fpga/tools.py;
+        docs/fpga.md, control signals); "" for none.
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
     """
 
@@ -38,7 +41,7 @@ class Board:
     package: str
     baud: int = 3_000_000
     resources: tuple[Resource, ...] = ()
-    soft_controls: bool = True
+    soft_controls: str = ALL
 
     @property
     def config(self) -> Config:
