@@ -45,8 +45,8 @@ class Accelerator(wiring.Component):
         wiring.connect(m, core.glb_store.response, edge.store_response)
         m.d.comb += edge.config_refused.eq(core.config_error)
         for counter, event in ARRAY_COUNTERS.items():
-            macs = c.simd if counter.startswith("macs") else 1
-            m.d.comb += edge.events[counter].eq(getattr(core, f"array_events_{event}") * macs)
+            count = getattr(core, f"array_events_{event}")
+            m.d.comb += edge.events[counter].eq(count * c.simd if c.simd > 1 and counter.startswith("macs") else count)
         for name in ENGINES:
             m.d.comb += [edge.events[f"{name}_words"].eq(getattr(core, f"{name}_word")),
                          edge.events[f"{name}_stall"].eq(getattr(core, f"{name}_stall"))]
