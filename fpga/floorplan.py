@@ -8,9 +8,10 @@ uses most of them. So PEs get theirs here, in the order of the array's chain: fr
 from hdl.config import Config
 
 # Columns of a row of block RAMs, and of multipliers: groups of four, nine columns wide, three more around the clock's spine.
-_GROUPS = {"LFE5U-85F": (*range(4, 59, 9), *range(69, 115, 9))}
+_85F = (*range(4, 59, 9), *range(69, 115, 9))
+_GROUPS = {"LFE5U-85F": _85F, "LFE5UM5G-85F": _85F}
 # (row of block RAMs, row of multipliers) of each band.
-_BANDS = {"LFE5U-85F": ((22, 10), (46, 34), (70, 58))}
+_BANDS = dict.fromkeys(_GROUPS, ((22, 10), (46, 34), (70, 58)))
 _RAMS = ((0, "EBR0"), (2, "EBR1"), (4, "EBR2"), (6, "EBR3"))
 _MULTIPLIERS = ((0, "MULT18_0"), (1, "MULT18_1"), (4, "MULT18_4"), (5, "MULT18_5"))
 LEAST = 48      # PEs; fewer leave a placer enough choice

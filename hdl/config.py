@@ -380,6 +380,8 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
 LEAN = dict(
     filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, glb_pairs=1,
     queue_depth=2, gating=False, counters=False, rlc=False, store_lanes=1, address_bits=25, registered=True)
+# Two MACs a cycle in a PE, narrower psums. Spads are twice as deep, which costs the same RAMs.
+TWO_MACS = dict(simd=2, psum_bits=24, filter_spad=1024, psum_spad=32)
 LEAN_SPARSE = dict(sparse_pes=4, sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32)
 
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
@@ -389,9 +391,9 @@ BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
            psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
     # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
     Config("gowin-20", rows=1, columns=2, glb_depth=2048, **LEAN | dict(registered=False, address_bits=16)),
-    Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN),
-    Config("ecp5-45", rows=4, columns=4, glb_depth=2048, **LEAN),
+    Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN | TWO_MACS),
+    Config("ecp5-45", rows=4, columns=6, glb_depth=2048, **LEAN | TWO_MACS),
     Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
-    # The most MACs: two a cycle in a PE, narrower psums, the array alone. Spads are twice as deep, which costs the same RAMs.
-    Config("ecp5-85-128", rows=8, columns=8, glb_depth=4096, psum_bits=24, **LEAN | dict(simd=2, filter_spad=1024, psum_spad=32)),
+    # The most MACs: the array alone.
+    Config("ecp5-85-128", rows=8, columns=8, glb_depth=4096, **LEAN | TWO_MACS),
 )}

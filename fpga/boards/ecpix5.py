@@ -2,13 +2,14 @@
 
 from amaranth_boards.ecpix5 import ECPIX545Platform, ECPIX585Platform
 
+from ..tools import ALL, BUT_MATCHES
 from .board import Board
 
 BOARDS = tuple(
-    Board(name, platform, preset, clock_hz=50_000_000, memory=memory, link="its debug USB socket: /dev/ttyUSB1",
+    Board(name, platform, preset, clock_hz=100_000_000, memory=memory, link="its debug USB socket: /dev/ttyUSB1",
           loader="openFPGALoader -b " + tool + " {bitstream}", persist="openFPGALoader -b " + tool + " -f {bitstream}",
-          package="openfpgaloader")
-    for name, platform, preset, memory, tool in (
-        ("ecpix5-45", ECPIX545Platform, "ecp5-45", 64 << 10, "ecpix5_r03"),
-        ("ecpix5-85", ECPIX585Platform, "ecp5-45", 256 << 10, "ecpix5"),
+          package="openfpgaloader", soft_controls=soft)
+    for name, platform, preset, memory, tool, soft in (
+        ("ecpix5-45", ECPIX545Platform, "ecp5-45", 64 << 10, "ecpix5_r03", ALL),
+        ("ecpix5-85", ECPIX585Platform, "ecp5-85-128", 128 << 10, "ecpix5", BUT_MATCHES),
     ))
