@@ -18,7 +18,7 @@ from tests.device.test_rlc import plain_net, prepare
 from tests.layers import STRATA, draw
 
 SMALL = PRESETS["tiny"].replace(
-    name="small", sparse_pes=0, skip=False, rlc=False, store_lanes=1, address_bits=24, glb_pairs=1,
+    name="small", sparse_activations=32, sparse_queue=8, skip=False, rlc=False, store_lanes=1, address_bits=24, glb_pairs=1,
     glb_depth=512, queue_depth=2, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, gating=False, counters=False, registered=True)
 
 

@@ -12,14 +12,12 @@ from tests.device.test_small import SMALL
 from tests.device.test_sparse import layer, shared_weights
 from tests.device.test_sparse_stream import activations
 
-CONFIG = SMALL.replace(name="small-sparse", sparse_pes=4, sparse_words=64, sparse_pointers=64, sparse_activations=32,
-                       sparse_rows=16, sparse_queue=8)
 SIZE = 4 << 20
 
 
 @pytest.fixture(scope="module")
 def small():
-    with SimDevice(CONFIG, "cpp", SIZE) as device:
+    with SimDevice(SMALL, "cpp", SIZE) as device:
         yield device
 
 
@@ -37,7 +35,7 @@ def test_layers(small, stall):
         net, x = network(rng, rows, columns, density), activations(rng, images, columns, rng.random())
         small.stall(stall)
         program, counters = check_network(small, net, x, compress=1.0)
-        check_network(Interpreter(CONFIG, SIZE), net, x, compress=1.0)
+        check_network(Interpreter(SMALL, SIZE), net, x, compress=1.0)
         kinds.add(program.segments[0].sparse.streamed)
         assert program.segments[0].kind == "sparse"
         assert all(unpack(program.commands[i:i + COMMAND_BYTES])[3]["chunk"] == 1
@@ -52,7 +50,7 @@ def test_interpreted_with_every_lane():
     rng = np.random.default_rng(7)
     net, programs = network(rng, 50, 60, 0.2), []
     for lanes in (1, 4):
-        programs.append(compile_network(net, CONFIG.replace(store_lanes=lanes), 1, compress=1.0))
+        programs.append(compile_network(net, SMALL.replace(store_lanes=lanes), 1, compress=1.0))
     assert programs[0].constants == programs[1].constants
     chunks = []
     for p in programs:

@@ -261,6 +261,7 @@ def test_reset_in_the_middle():
     simulate(bench)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_elaborates(name):
     rtlil.convert(Edge(PRESETS[name].replace(counters=name == "tiny")))
