@@ -53,11 +53,14 @@ class Mac(wiring.Component):
         return m
 
 
-class StandIn(wiring.Component):
-    """`fault` breaks a rule on purpose: "4k", "drop", "last"."""
+FAULTS = ("none", "4k", "drop", "last")
 
-    def __init__(self, config=PRESETS["tiny"], extra=0, fault=None):
-        self.config, self.extra, self.fault = config, extra, fault
+
+class StandIn(wiring.Component):
+    """What is written to READ_BASE, a place in FAULTS, breaks a rule on purpose."""
+
+    def __init__(self, config=PRESETS["tiny"], extra=0):
+        self.config, self.extra = config, extra
         super().__init__(AXI)
 
     def elaborate(self, platform):
@@ -66,7 +69,7 @@ class StandIn(wiring.Component):
         enable, pending = Signal(), Signal()
         status, error = Signal(8), Signal(8)
         cycles, read_bytes, write_bytes = Signal(64), Signal(64), Signal(64)
-        start = Signal()
+        start, fault = Signal(), Signal(range(len(FAULTS)))
 
         # AXI4-Lite: one access at a time.
         m.d.comb += [self.s_axi_awready.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid),
@@ -87,6 +90,8 @@ class StandIn(wiring.Component):
                     m.d.sync += count.eq(self.s_axi_wdata)
                 with m.Case(Register.WRITE_BASE):
                     m.d.sync += base.eq(self.s_axi_wdata)
+                with m.Case(Register.READ_BASE):
+                    m.d.sync += fault.eq(self.s_axi_wdata)
                 with m.Case(Register.INTERRUPT):
                     m.d.sync += enable.eq(self.s_axi_wdata[0])
                     with m.If(self.s_axi_wdata[1]):
@@ -117,8 +122,8 @@ class StandIn(wiring.Component):
             self.m_axi_araddr.eq(program + at), self.m_axi_arlen.eq(7), self.m_axi_arsize.eq(3), self.m_axi_arburst.eq(1),
             self.m_axi_awaddr.eq(base + at), self.m_axi_awlen.eq(7), self.m_axi_awsize.eq(3), self.m_axi_awburst.eq(1),
             self.m_axi_wdata.eq(Cat(buffer).word_select(index, 64)), self.m_axi_wstrb.eq(0xFF),
-            self.m_axi_wlast.eq(index == (5 if self.fault == "last" else 7))]
-        if self.fault == "4k":
+            self.m_axi_wlast.eq(index == Mux(fault == FAULTS.index("last"), 5, 7))]
+        with m.If(fault == FAULTS.index("4k")):
             m.d.comb += self.m_axi_arlen.eq(255)
         with m.If(status == Status.RUNNING):
             m.d.sync += cycles.eq(cycles + 1)
@@ -130,7 +135,7 @@ class StandIn(wiring.Component):
                     m.next = "read"
             with m.State("read"):
                 m.d.comb += self.m_axi_arvalid.eq(left != 0)
-                if self.fault == "drop":
+                with m.If(fault == FAULTS.index("drop")):
                     m.d.comb += self.m_axi_arvalid.eq(cycles[0])
                 with m.If(left == 0):
                     m.d.sync += [status.eq(Status.DONE), pending.eq(1)]

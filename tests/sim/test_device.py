@@ -8,14 +8,14 @@ from hdl.config import PRESETS
 from hdl.isa import COUNTERS, ID_VALUE, Error, Register, Status
 from sim.device import SimDevice, SimError
 
-from .standin import StandIn
+from .standin import FAULTS, StandIn
 
 CONFIG = PRESETS["tiny"]
 DATA = bytes(i * 7 & 255 for i in range(64 * 40))
 
 
-def device(driver="cpp", fault=None, **kw):
-    return SimDevice(CONFIG, driver, 1 << 20, component=StandIn(fault=fault), reply_timeout=300, **kw)
+def device(driver="cpp", **kw):
+    return SimDevice(CONFIG, driver, 1 << 20, component=StandIn(), reply_timeout=300, **kw)
 
 
 def copy(d, data=DATA, source=0x1000, target=0x8000, limit=1_000_000):
@@ -133,7 +133,8 @@ def test_status_ends_a_wait():
 ])
 def test_broken_rules_are_named(driver, fault, message):
     stalls = {"ar": 0.9} if fault == "drop" else 0
-    with device(driver, fault=fault, stalls=stalls) as d:
+    with device(driver, stalls=stalls) as d:
+        d.write_register(Register.READ_BASE, FAULTS.index(fault))
         with pytest.raises(SimError, match=message):
             copy(d, source=0x1900)
         with pytest.raises(SimError, match="closed"):
