@@ -4,7 +4,7 @@ from amaranth.build import Attrs
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_25FPlatform, OrangeCrabR0_2_85FPlatform
 from amaranth_boards.resources import UARTResource
 
-from ..tools import ALL
+from ..tools import ALL, BUT_MATCHES
 from .board import Board
 
 # A 3.3 V adapter on pins 0 (to the board) and 1, where boards of this shape have their serial line.
@@ -16,5 +16,5 @@ BOARDS = tuple(
           package="dfu-util", resources=(UART,), soft_controls=soft)
     for name, platform, preset, memory, soft in (
         ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 48 << 10, ALL),
-        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85", 64 << 10, ""),
+        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 128 << 10, BUT_MATCHES),
     ))
