@@ -76,6 +76,7 @@ def play(config, todo, head, tail, mode=Mode.DENSE, *, stall=0.0, delay=None, en
     return cycles
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
 @pytest.mark.parametrize("bits", [24, 32])
@@ -92,6 +93,7 @@ def test_results(bits, head, tail, stall):
     assert all(t == traces[0] for t in traces)
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 1.0])
@@ -187,6 +189,7 @@ def doubled(shapes):
     return [(2 * p, window, *rest) for p, window, *rest in shapes]
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
 def test_results_of_two_macs_a_cycle(head, tail, stall):

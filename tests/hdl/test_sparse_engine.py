@@ -206,6 +206,7 @@ def test_random_matrices(pes, bits, stall):
     bench.run(main)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes", [4, 8])
 def test_outputs_are_the_next_activations(pes):
     """A second layer reads what OUTPUT wrote, in the other half."""
@@ -232,6 +233,7 @@ def test_outputs_are_the_next_activations(pes):
     bench.run(main)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes, levels", [(4, 1), (8, 2)])
 def test_cycles_of_a_run(pes, levels):
     """All-zero activations end after their scan. Otherwise the columns come one a cycle, and

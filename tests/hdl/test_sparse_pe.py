@@ -186,6 +186,7 @@ def test_random_matrices(bits, stall):
     play(cases, CONFIG.replace(psum_bits=bits))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bits", [24, 32])
 def test_same_row_at_every_distance(bits):
     """A row again 1, 2, 3 and more MACs later: the sum under way is the one added to."""
@@ -368,6 +369,7 @@ def test_long_rows_of_empty_columns_cost_a_cycle_each():
     assert span(trace) == 5 * 21 + 2
 
 
+@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["zeros", "all", "one in four", "last"])
 def test_scan(kind, stall):
