@@ -11,5 +11,5 @@ BOARDS = tuple(
           package="openfpgaloader", soft_controls=soft)
     for name, platform, preset, memory, tool, soft in (
         ("ecpix5-45", ECPIX545Platform, "ecp5-45", 64 << 10, "ecpix5_r03", ALL),
-        ("ecpix5-85", ECPIX585Platform, "ecp5-85-128", 128 << 10, "ecpix5", BUT_MATCHES),
+        ("ecpix5-85", ECPIX585Platform, "ecp5-85-128", 192 << 10, "ecpix5", BUT_MATCHES),
     ))

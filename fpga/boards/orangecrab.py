@@ -16,5 +16,5 @@ BOARDS = tuple(
           package="dfu-util", resources=(UART,), soft_controls=soft)
     for name, platform, preset, memory, soft in (
         ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 48 << 10, ALL),
-        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 128 << 10, BUT_MATCHES),
+        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 192 << 10, BUT_MATCHES),
     ))
