@@ -68,17 +68,18 @@ class LayerBench:
 
 
 def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
-               clustered: bool = False) -> tuple[QuantisedGraph, np.ndarray]:
-    """A network of this one layer and its int16 images [batch, C, H, W].
+               clustered: bool = False, psum_bits: int = 32) -> tuple[QuantisedGraph, np.ndarray]:
+    """A network of this one layer and its int16 images [batch, C, H, W], smaller numbers for narrower psums.
 
     clustered: zeros in patches and more in some channels than in others, as ReLU leaves them,
     instead of independent of each other.
     """
     rng = np.random.default_rng([seed, sum(layer.name.encode()), layer.C, layer.M])
     shape = (batch, layer.C, layer.H, layer.H)
-    weights = np.clip(np.rint(rng.normal(0, 600, (layer.M, layer.C // layer.groups, layer.R, layer.R))),
+    scale = 2.0 ** ((psum_bits - 32) / 2)
+    weights = np.clip(np.rint(rng.normal(0, 600 * scale, (layer.M, layer.C // layer.groups, layer.R, layer.R))),
                       -INT16_MAX, INT16_MAX).astype(np.int16)
-    images = np.rint(np.abs(rng.normal(0, 2000, shape))).clip(1, INT16_MAX).astype(np.int16)
+    images = np.rint(np.abs(rng.normal(0, 2000 * scale, shape))).clip(1, INT16_MAX).astype(np.int16)
     if clustered:
         field_ = rng.normal(0, 1, shape)
         for axis in (2, 3):  # neighbours share
@@ -95,7 +96,7 @@ def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
     bias = -np.quantile(flat[:, ::max(1, flat.shape[1] // 20_000)], share, axis=1)
     shift = max(0, int(np.abs(flat).max()).bit_length() - 15)
     numbers = ConvNumbers(weights, np.rint(bias).astype(np.int32), 0, shift)
-    return QuantisedGraph(graph, 32, {"in": 0, "out": 0}, {layer.name: numbers}, {},
+    return QuantisedGraph(graph, psum_bits, {"in": 0, "out": 0}, {layer.name: numbers}, {},
                           zeros={"in": layer.zeros, "out": share}), images
 
 
@@ -110,7 +111,7 @@ def nonzero_macs(layer: ConvLayer, images: np.ndarray) -> int:
 def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mode: Mode, seed: int = 1,
               clustered: bool = False, objective: str = "cycles") -> LayerBench:
     """Compile, simulate and compare one layer; or the result of that, if it is kept."""
-    quantised, images = make_layer(network, layer, batch, seed, clustered)
+    quantised, images = make_layer(network, layer, batch, seed, clustered, config.psum_bits)
     program = compile_network(quantised, config, batch, mode=mode, objective=objective)
     text, _ = emit(config)
     key = hashlib.sha256()

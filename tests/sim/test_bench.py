@@ -9,6 +9,7 @@ import pytest
 import cli
 from compiler import map_table, scale
 from compiler.networks import NETWORKS, ConvLayer, Network
+from golden.conv import conv2d
 from hdl.config import PRESETS
 from hdl.isa import Mode
 from sim import bench
@@ -34,15 +35,18 @@ def test_nonzero_macs():
         assert bench.nonzero_macs(layer, images) == count
 
 
-@pytest.mark.parametrize("clustered", [False, True])
-def test_made_layers(clustered):
-    """The share of zeros asked for, in and out."""
+@pytest.mark.parametrize("clustered, bits", [(False, 32), (True, 32), (False, 24)])
+def test_made_layers(clustered, bits):
+    """The share of zeros asked for, in and out; psums within their bits."""
     big = ConvLayer("CONV", 8, 20, 16, 3, 1, 1, 1, 0.6, 1.0)
-    network, images = bench.make_layer(Network("n", 1, (big,), 0.4, 0.003), big, 4, clustered=clustered)
+    network, images = bench.make_layer(Network("n", 1, (big,), 0.4, 0.003), big, 4, clustered=clustered, psum_bits=bits)
     assert images.dtype == np.int16 and abs((images == 0).mean() - 0.6) < 0.02
     out = bench.golden_run(network, images).tensors["out"]
     assert abs((out == 0).mean() - 0.4) < 0.02
-    again, same = bench.make_layer(Network("n", 1, (big,), 0.4, 0.003), big, 4, clustered=clustered)
+    numbers = network.convs["CONV"]
+    psums = conv2d(images, numbers.weights, numbers.bias, pads=(1, 1, 1, 1), psum_bits=network.psum_bits)
+    assert network.psum_bits == bits and (psums.exact == psums.wrapped).all()
+    again, same = bench.make_layer(Network("n", 1, (big,), 0.4, 0.003), big, 4, clustered=clustered, psum_bits=bits)
     assert (same == images).all()
 
 
