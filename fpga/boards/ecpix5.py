@@ -6,10 +6,10 @@ from ..tools import ALL, BUT_MATCHES
 from .board import Board
 
 BOARDS = tuple(
-    Board(name, platform, preset, clock_hz=100_000_000, memory=memory, link="its debug USB socket: /dev/ttyUSB1",
+    Board(name, platform, preset, clock_hz=clock, memory=memory, link="its debug USB socket: /dev/ttyUSB1",
           loader="openFPGALoader -b " + tool + " {bitstream}", persist="openFPGALoader -b " + tool + " -f {bitstream}",
           package="openfpgaloader", soft_controls=soft)
-    for name, platform, preset, memory, tool, soft in (
-        ("ecpix5-45", ECPIX545Platform, "ecp5-45", 64 << 10, "ecpix5_r03", ALL),
-        ("ecpix5-85", ECPIX585Platform, "ecp5-85-128", 192 << 10, "ecpix5", BUT_MATCHES),
+    for name, platform, preset, clock, memory, tool, soft in (
+        ("ecpix5-45", ECPIX545Platform, "ecp5-45", 100_000_000, 64 << 10, "ecpix5_r03", ALL),
+        ("ecpix5-85", ECPIX585Platform, "ecp5-85-128", 90_000_000, 192 << 10, "ecpix5", BUT_MATCHES),
     ))

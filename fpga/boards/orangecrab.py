@@ -11,10 +11,10 @@ from .board import Board
 UART = UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP"))
 
 BOARDS = tuple(
-    Board(name, platform, preset, clock_hz=96_000_000, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
+    Board(name, platform, preset, clock_hz=clock, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
           loader="dfu-util -d 1209:5af0 -a 0 -D {bitstream}", persist="dfu-util -d 1209:5af0 -a 0 -D {bitstream}",
           package="dfu-util", resources=(UART,), soft_controls=soft)
-    for name, platform, preset, memory, soft in (
-        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 48 << 10, ALL),
-        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 192 << 10, BUT_MATCHES),
+    for name, platform, preset, clock, memory, soft in (
+        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 96_000_000, 48 << 10, ALL),
+        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 84_000_000, 192 << 10, BUT_MATCHES),
     ))
