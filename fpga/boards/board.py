@@ -7,7 +7,7 @@ from amaranth.build import Resource
 
 from hdl.config import BOARD_PRESETS, Config
 
-from ..tools import ALL
+from ..tools import ALL, BUT_MATCHES
 
 
 # (LUT4, multipliers of 18 x 18 or 16 x 16 bits, block RAMs), of nextpnr's utilisation.
@@ -15,6 +15,10 @@ CAPACITY = {
     "LFE5U-12F": (24_288, 28, 56), "LFE5U-25F": (24_288, 28, 56), "LFE5U-45F": (43_848, 72, 108),
     "LFE5U-85F": (83_640, 156, 208), "LFE5UM5G-45F": (43_848, 72, 108), "LFE5UM5G-85F": (83_640, 156, 208),
     "iCE40UP5K": (5_280, 8, 30), "GW2A-18C": (20_736, 48, 46)}
+
+# By preset, the flip-flops of which enables and resets of few become logic (FEW in fpga/tools.py; docs/fpga.md, control
+# signals), "" for none; of all others ALL.
+SOFT_CONTROLS = {"ecp5-85": "", "ecp5-85-128": BUT_MATCHES}
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,6 @@ class Board:
     memory: of fpga/memory.py: bytes of block RAM, SPRAM, or the name of an SDRAM part at the resource `sdram`.
     baud: of the serial line `uart`. link: how a host reaches that line, for people.
     resources: those that the platform lacks.
-    soft_controls: the flip-flops of which enables and resets of few become logic (FEW, ALL, BUT_MATCHES in fpga/tools.py;
-        docs/fpga.md, control signals); "" for none.
     loader: command that loads {bitstream}, `persist`: into flash; package: what to install for it.
     """
 
@@ -41,7 +43,10 @@ class Board:
     package: str
     baud: int = 3_000_000
     resources: tuple[Resource, ...] = ()
-    soft_controls: str = ALL
+
+    @property
+    def soft_controls(self) -> str:
+        return SOFT_CONTROLS.get(self.preset, ALL)
 
     @property
     def config(self) -> Config:

@@ -4,7 +4,6 @@ from amaranth.build import Attrs
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_25FPlatform, OrangeCrabR0_2_85FPlatform
 from amaranth_boards.resources import UARTResource
 
-from ..tools import ALL, BUT_MATCHES
 from .board import Board
 
 # A 3.3 V adapter on pins 0 (to the board) and 1, where boards of this shape have their serial line.
@@ -13,8 +12,8 @@ UART = UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCM
 BOARDS = tuple(
     Board(name, platform, preset, clock_hz=clock, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
           loader="dfu-util -d 1209:5af0 -a 0 -D {bitstream}", persist="dfu-util -d 1209:5af0 -a 0 -D {bitstream}",
-          package="dfu-util", resources=(UART,), soft_controls=soft)
-    for name, platform, preset, clock, memory, soft in (
-        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 96_000_000, 48 << 10, ALL),
-        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 84_000_000, 192 << 10, BUT_MATCHES),
+          package="dfu-util", resources=(UART,))
+    for name, platform, preset, clock, memory in (
+        ("orangecrab-25f", OrangeCrabR0_2_25FPlatform, "ecp5-25", 96_000_000, 48 << 10),
+        ("orangecrab-85f", OrangeCrabR0_2_85FPlatform, "ecp5-85-128", 84_000_000, 192 << 10),
     ))
