@@ -162,7 +162,7 @@ netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simul
 test: $(TEST_STAMP)  ## the tests, some with some of their cases (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-all: ARGS += --all
+test-all: override ARGS += --all
 test-all: test  ## every case of the tests, some 45 minutes of a core (ARGS for pytest)
 
 lint: verilog  ## another name of it

@@ -28,12 +28,13 @@ def small():
         yield device
 
 
-def test_layers(small):
-    """Every stratum, with and without stalls."""
-    for seed in range(2 * len(STRATA)):
-        _, _, network, images = draw(seed)
-        small.stall(0.4 * (seed >= len(STRATA)))
-        check_network(small, network, images)
+@pytest.mark.sampled(2, across="stall")
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("stratum", range(len(STRATA)))
+def test_layers(small, stratum, stall):
+    _, _, network, images = draw(stratum + len(STRATA) * bool(stall))
+    small.stall(stall)
+    check_network(small, network, images)
     small.stall(0.0)
 
 

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 
 import cli
+from sim import bench_fc
 from tests.device.test_sparse import shared_weights
 
 
@@ -35,7 +36,11 @@ def scipy_file(path, rows=200, columns=500, **extra):
     return dense, x
 
 
-def test_fc_command(tmp_path, capsys):
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("pes", [16, 64])
+def test_fc_command(pes, tmp_path, monkeypatch, capsys):
+    """On the command's own engine, and on a quarter of it."""
+    monkeypatch.setattr(bench_fc, "DEEPEST", bench_fc.DEEPEST.replace(sparse_pes=pes))
     dense, x = scipy_file(tmp_path / "m.npz")
     out = tmp_path / "fc.json"
     assert cli.main(["fc", "--matrix", str(tmp_path / "m.npz"), "--depth", "8", "--depth", "1",
@@ -44,7 +49,7 @@ def test_fc_command(tmp_path, capsys):
     assert [r["queue_depth"] for r in rows] == [8, 1]
     for row in rows:
         assert row["mismatches"] == 0 and row["nonzero_macs"] == np.count_nonzero(dense[:, x != 0])
-        assert row["efficiency"] == row["nonzero_macs"] / (64 * row["cycles"])
+        assert row["efficiency"] == row["nonzero_macs"] / (pes * row["cycles"])
     assert rows[0]["cycles"] <= rows[1]["cycles"]
 
 

@@ -36,7 +36,7 @@ CASES = {
 }
 
 
-@pytest.mark.sampled(2, across="mode")
+@pytest.mark.sampled(3, across="mode")
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("mode", ["dense", "gate"])
 def test_layer(name, mode):

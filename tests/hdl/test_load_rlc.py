@@ -147,16 +147,17 @@ def rate(beats, times):
     return beats / (times[-1] - times[0] + 1)
 
 
-def test_throughput():
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("zeros", [0.0, 0.4, 0.7, 0.9])
+def test_throughput(zeros):
     """Strips of 13 columns of 4 channels behind a latency of 40 cycles: a word of the global buffer a cycle where
     there are zeros, a beat of the bus a cycle where there are none."""
-    for zeros, least in ((0.0, 0.93), (0.4, 0.93), (0.7, 0.93), (0.9, 0.93)):
-        memory = Memory(3)
-        parts = [memory.tensor((1, 5, 8), 52, zeros, 600 * i) for i in range(6)]
-        want = [(600 * i + n, w) for i, p in enumerate(parts) for n, w in enumerate(p[1])]
-        axi, times = simulate(memory, [p[0] for p in parts], want, latency=40)
-        bus, buffer = rate(len(axi.times), axi.times), rate(len(times), times)
-        assert max(bus, buffer) > least, (zeros, bus, buffer)
+    memory = Memory(3)
+    parts = [memory.tensor((1, 5, 8), 52, zeros, 600 * i) for i in range(6)]
+    want = [(600 * i + n, w) for i, p in enumerate(parts) for n, w in enumerate(p[1])]
+    axi, times = simulate(memory, [p[0] for p in parts], want, latency=40)
+    bus, buffer = rate(len(axi.times), axi.times), rate(len(times), times)
+    assert max(bus, buffer) > 0.93, (bus, buffer)
 
 
 def prepared(kind):

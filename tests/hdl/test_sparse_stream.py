@@ -211,7 +211,7 @@ def bus(bench, table, at):
     bench.memory.bad.add(at + 8)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("stall", [0.3])
 @pytest.mark.parametrize("fault, error", [(outside, Error.READ_WINDOW), (far, Error.READ_WINDOW),
                                           (count, Error.SPARSE_STREAM), (counts, Error.SPARSE_STREAM),

@@ -255,19 +255,19 @@ CASES = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CASES)
 def test_store(name):
     simulate(CASES[name])
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CASES)
 def test_store_stalled(name):
     simulate(CASES[name], stall=0.35)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(5))
 def test_store_random(seed):
     rng = random.Random(seed)
@@ -343,7 +343,7 @@ def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
     return axi
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dram", [0xFFE, 0xFF8, 0x1FFA, 0x2000, 0xFFFFFFFE])
 def test_window_error(dram):
     dram &= (1 << BUILD.get("address", 32)) - 1

@@ -86,14 +86,14 @@ CASES = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("stall, latency", [(0.35, 4), (0.0, 40)])
 @pytest.mark.parametrize("name", CASES)
 def test_store_coded(name, stall, latency):
     check(CASES[name], stall=stall, latency=latency)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(4))
 def test_store_coded_random(seed):
     rng = random.Random(seed)
