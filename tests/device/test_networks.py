@@ -146,4 +146,3 @@ def test_alexnet_slice_on_eyeriss(capsys):
         print(f"\nCONV3 slice on eyeriss: {cycles:,} cycles, {macs:,} MACs, "
               f"{100 * macs / cycles / 168:.1f} % of 168 PEs, {program.segments[0].mapping}, "
               f"{rate / 1000:.1f} k simulated cycles/s")
-    assert rate > 5_000
