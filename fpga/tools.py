@@ -4,6 +4,7 @@ others of the YoWASP wheels."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -108,4 +109,5 @@ def version(command: str) -> str:
     done = subprocess.run([command, "--version"], capture_output=True, text=True,
                           env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")))
     lines = [line for line in (done.stdout + done.stderr).splitlines() if any(c.isdigit() for c in line)]
-    return " ".join(lines[0].replace('"', "").split()) if lines else "unknown"
+    # Yosys goes on with its compiler, a path among it.
+    return re.sub(r", .*\)$", ")", " ".join(lines[0].replace('"', "").split())) if lines else "unknown"

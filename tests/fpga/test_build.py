@@ -128,3 +128,13 @@ def test_components():
     found = components(netlist)
     assert {name: (row["lut"], row["ff"]) for name, row in found.items()} == {
         "edge.load_engine": (1, 0), "edge": (1, 0), "link": (1, 1), "pads and clocks": (1, 0)}
+
+
+def test_versions_name_no_path(tmp_path):
+    """A compiler's path is of the machine that built the tool, not for a report."""
+    for said, wanted in (("Yosys 0.70 (git sha1 28ba3cb92, Release, GNU /usr/bin/c++ 14.2.1)", "Yosys 0.70 (git sha1 28ba3cb92)"),
+                         ("nextpnr-ecp5 -- Next Generation Place and Route (Version 0.11.1)",) * 2):
+        tool = tmp_path / "tool"
+        tool.write_text(f"#!/bin/sh\necho '{said}'\n")
+        tool.chmod(0o755)
+        assert tools.version(str(tool)) == wanted

@@ -11,8 +11,8 @@ from amaranth.hdl import DomainRenamer, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PRESETS
 from hdl import verilog
+from hdl.config import PRESETS
 from hdl.verilog import LintError, describe, emit, lint, snake, write, yosys_check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
