@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from tests.hdl.streams import ReadMemory, WriteMemory, holds, receive, run, send
+from tests.hdl.streams import ReadMemory, WriteMemory, holds, receive, run, send, shared
 
 from fpga.bridge import RESET_CYCLES, Bridge
 from fpga.protocol import (HEADER, MAX_DATA, NAK, REPLY, VERSION, Frame, Identity, Opcode, Reason)
@@ -52,7 +52,7 @@ class Registers:
 
 def bench(requests, *, stall=0.0, bad=(), memory=None, cycles=60_000):
     """Frames or Reasons in; (replies, registers, write model, cycles taken, system_reset cycles)."""
-    dut = Bridge(IDENTITY)
+    dut = shared(Bridge, IDENTITY)
     memory = bytearray(random.Random(1).randbytes(1 << 13)) if memory is None else memory
     reads = ReadMemory(dut.read, memory, stall=stall, bad=bad)
     writes = WriteMemory(dut.write, memory, stall=stall, bad=bad)

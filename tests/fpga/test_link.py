@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 from fpga.deframer import Deframer
 from fpga.framer import Framer
@@ -38,7 +38,7 @@ def collect(out):
 
 
 def deframe(line, *, stall=0.0, timeout=1000, count=1, longest=MAX_FRAME):
-    dut, out = Deframer(timeout, longest), []
+    dut, out = shared(Deframer, timeout, longest), []
     seen = []
 
     async def sink(ctx):
@@ -94,7 +94,7 @@ def test_deframer_limits():
 
 
 def test_deframer_timeout():
-    dut, out = Deframer(50), []
+    dut, out = shared(Deframer, 50), []
     good = encode(payloads(2)[0])
 
     async def drive(ctx):
@@ -111,7 +111,7 @@ def test_deframer_timeout():
 
 @pytest.mark.parametrize("stall", [0, 0.5])
 def test_framer(stall):
-    dut, out = Framer(), []
+    dut, out = shared(Framer), []
     frames = payloads(4)
     items = [{"data": b, "last": i == len(raw(f)) - 1} for f in frames for i, b in enumerate(raw(f))]
     want = b"".join(map(encode, frames))

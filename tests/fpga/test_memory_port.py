@@ -8,7 +8,7 @@ from amaranth.back import verilog
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 from tests.hdl.yosys_cells import ice40_cell
 
 from fpga.arbiter import Arbiter
@@ -107,14 +107,14 @@ class Client:
 @pytest.mark.parametrize("stall", [0, 0.4])
 @pytest.mark.parametrize("registered", [False, True])
 def test_two_clients(stall, single_port, registered):
-    dut = Shared(single_port, registered)
+    dut = shared(Shared, single_port, registered)
     clients = [Client(dut, "host", 0, SIZE // 2, stall, 14, 1), Client(dut, "accelerator", SIZE // 2, SIZE, stall, 14, 2)]
     run(dut, *clients, background=[holds(p) for p in (dut.host_read.data, dut.data, dut.write.response)], cycles=30_000)
 
 
 @pytest.mark.parametrize("single_port", [False, True])
 def test_throughput_of_ram(single_port):
-    dut, out, times = Ram(SIZE, single_port), [], []
+    dut, out, times = shared(Ram, SIZE, single_port), [], []
 
     async def writer(ctx):
         for at in range(0, 2048, 512):
@@ -131,7 +131,7 @@ def test_both_get_their_turns():
     """With both asking all the time each gets half, and alone all of it."""
     shares = {}
     for both in (True, False):
-        dut, host, ours = Shared(), [], []
+        dut, host, ours = shared(Shared), [], []
         mine = [{"burst": {"address": 0, "length": 7}, "id": 1}] * 20
         theirs = [{"address": 512, "length": 7}] * 20
         jobs = [lambda ctx: send(ctx, dut.address, mine), lambda ctx: receive(ctx, dut.data, 160, ours)]
@@ -144,7 +144,7 @@ def test_both_get_their_turns():
 
 
 def test_beyond_the_ram():
-    dut, out = Ram(1024), []
+    dut, out = shared(Ram, 1024), []
 
     async def bench(ctx):
         assert await write_burst(ctx, dut.write, 1024 - 64, bytes(range(64))) == 0

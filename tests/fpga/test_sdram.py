@@ -5,7 +5,7 @@ import random
 import pytest
 from tests.fpga.sdram import FIELDS, Model
 from tests.fpga.test_memory_port import burst, write_burst
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 from fpga.ram import DECERR
 from fpga.sdram import ACTIVE, MODE, NOP, PRECHARGE, READ, REFRESH, WRITE, Sdram
@@ -53,7 +53,7 @@ def bytes_of(beats):
 def test_random_traffic(mhz, stall, delay):
     """Bursts in a few rows and banks, again and again; every time is kept, every byte comes back."""
     part = SMALL
-    dut = Sdram(part, mhz * 1_000_000, delay)
+    dut = shared(Sdram, part, mhz * 1_000_000, delay)
     model, rng = {}, random.Random(mhz)
     spots = [rng.randrange(0, part.size // 1024) * 1024 for _ in range(5)]
 
@@ -76,7 +76,7 @@ def test_random_traffic(mhz, stall, delay):
 
 def test_reads_and_writes_at_once():
     """Two benches that do not wait for each other, each in its own half: no word goes astray."""
-    dut, rng, other = Sdram(SMALL, MHZ * 1_000_000), random.Random(5), random.Random(6)
+    dut, rng, other = shared(Sdram, SMALL, MHZ * 1_000_000), random.Random(5), random.Random(6)
     half = SMALL.size // 2
     first = rng.randbytes(2048)
     ready = []
@@ -101,7 +101,7 @@ def test_reads_and_writes_at_once():
 def test_throughput(delay):
     """Four cycles a word but for changes of rows and refreshes, as the docstring has it."""
     log, marks, out = [], [], []
-    dut = Sdram(SMALL, MHZ * 1_000_000, delay)
+    dut = shared(Sdram, SMALL, MHZ * 1_000_000, delay)
     t = dut.timing
 
     async def talk(ctx):
@@ -149,7 +149,7 @@ def test_latency_and_refresh_when_idle():
 
 
 def test_beyond_the_part():
-    dut = Sdram(SMALL, MHZ * 1_000_000)
+    dut = shared(Sdram, SMALL, MHZ * 1_000_000)
 
     async def talk(ctx):
         assert await write_burst(ctx, dut.write, 0, b"12345678") == 0

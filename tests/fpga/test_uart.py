@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 from fpga.ticks import oversampling
 from fpga.uart import Uart
@@ -41,7 +41,7 @@ def wave(data, cycles_per_bit, *, stop=1, lead=5.0):
 
 
 def listen(clock_hz, baud, line, count, extra=2000):
-    dut, out = Uart(clock_hz, baud), []
+    dut, out = shared(Uart, clock_hz, baud), []
 
     async def drive(ctx):
         for level in line:
@@ -58,7 +58,7 @@ def listen(clock_hz, baud, line, count, extra=2000):
 @pytest.mark.parametrize("clock_hz, baud", RATES)
 def test_no_stalls(clock_hz, baud):
     """Bytes without a gap: ten bit times each, on the average exactly."""
-    dut, out, times = Loop(clock_hz, baud), [], []
+    dut, out, times = shared(Loop, clock_hz, baud), [], []
     data = random.Random(1).randbytes(30)
     run(dut, lambda ctx: send(ctx, dut.send, data), lambda ctx: receive(ctx, dut.received, 30, out, times=times),
         background=[holds(dut.received)], cycles=60_000)
@@ -67,7 +67,7 @@ def test_no_stalls(clock_hz, baud):
 
 
 def test_random_stalls():
-    dut, out = Loop(*RATES[0]), []
+    dut, out = shared(Loop, *RATES[0]), []
     data = random.Random(2).randbytes(30)
 
     async def sender(ctx):
@@ -107,7 +107,7 @@ def test_glitches():
 
 def test_lost_when_not_taken():
     """The line does not wait: of two bytes the newer stays."""
-    dut, out = Loop(*RATES[0]), []
+    dut, out = shared(Loop, *RATES[0]), []
 
     async def late(ctx):
         await send(ctx, dut.send, b"ab")

@@ -5,6 +5,7 @@
 
 import random
 from collections import deque
+from functools import lru_cache
 from types import SimpleNamespace
 
 from amaranth.hdl import Value
@@ -65,28 +66,54 @@ def run_combinational(dut, bench):
     sim.run()
 
 
+@lru_cache(maxsize=16)
+def shared(component, *args, **kwargs):
+    """`component(*args, **kwargs)`, the same one for every case that asks for it, so that `run` elaborates it once."""
+    return component(*args, **kwargs)
+
+
+class _Simulation:
+    """A design, compiled for Amaranth's simulator once: each `run` starts from reset, with benches of its own."""
+
+    def __init__(self, dut):
+        self.sim, self.slots, self.benches = Simulator(dut), 0, []
+        self.sim.add_clock(1e-6)
+
+    def _slot(self, at):
+        async def bench(ctx):
+            if at < len(self.benches):
+                await self.benches[at](ctx)
+        self.sim.add_testbench(bench, background=True)
+
+    def run(self, benches, background):
+        def waited_for(bench):
+            async def wait(ctx):
+                with ctx.critical():
+                    await bench(ctx)
+            return wait
+        self.benches = [*map(waited_for, benches), *background]
+        self.sim.reset()
+        while self.slots < len(self.benches):
+            self._slot(self.slots)
+            self.slots += 1
+        self.sim.run()
+
+
 def run(dut, *benches, background=(), cycles=20_000):
-    """Simulates until all `benches` end; fails after `cycles`. Returns the cycles taken."""
-    sim = Simulator(dut)
-    sim.add_clock(1e-6)
-    now = [0]
+    """Simulates from reset until all `benches` end; fails after `cycles`. Returns the cycles taken."""
+    now = 0
 
     async def deadline(ctx):
+        nonlocal now
         while True:
             await ctx.tick()
-            now[0] += 1
-            assert now[0] < cycles, f"no end within {cycles} cycles"
+            now += 1
+            assert now < cycles, f"no end within {cycles} cycles"
 
-    def wrap(bench):     # the simulator wants a coroutine function; lambdas are handier
-        async def process(ctx):
-            await bench(ctx)
-        return process
-    for bench in benches:
-        sim.add_testbench(wrap(bench))
-    for bench in (deadline, *background):
-        sim.add_testbench(wrap(bench), background=True)
-    sim.run()
-    return now[0]
+    if not hasattr(dut, "simulation"):
+        dut.simulation = _Simulation(dut)
+    dut.simulation.run(benches, (deadline, *background))
+    return now
 
 
 async def idle(ctx, cycles):

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 from hdl.arbiter import ReadArbiter
 
@@ -13,7 +13,7 @@ def burst(i):
 @pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_routes_by_id(stall, registered):
-    dut = ReadArbiter(registered=registered)
+    dut = shared(ReadArbiter, registered=registered)
     rng = random.Random(19)
     counts = (40, 60)
     out, got = [], ([], [])
@@ -49,7 +49,7 @@ def test_routes_by_id(stall, registered):
 
 
 def test_halt():
-    dut = ReadArbiter()
+    dut = shared(ReadArbiter)
 
     async def bench(ctx):
         ctx.set(dut.halt, 1)

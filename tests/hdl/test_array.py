@@ -13,7 +13,7 @@ from hdl.config import Config
 from hdl.core import ENGINES, Core
 from hdl.pe import PassHeader, ProcessingElement
 from sim.tb_pe import lanes
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 
 def config(rows, columns, **changes):
@@ -145,7 +145,7 @@ def work(rng, config, mapping, shapes):
 
 def play(config, jobs, *, stall=0.0, delay=0):
     """Jobs are (mapping, mode, shapes). Returns the number of busy PEs in each cycle."""
-    dut, bits = ProcessingArray(config), config.psum_bits
+    dut, bits = shared(ProcessingArray, config), config.psum_bits
     rng = np.random.default_rng(len(jobs))
     jobs = [(mapping, mode, work(rng, config, mapping, shapes)) for mapping, mode, shapes in jobs]
     current, busy = [], []
@@ -264,7 +264,7 @@ def test_one_psum_lane_keeps_up():
 def test_boundaries_with_the_sequencers(mapping, registered):
     """The same from the commands on: sequencers, global buffer and array together."""
     made = config(2, 3, registered=registered)
-    core, (height, groups, sets, rows, stride) = Core(made), mapping
+    core, (height, groups, sets, rows, stride) = shared(Core, made), mapping
     shapes, pair = REMAINDER * 3, 2 * made.glb_depth
     queues = {name: [] for name in ENGINES}
     for p, window, step, positions, images in shapes:

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from tests.hdl.streams import holds, receive, run, send
+from tests.hdl.streams import holds, receive, run, send, shared
 
 from hdl.axi import BurstSplitter, Window
 
@@ -25,7 +25,7 @@ def test_splitter(stall, registered):
     requests += [(rng.randrange(1 << 20) * 8, rng.randrange(200), rng.randrange(2))
                  for _ in range(60)]
     want = [b for r in requests for b in split(*r)]
-    dut, got = BurstSplitter(registered=registered), []
+    dut, got = shared(BurstSplitter, registered=registered), []
     cycles = run(
         dut,
         lambda ctx: send(ctx, dut.request, [dict(address=a, words=w, last=e) for a, w, e in requests],
@@ -43,7 +43,7 @@ def test_splitter(stall, registered):
 @pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_window(stall, registered):
-    dut, got, times = Window(registered), [], []
+    dut, got, times = shared(Window, registered), [], []
     inside = [(0x1000, 8), (0x1FF8, 8), (0x1000, 0x1000), (0x1002, 2), (0x1FFE, 2)]
 
     def item(i, begin, size):
@@ -68,7 +68,7 @@ def test_window(stall, registered):
                                  (0x1FFE, 4), (0xFFE, 4)])
 @pytest.mark.parametrize("registered", [False, True])
 def test_window_outside(bad, registered):
-    dut, got = Window(registered), []
+    dut, got = shared(Window, registered), []
 
     async def bench(ctx):
         ctx.set(dut.base, 0x1000)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
 from hdl.config import PRESETS
 from hdl.core import ENGINES, Core
+from tests.hdl.streams import run, shared
 
 
 def convolve(ifmap, weights, bias, stride, pad):
@@ -127,7 +127,7 @@ def test_layer(name, mode):
                     row_stride=F * m_all, row_first=y, row_start=y * F * m_all, ring=E + e,
                     rows_valid=min(e, E - y), shift=shift, relu=1))
 
-    core = Core(config)
+    core = shared(Core, config)
 
     async def send(ctx, port, items):
         ctx.set(port.valid, 1)
@@ -148,11 +148,11 @@ def test_layer(name, mode):
         finished.append("config")
 
     def engine(name):
-        async def run(ctx):
+        async def bench(ctx):
             while not finished:
                 await ctx.tick()
             await send(ctx, getattr(core, name), queues[name])
-        return run
+        return bench
 
     macs = [0, 0, 0]
 
@@ -188,14 +188,7 @@ def test_layer(name, mode):
         np.testing.assert_array_equal(tile, wanted)
         finished.append("check")
 
-    sim = Simulator(core)
-    sim.add_clock(1e-8)
-    sim.add_testbench(host, background=True)
-    for n in ENGINES:
-        sim.add_testbench(engine(n), background=True)
-    sim.add_testbench(check)
-    sim.add_testbench(count, background=True)
-    sim.run()
+    run(core, check, background=[host, *(engine(n) for n in ENGINES), count], cycles=50_000)
     assert finished == ["config", "check"], "did not finish"
     row_tiles = -(-E // e)
     assert macs[0] == row_tiles * passes * fblocks * F * p * q * S * (R * r * t * e)

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 from amaranth.back import rtlil
-from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run
+from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run, shared
 from tests.hdl.test_control import read, write
 from tests.hdl.test_fetch import GOOD
 
@@ -92,7 +92,7 @@ class Core:
 
 def simulate(bench, *, stall=0.0, bad_reads=(), bad_writes=(), latency=20, read_stall=None):
     """`bench(ctx, go, dut, memory, core, axi)`; `go(program)` runs it and returns STATUS."""
-    dut = Edge(CONFIG)
+    dut = shared(Edge, CONFIG)
     core = Core(dut, stall)
     memory = bytearray(random.Random(18).randbytes(MEMORY))
     memory[OUT:] = bytes(MEMORY - OUT)

@@ -2,7 +2,7 @@ import random
 
 import pytest
 from amaranth.hdl import Value
-from tests.hdl.streams import ReadMemory, holds, idle, run
+from tests.hdl.streams import ReadMemory, holds, idle, run, shared
 
 from hdl import isa
 from hdl.config import PRESETS
@@ -44,7 +44,7 @@ BAD = {
 
 class Rig:
     def __init__(self, commands, *, stall=0.0, program=0x1000, count=None, limit=1 << 16, bad=(), registered=False):
-        self.dut = Fetch(CONFIG.replace(registered=registered))
+        self.dut = shared(Fetch, CONFIG.replace(registered=registered))
         self.stall = stall
         self.program, self.limit = program, limit
         self.count = len(commands) if count is None else count

@@ -8,7 +8,7 @@ import pytest
 from hdl.config import PRESETS
 from hdl.glb import RESPONSE_DEPTH, GlobalBuffer, readers, writers
 from hdl.isa import WORD_ADDR
-from tests.hdl.streams import idle, run
+from tests.hdl.streams import idle, run, shared
 
 CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
            "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
@@ -91,7 +91,7 @@ def test_random(config, stall):
     """Blocks of words that are written, by one writer each, and blocks that are read change
     places from phase to phase; blocks lie across the ends of pairs."""
     config = CONFIGS[config]
-    dut, words, size = GlobalBuffer(config), config.glb_words, 12
+    dut, words, size = shared(GlobalBuffer, config), config.glb_words, 12
     rng = random.Random(config.name)
     memory = np.zeros(4 * words, np.uint16)
     blocks = [range(n, min(n + size, words)) for n in range(0, words, size)]
@@ -178,7 +178,7 @@ def latency_of(config):
 def test_one_access_a_cycle_on_pairs_of_its_own(config):
     """Readers and writers meet only among themselves: readers on a pair each, writers too."""
     config = CONFIGS[config]
-    dut, n, latency = GlobalBuffer(config), 40, latency_of(config)
+    dut, n, latency = shared(GlobalBuffer, config), 40, latency_of(config)
     pairs, pair = config.glb_pairs, 2 * config.glb_depth
     readers, writers = READERS[:pairs], WRITERS[:pairs]
     asked = {c: [] for c in readers + writers}
@@ -201,7 +201,7 @@ def test_one_access_a_cycle_on_pairs_of_its_own(config):
 
 def test_half_a_word_pair_leaves_the_other_bank_free():
     """Writers that touch different halves of one pair do not wait."""
-    dut, asked = GlobalBuffer(CONFIGS["a power of two"]), {c: [] for c in WRITERS}
+    dut, asked = shared(GlobalBuffer, CONFIGS["a power of two"]), {c: [] for c in WRITERS}
     run(dut, lambda ctx: write(ctx, dut.write_ofmap, [dict(word=2 * a, data=a, mask=0x0F) for a in range(20)],
                                accepted=asked["ofmap"]),
         lambda ctx: write(ctx, dut.write_load, [dict(word=2 * a + 1, data=a, mask=0x0F) for a in range(20)],
@@ -211,7 +211,7 @@ def test_half_a_word_pair_leaves_the_other_bank_free():
 
 def test_conflicts_go_by_priority():
     """On one pair the first never waits, and the others follow in order when it stops."""
-    dut, n = GlobalBuffer(CONFIGS["a power of two"]), 20
+    dut, n = shared(GlobalBuffer, CONFIGS["a power of two"]), 20
     asked, out = {c: [] for c in READERS + WRITERS}, {c: [] for c in READERS}
     conflicts = []
 
@@ -231,7 +231,7 @@ def test_conflicts_go_by_priority():
 @pytest.mark.parametrize("stuck", READERS)
 def test_a_full_client_blocks_nobody(stuck):
     """One client never takes its responses; all others read the same banks to their end."""
-    dut, out, n = GlobalBuffer(CONFIGS["a power of two"]), {c: [] for c in READERS}, 20
+    dut, out, n = shared(GlobalBuffer, CONFIGS["a power of two"]), {c: [] for c in READERS}, 20
     accepted = []
 
     async def full(ctx):
@@ -248,7 +248,7 @@ def test_a_full_client_blocks_nobody(stuck):
 
 def test_a_read_sees_what_was_written_a_cycle_before():
     """One accepted in the same cycle may see anything."""
-    dut, got = GlobalBuffer(CONFIGS["a power of two"]), []
+    dut, got = shared(GlobalBuffer, CONFIGS["a power of two"]), []
 
     async def main(ctx):
         port, out = dut.write_load, []
@@ -275,7 +275,7 @@ def test_a_read_sees_what_was_written_a_cycle_before():
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_word_after_the_last_address_is_the_first(config):
     """An unaligned read that begins before word 0 still finds it in its upper half."""
-    dut, got = GlobalBuffer(CONFIGS[config]), []
+    dut, got = shared(GlobalBuffer, CONFIGS[config]), []
 
     async def main(ctx):
         await write(ctx, dut.write_load, [dict(word=0, data=0x1234, mask=0x0F)])

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 from hdl.gon import OutputBus
 
@@ -66,7 +66,7 @@ def test_order(shape, stall):
     rng = random.Random(rows)
     sets = [list(range(rows * columns)), [rows * columns - 1], [0],
             sorted(rng.sample(range(rows * columns), (rows * columns + 1) // 2))]
-    dut = OutputBus(WORD, columns) if rows == 1 else TwoLevels(rows, columns)
+    dut = shared(OutputBus, WORD, columns) if rows == 1 else TwoLevels(rows, columns)
     progress = []
 
     async def main(ctx):
@@ -99,7 +99,7 @@ def test_order(shape, stall):
 
 
 def test_others_are_never_taken_and_order_is_kept_when_the_first_is_late():
-    dut, got = OutputBus(WORD, 3), []
+    dut, got = shared(OutputBus, WORD, 3), []
 
     async def late(ctx):
         await restart(ctx, dut, [0, 2])
@@ -119,7 +119,7 @@ def test_others_are_never_taken_and_order_is_kept_when_the_first_is_late():
 
 
 def test_restart_returns_to_the_first():
-    dut, got = OutputBus(WORD, 3), []
+    dut, got = shared(OutputBus, WORD, 3), []
 
     async def main(ctx):
         ctx.set(dut.output.ready, 1)
@@ -142,7 +142,7 @@ def test_restart_returns_to_the_first():
 
 
 def test_latency_is_one_cycle():
-    dut = OutputBus(WORD, 2)
+    dut = shared(OutputBus, WORD, 2)
 
     async def main(ctx):
         await restart(ctx, dut, [0])
@@ -158,7 +158,7 @@ def test_latency_is_one_cycle():
 
 def test_a_first_source_that_takes_no_part_is_passed_over():
     """Right after a restart too, when its turn has not been skipped yet."""
-    dut, got = OutputBus(WORD, 3), []
+    dut, got = shared(OutputBus, WORD, 3), []
 
     async def main(ctx):
         ctx.set(dut.source_0.valid, 1)

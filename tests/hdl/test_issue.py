@@ -3,7 +3,7 @@ import random
 import pytest
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.hdl import Module
-from tests.hdl.streams import holds, run, send
+from tests.hdl.streams import holds, run, send, shared
 
 from hdl.issue import Issue
 from hdl.semaphores import Semaphores
@@ -59,7 +59,7 @@ class Pair(Component):
     (1, dict(registered=True)), (2, dict(in_flight=2, registered=True)), (8, dict(registered=True)),
     (4, dict(registered=True))])
 def test_issue_order_masks_and_index(depth, options, stall):
-    dut = Pair(depth, **options)
+    dut = shared(Pair, depth, **options)
     issue = dut.issue
     rng = random.Random(7)
     commands = [dict(wait=rng.choice([0, 0, 1, 3, 0x8001]), signal=1 << rng.randrange(4, 12),
@@ -112,7 +112,7 @@ def test_issue_order_masks_and_index(depth, options, stall):
 
 
 def test_issue_waits_for_all_and_halts():
-    dut = Pair(4)
+    dut = shared(Pair, 4)
     issue = dut.issue
 
     async def bench(ctx):
@@ -141,7 +141,7 @@ def test_issue_waits_for_all_and_halts():
 @pytest.mark.parametrize("depth, cycles_each, options", [
     (4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True))])
 def test_issue_throughput(depth, cycles_each, options):
-    dut = Issue(8, depth, **options)
+    dut = shared(Issue, 8, depth, **options)
     taken = []
 
     async def engine(ctx):

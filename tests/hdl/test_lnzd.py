@@ -7,7 +7,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.lnzd import FAN_IN, LnzdNode
-from tests.hdl.streams import holds, receive, run, send
+from tests.hdl.streams import holds, receive, run, send, shared
 
 LAYOUT = data.StructLayout({"column": 10, "value": signed(16)})
 
@@ -15,7 +15,7 @@ LAYOUT = data.StructLayout({"column": 10, "value": signed(16)})
 def play(counts, stall, ready_stall, seed):
     """Sends `counts` items of each child; returns (per cycle the children that were taken, the
     columns that came out, the cycles they did in)."""
-    dut, taken, out, times = LnzdNode(LAYOUT), [], [], []
+    dut, taken, out, times = shared(LnzdNode, LAYOUT), [], [], []
     children = [getattr(dut, f"child_{n}") for n in range(FAN_IN)]
     items = [[{"column": n << 8 | i, "value": (n << 8 | i) - 500} for i in range(count)]
              for n, count in enumerate(counts)]

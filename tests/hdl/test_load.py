@@ -2,7 +2,7 @@ import itertools
 import random
 
 import pytest
-from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send
+from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send, shared
 
 from hdl.isa import Error
 from hdl.load import Load
@@ -44,7 +44,7 @@ def expected(c):
 
 
 def simulate(commands, *, stall=0.0, latency=5, bad=(), limit=1 << 16, base=0, error=None):
-    dut = Load(**BUILD)
+    dut = shared(Load, **BUILD)
     memory = ReadMemory(dut.read, MEMORY, latency=latency, stall=stall, bad=bad)
     want = [w for c in commands for w in expected(c)] if error is None else None
     ends = list(itertools.accumulate(len(expected(c)) for c in commands))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.golden.test_rlc import strips_of, word
-from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send
+from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send, shared
 
 from golden.rlc import encode, slot_words
 from hdl.isa import Error
@@ -70,7 +70,7 @@ class Memory:
 
 def simulate(memory, commands, want, *, stall=0.0, latency=5, bad=(), limit=SIZE, base=0, error=None, dones=None):
     """Runs commands; want: (word, data) in order. Returns (the memory's log, cycles of writes)."""
-    dut = Load(**BUILD)
+    dut = shared(Load, **BUILD)
     axi = ReadMemory(dut.read, memory.bytes, latency=latency, stall=stall, bad=bad)
     got, times, seen = [], [], []
 

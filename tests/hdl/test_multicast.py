@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from tests.hdl.streams import holds, run, send
+from tests.hdl.streams import holds, run, send, shared
 
 from hdl.multicast import XBus, YBus
 
@@ -41,7 +41,7 @@ def test_rows(stall):
     rng = random.Random(7)
     items = [dict(data=n, tag=rng.randrange(8)) for n in range(120)]    # tags 4..7: nobody's
     items[10:20] = [dict(data=n, tag=7) for n in range(10, 20)]
-    dut = Rows()
+    dut = shared(Rows)
     fired, times, per_pe = ([], []), ([], []), [[] for _ in range(6)]
 
     async def watch(ctx):
@@ -71,7 +71,7 @@ def test_rows(stall):
 
 def test_nobody_waits_for_words_of_others():
     """PEs without room hold back only their own words; the bus takes two behind it."""
-    dut = Rows()
+    dut = shared(Rows)
     seen = []
 
     async def watch(ctx):

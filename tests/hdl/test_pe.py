@@ -8,7 +8,7 @@ from hdl.config import HAZARD
 from hdl.isa import Mode
 from hdl.pe import EVENTS, depth
 from sim.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
-from tests.hdl.streams import holds, idle, run, send
+from tests.hdl.streams import holds, idle, run, send, shared
 
 # (p, window, step, positions, images)
 CORNERS = [(1, 1, 1, 1, 1), (8, 8, 8, 2, 1), (1, 8, 1, 3, 1), (2, 8, 8, 2, 2), (3, 1, 1, 5, 1), (8, 1, 1, 3, 2),
@@ -26,7 +26,7 @@ def play(config, todo, head, tail, mode=Mode.DENSE, *, stall=0.0, delay=None, en
 
     `delay` maps names of streams to cycles before their first word.
     """
-    dut, events, bits = PeBench(config), [], config.psum_bits
+    dut, events, bits = shared(PeBench, config), [], config.psum_bits
     outputs = {1: dut.ofmap, 0: dut.chain_out}
 
     def source(n, name):
@@ -269,7 +269,7 @@ def test_events_name_what_is_missing(net, event):
 def test_latency(registered):
     """From the issue of a MAC to its sum, through the drain buffer, and past the adder to the chain."""
     config = CONFIG.replace(registered=registered)
-    dut, todo, times = PeBench(config), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
+    dut, todo, times = shared(PeBench, config), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
 
     async def watch(ctx):
         ctx.set(dut.tags_in, dict(enable=1, **TAGS))
@@ -300,7 +300,7 @@ def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
 
 def test_capacity():
     """Without anything to compute a PE takes its buffers full and no more."""
-    dut, taken = PeBench(CONFIG), dict.fromkeys(STREAMS, 0)
+    dut, taken = shared(PeBench, CONFIG), dict.fromkeys(STREAMS, 0)
 
     async def main(ctx):
         ctx.set(dut.tags_in, dict(enable=1, head=1, tail=1, **TAGS))

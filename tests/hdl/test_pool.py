@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from tests.hdl.streams import holds, receive, run, send
+from tests.hdl.streams import holds, receive, run, send, shared
 
 from hdl.isa import Pool
 from hdl.packer import Packer
@@ -29,7 +29,7 @@ def test_packer(count, stall):
             flat += entries[:count]
         flat += [None] * (-len(flat) % 4)
         want += [tuple(flat[i:i + 4]) for i in range(0, len(flat), 4)]
-    dut, got = Packer(), []
+    dut, got = shared(Packer), []
 
     async def start(ctx):
         ctx.set(dut.count, count)
@@ -90,7 +90,7 @@ def test_pooler(pool, add, stall, lanes, registered):
                 else:
                     out.append(max(column, default=-32768))
             want.append((out, *ends))
-        dut, got = Pooler(lanes, registered), []
+        dut, got = shared(Pooler, lanes, registered), []
 
         async def start(ctx):
             for name, v in dict(add=add, relu=relu, shift_a=shifts[0], shift_b=shifts[1],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.golden.test_rlc import strips_of, word
-from tests.hdl.streams import holds, idle, receive, run, send
+from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 from golden.rlc import encode
 from hdl.isa import Error
@@ -32,7 +32,7 @@ def dense(strip):
 
 def decode(strips, *, stall=0.0, words=None, cycles=20_000):
     """Runs the decoder; returns (out, cycles in which words came out)."""
-    dut = RlcDecoder()
+    dut = shared(RlcDecoder)
     coded_strips = [coded(s) for s in strips]
     heads = [dict(coded=len(c), words=len(dense(s)), last=i % 3 == 2)
              for i, (c, s) in enumerate(zip(coded_strips, strips))]
@@ -89,7 +89,7 @@ def test_decoder_is_bound_by_its_input():
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_decoder_refuses(words, count, bad, error, stall):
     """The strips before it come out whole; nothing of it that could end it."""
-    dut = RlcDecoder()
+    dut = shared(RlcDecoder)
     good = np.arange(1, 18, dtype=np.int16)
     heads = [dict(coded=6, words=5, last=1), dict(coded=len(words), words=count, last=1),
              dict(coded=6, words=5, last=1)]
@@ -117,7 +117,7 @@ def test_decoder_refuses(words, count, bad, error, stall):
 
 def encode_on(strips, *, chunk=4, stall=0.0, cycles=20_000):
     """Runs the encoder on strips of a multiple of `chunk` entries; returns cycles in which words came out."""
-    dut = RlcEncoder()
+    dut = shared(RlcEncoder)
     items, want = [], []
     rng = np.random.default_rng(1)
     for s in strips:

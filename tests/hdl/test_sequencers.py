@@ -20,7 +20,7 @@ from hdl.ifmap_sequencer import IfmapSequencer
 from hdl.ofmap_sequencer import OfmapSequencer
 from hdl.psum_ring import PsumRing
 from hdl.psum_sequencer import PsumSequencer
-from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send
+from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send, shared
 
 CONFIG = PRESETS["tiny"]
 REGISTERED = {"plain": CONFIG, "registered": CONFIG.replace(registered=True)}
@@ -117,7 +117,7 @@ def test_ifmap(stall, config):
     buffer = Buffer(random.Random(5), stall, CONFIG.glb_words)
     commands = [ifmap_command(rng, **c) for c in IFMAP_CORNERS] + [ifmap_command(rng) for _ in range(8)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
-    got, times = play(IfmapSequencer(REGISTERED[config]), buffer, commands, wanted, reads, stall)
+    got, times = play(shared(IfmapSequencer, REGISTERED[config]), buffer, commands, wanted, reads, stall)
     got = [("header", low(w.data, 1, 48)) if w.header else (w.tag, w.count, low(w.data, w.count, 16)) for w in got]
     assert got == [w for words in wanted for w in words]
     if not stall:
@@ -132,7 +132,7 @@ def test_ifmap_full_rate(config):
     change = dict(start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=99, outer=1, inner=1, header=1)
     commands = [ifmap_command(rng, **change) for _ in range(4)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
-    _, times = play(IfmapSequencer(REGISTERED[config]), buffer, commands, wanted, reads, 0)
+    _, times = play(shared(IfmapSequencer, REGISTERED[config]), buffer, commands, wanted, reads, 0)
     for t in times:
         assert t[-1] - t[1] == len(t) - 2
     # The buffer's latency is hidden: the header, then one cycle without a word.
@@ -156,7 +156,7 @@ def test_filter(stall):
     commands += [dict(word=rng.randrange(900), tags=rng.randint(1, 6), words=rng.randint(1, 8), tail=rng.randint(1, 4))
                  for _ in range(8)]
     wanted, reads = zip(*(filter_words(c, buffer) for c in commands))
-    got, times = play(FilterSequencer(CONFIG), buffer, commands, wanted, reads, stall)
+    got, times = play(shared(FilterSequencer, CONFIG), buffer, commands, wanted, reads, stall)
     assert [(w.tag, w.count, w.last, low(w.data, w.count, 16)) for w in got] == [w for words in wanted for w in words]
     if not stall:
         for t in times:
@@ -187,7 +187,7 @@ def psum_words(b, buffer, ring):
 def test_psum(stall, bits):
     rng = random.Random(1)
     config = CONFIG.replace(psum_bits=bits)
-    buffer, dut = Buffer(random.Random(2), stall, CONFIG.glb_words), PsumSequencer(config)
+    buffer, dut = Buffer(random.Random(2), stall, CONFIG.glb_words), shared(PsumSequencer, config)
     commands = [dict(from_ring=r, bias=2 * rng.randrange(300), positions=n, rows=e, sets=t, p=p)
                 for r, n, e, t, p in [(0, 1, 1, 1, 1), (1, 1, 1, 1, 1), (0, 2, 2, 3, 8), (1, 3, 2, 1, 5),
                                       (0, 9, 1, 1, 4), (1, 2, 1, 2, 7), (1, 5, 3, 1, 4), (0, 2, 1, 2, 6)]]
@@ -277,7 +277,7 @@ OFMAP_CORNERS = [
 def test_ofmap(stall, bits, lanes):
     rng = random.Random(8)
     config = CONFIG.replace(psum_bits=bits, psum_lanes=lanes, psum_fifo=0 if lanes == 1 else CONFIG.psum_fifo)
-    dut, buffer = OfmapSequencer(config), Buffer(random.Random(2), stall, CONFIG.glb_words)
+    dut, buffer = shared(OfmapSequencer, config), Buffer(random.Random(2), stall, CONFIG.glb_words)
     commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS] + [ofmap_command(rng) for _ in range(6)]
 
     def addresses():
@@ -394,7 +394,7 @@ class Ring(wiring.Component):
 @pytest.mark.parametrize("lanes", [4, 1])
 def test_ring(lanes, size, stall):
     """Psums come back in order through a ring of any size; twice, with a restart elsewhere."""
-    dut, buffer = Ring(CONFIG.replace(psum_lanes=lanes, psum_fifo=0 if lanes == 1 else 2)), Buffer(random.Random(3), stall, CONFIG.glb_words)
+    dut, buffer = shared(Ring, CONFIG.replace(psum_lanes=lanes, psum_fifo=0 if lanes == 1 else 2)), Buffer(random.Random(3), stall, CONFIG.glb_words)
     rng, level = random.Random(size), []
 
     async def main(ctx):

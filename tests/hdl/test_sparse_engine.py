@@ -11,7 +11,7 @@ from golden.csc import pack
 from hdl.config import PRESETS
 from hdl.isa import Error, Opcode, SparseDumpBody, SparseOutputBody, SparseRunBody, Target, fields
 from hdl.sparse_engine import KINDS, SparseEngine
-from tests.hdl.streams import Buffer, holds, run
+from tests.hdl.streams import Buffer, holds, run, shared
 
 pytestmark = pytest.mark.usefixtures("built")
 
@@ -28,7 +28,7 @@ class Bench:
     `done`, events by name: their sum, `active`: its cycles)."""
 
     def __init__(self, config, stall=0.0, seed=1):
-        self.config, self.dut, self.stall, self.rng = config, SparseEngine(config), stall, random.Random(seed)
+        self.config, self.dut, self.stall, self.rng = config, shared(SparseEngine, config), stall, random.Random(seed)
         self.buffer = Buffer(self.rng, stall)
         self.model = SparseMemories(config)
         self.words = 0

@@ -8,7 +8,7 @@ import pytest
 from compiler.sparse import table_words
 from hdl.config import PRESETS
 from hdl.sparse_fetch import BEATS, ColumnFetcher
-from tests.hdl.streams import Buffer, ReadMemory, holds, idle, receive, run, send
+from tests.hdl.streams import Buffer, ReadMemory, holds, idle, receive, run, send, shared
 
 pytestmark = pytest.mark.usefixtures("built")
 
@@ -21,7 +21,7 @@ def simulate(lengths, columns, *, stall=0.0, latency=4, seed=1, bad=(), base=0, 
     """Fetch columns (or MARK) of records of `lengths` words; returns (dut's memory, RecordWords, their times,
     looked_up pulses). until: a condition to wait for instead of the last word; then what came until it."""
     rng = random.Random(seed)
-    dut = ColumnFetcher(CONFIG)
+    dut = shared(ColumnFetcher, CONFIG)
     raw = np.random.default_rng(seed).integers(0, 256, 1 << 17).astype(np.uint8).tobytes()
     memory = ReadMemory(dut.read, bytearray(raw), latency=latency, stall=stall, bad=bad)
     buffer = Buffer(rng, stall)
@@ -103,7 +103,7 @@ def test_latency_is_hidden(words, rate):
 def test_nothing_is_asked_for_without_room():
     """A reader that never takes: the fetcher asks for BEATS at most, and takes all of them."""
     rng = random.Random(1)
-    dut, buffer = ColumnFetcher(CONFIG), Buffer(rng, 0)
+    dut, buffer = shared(ColumnFetcher, CONFIG), Buffer(rng, 0)
     memory = ReadMemory(dut.read, bytearray(1 << 16))
     for n, word in enumerate(table_words(np.full(64, 7))):
         buffer.words[n] = int(word)

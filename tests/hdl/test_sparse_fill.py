@@ -7,7 +7,7 @@ import pytest
 from hdl.config import PRESETS
 from hdl.isa import Target
 from hdl.sparse_fill import SparseFiller
-from tests.hdl.streams import Buffer, holds, idle, run, send
+from tests.hdl.streams import Buffer, holds, idle, run, send, shared
 
 pytestmark = pytest.mark.usefixtures("built")
 
@@ -53,7 +53,7 @@ def loops(buffer, target, word, pe, pes, address, count, half):
 
 def play(commands, stall, seed=1):
     """Runs commands; returns the cycles of the writes and of `done`, each in order."""
-    dut, buffer = SparseFiller(CONFIG), Buffer(random.Random(seed), stall)
+    dut, buffer = shared(SparseFiller, CONFIG), Buffer(random.Random(seed), stall)
     commands = [FIELDS | fields for fields in commands]
     expected = [loops(buffer, **fields) for fields in commands]
     steps = [step for _, writes in expected for step in writes]

@@ -12,7 +12,7 @@ from hdl.config import PRESETS
 from hdl.isa import Target
 from hdl.sparse_pe import EVENTS, SEGMENTS, WORDS, SparsePe
 from hdl.sparse_reader import LATE
-from tests.hdl.streams import idle, run, send
+from tests.hdl.streams import idle, run, send, shared
 
 PES, ROWS, COLUMNS, DEPTH = 4, 64, 126, 8
 CONFIG = PRESETS["tiny"].replace(sparse_pes=PES, sparse_words=64, sparse_pointers=COLUMNS + 2, sparse_activations=64,
@@ -52,7 +52,7 @@ class Bench:
 
     def __init__(self, config=None):
         self.config = config = config or CONFIG
-        self.dut, self.trace = SparsePe(config), []
+        self.dut, self.trace = shared(SparsePe, config), []
 
     async def write(self, ctx, target, address, values):
         fill = self.dut.fill

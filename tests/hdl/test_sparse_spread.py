@@ -9,7 +9,7 @@ from compiler.csc import encode, records
 from hdl.config import PRESETS
 from hdl.isa import Error
 from hdl.sparse_spread import RecordSpreader
-from tests.hdl.streams import holds, receive, run, send
+from tests.hdl.streams import holds, receive, run, send, shared
 
 pytestmark = pytest.mark.usefixtures("built")
 
@@ -79,7 +79,7 @@ SIZES = [(4, 16), (4, 255), (8, 4), (16, 16), (16, 138), (64, 64), (64, 20), (32
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_every_pe_takes_its_entries(pes, rows, stall):
     config, rng = config_of(pes, rows), np.random.default_rng([pes, rows])
-    dut = RecordSpreader(config)
+    dut = shared(RecordSpreader, config)
     watch = Watch(dut, config)
     want, items, marks = [], [], []
     for density, columns in ((0.02, 12), (0.3, 4), (0.9, 2)):
@@ -105,7 +105,7 @@ def test_every_pe_takes_its_entries(pes, rows, stall):
 
 def test_hold():
     config = config_of(4, 16)
-    dut = RecordSpreader(config)
+    dut = shared(RecordSpreader, config)
     entries, record = columns_of(np.random.default_rng(1), config, 1, 0.5)[0]
 
     async def main(ctx):
@@ -143,7 +143,7 @@ def test_errors(pes, rows):
     config, rng = config_of(pes, rows), np.random.default_rng(3)
     _, good = columns_of(rng, config, 1, 0.5)[0]
     for name, words, error in damage(config, rng):
-        dut = RecordSpreader(config)
+        dut = shared(RecordSpreader, config)
         watch, done = Watch(dut, config), []
 
         async def feed(ctx):

@@ -5,7 +5,7 @@ from collections import deque
 
 import numpy as np
 import pytest
-from tests.hdl.streams import WriteMemory, holds, idle, run, send
+from tests.hdl.streams import WriteMemory, holds, idle, run, send, shared
 
 from hdl.isa import Error, Opcode, Pool, fields, BODIES
 from hdl.pool import reciprocal
@@ -148,7 +148,7 @@ def chunked(commands):
 
 
 def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4, reference=reference):
-    dut, commands = Store(**BUILD), chunked(commands)
+    dut, commands = shared(Store, **BUILD), chunked(commands)
     memory = bytearray(DRAM)
     memory[:] = b"\xa5" * DRAM
     want = bytearray(memory)
@@ -317,7 +317,7 @@ def test_throughput():
 
 def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
     """Runs into `error` with `dones` commands done before it."""
-    dut, commands = Store(**BUILD), chunked(commands)
+    dut, commands = shared(Store, **BUILD), chunked(commands)
     memory = bytearray(DRAM)
     axi = WriteMemory(dut.write, memory, bad=bad, stall=0.2)
     seen = []
@@ -363,7 +363,7 @@ def test_too_long():
 
 def test_halt_sends_empty_beats():
     """After halt the data of addresses issued goes out without strobes, and no more addresses."""
-    dut = Store(**BUILD)
+    dut = shared(Store, **BUILD)
     memory = bytearray(DRAM)
     axi = WriteMemory(dut.write, memory)
 
