@@ -94,10 +94,11 @@ def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[s
     # Headers dominate small designs: those are compiled as one file.
     large = sum(p.stat().st_size for p in (work / "obj").glob("*.cpp")) > largest
     # The precompiled header and the tools of the wheel's makefile are those of the machine that
-    # built it; CPPFLAGS finds sim/fst before any system's lz4.h and zlib.h.
+    # built it; CPPFLAGS finds sim/fst before any system's lz4.h and zlib.h. With -O2 `demo` and `eyeriss` take a third
+    # longer to compile and run as fast.
     make = ["make", f"-j{JOBS}", "-C", "obj", "-f", "Vtop.mk", "CXX=g++", "LINK=g++", "AR=ar", "PYTHON3=python3",
             "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", f"VM_PARALLEL_BUILDS={int(large)}",
-            f"USER_CPPFLAGS=-I{HERE / 'fst'} -std=c++20", "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
+            f"USER_CPPFLAGS=-I{HERE / 'fst'} -std=c++20", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
             "Vtop__ALL.a"]
     # Verilator's own library is the same for every design: half of a small build.
     library = CACHE / ("runtime-" + _key([waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()]))

@@ -123,7 +123,7 @@ def wrong(program, device, expected):
             and not np.array_equal(program.read_tensor(device, name), expected[tensor_of(name, expected)])]
 
 
-@pytest.mark.sampled(4, across="make")
+@pytest.mark.sampled(8, across="make")
 @pytest.mark.parametrize("chained", [True, False], ids=["chained", "by segment"])
 @pytest.mark.parametrize("images,fuse", [(1, True), (3, True), (2, False)])
 @pytest.mark.parametrize("config", [TINY, DEMO], ids=lambda c: c.name)

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 
 import cli
+from hdl.config import PRESETS
 from sim import bench_fc
 from tests.device.test_sparse import shared_weights
 
@@ -37,10 +38,10 @@ def scipy_file(path, rows=200, columns=500, **extra):
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("pes", [16, 64])
-def test_fc_command(pes, tmp_path, monkeypatch, capsys):
-    """On the command's own engine, and on a quarter of it."""
-    monkeypatch.setattr(bench_fc, "DEEPEST", bench_fc.DEEPEST.replace(sparse_pes=pes))
+@pytest.mark.parametrize("config", [PRESETS["demo"], bench_fc.DEEPEST], ids=lambda c: c.name)
+def test_fc_command(config, tmp_path, monkeypatch, capsys):
+    """On the command's own engine, and on another preset's of a quarter of its PEs."""
+    monkeypatch.setattr(bench_fc, "DEEPEST", config)
     dense, x = scipy_file(tmp_path / "m.npz")
     out = tmp_path / "fc.json"
     assert cli.main(["fc", "--matrix", str(tmp_path / "m.npz"), "--depth", "8", "--depth", "1",
@@ -49,7 +50,7 @@ def test_fc_command(pes, tmp_path, monkeypatch, capsys):
     assert [r["queue_depth"] for r in rows] == [8, 1]
     for row in rows:
         assert row["mismatches"] == 0 and row["nonzero_macs"] == np.count_nonzero(dense[:, x != 0])
-        assert row["efficiency"] == row["nonzero_macs"] / (pes * row["cycles"])
+        assert row["efficiency"] == row["nonzero_macs"] / (config.sparse_pes * row["cycles"])
     assert rows[0]["cycles"] <= rows[1]["cycles"]
 
 
