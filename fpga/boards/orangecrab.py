@@ -6,11 +6,12 @@ from amaranth_boards.resources import UARTResource
 
 from .board import Board
 
-# A 3.3 V adapter on pins 0 (to the board) and 1, where boards of this shape have their serial line.
-UART = UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP"))
+# A 3.3 V adapter on SDA (to the board) and SCL: beside the clock's pin. With pins 0 and 1, in a corner of the chip, where
+# boards of this shape have their serial line, the 85F is not routed (docs/fpga.md).
+UART = UARTResource(0, rx="sda", tx="scl", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP"))
 
 BOARDS = tuple(
-    Board(name, platform, preset, clock_hz=clock, memory=memory, link="a 3.3 V serial adapter at pins 0 and 1",
+    Board(name, platform, preset, clock_hz=clock, memory=memory, link="a 3.3 V serial adapter at SDA and SCL",
           loader="dfu-util -d 1209:5af0 -a 0 -D {bitstream}", persist="dfu-util -d 1209:5af0 -a 0 -D {bitstream}",
           package="dfu-util", resources=(UART,))
     for name, platform, preset, clock, memory in (
