@@ -650,18 +650,18 @@ def clean(args) -> int:
     return 0
 
 
+def _at_least(least: int, text: str) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, {least} or more")
+    return int(text)
+
+
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
-    return value
+    return _at_least(0, text)
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
-    return value
+    return _at_least(1, text)
 
 
 def _switch(text: str) -> tuple[str, bool | None]:
