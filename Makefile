@@ -163,7 +163,7 @@ test: $(TEST_STAMP)  ## the tests, some with some of their cases (ARGS for pytes
 	$(BIN)/python -m pytest $(ARGS)
 
 test-all: override ARGS += --all
-test-all: test  ## every case of the tests, some 45 minutes of a core (ARGS for pytest)
+test-all: test  ## every case of the tests, more than an hour of a core (ARGS for pytest)
 
 lint: verilog  ## another name of it
 
