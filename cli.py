@@ -651,9 +651,13 @@ def clean(args) -> int:
 
 
 def _at_least(least: int, text: str) -> int:
-    if not text.isdecimal() or int(text) < least:
+    try:
+        value = int(text)
+    except ValueError:
+        value = None
+    if value is None or value < least:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number, {least} or more")
-    return int(text)
+    return value
 
 
 def _count(text: str) -> int:

@@ -5,7 +5,7 @@ import pytest
 
 from hdl.config import PRESETS
 from hdl.core import ENGINES, Core
-from tests.hdl.streams import run, shared
+from tests.hdl.streams import run, send, shared
 
 
 def convolve(ifmap, weights, bias, stride, pad):
@@ -128,13 +128,6 @@ def test_layer(name, mode):
                     rows_valid=min(e, E - y), shift=shift, relu=1))
 
     core = shared(Core, config)
-
-    async def send(ctx, port, items):
-        ctx.set(port.valid, 1)
-        for item in items:
-            ctx.set(port.payload, item)
-            await ctx.tick().until(port.ready)
-        ctx.set(port.valid, 0)
 
     finished = []
 
