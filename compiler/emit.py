@@ -20,6 +20,7 @@ from hdl.isa import ENTRY_ADDR, Opcode
 
 MODULUS = 1 << ENTRY_ADDR
 TABLE = 16  # divisors whose reciprocals the pool unit knows
+MOST_BLOCKS = (1 << 11) - 1   # of a STORE
 
 
 class Blob:
@@ -614,7 +615,8 @@ class StoreTiles:
     def __post_init__(self):
         out = self.target.storage
         self.step = math.lcm(out.block, *(view.storage.block for view in self.sources))
-        self.rows, self.cols, self.count = out.height, out.width, ceil(self.channels, self.step) * self.step
+        most = MOST_BLOCKS * out.block // self.step
+        self.rows, self.cols, self.count = out.height, out.width, min(ceil(self.channels, self.step), most) * self.step
 
     def span(self, first: int, last: int, axis: int) -> tuple[int, int]:
         """(low, high) of the source that outputs first..last-1 read; never empty."""

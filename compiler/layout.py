@@ -76,6 +76,15 @@ class View:
         return int(self.slots.max()) // self.storage.block + 1
 
     @property
+    def extent(self) -> int:
+        """Slots from the first to the last, those that no channel has included."""
+        return int(self.slots.max()) + 1
+
+    def at(self, other: View) -> bool:
+        """Whether both are one place in memory."""
+        return self.storage is other.storage and self.first_block == other.first_block
+
+    @property
     def plain(self) -> bool:
         return bool((self.slots == np.arange(len(self.slots))).all())
 
@@ -172,8 +181,12 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
         members.setdefault(root(name), []).append(name)
     made_by = {layer.output: layer for layer in graph.layers}
 
+    convs = {owner: [layer for name in names for layer in graph.consumers(name)
+                     if isinstance(layer, Conv)] for owner, names in members.items()}
     blocks_of: dict[str, int] = {}
-    for owner, names in members.items():
+    # What no convolution reads comes last: it asks for the blocks that its writers read.
+    for owner in sorted(members, key=lambda name: not convs[name]):
+        names = members[owner]
         limit = 0  # every candidate divides this where padding is not allowed
         readers = [layer for name in names for layer in graph.consumers(name)]
         plain_only = any(not isinstance(layer, (Conv, Concat)) for layer in readers) or \
@@ -189,14 +202,13 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
         sizes = [q for q in BLOCK_SIZES if limit % q == 0 and (q <= channels or q == 1)]
         if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
             sizes.append(channels)
-        convs = [layer for layer in readers if isinstance(layer, Conv)]
-        makers = [] if convs else [made_by[name] for name in names if isinstance(made_by.get(name), Conv)
-                                   and not made_by[name].full]
+        makers = [] if convs[owner] else [made_by[name] for name in names if isinstance(made_by.get(name), Conv)
+                                          and not made_by[name].full]
         if makers:
             sizes = [q for q in sizes if q in OUT_SIZES] or sizes
 
         def cost(q):
-            cycles = sum(score(layer, q, None) for layer in convs) + sum(writing(name, q) for name in names)
+            cycles = sum(score(layer, q, None) for layer in convs[owner]) + sum(writing(name, q) for name in names)
             cycles += sum(score(layer, blocks_of[root(layer.input)], q) for layer in makers)
             # Four entries are written a cycle only in multiples of four.
             return cycles, q % 4 != 0, -min(q, 8)

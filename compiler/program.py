@@ -11,7 +11,7 @@ import numpy as np
 from compiler.commands import Schedule
 from compiler.coded import choose
 from compiler.csc import sparse
-from compiler.emit import Blob, StoreTiles, emit_conv, emit_store, loaded_words
+from compiler.emit import MOST_BLOCKS, Blob, StoreTiles, emit_conv, emit_store, loaded_words
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of, search
@@ -25,7 +25,6 @@ from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
 
 ALIGN = 4096  # of every region in memory
-MOST_BLOCKS = 2047  # of a STORE
 MOST_DENSE = 0.5  # a denser layer is hardly smaller compressed: an entry costs half a word, and pointers
 
 
@@ -44,11 +43,17 @@ class Segment:
     sparse: SparseLayer | None = None
     load_words: int = 0  # of a sparse layer: 64-bit words of weights, pointers and vectors that a batch loads
     copied: str = ""     # of a reorder: the tensor that `output` is a second view of
+    joined: tuple[str, ...] = ()   # Concats of tensors in place, which are whole with this output
 
     @property
     def tensor(self) -> str:
         """The tensor that `output` holds."""
         return self.copied or self.output
+
+    @property
+    def written(self) -> list[tuple[str, str]]:
+        """(view, tensor in it) of all that is in memory after this layer and was not before."""
+        return [(self.output, self.tensor), *((name, name) for name in self.joined)]
 
 
 @dataclass
@@ -415,14 +420,16 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             case Concat():
                 # The copies of one layer share the buffer, so each waits for the one before.
                 for part, target in zip(layer.inputs, concat_parts(graph, layer, views)):
-                    if views[part].storage is target.storage:
+                    if views[part].at(target):
                         continue
                     tensor = graph.tensors[part]
                     last = after = emit_store(
                         **common, sources=[views[part]], target=target, size=(tensor.height, tensor.width),
-                        channels=tensor.channels, name=layer.name, after=after)
+                        channels=views[part].extent, name=layer.name, after=after)
                 if len(schedule.commands) > first:
                     segments.append(Segment(layer.name, "copy", layer.output, first, 0))
+                else:
+                    segments[-1].joined += (layer.output,)
             case Pool() if layer.name in pools_done:
                 continue
             case _:

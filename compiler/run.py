@@ -159,11 +159,12 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
             counters = start_segment(program, device, segment).counters
             for name, value in counters.items():
                 row.counters[name] = row.counters.get(name, 0) + value
-            got = program.read_tensor(device, segment.output)[:len(part)]
-            want = golden.tensors[segment.tensor][batch * program.images:][:len(part)]
-            if got.shape != want.shape:
-                raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
-            row.mismatches += int((got != want).sum())
+            for view, tensor in segment.written:
+                got = program.read_tensor(device, view)[:len(part)]
+                want = golden.tensors[tensor][batch * program.images:][:len(part)]
+                if got.shape != want.shape:
+                    raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
+                row.mismatches += int((got != want).sum())
             if segment.output in fmaps:
                 measure(program, device, fmaps[segment.output], len(part))
         scores.append(program.read_tensor(device, graph.output)[:len(part)])

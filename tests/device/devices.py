@@ -18,9 +18,10 @@ def check_network(device, network, images, **options):
     counters = {}
     for segment in program.segments:
         counters[segment.name] = start_segment(program, device, segment).counters
-        got = program.read_tensor(device, segment.output)
-        assert got.shape == golden[segment.tensor].shape
-        np.testing.assert_array_equal(got, golden[segment.tensor], err_msg=segment.name)
+        for view, tensor in segment.written:
+            got = program.read_tensor(device, view)
+            assert got.shape == golden[tensor].shape
+            np.testing.assert_array_equal(got, golden[tensor], err_msg=f"{segment.name}: {view}")
     return program, counters
 
 
@@ -35,6 +36,7 @@ def check_chained(device, network, images, **options):
     assert result.ok, result
     golden = golden_run(network, images).tensors
     for segment in program.segments:
-        np.testing.assert_array_equal(program.read_tensor(device, segment.output),
-                                      golden[segment.tensor], err_msg=segment.name)
+        for view, tensor in segment.written:
+            np.testing.assert_array_equal(program.read_tensor(device, view), golden[tensor],
+                                          err_msg=f"{segment.name}: {view}")
     return result.counters
