@@ -40,7 +40,8 @@ def compile_(args) -> int:
     from compiler.export import check_directory, export
     from compiler.images import DataError, read_images
     from compiler.onnx_import import load
-    from compiler.quantise import quantise
+    from compiler.quantise import quantise, quantise_input
+    from compiler.verify import Mismatch
     from hdl.config import Config
     from hdl.verilog import emit
     config = Config.load(args.config)
@@ -60,9 +61,14 @@ def compile_(args) -> int:
     network = quantise(graph, observed, psum_bits=config.psum_bits)
     text, sidecar = emit(config)
     top = sidecar["top"]
-    program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
-                     placement=args.placement, switches=dict(args.sparse),
-                     also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"})
+    try:
+        program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
+                         placement=args.placement, switches=dict(args.sparse),
+                         also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"},
+                         sample=quantise_input(network, observed[:args.batch]))
+    except Mismatch as error:
+        print(f"eyrie: nothing is written, the compiler has erred: {error}", file=sys.stderr)
+        return 1
     print(f"{args.output}: {program.command_count} commands, memory {program.base:#x}..{program.end:#x}, "
           f"batch of {program.images}\n{note}")
     if args.huffman:

@@ -16,6 +16,7 @@ from compiler.graph import Conv
 from compiler.program import Program, compile_network
 from compiler.quantise import QuantisedGraph
 from compiler.stored import StoredError, pack, unpack
+from compiler.verify import verify
 from hdl import isa
 from hdl.config import Config
 from hdl.isa import Register
@@ -205,7 +206,7 @@ def write_directory(directory: str | Path, files: dict[str, bytes | str]) -> Non
 
 def export(network: QuantisedGraph, config: Config, directory: str | Path, images: int = 1, base: int = 0,
            also: dict[str, bytes | str] | None = None, huffman: bool = False, placement: str = "balanced",
-           switches: dict[str, bool | None] | None = None) -> Program:
+           switches: dict[str, bool | None] | None = None, sample: np.ndarray | None = None) -> Program:
     """Compile a network to one program and write what an integrator needs of it to `directory`.
 
     memory.bin: constants and commands, to be at the program's `constant`; map.json: addresses,
@@ -213,10 +214,12 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
     Verilog, which this package does not make). images: batch of a start; base: first byte
     address that the accelerator uses, a multiple of 4096. huffman: memory.huff, with the streams of
     the sparse engine coded (compiler.stored), in place of memory.bin. placement, switches: as
-    compile_network.
+    compile_network. sample: int16 images to try the program on before (compiler/verify.py), random
+    ones if not given.
 
     The folder is written whole or not at all; an earlier export there is replaced, anything
-    else is refused. Raises ExportError, and what compile_network raises.
+    else is refused. Raises ExportError, Mismatch for a program that does not compute what golden does,
+    and what compile_network raises.
     """
     check_directory(directory)
     if base < 0 or base % PAGE:
@@ -224,6 +227,7 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
     # The host's code knows plain tensors only.
     program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches,
                               dense=(network.graph.input, network.graph.output))
+    verify(program, network, sample)
     listed = address_map(program, network)
     if huffman:
         stored = pack(program.memory, program.tables)
