@@ -3,6 +3,7 @@ from collections import defaultdict
 
 def pytest_addoption(parser):
     parser.addoption("--layers", type=int, help="random layers to run on the RTL of `tiny` (default 28; 120 with --all)")
+    parser.addoption("--graphs", type=int, help="random networks (default 25; 1000 with --all)")
     parser.addoption("--first-seed", type=int, default=0, help="seed of the first of them")
     parser.addoption("--all", action="store_true", help="every case of the tests that run some of theirs only (`sampled`)")
     parser.addoption("--netlist", action="store_true", help="simulate a whole accelerator's netlist too: minutes")

@@ -1,0 +1,106 @@
+"""Random networks: golden against onnxruntime, programs against golden."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from compiler.graph import NetworkError
+from compiler.mapping import MappingError
+from compiler.onnx_import import load
+from compiler.program import compile_network
+from compiler.quantise import dequantise, golden_run, quantise, quantise_input
+from compiler.float_run import float_run
+from compiler.verify import verify
+from hdl.config import PRESETS
+from sim.device import SimDevice
+from tests.device.devices import check_network
+from tests.graphs import bounds, models
+
+IMAGES = 3
+onnxruntime.set_default_logger_severity(4)
+
+
+def agree(model, network, raw):
+    """Golden and the float model with onnxruntime, the latter within rounding."""
+    graph = network.graph
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    expected = session.run(None, {"x": raw.astype(np.float32)})[0]
+    floats = float_run(graph, raw)
+    assert floats[graph.output].shape == expected.shape
+    np.testing.assert_allclose(floats[graph.output], expected, rtol=1e-4, atol=1e-4)
+    run = golden_run(network, quantise_input(network, raw))
+    assert not sum(run.wrapped.values())
+    for name, bound in bounds(network, floats, run.tensors).items():
+        off = np.abs(dequantise(network, name, run.tensors[name]) - floats[name])
+        assert (off <= bound * (1 + 1e-9)).all(), (name, (off - bound).max())
+
+
+def drawn(request, count, device_of, seen):
+    """Runs `count` models by what device_of(preset) gives, a configuration and a function of network and int16 images
+    that compares them with golden. seen: a Counter of what came."""
+    first = request.config.getoption("first_seed")
+
+    @seed(first)
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+              phases=(Phase.generate, Phase.shrink))
+    @given(models(), st.sampled_from(["tiny", "demo", "eyeriss"]))
+    def run(model, preset):
+        seen["graphs"] += 1
+        try:
+            one(model, preset)
+        except Exception as error:
+            error.add_note(f"on {preset}, of seed {first}:\n{onnx.printer.to_text(model)}")
+            raise
+
+    def one(model, preset):
+        config, check = device_of(preset)
+        try:
+            graph = load(model.SerializeToString())
+            raw = np.random.default_rng(0).normal(size=(IMAGES, *graph.tensors["x"].shape))
+            network = quantise(graph, raw, psum_bits=config.psum_bits)
+            agree(model, network, raw)
+            check(network, quantise_input(network, raw))
+        except (NetworkError, MappingError) as error:
+            seen[f"refused: {error}"] += 1
+            return
+        seen["equal"] += 1
+        for kind in {type(layer).__name__ for layer in graph.layers}:
+            seen[kind] += 1
+    run()
+    refused = sum(n for key, n in seen.items() if key.startswith("refused"))
+    assert seen["equal"] + refused == seen["graphs"] >= count and seen["equal"] >= 0.9 * count
+
+
+def test_random_graphs(request, capsys):
+    """Of every graph each tensor in memory equals golden, on three presets; what is refused is refused by name."""
+    option, seen = request.config.getoption, Counter()
+    count = option("graphs") or (1000 if option("all") else 25)
+
+    def device_of(preset):
+        config = PRESETS[preset]
+
+        def check(network, images):
+            program = compile_network(network, config, IMAGES, chained=True)
+            equal, kept = verify(program, network, images)
+            seen["tensors equal"] += equal
+            seen["before a fused pool, not in memory"] += kept
+            for kind in {segment.kind for segment in program.segments}:
+                seen[kind] += 1
+        return config, check
+    drawn(request, count, device_of, seen)
+    with capsys.disabled():
+        print(f"\n{count} random networks, seed {option('first_seed')}: {dict(seen)}")
+    assert min(seen[kind] for kind in ("copy", "add", "pool", "conv")) > 0
+
+
+def test_random_graphs_on_rtl(request):
+    """The same on the RTL of the smallest preset, with random stalls."""
+    option, seen = request.config.getoption, Counter()
+    count, config = option("graphs") or (100 if option("all") else 5), PRESETS["tiny"]
+    with SimDevice(config, "cpp", 4 << 20) as device:
+        device.stall(0.2)
+        drawn(request, count, lambda _: (config, lambda network, images: check_network(device, network, images)), seen)
