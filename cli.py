@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 MODELS = Path(__file__).resolve().parent / "compiler" / "models"
+CALIBRATION = 2   # random images of a known network
 
 
 def verilog(args) -> int:
@@ -105,6 +106,8 @@ def _data(args):
     """(network, raw images, labels or None, images to calibrate on, a note on them) of `run`."""
     from compiler.images import DataError, read_images, read_labels
     from compiler.onnx_import import load
+    if getattr(args, "net", None):
+        return _classic(args)
     # The project's own networks come with its digits.
     default = args.model is None or Path(args.model).resolve().parent == MODELS
     if not default and args.images is None:
@@ -119,7 +122,8 @@ def _data(args):
         labels = read_labels(args.labels or source)
         if len(labels) < len(images):
             raise DataError(f"{args.labels or source}: {len(labels)} labels for {len(images)} images")
-    count = len(images) if not args.limit else min(args.limit, len(images))
+    limit = args.usual_limit if args.limit is None else args.limit
+    count = len(images) if not limit else min(limit, len(images))
     calib = args.calib or (MODELS / "digits_calibration.npz" if digits else None)
     observed, note = _calibration(calib, shape, source, images, count)
     if calib is None:
@@ -129,6 +133,20 @@ def _data(args):
         count, note = min(count, len(images) - len(observed)), f"{note}, which are not reported"
     images, labels = images[:count], labels if labels is None else labels[:count]
     return graph, images, labels, observed, note
+
+
+def _classic(args):
+    """The same of --net: a known network at full size, weights and images random."""
+    from compiler.classics import classic, classic_images
+    from compiler.onnx_import import load
+    for name in ("model", "images", "labels", "calib"):
+        if getattr(args, name):
+            raise ValueError(f"--net {args.net} comes with random weights and images: leave out --{name}")
+    graph = load(classic(args.net).SerializeToString())
+    count = args.limit or 1
+    images = classic_images(graph.tensors[graph.input].shape, count + CALIBRATION)
+    return (graph, images[:count], None, images[count:],
+            f"{args.net}: random weights and images, calibrated on {CALIBRATION} others")
 
 
 def _network(args, config):
@@ -230,7 +248,7 @@ def _run(args) -> tuple[int, dict]:
     console.print(note, style="dim")
     result = report.to_dict() | {
         "compression": [r.as_dict() for r in compression], "config": config.to_dict(), "device": args.device, "calibration": note,
-        "rlc": args.rlc, "model": Path(args.model).name if args.model else "lenet5.onnx",
+        "rlc": args.rlc, "model": Path(args.model).name if args.model else getattr(args, "net", None) or "lenet5.onnx",
         "accuracy": {} if labels is None else {
             name: float(np.mean(guess == labels)) for name, guess in guesses.items()},
         "predictions": {name: guess.tolist() for name, guess in guesses.items()},
@@ -687,13 +705,15 @@ def _data_options(p: argparse.ArgumentParser, limit: int) -> None:
     p.add_argument("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
     p.add_argument("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
     p.add_argument("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
-    p.add_argument("--limit", type=_count, default=limit, metavar="N",
-                   help=f"images to run, 0 for all (default {limit})")
+    p.add_argument("--limit", type=_count, metavar="N", help=f"images to run, 0 for all (default {limit})")
+    p.set_defaults(usual_limit=limit)
     p.add_argument("--calib", metavar="FILE", help="images to calibrate on (default some that are not reported)")
 
 
 def _run_options(p: argparse.ArgumentParser, limit: int) -> None:
     _data_options(p, limit)
+    p.add_argument("--net", metavar="NAME", help="a known network at full size with random weights and images, 1 image "
+                                                 "by default, as resnet50 (a wrong name lists them)")
     p.add_argument("--batch", type=_positive, default=4, metavar="N", help="images of a program run (default 4)")
     p.add_argument("--mode", choices=("dense", "gate", "skip"), default="gate", help="what a zero activation does (default gate)")
     _sparse_options(p)

@@ -17,6 +17,7 @@ import numpy as np
 from rich.table import Table
 
 from compiler import access_estimate, cost, emit, mapping, program, timeline
+from compiler.classics import CLASSICS, classic
 from compiler.graph import Conv, Graph
 from compiler.layout import BLOCK_SIZES, OUT_SIZES
 from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
@@ -68,12 +69,12 @@ def layers_named(net: str, part: str,
     one, or 1). Raises ValueError."""
     if net in NETWORKS:
         return layers_of(NETWORKS[net], part), batch or NETWORKS[net].batch
-    if net.endswith(".onnx"):
-        graph = load(net)
+    if net.endswith(".onnx") or net in CLASSICS:
+        graph = load(classic(net).SerializeToString() if net in CLASSICS else net)
         convs = [layer for layer in graph.layers if isinstance(layer, Conv)
                  and part in ("all", "fc" if layer.full else "conv")]
         return [(graph, layer, {}, None) for layer in convs], batch or 1
-    raise ValueError(f"network {net!r}: choose from {', '.join(NETWORKS)}, or give a .onnx file")
+    raise ValueError(f"network {net!r}: choose from {', '.join({**NETWORKS, **CLASSICS})}, or give a .onnx file")
 
 
 def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,

@@ -28,6 +28,20 @@ def model_with(*nodes, shape=(1, 1, 8, 8), **initializers):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString()
 
 
+def test_a_known_network(tmp_path, capsys):
+    """Full size, random weights and images; --limit counts its images."""
+    out = tmp_path / "table.json"
+    assert run("--net", "lenet5", "--config", "tiny", "--limit", "2", "--json", out) == 0
+    assert "lenet5: random weights and images, calibrated on 2 others" in capsys.readouterr().out
+    result = json.loads(out.read_text())
+    assert (result["model"], result["images"], result["mismatches"], result["accuracy"]) == ("lenet5", 2, 0, {})
+    for words, message in ((["--net", "nope"], "network 'nope': choose from lenet5, alexnet, "),
+                           (["--net", "lenet5", "--images", DIGITS], "leave out --images")):
+        assert run(*words) == 2
+        err = capsys.readouterr().err
+        assert message in err and "Traceback" not in err
+
+
 def test_defaults_and_json(tmp_path, capsys):
     out = tmp_path / "table.json"
     assert run("--json", out) == 0
