@@ -20,11 +20,12 @@ from compiler import access_estimate, cost, emit, mapping, program, timeline
 from compiler.classics import CLASSICS, classic
 from compiler.graph import Conv, Graph
 from compiler.layout import BLOCK_SIZES, OUT_SIZES
-from compiler.mapping import Mapping, MappingError, Shape, estimate, ranking
+from compiler.mapping import Mapping, MappingError, Shape, estimate
 from compiler.networks import NETWORKS, Network
 from compiler.onnx_import import load
 from compiler.program import compile_mapped, conv_shape
 from compiler.progress import Progress, silent
+from compiler.search import ranking
 from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode

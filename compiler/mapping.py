@@ -14,10 +14,8 @@ pass that accumulates. What does not fit the global buffer is tiled.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +26,7 @@ PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
 FETCH = 600         # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
-SHARPNESS = 8       # of the maximum of compute and DRAM time
-PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
-MOST = 255          # filter tags of a pass, and of each of e, r and t (FILTER and CONFIG in hdl/isa.py)
-SLOWEST = 2.2       # times the fewest cycles, that a mapping for the least traffic may take
+SHARPNESS = 3       # of the maximum of compute and DRAM time
 
 
 class MappingError(ValueError):
@@ -116,8 +111,18 @@ class Mapping:
         return self.height * self.r * self.t * self.e
 
 
-def ceil(a: int, b: int) -> int:
+def ceil(a, b):
+    """a / b rounded up, of integers; of arrays too, which then are float64: numpy divides those four times as fast."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.ceil(np.divide(a, b))
     return -(-a // b)
+
+
+def _choices(m: Mapping):
+    """(minimum, where) for a mapping of single numbers, or of columns of numpy."""
+    if isinstance(m.n, int):
+        return min, lambda condition, a, b: a if condition else b
+    return np.minimum, np.where
 
 
 def chunk_of(config: Config, *blocks: int) -> int:
@@ -138,8 +143,7 @@ class Counts:
     """
 
     def __init__(self, shape: Shape, m: Mapping):
-        minimum = min if isinstance(m.n, int) else np.minimum
-        where = (lambda a, b, c: b if a else c) if isinstance(m.n, int) else np.where
+        minimum, where = _choices(m)
         self.rows = minimum((m.bands * m.e - 1) * shape.uy + shape.R, shape.H)
         self.strip = ceil(minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4)
         self.words = ceil(m.p * m.q * m.width, 4)
@@ -193,6 +197,19 @@ def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
             "ifmap units": units, "filter units": filter_units}
 
 
+def together(*times):
+    """What takes these times and overlaps: their maximum, where one is much the largest. The norm of exponent
+    2**SHARPNESS, by squares and roots."""
+    total = 0.0
+    for time in times:
+        for _ in range(SHARPNESS):
+            time = time * time
+        total = total + time
+    for _ in range(SHARPNESS):
+        total = np.sqrt(total)
+    return total
+
+
 def estimate(shape: Shape, m: Mapping, config: Config):
     """(cycles, DRAM bytes, {what binds: its cycles}) of one group, from a model: passes and
     transfers overlap, the slowest of MACs, networks and DRAM sets the pace, but for the first
@@ -200,8 +217,8 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     s = Counts(shape, m)
     rate = config.dram_bytes_per_cycle
     passes = s.tiles * s.blocks * s.accumulations
-    paces = _paces(shape, m, s, config)
-    pace = functools.reduce(np.maximum, paces.values()) + PASS_OVERHEAD
+    each_pass = paces(shape, m, s, config)
+    pace = functools.reduce(np.maximum, each_pass.values()) + PASS_OVERHEAD
     moved = traffic(shape, m, s)
     units, loaded, commands = moved["ifmap units"], moved["ifmap"], moved["commands"]
     dram_bytes = 8 * (loaded + moved["filter"] + moved["psum"] + moved["ofmap"]) + COMMAND_BYTES * commands
@@ -232,238 +249,42 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     compute = 1.0 * passes * pace + exposed + drained
     # They come in bursts: when they take as long, they do not hide each other.
     fetch = FETCH / config.fetch_ahead * commands
-    together = (compute ** SHARPNESS + dram ** SHARPNESS + fetch ** SHARPNESS) ** (1 / SHARPNESS)
-    return together + edges, dram_bytes, {
-        **{name: passes * n for name, n in paces.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
+    return together(compute, dram, fetch) + edges, dram_bytes, {
+        **{name: passes * n for name, n in each_pass.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
+
+
+def least(shape: Shape, m: Mapping, s: Counts, config: Config, ifmaps_fit, filters_fit):
+    """(cycles, DRAM bytes) that no choice of places for ifmaps and filters goes below. m: with a chunk of all filters;
+    ifmaps_fit, filters_fit: where those of a tile, and of a psum block, can stay in the buffer."""
+    s.ifmap_resident, s.filters_resident = ifmaps_fit, filters_fit
+    moved, rate = traffic(shape, m, s), config.dram_bytes_per_cycle
+    pace = functools.reduce(np.maximum, paces(shape, m, s, config).values()) + PASS_OVERHEAD
+    dram_bytes = (8 * (moved["ifmap"] + moved["filter"] + moved["psum"] + moved["ofmap"])
+                  + COMMAND_BYTES * moved["commands"])
+    cycles = together(s.tiles * s.blocks * s.accumulations * pace, dram_bytes / rate,
+                      FETCH / config.fetch_ahead * moved["commands"])
+    return cycles + 8 * (s.ifmap_unit + s.filter_unit) / rate + config.pes + 3 * config.dram_latency, dram_bytes
 
 
 def ifmap_words(shape: Shape, m: Mapping, s: Counts, lanes: int = LANES):
     """Words of up to `lanes` entries that a pass sends over the ifmap network."""
-    width = min(m.width, shape.S)
-    if m.q == shape.block and shape.ux <= width:
-        strip = ceil(((m.columns - 1) * shape.ux + width) * m.q, lanes)
-    elif m.q == shape.block:
-        strip = m.columns * ceil(width * m.q, lanes)
-    else:
-        strip = ((m.columns - 1) * min(shape.ux, width) + width) * ceil(m.q, lanes)
+    minimum, where = _choices(m)
+    width = minimum(m.width, shape.S)
+    strip = where(m.q == shape.block,
+                  where(shape.ux <= width, ceil(((m.columns - 1) * shape.ux + width) * m.q, lanes),
+                        m.columns * ceil(width * m.q, lanes)),
+                  ((m.columns - 1) * minimum(shape.ux, width) + width) * ceil(m.q, lanes))
     return s.laps * ((m.e - 1) * shape.uy + m.height) * m.r * strip
 
 
-def _paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
+def paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
     """Cycles that a pass takes at each resource of the array."""
     entries = m.q * ceil(shape.S, ceil(shape.S, m.width))   # of a window
     if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
-        entries = max(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
+        entries = np.maximum(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
     return {
-        "MACs": s.laps * m.columns * np.maximum(m.p // config.simd, HAZARD) * entries,
+        "MACs": s.laps * m.columns * np.maximum(ceil(m.p, config.simd), HAZARD) * entries,
         "ifmap network": ifmap_words(shape, m, s, config.input_lanes),
         # A PE writes one entry a cycle into its filter spad.
         "filter network": s.words * (np.maximum(s.tags, LANES) if config.input_lanes == LANES else s.tags * LANES) + 0 * s.laps,
         "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes)}
-
-
-def _splits(n: int, limit: int, most: int = 6) -> list[int]:
-    """Slice sizes ceil(n / k) that fit `limit`, largest first."""
-    out = []
-    for k in range(1, n + 1):
-        size = ceil(n, k)
-        if size <= limit and size not in out:
-            out.append(size)
-            if len(out) == most:
-                break
-    return out
-
-
-class Table:
-    """Tilings of one use of the array: a column per field that varies, for numpy."""
-
-    def __init__(self, m: Mapping):
-        self.base, self.columns, self.size = m, {}, 1
-
-    def cross(self, names: tuple[str, ...], rows: list[tuple]) -> None:
-        """Every row so far with each of these values of the named fields."""
-        rows = np.array(rows, np.int64).reshape(-1, len(names))
-        self.columns = {name: np.repeat(column, len(rows)) for name, column in self.columns.items()}
-        for name, column in zip(names, rows.T):
-            self.columns[name] = np.tile(column, self.size)
-        self.size *= len(rows)
-
-    def keep(self, mask) -> None:
-        self.columns = {name: column[mask] for name, column in self.columns.items()}
-        self.size = int(np.count_nonzero(mask))
-
-    @property
-    def mapping(self) -> Mapping:
-        """A Mapping whose fields are columns."""
-        return dataclasses.replace(self.base, **self.columns)
-
-    def row(self, n: int) -> Mapping:
-        return dataclasses.replace(self.base, **{name: int(column[n]) for name, column in self.columns.items()})
-
-
-def _tilings(shape: Shape, m: Mapping, words: int, worst: float) -> Table:
-    """The mapping with all tiles and buffers worth a look that fit `words` of global buffer,
-    without those whose ifmaps alone take `worst` bytes of DRAM traffic."""
-    blocks = ceil(shape.M, m.p * m.t)
-    step = 1  # filter blocks that end on a block of the output
-    while step < blocks and step * m.p * m.t % shape.out_block:
-        step += 1
-    pool = shape.pool is not None
-    bands = ceil(shape.E, m.e)
-    table = Table(dataclasses.replace(m, filter_blocks=step, chunk=blocks, store_blocks=step))
-    table.cross(("n",), [(n,) for n in {shape.N, ceil(shape.N, 2), 1}])
-    table.cross(("bands",), [(1,)] if pool else [(n,) for n in _splits(bands, bands)])
-    table.cross(("columns",), [(shape.F,)] if pool else [(n,) for n in {*_splits(shape.F, shape.F), 1}])
-    table.cross(("ifmap_images",), [(1,), (0,)])
-    c = table.columns
-    c["ifmap_images"] = np.where(c["ifmap_images"] == 0, c["n"], 1)
-    table.keep((c["n"] > 1) | (np.arange(table.size) % 2 == 0))
-    s = Counts(shape, table.mapping)
-    table.keep((s.units * s.ifmap_unit + s.filter_unit <= words)
-               & (8 * s.tiles * s.loads * s.ifmap_unit < worst))
-    if pool:
-        kernel, stride = shape.pool
-        rings = {max(min(shape.E, m.e * slots + kernel), min(shape.E, m.e + max(kernel, stride)), m.e)
-                 for slots in (1, 2)}
-        table.cross(("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring"),
-                    [(blocks, blocks, 1, 2, ring) for ring in rings])
-    else:
-        table.cross(("filter_blocks",), [(n,) for n in {
-            min(blocks, step * ceil(ceil(blocks, step), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, blocks)}])
-        # Ofmaps leave by the band, where a pass ends on a block of the output, or by the tile.
-        table.cross(("store_bands", "ofmap_slots"), [(0, 2), (0, 1)] + (
-            [(k, slots) for k in (4, 2, 1) for slots in (3, 2)] if step == 1 else []))
-        c = table.columns
-        table.keep(c["store_bands"] < c["bands"])
-        c = table.columns
-        c["store_bands"] = np.where(c["store_bands"] == 0, c["bands"], c["store_bands"])
-    s = Counts(shape, table.mapping)
-    left = words - 2 - s.bias - s.ring - s.ofmap
-    fits = left >= s.units * s.ifmap_unit + s.filter_unit
-    table.keep(fits)
-    # Places for ifmaps: all of a tile or those of a pass, and one ahead; for filters: those of
-    # passes to come, or of a chunk as large as there is room for.
-    table.cross(("ifmap_slots",), [(k,) for k in range(5)])
-    s = Counts(shape, table.mapping)
-    c = table.columns
-    c["ifmap_slots"] = np.choose(c["ifmap_slots"], [s.loads, s.loads + 1, s.units, s.units + 1, 2 * s.units])
-    left = words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit
-    table.keep(left >= s.filter_unit)
-    table.cross(("filter_slots",), [(0,), (1,)])
-    s = Counts(shape, table.mapping)
-    c = table.columns
-    rest = (words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit) // s.filter_unit
-    each = s.accumulations * c["filter_blocks"]   # filter units of a psum block
-    chunk = np.minimum(ceil(blocks, c["filter_blocks"]), rest // each)
-    chunk = np.maximum(1, ceil(ceil(blocks, c["filter_blocks"]), np.maximum(1, ceil(ceil(blocks, c["filter_blocks"]),
-                                                                                   np.maximum(1, chunk)))))
-    chunk = np.minimum(blocks, chunk * c["filter_blocks"])
-    resident = c["filter_slots"] == 1
-    possible = ~resident | ((rest >= each) & (rest >= chunk * s.accumulations) & (s.tiles > 1))
-    c["chunk"] = np.where(resident, chunk, blocks)
-    c["filter_slots"] = np.where(resident, np.minimum(rest, chunk * s.accumulations + (chunk < blocks)),
-                                 np.minimum(4, rest))
-    table.keep(possible)
-    return table
-
-
-def _spatial(shape: Shape, config: Config) -> Iterator[tuple[float, Mapping]]:
-    """(least cycles of its passes, mapping without tiles) of every use of the array worth a look,
-    the least first."""
-    columns: dict[str, list] = {name: [] for name in ("height", "width", "q", "p", "r", "split", "e", "t", "floor")}
-    for height in _splits(shape.R, config.logical_height, 3):
-        for width in _splits(shape.S, config.ifmap_spad, 4):
-            for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0 and q * width <= config.ifmap_spad):
-                p_most = min(config.psum_spad, ceil(shape.M, config.simd) * config.simd, config.filter_half // (q * width))
-                most = config.logical_columns(height)
-                groups = [(r, 1) for r in _splits(shape.blocks, min(most, MOST // height), 12)]
-                groups += [(n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0]
-                uses = np.array([
-                    (p, r, split, e) for r, split in groups for e in _splits(shape.E, min(config.logical_columns(height * r), MOST), shape.E)
-                    for p in range(config.simd, p_most + 1, config.simd)], np.int64).reshape(-1, 4)
-                p, r, split, e = uses.T
-                sets = np.array([config.logical_columns(height * n) for n in r.tolist()], np.int64) // e
-                sets = np.minimum(sets, MOST // (height * r))
-                want = ceil(shape.M, p)
-                t = ceil(want, ceil(want, np.maximum(1, sets)))
-                # all bands of all images in a pass: the least that passes can take
-                m = Mapping(height, width, p, q, r, t, e, np.full(len(p), shape.N), ceil(shape.E, e), shape.F,
-                            1, 1, 1, 1, 1, 1, 1, 1, split=split)
-                s = Counts(shape, m)
-                pace = functools.reduce(np.maximum, _paces(shape, m, s, config).values())
-                floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
-                # of those that differ in nothing but p the one with the least
-                order = np.argsort(floor, kind="stable")
-                alike = np.stack([r, split, e, t, s.blocks, s.lanes])[:, order]
-                order = order[np.unique(alike, axis=1, return_index=True)[1]]
-                for name, column in (("height", height), ("width", width), ("q", q), ("p", p), ("r", r), ("split", split),
-                                     ("e", e), ("t", t), ("floor", floor)):
-                    columns[name].append(np.broadcast_to(column, len(floor))[order])
-    table = {name: np.concatenate(parts) for name, parts in columns.items()}
-    for n in np.argsort(table["floor"], kind="stable"):
-        row = {name: int(column[n]) for name, column in table.items() if name != "floor"}
-        yield float(table["floor"][n]), Mapping(
-            **row, n=shape.N, bands=ceil(shape.E, row["e"]), columns=shape.F, filter_blocks=1, chunk=1, ifmap_images=1,
-            ifmap_slots=1, filter_slots=1, store_bands=1, store_blocks=1, ofmap_slots=1)
-
-
-def _unlike(shape: Shape, uses: Iterator[tuple[float, Mapping]]) -> Iterator[tuple[float, Mapping]]:
-    """Of uses of the array, the fastest first, those that differ in what traffic depends on and are not far too slow."""
-    seen, least = set(), None
-    for floor, m in uses:
-        least = least or floor
-        if floor > SLOWEST * least:
-            return
-        key = m.height, m.width, ceil(shape.M, m.p * m.t), m.channel_blocks, m.e
-        if key not in seen:
-            seen.add(key)
-            yield floor, m
-
-
-@functools.lru_cache(maxsize=4096)
-def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int = 5) -> tuple[Mapping, ...]:
-    """The best mappings, each of a different use of the array, best first; empty if nothing
-    fits. objective: 'cycles' (then DRAM bytes) or 'dram' (then cycles)."""
-    least = 2 * (shape.N * shape.C * min(shape.H, shape.E * shape.uy) * shape.W
-                 + shape.M * (shape.C * shape.R * shape.S + shape.N * shape.E * shape.F))
-
-    def score(cycles, dram_bytes):
-        # Half a percent of the figure that counts is worth the least traffic, or the MACs, of a layer.
-        if objective == "cycles":
-            return cycles * (1 + 0.005 * dram_bytes / least)
-        return dram_bytes * (1 + 0.005 * cycles * config.multipliers / shape.macs)
-    uses = _spatial(shape, config)
-    if objective == "dram":
-        uses = _unlike(shape, uses)
-    best: list[tuple[float, Mapping]] = []
-    barren = 0   # uses of the array tried since the best changed
-    for floor, m in uses:
-        if objective == "cycles" and best and (barren > min(max(best[0][1].cycles // 4000, PATIENCE[0]), PATIENCE[1])
-                     or floor > 1.3 * best[0][1].cycles
-                     or len(best) == most and floor >= best[-1][1].cycles):
-            break
-        barren += 1
-        worst = float("inf")
-        if best:
-            worst = best[-1][1].dram_bytes if objective == "dram" else best[0][1].cycles * config.dram_bytes_per_cycle
-        table = _tilings(shape, m, config.glb_words, worst)
-        if not table.size:
-            continue
-        cycles, dram_bytes, _ = estimate(shape, table.mapping, config)
-        scores = score(cycles, dram_bytes)
-        n = int(np.argmin(scores))
-        found = dataclasses.replace(table.row(n), cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]))
-        if not best or scores[n] < 0.998 * best[0][0]:
-            barren = 0
-        best = sorted([*best, (float(scores[n]), found)], key=lambda item: item[0])[:most]
-
-    def bound(m):
-        _, _, shares = estimate(shape, m, config)
-        return max(shares, key=shares.get)
-    return tuple(dataclasses.replace(m, bound=bound(m)) for _, m in best)
-
-
-def search(shape: Shape, config: Config, objective: str = "cycles") -> Mapping | None:
-    """The best mapping, None if nothing fits (a fused pool that the buffer cannot hold; without
-    one there is always a mapping on the presets)."""
-    return next(iter(ranking(shape, config, objective)), None)

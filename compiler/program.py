@@ -14,7 +14,8 @@ from compiler.csc import sparse
 from compiler.emit import MOST_BLOCKS, Blob, StoreTiles, emit_conv, emit_store, loaded_words
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
-from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of, search
+from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of
+from compiler.search import search
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import ConvNumbers, QuantisedGraph
 from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size

@@ -9,7 +9,7 @@ from compiler import cost, timeline
 from compiler.graph import Conv, Graph, Tensor
 from compiler.networks import NETWORKS
 from compiler.map_table import layers_of
-from compiler.mapping import ranking
+from compiler.search import ranking
 from compiler.program import compile_mapped, compile_network, conv_shape
 from compiler.quantise import ConvNumbers, QuantisedGraph
 from hdl.config import PRESETS

@@ -6,11 +6,12 @@ import random
 import numpy as np
 import pytest
 
-from compiler.mapping import Counts, Shape, ceil, estimate, ranking, search
+from compiler.mapping import Counts, Shape, ceil, estimate
 from compiler.networks import NETWORKS
 from compiler.map_table import layers_of, map_layer
 from compiler.program import conv_shape
-from hdl.config import PRESETS
+from compiler.search import ranking, search
+from hdl.config import PRESETS, Config
 from hdl.isa import Mode
 
 EYERISS = PRESETS["eyeriss"]
@@ -65,6 +66,24 @@ def test_best_first():
     assert lean[0].dram_bytes <= min(m.dram_bytes for m in (*fast, *lean)) * 1.005
     assert lean[0].dram_bytes < fast[0].dram_bytes and len({str(m) for m in fast}) == len(fast)
     assert search(shape, EYERISS) == fast[0]
+
+
+@pytest.mark.parametrize("objective", ["cycles", "dram"])
+@pytest.mark.parametrize("preset", ["tiny", "eyeriss", "ecp5-85-128"])
+def test_what_is_dropped_is_not_missed(preset, objective, monkeypatch):
+    """The bounds by which the search drops tilings change nothing: without them, and with every use of the array by
+    itself, the same mappings are found."""
+    config, rng = Config.load(preset), random.Random(f"{preset} {objective}")
+    for _ in range(3):
+        shape = random_shape(rng)
+        pool = (2, 2) if shape.E > 3 and rng.random() < 0.5 else None
+        shape = dataclasses.replace(shape, C=shape.block * shape.blocks, pool=pool, density=rng.choice([1.0, 0.4]),
+                                    in_bytes=rng.choice([1.0, 0.5]))
+        dropping = [ranking.__wrapped__(shape, config, objective, most) for most in (1, 3)]
+        with monkeypatch.context() as patch:
+            patch.setattr("compiler.search.least", lambda shape, m, s, *_: (0 * s.tiles, 0 * s.tiles))
+            patch.setattr("compiler.search.TOGETHER", (1,))
+            assert dropping == [ranking.__wrapped__(shape, config, objective, most) for most in (1, 3)], shape
 
 
 def test_many_tilings_are_estimated_as_one():

@@ -3,7 +3,7 @@
 import pytest
 
 from compiler import program
-from compiler.mapping import ranking
+from compiler.search import ranking
 from hdl.config import PRESETS
 from sim.device import SimDevice
 from tests.compiler.networks import Builder
