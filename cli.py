@@ -38,6 +38,7 @@ def _calibration(calib, shape, source, images, reported):
 
 def compile_(args) -> int:
     import json
+    import os
     from compiler.export import check_directory, export
     from compiler.images import DataError, read_images
     from compiler.onnx_import import load
@@ -63,10 +64,12 @@ def compile_(args) -> int:
     text, sidecar = emit(config)
     top = sidecar["top"]
     try:
-        program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
-                         placement=args.placement, switches=dict(args.sparse),
-                         also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"},
-                         sample=quantise_input(network, observed[:args.batch]))
+        with _progress() as progress:
+            program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
+                             placement=args.placement, switches=dict(args.sparse),
+                             also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"},
+                             sample=quantise_input(network, observed[:args.batch]), jobs=os.cpu_count(),
+                             progress=_describe(progress))
     except Mismatch as error:
         print(f"eyrie: nothing is written, the compiler has erred: {error}", file=sys.stderr)
         return 1
@@ -169,6 +172,7 @@ def run(args) -> int:
 def _run(args) -> tuple[int, dict]:
     """(exit code, what --json writes) of `run`."""
     import json
+    import os
     import time
     from contextlib import ExitStack
 
@@ -211,7 +215,9 @@ def _run(args) -> tuple[int, dict]:
         step = stage("mapping and emitting the program")
         program = compile_network(network, config, min(args.batch, len(images)),
                                   mode=_mode(config, args.mode), rlc=args.rlc, placement=args.placement,
-                                  switches=dict(args.sparse))
+                                  switches=dict(args.sparse), jobs=os.cpu_count(),
+                                  progress=lambda done, total, what: progress.update(
+                                      step, completed=done, total=total, description=f"{what}: {done} of {total} searches"))
         memory = -(-program.end // ALIGN) * ALIGN
         if args.device == "rtl":
             step = stage(f"Verilog and simulator of {config.name}")

@@ -13,7 +13,6 @@ that they depend on: what was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -39,9 +38,9 @@ from compiler.progress import Progress, silent
 from compiler.tables import new_table
 from hdl.config import Config, ConfigError
 from hdl.isa import Mode
+from hdl.sources import fingerprint
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "build" / "explore"
+FOLDER = Path(__file__).resolve().parent.parent / "build" / "explore"
 # Logic of a PE, in bytes of a large buffer: 10,877 gates (`make gates`, preset eyeriss) of 1.44 um2, a NAND2 of 65 nm,
 # against 10 um2 a byte. The gates are counted, the areas assumed.
 PE_LOGIC = 1566
@@ -180,16 +179,9 @@ def executor(jobs: int | None = None, scheduler: str | None = None) -> Iterator[
         yield client.get_executor(pure=False)
 
 
-@functools.cache
-def _code() -> bytes:
-    """A digest of the modules that a point's figures come from."""
-    paths = sorted([*(ROOT / "compiler").rglob("*.py"), ROOT / "hdl" / "config.py", ROOT / "hdl" / "isa.py"])
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).digest()
-
-
 def key(task: Task) -> str:
     """Names a point by what it depends on."""
-    parts = [repr(task).encode(), _code()]
+    parts = [repr(task).encode(), fingerprint("compiler.explore").encode()]
     if task.net.endswith(".onnx"):
         parts.append(Path(task.net).read_bytes())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from compiler import access_estimate, cost, emit, mapping, program, timeline
+from compiler import access_estimate, cost, timeline
 from compiler.classics import CLASSICS, classic
 from compiler.graph import Conv, Graph
 from compiler.layout import BLOCK_SIZES, OUT_SIZES
@@ -29,6 +29,7 @@ from compiler.search import ranking
 from compiler.tables import new_table
 from hdl.config import Config
 from hdl.isa import Mode
+from hdl.sources import fingerprint
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "map"
 SAVED = 3   # runners-up
@@ -89,10 +90,11 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
     shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, first, mode=mode, zeros=zeros, uncoded=())
               for block in BLOCK_SIZES
               if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
-    modules = (mapping, program, emit, cost, timeline) if commands else (mapping, access_estimate)
+    modules = ("search", *(("program", "cost", "timeline") if commands else ("access_estimate",)))
     # Zeros and mode are not all in the shapes, but decide accesses.
-    key = hashlib.sha256(repr((shapes, config.to_dict(), objective, mode, sorted(zeros.items()))).encode() + b"".join(
-        Path(name).read_bytes() for name in (__file__, *(module.__file__ for module in modules)))).hexdigest()[:24]
+    key = hashlib.sha256(repr((
+        shapes, config.to_dict(), objective, mode, sorted(zeros.items()),
+        fingerprint(*(f"compiler.{name}" for name in modules)))).encode() + Path(__file__).read_bytes()).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():
         found = MappedLayer(**json.loads(kept.read_text()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from compiler.csc import sparse
 from compiler.emit import MOST_BLOCKS, Blob, StoreTiles, emit_conv, emit_store, loaded_words
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
+from compiler.mapper import Mapper, Search
 from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of
-from compiler.search import search
+from compiler.progress import Progress, silent
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import ConvNumbers, QuantisedGraph
 from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
@@ -114,15 +116,15 @@ def conv_shape(graph: Graph, layer: Conv, images: int, slots: np.ndarray, block:
     _, height, width = graph.tensors[layer.input].shape
     _, E, F = graph.tensors[layer.output].shape
     channels = layer.weights.shape[1]
-    spans = [int(part.max()) // block - int(part.min()) // block + 1
-             for part in slots.reshape(layer.groups, channels)]
+    of_group = slots.reshape(layer.groups, channels)
+    span = int((of_group.max(1) // block - of_group.min(1) // block).max()) + 1
 
     def coded(name, width, block):
         if name in uncoded or name not in zeros:
             return 1.0
         return min(1.0, expected_bytes(zeros[name], 1, width * block) / (8 * ceil(width * block, 4)))
     return Shape(images, channels, height, width, len(layer.weights) // layer.groups,
-                 *layer.kernel, E, F, *layer.stride, block, max(spans), out_block,
+                 *layer.kernel, E, F, *layer.stride, block, span, out_block,
                  (pool.kernel[0], pool.stride[0]) if pool else None,
                  1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
                  coded(layer.input, width, block), coded(pool.output if pool else layer.output, F, out_block))
@@ -159,16 +161,17 @@ def _cost(mapping: Mapping, objective: str) -> int:
     return mapping.dram_bytes if objective == "dram" else mapping.cycles
 
 
-def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[str, str],
-             shape_of, images: int, config: Config, objective: str) -> None:
-    """Plan a copy of the layer's input in other blocks, as the last resort: only where the
-    estimate gains a tenth of the layer after paying for the copy."""
-    view, tensor = views[layer.input], graph.tensors[layer.input]
+def _reorder(graph: Graph, layer: Conv, view: View, shape_of, search: Search, images: int, config: Config,
+             objective: str) -> int | None:
+    """Blocks of a copy of the layer's input, as the last resort: only where the estimate gains a tenth of the layer
+    after paying for the copy."""
+    tensor = graph.tensors[layer.input]
     if not view.plain:
-        return
+        return None
 
+    @functools.cache
     def cost(block):
-        found = search(shape_of(layer, view.slots, block, 1), config, objective)
+        found = search(shape_of(layer, view.slots, block, 1))
         return _cost(found, objective) * layer.groups if found else float("inf")
 
     def copying(block):
@@ -179,11 +182,7 @@ def _reorder(graph: Graph, layer: Conv, views: dict[str, View], reorders: dict[s
                          4 * entries / config.dram_bytes_per_cycle)
     sizes = [q for q in BLOCK_SIZES if q <= tensor.channels and q != view.storage.block]
     best = min(sizes, key=lambda q: cost(q) + copying(q), default=None)
-    if best is not None and cost(best) + copying(best) < 0.9 * cost(view.storage.block):
-        key = f"{layer.input}@{best}"
-        views.setdefault(key, View(Storage(key, tensor.height, tensor.width, best,
-                                           ceil(tensor.channels, best)), 0, view.slots))
-        reorders[layer.name] = key
+    return best if best is not None and cost(best) + copying(best) < 0.9 * cost(view.storage.block) else None
 
 
 def _incompressible(network: QuantisedGraph, layer, config: Config) -> str | None:
@@ -280,7 +279,8 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                     reorder: bool = True, compress: float = MOST_DENSE,
                     placement: str = "balanced", switches: dict[str, bool | None] | None = None,
                     rlc: str = "auto", zeros: dict[str, float] | None = None,
-                    dense: Collection[str] = (), objective: str = "cycles") -> Program:
+                    dense: Collection[str] = (), objective: str = "cycles", jobs: int = 1,
+                    progress: Progress = silent) -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
@@ -292,7 +292,8 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     (True), never (False), or as the others (None); rlc: tensors run-length coded in memory:
     "on", all that can be (compiler/coded.py), "auto", of those the ones that get smaller, "off";
     zeros: tensor -> share of zeros, those of the calibration if not given; dense: tensors not to
-    be coded; objective: what mappings are chosen for (compiler.mapping.ranking).
+    be coded; objective: what mappings are chosen for (compiler.search.ranking); jobs, progress: of
+    their search (compiler/mapper.py).
 
     Raises NetworkError or MappingError naming the layer, ValueError for an unknown `rlc`.
     """
@@ -308,16 +309,17 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     if not config.rlc and rlc == "auto":
         rlc = "off"
     uncoded = graph.tensors if rlc == "off" else dense
+    mapper = Mapper(config, objective, jobs, progress=progress)
 
     def shape_of(layer, slots, *blocks):
         return conv_shape(graph, layer, images, slots, *blocks, mode=mode, zeros=known, uncoded=uncoded)
 
-    def score(layer, block, out_block):
+    def score(search, layer, block, out_block):
         channels = np.arange(graph.tensors[layer.input].channels)
         sizes = [out_block] if out_block else [min(8, len(layer.weights))]
         if not out_block and not layer.full and not graph.consumers(layer.output):
             sizes += [4]   # nothing else decides the blocks of what it writes
-        found = [m for m in (search(shape_of(layer, channels, block, n), config, objective) for n in sizes) if m]
+        found = [m for m in (search(shape_of(layer, channels, block, n)) for n in sizes) if m]
         return min((_cost(m, objective) for m in found), default=float("inf")) * layer.groups
 
     def writing(name, block):
@@ -333,39 +335,46 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             macs = images * layer.weights[0].size * graph.tensors[layer.output].size
         return max(0, entries * reads / chunk_of(config, block)
                    - max(macs / config.multipliers, 2 * entries / config.dram_bytes_per_cycle))
-    views = plan_views(graph, score, writing)
+    views = mapper.settle(lambda search: plan_views(graph, functools.partial(score, search), writing))
     compressed = _plan_compressed(network, views, config, compress, placement, switches or {})
+    convs = [layer for layer in graph.layers if isinstance(layer, Conv) and layer.name not in compressed]
+    copies = mapper.settle(lambda search: {
+        layer.name: _reorder(graph, layer, views[layer.input], shape_of, search, images, config, objective)
+        for layer in convs if reorder})
     reorders: dict[str, str] = {}  # layer -> the reordered view that it reads
-    for layer in graph.layers:
-        if isinstance(layer, Conv) and reorder and layer.name not in compressed:
-            _reorder(graph, layer, views, reorders, shape_of, images, config, objective)
+    for layer in convs:
+        if block := copies.get(layer.name):
+            tensor, key = graph.tensors[layer.input], f"{layer.input}@{block}"
+            views.setdefault(key, View(Storage(key, tensor.height, tensor.width, block, ceil(tensor.channels, block)),
+                                       0, views[layer.input].slots))
+            reorders[layer.name] = key
 
     def source(layer):
         return views[reorders.get(layer.name, layer.input)]
 
-    # Which pools ride on the convolution before them.
-    fused: dict[str, Pool] = {}
-    mappings: dict[str, Mapping] = {}
-    shapes: dict[str, Shape] = {}
-    for layer in graph.layers:
-        if not isinstance(layer, Conv) or layer.name in compressed:
-            continue
-        slots, block = source(layer).slots, source(layer).storage.block
-        readers = graph.consumers(layer.output)
-        pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
-        if fuse and pool is not None and layer.output != graph.output:
-            shape = shape_of(layer, slots, block, views[pool.output].storage.block, pool)
-            aligned = layer.groups == 1 or shape.M % shape.out_block == 0
-            found = search(shape, config, objective) if aligned else None
-            if found is not None:
-                fused[layer.name] = pool
-                mappings[layer.name], shapes[layer.name] = found, shape
-                continue
-        shape = shape_of(layer, slots, block, views[layer.output].storage.block)
-        found = search(shape, config, objective)
-        if found is None:
-            raise NetworkError(f"layer {layer.name!r}: no mapping fits the global buffer of {config.name!r}")
-        mappings[layer.name], shapes[layer.name] = found, shape
+    def mapped(search):
+        """Mappings and shapes by layer, and the pools that ride on the convolution before them."""
+        mappings: dict[str, Mapping] = {}
+        shapes: dict[str, Shape] = {}
+        fused: dict[str, Pool] = {}
+        for layer in convs:
+            slots, block = source(layer).slots, source(layer).storage.block
+            readers = graph.consumers(layer.output)
+            pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
+            if fuse and pool is not None and layer.output != graph.output:
+                shape = shape_of(layer, slots, block, views[pool.output].storage.block, pool)
+                aligned = layer.groups == 1 or shape.M % shape.out_block == 0
+                found = search(shape) if aligned else None
+                if found is not None:
+                    mappings[layer.name], shapes[layer.name], fused[layer.name] = found, shape, pool
+                    continue
+            shape = shape_of(layer, slots, block, views[layer.output].storage.block)
+            found = search(shape)
+            if found is None:
+                raise NetworkError(f"layer {layer.name!r}: no mapping fits the global buffer of {config.name!r}")
+            mappings[layer.name], shapes[layer.name] = found, shape
+        return mappings, shapes, fused
+    mappings, shapes, fused = mapper.settle(mapped)
     silent = {layer.output for layer in graph.layers if layer.name in fused}
     for name in silent:
         del views[name]

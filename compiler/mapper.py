@@ -1,0 +1,160 @@
+"""The searches of a network's mappings: on all cores, and kept on disk.
+
+A search takes milliseconds to a second, and a network asks for hundreds. What was found is kept under build/map, named
+by all that it depends on, so that it is searched once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+from compiler.mapping import Mapping, Shape
+from compiler.progress import Progress, silent
+from compiler.search import EMPTY, search
+from hdl.config import Config
+from hdl.sources import fingerprint
+
+STORE = Path(__file__).resolve().parent.parent / "build" / "map" / "mappings.sqlite"
+FEW = 48       # searches that are not worth processes of their own
+AT_ONCE = 8    # searches that a process is given
+WAIT = 30.0    # seconds for another that writes to the store
+PENDING = Mapping(**EMPTY)   # in place of what is not searched yet
+
+Search = Callable[[Shape], Mapping | None]
+Plan = TypeVar("Plan")
+
+
+class _Store:
+    """Mappings by key, in a file that several processes may share. One that cannot be read or written is an empty one:
+    what it would have spared is done again."""
+
+    def __init__(self, path: Path | None):
+        self.database = None
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+            self.database.execute("CREATE TABLE IF NOT EXISTS mappings (key TEXT PRIMARY KEY, mapping TEXT) WITHOUT ROWID")
+        except (OSError, sqlite3.Error):
+            self.database = None
+
+    def get(self, key: str) -> str | None:
+        if self.database is None:
+            return None
+        try:
+            found = self.database.execute("SELECT mapping FROM mappings WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return found and found[0]
+
+    def put(self, rows: list[tuple[str, str]]) -> None:
+        if self.database is None:
+            return
+        try:
+            self.database.execute("BEGIN IMMEDIATE")
+            self.database.executemany("INSERT OR REPLACE INTO mappings VALUES (?, ?)", rows)
+            self.database.execute("COMMIT")
+        except sqlite3.Error:
+            self.database = None
+
+
+def _search_all(shapes: list[Shape], config: Config, objective: str) -> list[Mapping | None]:
+    return [search(shape, config, objective) for shape in shapes]
+
+
+class Mapper:
+    """The best mappings on a configuration. objective: as compiler.search.ranking; jobs: processes that search (with
+    more than one the calling program's main module must be guarded, as multiprocessing asks); store: where they are
+    kept, None for nowhere; progress: told of searches done. `searched` counts those that were not kept."""
+
+    def __init__(self, config: Config, objective: str = "cycles", jobs: int = 1, store: Path | None = STORE,
+                 progress: Progress = silent):
+        self.config, self.objective, self.jobs, self.progress = config, objective, jobs, progress
+        self.searched = 0
+        self.store = _Store(store)
+        # The name of a configuration tells nothing.
+        fields = sorted((config.to_dict() | {"name": ""}).items())
+        self.context = repr((fingerprint("compiler.search"), fields, objective))
+        self.found: dict[Shape, Mapping | None] = {}
+
+    def _key(self, shape: Shape) -> str:
+        return hashlib.sha256(f"{self.context} {shape}".encode()).hexdigest()
+
+    def search(self, shape: Shape) -> Mapping | None:
+        """The best mapping; None if nothing fits."""
+        if shape not in self.found:
+            self.prepare([shape])
+        return self.found[shape]
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        """Finds the mappings of all these shapes."""
+        todo = []
+        for shape in dict.fromkeys(shapes):
+            if shape in self.found:
+                continue
+            kept = _read(self.store.get(self._key(shape)))
+            if kept is None:
+                todo.append(shape)
+            else:
+                self.found[shape] = kept[0]
+        self.searched += len(todo)
+        alone = self.jobs == 1 or len(todo) < FEW or multiprocessing.current_process().daemon
+        for done in self._alone(todo) if alone else self._together(todo):
+            self.found.update(done)
+            self.store.put([(self._key(shape), _written(m)) for shape, m in done.items()])
+
+    def _alone(self, todo: list[Shape]):
+        for at in range(0, len(todo), AT_ONCE):
+            self.progress(at, len(todo), "mapping")
+            some = todo[at:at + AT_ONCE]
+            yield dict(zip(some, _search_all(some, self.config, self.objective)))
+
+    def _together(self, todo: list[Shape]):
+        parts = [todo[at:at + AT_ONCE] for at in range(0, len(todo), AT_ONCE)]
+        # Fresh processes: a fork would take over the locks of a progress display.
+        with ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn")) as pool:
+            at = {pool.submit(_search_all, part, self.config, self.objective): part for part in parts}
+            done = 0
+            for future in as_completed(at):
+                done += len(at[future])
+                self.progress(done, len(todo), "mapping")
+                yield dict(zip(at[future], future.result()))
+
+    def settle(self, plan: Callable[[Search], Plan]) -> Plan:
+        """plan(search), again until nothing that it searches is new: the searches of a round run together. plan has no
+        effect but its result; what is not known yet it is given as PENDING."""
+        while True:
+            missing: dict[Shape, None] = {}
+
+            def known(shape: Shape) -> Mapping | None:
+                if shape not in self.found:
+                    missing[shape] = None
+                return self.found.get(shape, PENDING)
+            result = plan(known)
+            if not missing:
+                return result
+            self.prepare(missing)
+
+
+def _written(m: Mapping | None) -> str:
+    return json.dumps(m and list(dataclasses.astuple(m)))
+
+
+def _read(text: str | None) -> tuple[Mapping | None] | None:
+    """The mapping in a text, in a tuple; None for no text, or one that is none."""
+    try:
+        values = json.loads(text) if text is not None else 0
+    except ValueError:
+        return None
+    if values is None:
+        return (None,)
+    return (Mapping(*values),) if isinstance(values, list) and len(values) == len(dataclasses.fields(Mapping)) else None

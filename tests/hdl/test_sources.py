@@ -1,0 +1,50 @@
+"""Digests of what a result depends on."""
+
+import pytest
+
+from hdl.sources import closure, fingerprint
+
+FILES = {
+    "hdl/__init__.py": "", "hdl/lib/__init__.py": "", "compiler/__init__.py": "",
+    "compiler/a.py": "from compiler import b\nimport numpy\n",
+    "compiler/b.py": "def late():\n    from hdl.lib.c import thing\n    return thing\n",
+    "hdl/lib/c.py": "from ..d import E\nthing = E\n", "hdl/d.py": "E = 1\n",
+    "compiler/report.py": "from compiler import a\n"}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def digest(tree):
+    fingerprint.cache_clear()
+    return fingerprint("compiler.a", root=tree)
+
+
+def test_what_is_followed(tree):
+    found = {str(path.relative_to(tree)) for path in closure(("compiler.a",), tree)}
+    assert found == set(FILES) - {"compiler/report.py"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_change(tree, name):
+    """Of the module, of what it imports, of what that imports in a function, of a package; of no other."""
+    before = digest(tree)
+    assert digest(tree) == before
+    (tree / name).write_text(FILES[name] + "# changed\n")
+    assert (digest(tree) != before) == (name != "compiler/report.py")
+
+
+def test_the_mapper():
+    """The search depends on little; a report does not count."""
+    fingerprint.cache_clear()
+    root = fingerprint.__wrapped__.__kwdefaults__["root"]
+    names = {str(path.relative_to(root)) for path in closure(("compiler.search",), root)}
+    assert {"compiler/search.py", "compiler/mapping.py", "hdl/config.py"} <= names
+    assert not {"compiler/report.py", "compiler/emit.py", "compiler/quantise.py"} & names
+    with pytest.raises(ValueError, match="no module compiler.nope"):
+        closure(("compiler.nope",), root)
