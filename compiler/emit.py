@@ -288,8 +288,9 @@ class Constants:
         blocks = ceil(self.each, m.p * m.t)
         self.lowest_block: list[int] = []       # of each group: its first block of the input
         self._placed = []                       # weights in the slots of their channels
-        self.bias: list[tuple[int, int]] = []   # of each group: DRAM address, words
-        self.bias_at: list[list[int]] = []      # ... and the word of each filter block
+        self.bias_blocks = m.bias_blocks or blocks
+        self.bias: list[tuple[int, int]] = []   # of each group, by so many filter blocks: DRAM address, words
+        self.bias_at: list[list[int]] = []      # of each group: the word of each filter block in its part
         self._filters: dict[tuple, tuple[int, int]] = {}
         q_in = shape.block
         for g in range(layer.groups):
@@ -310,9 +311,17 @@ class Constants:
                 flat[:len(part)] = part
                 own[:, :p] = flat.reshape(m.t, p)
                 table.append(own.reshape(-1))
-            at = np.cumsum([0] + [len(part) // 2 for part in table])
-            self.bias_at.append([int(x) for x in at])
-            self.bias.append((blob.add(np.concatenate(table).tobytes()), int(at[-1])))
+            self.bias_at.append([])
+            for first in range(0, blocks, self.bias_blocks):
+                part = table[first:first + self.bias_blocks]
+                at = np.cumsum([0] + [len(own) // 2 for own in part]).tolist()
+                self.bias_at[-1] += at[:-1]
+                self.bias.append((blob.add(np.concatenate(part).tobytes()), at[-1]))
+        self.bias_parts = ceil(blocks, self.bias_blocks)
+
+    def bias_of(self, group: int, fb: int) -> int:
+        """Index in `bias` of the part that holds a filter block's."""
+        return group * self.bias_parts + fb // self.bias_blocks
 
     def filters_of(self, fb: int) -> int:
         """p of a filter block: the last spreads what is left over its t sets. A multiple of `simd`; what fills up is zero."""
@@ -538,7 +547,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
         return first_load(schedule.add(Opcode.LOAD, **load_fields(address, regions["bias"], words)))
     ifmaps = Stream(schedule, m.ifmap_slots, *uses(ifmap_units, lambda item: item.ifmaps), load_ifmap)
     filters = Stream(schedule, m.filter_slots, *uses(filter_units, lambda item: [item.filters]), load_filters)
-    biases = Stream(schedule, 1, *uses(range(groups), lambda item: [item.group]), load_bias)
+    biases = Stream(schedule, 1, *uses(constants.bias, lambda item: [constants.bias_of(item.group, item.fb)]), load_bias)
     stores = Stores(schedule, config, layer, target, shape, m, count, regions["ofmap"], size, pool, ofmap_units)
 
     # ---- emission -----------------------------------------------------------------------
@@ -583,7 +592,7 @@ def emit_conv(schedule: Schedule, config: Config, layer, numbers, source: View, 
                             bias=regions["bias"] + constants.bias_at[item.group][item.fb],
                             positions=laps * item.columns, rows=m.e, sets=m.t, p=p)
         if item.first:
-            biases.read(item.group, psum)
+            biases.read(constants.bias_of(item.group, item.fb), psum)
         common = dict(positions=item.columns, rows=m.e, sets=m.t, p=p)
         if not item.last:
             schedule.add(Opcode.OFMAP, **common, to_ring=1, images=laps)

@@ -73,14 +73,14 @@ def _search_all(shapes: list[Shape], config: Config, objective: str) -> list[Map
 
 class Mapper:
     """The best mappings on a configuration. objective: as compiler.search.ranking; jobs: processes that search (with
-    more than one the calling program's main module must be guarded, as multiprocessing asks); store: where they are
-    kept, None for nowhere; progress: told of searches done. `searched` counts those that were not kept."""
+    more than one the calling program's main module must be guarded, as multiprocessing asks); keep: in STORE, and read
+    from there; progress: told of searches done. `searched` counts those that were not kept."""
 
-    def __init__(self, config: Config, objective: str = "cycles", jobs: int = 1, store: Path | None = STORE,
+    def __init__(self, config: Config, objective: str = "cycles", jobs: int = 1, keep: bool = True,
                  progress: Progress = silent):
         self.config, self.objective, self.jobs, self.progress = config, objective, jobs, progress
         self.searched = 0
-        self.store = _Store(store)
+        self.store = _Store(STORE if keep else None)
         # The name of a configuration tells nothing.
         fields = sorted((config.to_dict() | {"name": ""}).items())
         self.context = repr((fingerprint("compiler.search"), fields, objective))

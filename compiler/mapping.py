@@ -72,7 +72,8 @@ class Mapping:
     buffer holds at once (m = p*t*filter_blocks); chunk: blocks whose filters stay there, or all
     if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
     filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and
-    store_blocks filter blocks; ring: ofmap rows kept for a fused pool (0: none)."""
+    store_blocks filter blocks; ring: ofmap rows kept for a fused pool (0: none). bias_blocks: blocks whose biases are in
+    the buffer at once (0: all), as many as a chunk."""
     height: int
     width: int
     p: int
@@ -93,6 +94,7 @@ class Mapping:
     ofmap_slots: int
     ring: int = 0
     split: int = 1
+    bias_blocks: int = 0
     cycles: int = 0        # the model's estimate for one group
     dram_bytes: int = 0    # ... of all traffic
     bound: str = ""        # what binds it
@@ -139,7 +141,8 @@ class Counts:
     filter tags of a pass; lanes: psum words of a logical column; channel_passes, folds;
     accumulations: passes that add to a psum; blocks: of p*t filters; chunks, tiles;
     ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
-    laps: bands of all images of a pass; width: filters of an ofmap slot.
+    laps: bands of all images of a pass; width: filters of an ofmap slot; bias, biases: words of those in the buffer,
+    and of all.
     """
 
     def __init__(self, shape: Shape, m: Mapping):
@@ -170,7 +173,8 @@ class Counts:
         self.ofmap_image = ofmap_rows * m.columns * self.width    # entries
         self.ofmap_slot = where(m.store_bands >= m.bands, m.n, 1) * self.ofmap_image
         self.ofmap = ceil(where(m.ring != 0, 1, m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4)
-        self.bias = 2 * self.lanes * m.t * self.blocks
+        self.bias = 2 * self.lanes * m.t * where(m.bias_blocks != 0, m.bias_blocks, self.blocks)
+        self.biases = 2 * self.lanes * m.t * self.blocks
 
     def buffer_words(self, m: Mapping):
         return (self.ifmap_unit * m.ifmap_slots + self.filter_unit * m.filter_slots + self.bias
@@ -192,7 +196,7 @@ def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
         m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
     coded = m.columns >= shape.F   # only whole strips are
     return {"ifmap": units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1), "filter": s.filter_unit * filter_units,
-            "psum": s.bias, "ofmap": stored * np.where(coded, shape.out_bytes, 1),
+            "psum": s.biases, "ofmap": stored * np.where(coded, shape.out_bytes, 1),
             "commands": passes * (3 + s.units) + units + passes + 2 * stores,
             "ifmap units": units, "filter units": filter_units}
 

@@ -212,9 +212,7 @@ class _Importer:
         self.need(groups > 0, f"group {groups}")
         m, c, r, s = weights.shape
         for what, n, allowed in (("filter height", r, range(1, 13)), ("filter width", s, range(1, 33)),
-                                 ("vertical stride", stride[0], (1, 2, 4)), ("horizontal stride", stride[1], range(1, 13)),
-                                 ("channels per group", c, range(1, 1025)),
-                                 ("filters per group", m // groups, range(1, 1025))):
+                                 ("vertical stride", stride[0], (1, 2, 4)), ("horizontal stride", stride[1], range(1, 13))):
             text = f"{allowed[0]}..{allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
             self.need(n in allowed, f"{what} {n}: {text} supported")
         bias = np.zeros(m) if bias is None else bias

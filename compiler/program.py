@@ -363,8 +363,10 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
             if fuse and pool is not None and layer.output != graph.output:
                 shape = shape_of(layer, slots, block, views[pool.output].storage.block, pool)
-                aligned = layer.groups == 1 or shape.M % shape.out_block == 0
-                found = search(shape) if aligned else None
+                # A group ends on a block, and one STORE takes all of its filters.
+                possible = ((layer.groups == 1 or shape.M % shape.out_block == 0)
+                            and ceil(shape.M, shape.out_block) <= MOST_BLOCKS)
+                found = search(shape) if possible else None
                 if found is not None:
                     mappings[layer.name], shapes[layer.name], fused[layer.name] = found, shape, pool
                     continue

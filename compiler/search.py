@@ -13,13 +13,14 @@ import functools
 import numpy as np
 
 from compiler.mapping import PASS_OVERHEAD, Counts, Mapping, Shape, ceil, estimate, least, paces
-from hdl.config import Config
+from hdl.config import PSUM_LANES, Config
 
 PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
 MOST = 255          # filter tags of a pass, and of each of e, r and t (FILTER and CONFIG in hdl/isa.py)
 FARTHEST = 1.3      # times the fewest cycles, that the passes of a use of the array may take
 SLOWEST = 2.2       # the same where the least traffic is looked for
 TOGETHER = 1, 3, 8, 24   # uses of the array whose tilings are estimated at once; the last again and again
+BIASES = 4          # part of the global buffer that biases may take, before they come by the chunk
 WORTH = 0.005       # of the figure that counts: the least traffic, or the MACs, of a layer
 
 SPATIAL = ("height", "width", "q", "p", "r", "split", "e", "t")   # what a use of the array is
@@ -90,8 +91,12 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
         while step < blocks and step * filters % shape.out_block:
             step += 1
         steps.append(step)
-    step, blocks = np.array(steps, np.float64), np.array(each, np.float64)
-    table = Tilings(uses, filter_blocks=step, chunk=blocks, store_blocks=step)
+    # Filter blocks of a chunk at most: those whose biases have room.
+    room = [words // BIASES // int(2 * ceil(p, PSUM_LANES) * t) for p, t in zip(uses["p"].tolist(), uses["t"].tolist())]
+    most = [b if pool or b <= k else max(n // step * step, step) for b, k, n, step in zip(each, room, room, steps)]
+    step, blocks = np.array(steps, np.float64), np.array(most, np.float64)
+    by_chunk = np.where(blocks < each, blocks, 0)
+    table = Tilings(uses, filter_blocks=step, chunk=blocks, store_blocks=step, bias_blocks=by_chunk)
 
     # ---- tiles ----------------------------------------------------------------------------
     columns = [shape.F] if pool else list({*_splits(shape.F, shape.F), 1})
@@ -122,7 +127,7 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
         table.cross(("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring"), options)
     else:
         table.cross(("filter_blocks",), [np.array([[n] for n in {
-            min(b, k * ceil(ceil(b, k), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, b)}]) for b, k in zip(each, steps)])
+            min(b, k * ceil(ceil(b, k), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, b)}]) for b, k in zip(most, steps)])
         # Ofmaps leave by the band, where a pass ends on a block of the output, or by the tile.
         by_tile = np.array([(0, 2), (0, 1)])
         by_band = np.concatenate((by_tile, [(k, slots) for k in (4, 2, 1) for slots in (3, 2)]))
@@ -161,6 +166,7 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     resident = c["filter_slots"] == 1
     possible = ~resident | ((rest >= of_block) & (rest >= chunk * s.accumulations) & (s.tiles > 1))
     c["chunk"] = np.where(resident, chunk, whole)
+    c["bias_blocks"] = np.where(c["bias_blocks"] > 0, c["chunk"], 0)
     c["filter_slots"] = np.where(resident, np.minimum(rest, chunk * s.accumulations + (chunk < whole)), np.minimum(4, rest))
     table.keep(possible)
     return table

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import threading
 from pathlib import Path
 
+_ONE = threading.Lock()   # ast.parse fails in several threads at once (CPython 3.11)
 PACKAGES = ("hdl", "golden", "compiler", "sim", "fpga")
 
 
@@ -53,6 +55,8 @@ def fingerprint(*names: str, root: Path = Path(__file__).resolve().parent.parent
     """Changes when the text of one of these modules (as "compiler.search") does, or of one that it depends on; with no
     other."""
     digest = hashlib.sha256()
-    for path in closure(names, root):
+    with _ONE:
+        files = closure(names, root)
+    for path in files:
         digest.update(f"{path.relative_to(root)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -89,13 +89,12 @@ def test_point_is_the_mapper():
     assert rough.energy == pytest.approx(exact.energy, rel=0.15)
 
 
-def test_points_that_cannot_be():
+def test_points_that_cannot_be(monkeypatch):
     assert "columns" in evaluate(task(rows="1", columns="1")).error
     assert "cannot set" in evaluate(task(rows="x")).error
     assert "skip = False" in evaluate(dataclasses.replace(task(skip="false"), mode="skip")).error
-    # 200 images of a fully connected layer do not fit 256 words
-    assert "no mapping fits" in evaluate(dataclasses.replace(
-        task(glb_pairs="2", glb_depth="64"), net="alexnet", part="fc", batch=200)).error
+    monkeypatch.setattr(map_table, "ranking", lambda *_: ())
+    assert "no mapping fits" in evaluate(task(glb_pairs="2", glb_depth="64")).error
 
 
 def test_resumes(monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compiler import program
+from compiler import mapper
 from compiler.search import ranking
 from hdl.config import PRESETS
 from sim.device import SimDevice
@@ -21,7 +21,8 @@ def test_groups_of_a_block(channels, kernel, stride, pads, monkeypatch):
     def split_only(shape, config, objective="cycles"):
         found = [m for m in ranking(shape, config, objective, 1000) if m.split > 1]
         return found[0] if found else None
-    monkeypatch.setattr(program, "search", split_only)
+    monkeypatch.setattr(mapper, "search", split_only)
+    monkeypatch.setattr(mapper, "STORE", None)
     b = Builder((channels, 7, 9), 3)
     b.conv("x", 5, kernel, stride=stride, pads=pads, relu=True)
     with SimDevice(TINY, "cpp", 1 << 20, stalls=0.2) as device:
