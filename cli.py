@@ -41,6 +41,7 @@ def compile_(args) -> int:
     import os
     from compiler.export import check_directory, export
     from compiler.images import DataError, read_images
+    from compiler.mapper import Mapper
     from compiler.onnx_import import load
     from compiler.quantise import quantise, quantise_input
     from compiler.verify import Mismatch
@@ -68,8 +69,8 @@ def compile_(args) -> int:
             program = export(network, config, args.output, images=args.batch, base=args.base, huffman=args.huffman,
                              placement=args.placement, switches=dict(args.sparse),
                              also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"},
-                             sample=quantise_input(network, observed[:args.batch]), jobs=os.cpu_count(),
-                             progress=_describe(progress))
+                             sample=quantise_input(network, observed[:args.batch]),
+                             mapper=Mapper(config, jobs=os.cpu_count(), progress=_describe(progress)))
     except Mismatch as error:
         print(f"eyrie: nothing is written, the compiler has erred: {error}", file=sys.stderr)
         return 1
@@ -183,6 +184,7 @@ def _run(args) -> tuple[int, dict]:
     from compiler.compression import whole
     from compiler.float_run import float_run
     from compiler.interpreter import Interpreter
+    from compiler.mapper import Mapper
     from compiler.program import ALIGN, compile_network
     from compiler.run import run_network
     from compiler.run_table import print_compression, print_fmaps, print_layers, print_predictions
@@ -213,11 +215,11 @@ def _run(args) -> tuple[int, dict]:
         network, images, labels, note = _network(args, config)
         graph = network.graph
         step = stage("mapping and emitting the program")
+        mapper = Mapper(config, jobs=os.cpu_count(), progress=lambda done, total, what: progress.update(
+            step, completed=done, total=total, description=f"{what}: {done} of {total} searches"))
         program = compile_network(network, config, min(args.batch, len(images)),
                                   mode=_mode(config, args.mode), rlc=args.rlc, placement=args.placement,
-                                  switches=dict(args.sparse), jobs=os.cpu_count(),
-                                  progress=lambda done, total, what: progress.update(
-                                      step, completed=done, total=total, description=f"{what}: {done} of {total} searches"))
+                                  switches=dict(args.sparse), mapper=mapper)
         memory = -(-program.end // ALIGN) * ALIGN
         if args.device == "rtl":
             step = stage(f"Verilog and simulator of {config.name}")
@@ -414,6 +416,33 @@ def bench_fc(args) -> int:
     return _report_fc(results, args.json, {"command": "make bench-fc", "config": DEEPEST.to_dict(),
                                            "pointer_batches": [r.to_dict() for r in batches if r],
                                            "streamed": [r.to_dict() for r in streamed]})
+
+
+def full_size(args) -> int:
+    """Known networks through the compiler."""
+    import os
+    from compiler.classics import CLASSICS
+    from compiler.full_size import measure, table, to_dict
+    from compiler.verify import Mismatch
+    from hdl.config import Config
+    config, jobs = Config.load(args.config), args.jobs or os.cpu_count()
+    for name in args.net:
+        if name not in CLASSICS:
+            raise ValueError(f"network {name!r}: choose from {', '.join(CLASSICS)}")
+    rows = []
+    with _progress() as progress:
+        step = _describe(progress)
+        for name in args.net or CLASSICS:
+            try:
+                rows.append(measure(name, config, jobs, lambda done, total, what: step(done, total, f"{name}: {what}")))
+            except Mismatch as error:
+                print(f"eyrie: {name}: {error}", file=sys.stderr)
+                return 1
+    _console().print(table(config, jobs, rows))
+    print("M cycles: the mapper's estimate; fused: tensors before a fused pool, not in memory and not compared; SQNR, top-1: "
+          "golden against onnxruntime")
+    _write_json(args.json, {"command": " ".join(["eyrie full-size", *args.net, f"--config {args.config}"])} | to_dict(config, jobs, rows))
+    return 0
 
 
 def _console():
@@ -823,6 +852,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--all", action="store_true", help="the runners-up too")
     modes(p, "dense")
     p.set_defaults(function=map_)
+
+    p = commands.add_parser("full-size", help="known networks at full size through the compiler and the interpreter",
+                            description="Random weights and images; every tensor is compared with golden, golden with "
+                                        "onnxruntime, and the mapper timed, cold and warm.")
+    p.add_argument("net", nargs="*", help="networks (default all)")
+    p.add_argument("--config", default="eyeriss", help="preset or JSON file (default eyeriss)")
+    p.add_argument("--jobs", type=_positive, metavar="N", help="processes (default one a core)")
+    p.add_argument("--json", metavar="FILE", help="write the table there")
+    p.set_defaults(function=full_size)
 
     p = commands.add_parser("dataflows", help="six dataflows on equal area: accesses, energy, delay",
                             description="Searches the mapping of least energy of each layer for weight, output and "

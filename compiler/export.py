@@ -13,8 +13,8 @@ import numpy as np
 
 from compiler.coded import tensor_of
 from compiler.graph import Conv
+from compiler.mapper import Mapper
 from compiler.program import Program, compile_network
-from compiler.progress import Progress, silent
 from compiler.quantise import QuantisedGraph
 from compiler.stored import StoredError, pack, unpack
 from compiler.verify import verify
@@ -207,15 +207,15 @@ def write_directory(directory: str | Path, files: dict[str, bytes | str]) -> Non
 
 def export(network: QuantisedGraph, config: Config, directory: str | Path, images: int = 1, base: int = 0,
            also: dict[str, bytes | str] | None = None, huffman: bool = False, placement: str = "balanced",
-           switches: dict[str, bool | None] | None = None, sample: np.ndarray | None = None, jobs: int = 1,
-           progress: Progress = silent) -> Program:
+           switches: dict[str, bool | None] | None = None, sample: np.ndarray | None = None,
+           mapper: Mapper | None = None) -> Program:
     """Compile a network to one program and write what an integrator needs of it to `directory`.
 
     memory.bin: constants and commands, to be at the program's `constant`; map.json: addresses,
     tensors, layers; eyrie.h, eyrie.c: header and driver. also: further files, by name (the
     Verilog, which this package does not make). images: batch of a start; base: first byte
     address that the accelerator uses, a multiple of 4096. huffman: memory.huff, with the streams of
-    the sparse engine coded (compiler.stored), in place of memory.bin. placement, switches, jobs, progress:
+    the sparse engine coded (compiler.stored), in place of memory.bin. placement, switches, mapper:
     as compile_network. sample: int16 images to try the program on before (compiler/verify.py), random
     ones if not given.
 
@@ -228,7 +228,8 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
         raise ExportError(f"base address {base:#x}: must be a multiple of {PAGE}")
     # The host's code knows plain tensors only.
     program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches,
-                              dense=(network.graph.input, network.graph.output), jobs=jobs, progress=progress)
+                              dense=(network.graph.input, network.graph.output),
+                              mapper=mapper)
     verify(program, network, sample)
     listed = address_map(program, network)
     if huffman:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -73,14 +74,15 @@ def _search_all(shapes: list[Shape], config: Config, objective: str) -> list[Map
 
 class Mapper:
     """The best mappings on a configuration. objective: as compiler.search.ranking; jobs: processes that search (with
-    more than one the calling program's main module must be guarded, as multiprocessing asks); keep: in STORE, and read
-    from there; progress: told of searches done. `searched` counts those that were not kept."""
+    more than one the calling program's main module must be guarded, as multiprocessing asks); keep: in the file
+    `store` (STORE by default), and read from there; progress: told of searches done. `searched` counts those that were
+    not kept, `seconds` is the time of it all."""
 
     def __init__(self, config: Config, objective: str = "cycles", jobs: int = 1, keep: bool = True,
-                 progress: Progress = silent):
+                 store: Path | None = None, progress: Progress = silent):
         self.config, self.objective, self.jobs, self.progress = config, objective, jobs, progress
-        self.searched = 0
-        self.store = _Store(STORE if keep else None)
+        self.searched, self.seconds = 0, 0.0
+        self.store = _Store((store or STORE) if keep else None)
         # The name of a configuration tells nothing.
         fields = sorted((config.to_dict() | {"name": ""}).items())
         self.context = repr((fingerprint("compiler.search"), fields, objective))
@@ -132,6 +134,7 @@ class Mapper:
     def settle(self, plan: Callable[[Search], Plan]) -> Plan:
         """plan(search), again until nothing that it searches is new: the searches of a round run together. plan has no
         effect but its result; what is not known yet it is given as PENDING."""
+        started = time.perf_counter()
         while True:
             missing: dict[Shape, None] = {}
 
@@ -141,6 +144,7 @@ class Mapper:
                 return self.found.get(shape, PENDING)
             result = plan(known)
             if not missing:
+                self.seconds += time.perf_counter() - started
                 return result
             self.prepare(missing)
 

@@ -17,7 +17,6 @@ from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from compiler.layout import BLOCK_SIZES, Storage, View, concat_parts, plan_views
 from compiler.mapper import Mapper, Search
 from compiler.mapping import Mapping, MappingError, Shape, ceil, chunk_of
-from compiler.progress import Progress, silent
 from compiler.share import SHARED, codebook_of
 from compiler.quantise import ConvNumbers, QuantisedGraph
 from compiler.sparse import SparseLayer, plan_sparse, positions_of, vector_size
@@ -279,8 +278,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                     reorder: bool = True, compress: float = MOST_DENSE,
                     placement: str = "balanced", switches: dict[str, bool | None] | None = None,
                     rlc: str = "auto", zeros: dict[str, float] | None = None,
-                    dense: Collection[str] = (), objective: str = "cycles", jobs: int = 1,
-                    progress: Progress = silent) -> Program:
+                    dense: Collection[str] = (), mapper: Mapper | None = None) -> Program:
     """Map every layer and emit its commands.
 
     images: batch of one run; base: first byte address used; chained: one program for all
@@ -292,8 +290,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     (True), never (False), or as the others (None); rlc: tensors run-length coded in memory:
     "on", all that can be (compiler/coded.py), "auto", of those the ones that get smaller, "off";
     zeros: tensor -> share of zeros, those of the calibration if not given; dense: tensors not to
-    be coded; objective: what mappings are chosen for (compiler.search.ranking); jobs, progress: of
-    their search (compiler/mapper.py).
+    be coded; mapper: of this configuration, one for the fewest cycles if not given.
 
     Raises NetworkError or MappingError naming the layer, ValueError for an unknown `rlc`.
     """
@@ -309,7 +306,8 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
     if not config.rlc and rlc == "auto":
         rlc = "off"
     uncoded = graph.tensors if rlc == "off" else dense
-    mapper = Mapper(config, objective, jobs, progress=progress)
+    mapper = mapper or Mapper(config)
+    objective = mapper.objective
 
     def shape_of(layer, slots, *blocks):
         return conv_shape(graph, layer, images, slots, *blocks, mode=mode, zeros=known, uncoded=uncoded)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from compiler import cost, timeline
+from compiler.mapper import Mapper
 from compiler.networks import ConvLayer, Network
 from compiler.program import Program, compile_network
 from compiler.quantise import ConvNumbers, QuantisedGraph, golden_run
@@ -112,7 +113,7 @@ def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mo
               clustered: bool = False, objective: str = "cycles") -> LayerBench:
     """Compile, simulate and compare one layer; or the result of that, if it is kept."""
     quantised, images = make_layer(network, layer, batch, seed, clustered, config.psum_bits)
-    program = compile_network(quantised, config, batch, mode=mode, objective=objective)
+    program = compile_network(quantised, config, batch, mode=mode, mapper=Mapper(config, objective))
     text, _ = emit(config)
     key = hashlib.sha256()
     memory = f"{config.dram_bytes_per_cycle} {config.dram_latency}"   # not in the Verilog

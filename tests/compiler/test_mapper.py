@@ -102,5 +102,5 @@ def test_the_same_program_of_several_processes(store, monkeypatch):
     monkeypatch.setattr(compiler.mapper, "FEW", 2)
     one = compile_network(network, TINY, 1)
     store.unlink()
-    two = compile_network(network, TINY, 1, jobs=2)
+    two = compile_network(network, TINY, 1, mapper=Mapper(TINY, jobs=2))
     assert one.commands == two.commands and one.constants == two.constants
