@@ -1,0 +1,127 @@
+"""Messages that once misled or were cut: what was said before, and the one line that is said now."""
+
+import re
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import cli
+from tests.onnx_models import model, node
+
+SHAPE = (1, 4, 8, 8)
+W = {"w": np.ones((4, 4, 3, 3), np.float32)}
+K = {"k": np.float32(2)}
+NO_LAYER = "the network's output does not depend on its input through any layer"
+
+
+def unnamed(m):
+    m.graph.node[0].name = ""
+    m.graph.node[0].attribute.append(helper.make_attribute("color", 3))
+
+
+def twice(m):
+    m.graph.node.append(node("Relu", "x"))
+
+
+def no_name(m):
+    m.graph.initializer[0].name = ""
+
+
+def short(m):
+    m.graph.initializer[0].dims[0] = 5
+
+
+def untyped(m):
+    m.graph.initializer[0].data_type = 99
+
+
+def elsewhere(m):
+    m.graph.initializer[0].ClearField("raw_data")
+    m.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    m.graph.initializer[0].external_data.add(key="location", value="gone.bin")
+
+
+def sequence(m):
+    m.graph.input[0].type.Clear()
+    m.graph.input[0].type.sequence_type.SetInParent()
+
+
+CONV = [node("Conv", "x w")]
+NETWORKS = [  # what it shows, nodes, constants, a change of the model, said before, said now
+    ("the input", [node("Identity", "x")], {}, None, NO_LAYER, "output 'y' is input 'x' itself"),
+    ("a view", [node("Flatten", "x")], {}, None, NO_LAYER, "output 'y' is input 'x' itself"),
+    ("softmax", [node("Flatten", "x", "f"), node("Softmax", "f")], {}, None, NO_LAYER,
+     "output 'y' is softmax of input 'x' itself"),
+    ("a constant", [node("Identity", "k")], K, None, NO_LAYER, "output 'y' is constant"),
+    ("an initializer", [node("Relu", "x", "z")], {"y": np.float32(2)}, None, NO_LAYER, "output 'y' is constant"),
+    ("a shape", [node("Shape", "x")], {}, None, NO_LAYER, "output 'y' is constant"),
+    ("nothing", [node("Relu", "x", "z")], {}, None, "is not an output of any node in graph",
+     "output 'y': no node computes it"),
+    ("Split", [node("Split", "x", "a b", axis=1, num_outputs=2), node("Add", "a b")], {}, None,
+     "output 'b' is not supported", "node 'a_node' (Split): operator not supported"),
+    ("Split for an output", [node("Split", "x", "a y", axis=1, num_outputs=2)], {}, None,
+     "output 'y' is not supported", "node 'a_node' (Split): operator not supported"),
+    ("TopK", [node("TopK", "x k", "a y")], {"k": np.int64([1])}, None, "output 'y' is not supported",
+     "node 'a_node' (TopK): operator not supported"),
+    ("LSTM", [node("LSTM", "x w w", "a y", hidden_size=3)], W, None, "output 'y' is not supported",
+     "node 'a_node' (LSTM): operator not supported"),
+    ("MaxPool's indices", [node("MaxPool", "x", "p i", kernel_shape=[2, 2]), node("Cast", "i", "c", to=1),
+                           node("Add", "p c")], {}, None, "(MaxPool): output 'i' is not supported",
+     "node 'p_node' (MaxPool): output 'i', its output 2, is not supported: only the first is"),
+    ("Dropout's mask", [node("Relu", "x", "r"), node("Dropout", "r", "d m"), node("Cast", "m", "c", to=1),
+                        node("Add", "d c")], {}, None, "(Dropout): output 'm' is not supported",
+     "node 'd_node' (Dropout): output 'm', its output 2, is not supported: only the first is"),
+    ("BatchNormalization's variance",
+     [helper.make_node("BatchNormalization", ["x", "s", "s", "s", "s"], ["b", "", "v"], name="b_node"),
+      node("Add", "b v")], {"s": np.ones(4, np.float32)}, None, "output '' is not supported",
+     "node 'b_node' (BatchNormalization): output 'v', its output 3, is not supported: only the first is"),
+    ("an unknown operator", [node("Blah", "x")], {}, None, "not a valid ONNX model: No Op registered for Blah",
+     "node 'y_node' (Blah): No Op registered for Blah"),
+    ("an attribute that is missing", [node("Concat", "x x")], {}, None,
+     "not a valid ONNX model: Required attribute 'axis' is missing",
+     "node 'y_node' (Concat): Required attribute 'axis' is missing"),
+    ("a node without a name", CONV, W, unnamed, "not a valid ONNX model: Unrecognized attribute: color",
+     "node 'y' (Conv): Unrecognized attribute: color"),
+    ("an undefined input", [node("Conv", "x q")], {}, None, "must be topologically sorted, however input 'q' of node:",
+     "node 'y_node' (Conv): nothing computes its input 'q'"),
+    ("a cycle", [node("Relu", "b"), node("Add", "x b", "a"), node("Relu", "a", "b")], {}, None,
+     "must be topologically sorted", "node 'b_node' (Relu): in a cycle, its input 'a' is computed from its own output"),
+    ("an output twice", CONV, W, twice, "single static assignment",
+     "node 'y_node' (Relu): its output 'y' is that of node 'y_node' (Conv) too"),
+    ("an initializer without a name", CONV, W, no_name, "Field 'name' of 'init' is required",
+     "initializer number 1, of shape [4, 4, 3, 3], has no name"),
+    ("an initializer cut short", CONV, W, short, "not a valid ONNX model: TensorProto", "initializer 'w': "),
+    ("an initializer of no type", CONV, W, untyped, "unreadable: 99", "initializer 'w': unreadable: data type 99"),
+    ("an initializer without its file", CONV, W, elsewhere, "not a valid ONNX model: TensorProto", "initializer 'w': "),
+    ("an input of another kind", CONV, W, sequence, "not a valid ONNX model: Field 'elem_type'", "input 'x': Field"),
+    ("Softmax of the last axis", [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "p"), node("Softmax", "p")],
+     W, None, "axis 1", "node 'y_node' (Softmax): axis -1 of 4"),
+    ("after a host's operation", [node("GlobalAveragePool", "x", "p"), node("ArgMax", "p", "a", axis=1),
+                                  node("Softmax", "a", axis=1)], {}, None, "must be at the end of the network",
+     "node 'y_node' (Softmax): cannot follow argmax"),
+]
+
+
+def error(capsys):
+    """The one line that is on stderr, but for bars of progress."""
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if "eyrie: error: " in line]
+    assert len(lines) == 1 and "Traceback" not in err
+    assert re.split("eyrie: error: ", err)[1].count("\n") == 1  # nothing comes after it
+    return lines[0]
+
+
+@pytest.mark.parametrize("nodes,constants,change,before,now", [row[1:] for row in NETWORKS],
+                         ids=[row[0] for row in NETWORKS])
+def test_networks(nodes, constants, change, before, now, tmp_path, capsys):
+    m = model(nodes, SHAPE, constants)
+    if change:
+        change(m)
+    (tmp_path / "net.onnx").write_bytes(m.SerializeToString())
+    np.save(tmp_path / "x.npy", np.ones((4, *SHAPE[1:])))
+    out = tmp_path / "out.json"
+    assert cli.main(["run", "--device", "golden", "--model", str(tmp_path / "net.onnx"),
+                     "--images", str(tmp_path / "x.npy"), "--json", str(out)]) == 2
+    line = error(capsys)
+    assert now in line and before not in line and not out.exists()
