@@ -1,10 +1,12 @@
 """Messages that once misled or were cut: what was said before, and the one line that is said now."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 import cli
 from tests.onnx_models import model, node
@@ -89,14 +91,12 @@ NETWORKS = [  # what it shows, nodes, constants, a change of the model, said bef
      "must be topologically sorted", "node 'b_node' (Relu): in a cycle, its input 'a' is computed from its own output"),
     ("an output twice", CONV, W, twice, "single static assignment",
      "node 'y_node' (Relu): its output 'y' is that of node 'y_node' (Conv) too"),
-    ("an initializer without a name", CONV, W, no_name, "Field 'name' of 'init' is required",
+    ("an initializer without a name", CONV, W, no_name, "Tensor initializers must have a non-empty name",
      "initializer number 1, of shape [4, 4, 3, 3], has no name"),
     ("an initializer cut short", CONV, W, short, "not a valid ONNX model: TensorProto", "initializer 'w': "),
     ("an initializer of no type", CONV, W, untyped, "unreadable: 99", "initializer 'w': unreadable: data type 99"),
-    ("an initializer without its file", CONV, W, elsewhere, "not a valid ONNX model: TensorProto", "initializer 'w': "),
+    ("an initializer without its file", CONV, W, elsewhere, "not a valid ONNX model: Data of TensorProto", "initializer 'w': "),
     ("an input of another kind", CONV, W, sequence, "not a valid ONNX model: Field 'elem_type'", "input 'x': Field"),
-    ("Softmax of the last axis", [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "p"), node("Softmax", "p")],
-     W, None, "axis 1", "node 'y_node' (Softmax): axis -1 of 4"),
     ("after a host's operation", [node("GlobalAveragePool", "x", "p"), node("ArgMax", "p", "a", axis=1),
                                   node("Softmax", "a", axis=1)], {}, None, "must be at the end of the network",
      "node 'y_node' (Softmax): cannot follow argmax"),
@@ -125,3 +125,41 @@ def test_networks(nodes, constants, change, before, now, tmp_path, capsys):
                      "--images", str(tmp_path / "x.npy"), "--json", str(out)]) == 2
     line = error(capsys)
     assert now in line and before not in line and not out.exists()
+
+
+def picture(kind):
+    """The bytes of an image file."""
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(out, kind)
+    return out.getvalue()
+
+
+JPEG, GIF, PNG = picture("JPEG"), picture("GIF"), picture("PNG")
+KINDS = "images are read from IDX (gzipped or not), .npy, .npz, PNG or a folder of PNGs"
+LABELS = "labels are read from IDX (gzipped or not), .npy, .npz, .txt or .csv"
+FILES = [  # option, files and what is in them, which is given, said before, said now
+    ("--images", {"i.jpg": JPEG}, "i.jpg", "i.jpg: not an IDX file", f"i.jpg: a JPEG file; {KINDS}: convert it to PNG"),
+    ("--images", {"i": JPEG}, "i", "i: not an IDX file", f"i: a JPEG file; {KINDS}: convert it to PNG"),
+    ("--images", {"i.JPEG": b""}, "i.JPEG", "i.JPEG: not an IDX file", f"i.JPEG: a JPEG file; {KINDS}: convert it"),
+    ("--images", {"i.gif": GIF}, "i.gif", "i.gif: not an IDX file", f"i.gif: a GIF file; {KINDS}: convert it to PNG"),
+    ("--images", {"i.data": PNG}, "i.data", "i.data: not an IDX file", "i.data: a PNG file: name it .png"),
+    ("--images", {"i.bin": b"text"}, "i.bin", "i.bin: not an IDX file\n", f"i.bin: not an IDX file; {KINDS}"),
+    ("--images", {"f/a.jpg": JPEG, "f/b.jpeg": JPEG}, "f", "f: folder holds no PNG file\n",
+     "f: folder holds no PNG file but JPEGs (a.jpg): convert them to PNG"),
+    ("--images", {"f/a.txt": b""}, "f", "f: folder holds no PNG file\n", f"f: folder holds no PNG file; {KINDS}"),
+    ("--calib", {"i.jpg": JPEG}, "i.jpg", "i.jpg: not an IDX file", f"i.jpg: a JPEG file; {KINDS}: convert it to PNG"),
+    ("--labels", {"l.jpg": JPEG}, "l.jpg", "l.jpg: not an IDX file", f"l.jpg: a JPEG file; {LABELS}"),
+    ("--labels", {"l.png": PNG}, "l.png", "l.png: not an IDX file", f"l.png: a PNG file; {LABELS}"),
+    ("--labels", {"l.json": b"[1, 2]"}, "l.json", "l.json: not an IDX file\n", f"l.json: not an IDX file; {LABELS}"),
+]
+
+
+@pytest.mark.parametrize("option,files,given,before,now", FILES, ids=range(len(FILES)))
+def test_files(option, files, given, before, now, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert cli.main(["run", "--device", "golden", option, given]) == 2
+    line = error(capsys)
+    assert now in line and before not in line + "\n"
