@@ -27,9 +27,8 @@ def _other(path: Path, raw: bytes, reads: str) -> str:
     """What a file is that is no IDX. raw: its first bytes; reads: the kinds that could be."""
     for suffix, start in MISNAMED.items():
         if raw.startswith(start):
-            if suffix not in reads and suffix[1:].upper() not in reads:
-                return f"{path}: a {suffix[1:].upper()} file; {reads}"
-            return f"{path}: a {suffix[1:].upper()} file: name it {suffix}; {reads}"
+            kind = suffix[1:].upper()
+            return f"{path}: a {kind} file{f': name it {suffix}' if suffix in reads or kind in reads else ''}; {reads}"
     for kind, (suffixes, start) in OTHERS.items():
         if raw.startswith(start) or path.suffix.lower() in suffixes:
             return f"{path}: a {kind} file; {reads}" + (": convert it to PNG" if reads == IMAGES else "")
