@@ -1,7 +1,10 @@
 """Messages that once misled or were cut: what was said before, and the one line that is said now."""
 
 import io
+import os
 import re
+import shlex
+import subprocess
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import cli
+from tests.data import ROOT
 from tests.onnx_models import model, node
 
 SHAPE = (1, 4, 8, 8)
@@ -163,3 +167,84 @@ def test_files(option, files, given, before, now, tmp_path, monkeypatch, capsys)
     assert cli.main(["run", "--device", "golden", option, given]) == 2
     line = error(capsys)
     assert now in line and before not in line + "\n"
+
+
+def make(*words, **environment):
+    """A make of the project, what a make around the tests was given left out."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))} | environment
+    return subprocess.run(["make", "--no-print-directory", *words], cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+def taken():
+    """Variables by target, as `make` lists them."""
+    found = {}
+    for line in make().stdout.splitlines():
+        if target := re.match(r"  make ([a-z-]+) ", line):
+            found[last := target[1]] = []
+        else:
+            found[last] += line.split()
+    return found
+
+
+RUN = "MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT JSON WAVES"
+MAKES = [  # arguments of make, said now; each was ignored in silence
+    (["run", "LIMT=3"], f"make run takes no LIMT: it takes {RUN}"),
+    (["run", "NET=vgg16"], f"make run takes no NET: it takes {RUN}"),
+    (["sim", "MODE=skip"], "make sim takes no MODE: it takes WAVES"),
+    (["bench", "LIMIT=3"], "make bench takes no LIMIT: it takes NET CONFIG SET MODE BATCH OBJECTIVE ZEROS"),
+    (["clean", "CONFIG=tiny"], "make clean takes no CONFIG: it takes nothing"),
+    (["setup", "MODE=skip"], "make setup takes no MODE: it takes nothing"),
+    (["CONFIG=tiny"], "make help takes no CONFIG: it takes nothing"),
+    (["test", "LAYERS=3"], "make test takes no LAYERS: it takes ARGS"),
+    (["bench", "ZEROS=clusterd"], "ZEROS=clusterd: clustered or independent"),
+]
+
+
+@pytest.mark.parametrize("words,now", MAKES, ids=[" ".join(words) for words, _ in MAKES])
+def test_variables_that_a_target_does_not_take(words, now):
+    done = make("-n", *words)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.count("\n") == 1 and f"*** {now}.  Stop." in done.stderr
+
+
+def test_variables_are_passed_on():
+    """Each that a target lists is in its recipe, and the command line knows the option."""
+    targets = taken()
+    assert len(targets) > 20 and " ".join(targets["run"]) == RUN
+    values = {"LIMIT": "3", "BAUD": "3", "BATCH": "3", "SEED": "3", "PES": "3", "JOBS": "3", "PE_AREA": "3", "BITS": "3",
+              "DEVICE": "golden", "MODE": "skip", "RLC": "off", "SPARSE": "fc1=on", "PLACEMENT": "modulo", "PART": "fc",
+              "OBJECTIVE": "dram", "ORDERS": "any", "BY": "latency", "ZEROS": "clustered", "NET": "vgg16", "BOARD": "list"}
+    switches = {"WAVES": "--waves", "HUFFMAN": "--huffman", "EXACT": "--exact", "PERSIST": "--persist",
+                "ZEROS": "--clustered"}
+    for target, names in targets.items():
+        for name in names:
+            value = values.get(name, "value")
+            done = make("-n", target, f"{name}={value}", *(["BOARD=b"] if target == "flash" and name != "BOARD" else []))
+            words = shlex.split(done.stdout.splitlines()[-1])
+            assert done.returncode == 0 and switches.get(name, value) in words, (target, name, done)
+            if "cli.py" in words:
+                cli.parser().parse_args(words[words.index("cli.py") + 1:])
+
+
+def test_mode_reaches_the_command_line():
+    for target in ("run", "board-sim"):
+        assert '--mode "skip"' in make("-n", target, "MODE=skip").stdout
+    assert cli.main(["run", "--device", "golden", "--mode", "skip"]) == 2  # demo has no skip, and says so
+
+
+def test_variables_of_the_environment_and_of_make():
+    assert make("-n", "clean", MODE="skip", LIMT="3").stdout == "rm -rf build\n"
+    assert make("-n", "clean", "CC=gcc", "PYTHON=python3", "VENV=.venv").returncode == 0
+    assert '--mode "skip"' in make("-n", "clean", "run", "MODE=skip").stdout  # one of them takes it
+
+
+def test_makes_within_the_tests_are_not_given_their_variables(tmp_path):
+    """As `make` in a test of `make test ARGS=...` would be."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "flags=$MAKEFLAGS, $@"\n')
+    python.chmod(0o755)
+    number = subprocess.run(["cksum", "pyproject.toml"], cwd=ROOT, capture_output=True, text=True).stdout.split()[0]
+    for end in ("", "-test"):
+        (tmp_path / f".installed-{number}{end}").touch()
+    assert make("-s", "test", f"VENV={tmp_path}", "ARGS=-k x").stdout == "flags=, -m pytest -k x\n"
