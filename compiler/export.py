@@ -113,7 +113,8 @@ def _tensor_lines(program: Program, network: QuantisedGraph, name: str, role: st
     values += [("fraction", f"({t['fraction_bits']})"), ("size", t["channels"] * t["height"] * t["width"])]
     if "slots" in t:
         values.append(("slots", _list(t["slots"])))
-    values.append(("slot_table", f"(const uint16_t[])EYRIE_{role}SLOTS" if "slots" in t else "NULL"))
+    table = f"(const uint16_t[])EYRIE_{role}SLOTS" if "slots" in t else "NULL"
+    values.append(("slot_table", table))
     return _lines(f"Tensor {plain}", role, values)
 
 
@@ -124,10 +125,11 @@ def _output_lines(program: Program, network: QuantisedGraph) -> list[str]:
     lines = []
     for prefix, each in zip(prefixes, results):
         lines += _tensor_lines(program, network, each.tensor, f"{prefix}_")
-        lines[-1:] = [*(f"/* Left to the host, after this output: {op} */" for op in each.host_ops), ""]
+        host = [f"/* Left to the host, after this output: {op} */" for op in each.host_ops]
+        lines[-1:] = [*host, ""]
     listed = " ".join(f"X(EYRIE_{prefix})" for prefix in prefixes)
-    return [*lines, "/* Outputs, in the network's order */", f"#define EYRIE_OUTPUTS {len(results)}u",
-            f"#define EYRIE_OUTPUT_LIST(X) {listed}", ""]
+    return [*lines, "/* Outputs, in the network's order */",
+            f"#define EYRIE_OUTPUTS {len(results)}u", f"#define EYRIE_OUTPUT_LIST(X) {listed}", ""]
 
 
 def definitions(program: Program, network: QuantisedGraph) -> str:

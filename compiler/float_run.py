@@ -70,8 +70,8 @@ def float_run(graph: Graph, images: np.ndarray, observe: Callable[[Conv, np.ndar
 
 
 def host_run(graph: Graph, output: np.ndarray, number: int = 0) -> np.ndarray:
-    """The host's operations on output `number` of a network, real [N, C, H, W]: [N, K] flattened, or [N]
-    after an argmax."""
+    """The host's operations on output `number` of a network, real [N, C, H, W]: [N, K] flattened,
+    or [N] after an argmax."""
     y = np.asarray(output, np.float64).reshape(len(output), -1)
     for op in graph.results[number].host_ops:
         if op == "argmax":

@@ -113,8 +113,8 @@ Layer = Conv | Pool | Add | Concat | Relu
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a network: its name in the model, its tensor, and what the host does to that: 'softmax',
-    'log_softmax', 'argmax', in order."""
+    """An output of a network: its name in the model, its tensor, and what the host does to that:
+    'softmax', 'log_softmax', 'argmax', in order."""
     name: str
     tensor: str
     host_ops: tuple[str, ...] = ()
@@ -122,10 +122,10 @@ class Output:
 
 @dataclass
 class Graph:
-    """A network. outputs: tensors, in the model's order (the name of one is enough); host, names: of each
-    output, the host's operations and its name in the model (none, and the tensor's, where left out);
-    layers: in topological order; input_scale, input_offset: float64 [C], the network's real input is
-    raw * scale + offset, channel by channel."""
+    """A network. outputs: tensors, in the model's order (the name of one is enough); host, names:
+    of each output, the host's operations and its name in the model (none, and the tensor's, where
+    left out); layers: in topological order; input_scale, input_offset: float64 [C], the network's real
+    input is raw * scale + offset, channel by channel."""
     input: str
     outputs: tuple[str, ...]
     layers: list[Layer] = field(default_factory=list)

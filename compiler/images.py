@@ -12,8 +12,8 @@ from PIL import Image
 IMAGES = "images are read from IDX (gzipped or not), .npy, .npz, PNG or a folder of PNGs"
 LABELS = "labels are read from IDX (gzipped or not), .npy, .npz, .txt or .csv"
 # Other kinds that users bring: suffixes and first bytes.
-OTHERS = {"JPEG": ((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd8\xff"), "GIF": ((".gif",), b"GIF8"),
-          "BMP": ((".bmp",), b"BM"), "WebP": ((".webp",), b"RIFF"),
+OTHERS = {"JPEG": ((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd8\xff"),
+          "GIF": ((".gif",), b"GIF8"), "BMP": ((".bmp",), b"BM"), "WebP": ((".webp",), b"RIFF"),
           "TIFF": ((".tif", ".tiff"), (b"II*\0", b"MM\0*"))}
 MISNAMED = {".png": b"\x89PNG", ".npy": b"\x93NUMPY", ".npz": b"PK\x03\x04"}
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -28,16 +28,18 @@ def _other(path: Path, raw: bytes, reads: str) -> str:
     for suffix, start in MISNAMED.items():
         if raw.startswith(start):
             kind = suffix[1:].upper()
-            return f"{path}: a {kind} file{f': name it {suffix}' if suffix in reads or kind in reads else ''}; {reads}"
+            read = suffix in reads or kind in reads
+            return f"{path}: a {kind} file{f': name it {suffix}' if read else ''}; {reads}"
     for kind, (suffixes, start) in OTHERS.items():
         if raw.startswith(start) or path.suffix.lower() in suffixes:
-            return f"{path}: a {kind} file; {reads}" + (": convert it to PNG" if reads == IMAGES else "")
+            then = ": convert it to PNG" if reads == IMAGES else ""
+            return f"{path}: a {kind} file; {reads}{then}"
     return f"{path}: not an IDX file; {reads}"
 
 
 def read_idx(path: Path, reads: str = IMAGES) -> np.ndarray:
-    """The array of an IDX file, plain or gzipped. reads: what a message says of the other kinds. Raises
-    DataError."""
+    """The array of an IDX file, plain or gzipped. reads: what a message says of the other kinds.
+    Raises DataError."""
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":
         try:

@@ -15,6 +15,8 @@ from google.protobuf.message import DecodeError
 
 from compiler.graph import NetworkError
 
+CHECKS = (onnx.checker.ValidationError, ValueError, RuntimeError)
+
 
 def read(source: str | Path | bytes) -> onnx.ModelProto:
     """The model of an ONNX file (a path) or of its bytes, its nodes named and in topological order.
@@ -29,8 +31,9 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
         raise NetworkError(f"{file}: {error.strerror or error}") from None
     except DecodeError:
         raise NetworkError(f"{file}: not an ONNX file, or a truncated one") from None
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:  # weights in files of their own
-        raise NetworkError(f"{file}: not a valid ONNX model: {_line(error, onnx.GraphProto())}") from None
+    except CHECKS as error:  # weights in files of their own
+        line = _line(error, onnx.GraphProto())
+        raise NetworkError(f"{file}: not a valid ONNX model: {line}") from None
     for node in model.graph.node:
         node.name = node.name or next(filter(None, node.output), "")
     for output in model.graph.output:
@@ -43,7 +46,7 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except NetworkError as error:
         raise NetworkError(f"{file}: not a valid ONNX model: {error}") from None
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+    except CHECKS as error:
         raise NetworkError(f"{file}: not a valid ONNX model: {_line(error, model.graph)}") from None
     return model
 
@@ -60,14 +63,14 @@ def title(node: onnx.NodeProto) -> str:
 
 
 def _place(graph: onnx.GraphProto, text: str) -> str:
-    """"node 'x' (Conv): ", or whatever else of the network the checker's `text` is about; '' for none."""
+    """"node 'x' (Conv): ", or what else of the network the checker's `text` is about, or ''."""
     if found := re.search(r"name: (.*) optype: (\S+)", text, re.IGNORECASE):
         return f"node {found[1]!r} ({found[2]}): "
     if found := re.search(r"tensor name: ([^)\n]*)\)", text):
         return f"initializer {found[1]!r}: "
-    check_tensor, check_value = onnx.checker.check_tensor, onnx.checker.check_value_info
-    for kind, check, parts in (("initializer", check_tensor, graph.initializer), ("input", check_value, graph.input),
-                               ("output", check_value, graph.output)):
+    value = onnx.checker.check_value_info
+    for kind, check, parts in (("initializer", onnx.checker.check_tensor, graph.initializer),
+                               ("input", value, graph.input), ("output", value, graph.output)):
         for number, part in enumerate(parts):
             try:
                 check(part)
@@ -87,7 +90,7 @@ def _read(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _sort(graph: onnx.GraphProto) -> None:
-    """Nodes in an order in which each comes after what it reads, as near to the given one as that allows.
+    """Nodes in an order in which each comes after what it reads, those in order as they are.
 
     Raises NetworkError for a name that nothing computes or two nodes do, or a cycle.
     """
@@ -96,7 +99,8 @@ def _sort(graph: onnx.GraphProto) -> None:
     for n, node in enumerate(nodes):
         for name in filter(None, node.output):
             if maker.setdefault(name, n) != n:
-                raise NetworkError(f"{title(node)}: its output {name!r} is that of {title(nodes[maker[name]])} too")
+                raise NetworkError(f"{title(node)}: its output {name!r} is that of "
+                                   f"{title(nodes[maker[name]])} too")
     known = {*maker, *(i.name for i in graph.input), *(t.name for t in graph.initializer),
              *(t.values.name for t in graph.sparse_initializer)}
     for node in nodes:
@@ -124,7 +128,8 @@ def _sort(graph: onnx.GraphProto) -> None:
         graph.node.extend(sorted_nodes)
 
 
-def _cycle(nodes: list[onnx.NodeProto], maker: dict[str, int], before: list[set[int]], left: set[int]) -> str:
+def _cycle(nodes: list[onnx.NodeProto], maker: dict[str, int], before: list[set[int]],
+           left: set[int]) -> str:
     """Names a node of a cycle. left: nodes in cycles, and those behind them."""
     at, seen = min(left), set()
     while at not in seen:
@@ -132,14 +137,16 @@ def _cycle(nodes: list[onnx.NodeProto], maker: dict[str, int], before: list[set[
         at = min(before[at] & left)  # every node that is left waits for another
     node, cause = nodes[at], min(before[at] & left)
     by = next((name for name in node.input if maker.get(name) == cause), None)
-    return f"{title(node)}: in a cycle, {f'its input {by!r}' if by else 'what it reads'} is computed from its own output"
+    reads = f"its input {by!r}" if by else "what it reads"
+    return f"{title(node)}: in a cycle, {reads} is computed from its own output"
 
 
 def _check_names(graph: onnx.GraphProto) -> None:
-    """Raises NetworkError for an initializer without a name, or an output that is nowhere in the network."""
+    """Raises NetworkError for an initializer without a name, or an output that is nowhere."""
     for number, tensor in enumerate(graph.initializer, 1):
         if not tensor.name:
-            raise NetworkError(f"initializer number {number}, of shape {list(tensor.dims)}, has no name")
+            shape = list(tensor.dims)
+            raise NetworkError(f"initializer number {number}, of shape {shape}, has no name")
     known = {name for node in graph.node for name in node.output} | {i.name for i in graph.input}
     known |= {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     for output in graph.output:

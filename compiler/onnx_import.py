@@ -25,7 +25,8 @@ class _Value:
     """What an ONNX name stands for: a tensor of the graph, seen with rank 4 or flattened to rank 2.
 
     sole: nothing else reads the tensor, so its layer may still be changed. raw: the network's
-    input under an affine map not yet given to the graph. host: the operations of the host it is behind.
+    input under an affine map not yet given to the graph. host: operations of the host that it is
+    behind.
     """
     tensor: str
     rank: int
@@ -60,7 +61,8 @@ class _Importer:
     @staticmethod
     def initialiser(tensor: onnx.TensorProto) -> np.ndarray:
         if tensor.data_type not in TensorProto.DataType.values():
-            raise NetworkError(f"initializer {tensor.name!r}: unreadable: data type {tensor.data_type} is unknown")
+            raise NetworkError(f"initializer {tensor.name!r}: unreadable: "
+                               f"data type {tensor.data_type} is unknown")
         try:
             return numpy_helper.to_array(tensor)
         except Exception as error:  # whatever numpy or onnx makes of a damaged tensor
@@ -105,14 +107,15 @@ class _Importer:
     def output(self, name: str) -> _Value:
         """What an output stands for. Raises NetworkError for one that no layer has computed."""
         if name not in self.values:
-            raise NetworkError(f"output {name!r} is constant: no value of input {self.graph.input!r} changes it")
+            raise NetworkError(f"output {name!r} is constant: "
+                               f"no value of input {self.graph.input!r} changes it")
         value = self.values[name]
         if value.raw:
             if np.all(value.raw[0] == 1) and not np.any(value.raw[1]):
                 what = f"{' of '.join(value.host[::-1])} of input" if value.host else "input"
-                raise NetworkError(f"output {name!r} is {what} {self.graph.input!r} itself: there is no layer "
-                                   "between them; a network needs one")
-            # Scaled and nothing else: a depthwise Conv, since an output is something that a layer writes.
+                raise NetworkError(f"output {name!r} is {what} {self.graph.input!r} itself: "
+                                   "there is no layer between them; a network needs one")
+            # Scaled and nothing else: a depthwise Conv, since an output is what a layer writes.
             self.node = next(node for node in self.nodes if name in node.output)
             value = self.values[name] = self.copy(name, value)
         return value
@@ -120,10 +123,11 @@ class _Importer:
     def copy(self, name: str, value: _Value) -> _Value:
         """A depthwise Conv of its own for an output that is the scaled input."""
         channels = self.tensor(value).channels
-        self.need(len(value.raw[0]) == channels, "the network's input is used with different scalings")
+        self.need(len(value.raw[0]) == channels,
+                  "the network's input is used with different scalings")
         weights = np.ones((channels, 1, 1, 1), np.float32)
-        self.emit(Conv(self.name, self.use(value), name, weights, np.zeros(channels, np.float32), groups=channels),
-                  value.rank)
+        self.emit(Conv(self.name, self.use(value), name, weights, np.zeros(channels, np.float32),
+                       groups=channels), value.rank)
         return dataclasses.replace(self.values[name], host=value.host)
 
     def error(self, why: str) -> NetworkError:
@@ -144,10 +148,12 @@ class _Importer:
             raise self.error("operator not supported")
         for number, name in enumerate(node.output[1:], 2):
             if self.uses.get(name):
-                raise self.error(f"output {name!r}, its output {number}, is not supported: only the first is")
+                raise self.error(f"output {name!r}, its output {number}, is not supported: "
+                                 "only the first is")
         host = [n for n in node.input if n in self.values and self.values[n].host]
         if host and node.op_type not in {*HOST_OPS, "Cast", "Identity", "Flatten", "Reshape"}:
-            raise self.error(f"cannot follow {self.values[host[0]].host[-1]}, which runs on the host")
+            last = self.values[host[0]].host[-1]
+            raise self.error(f"cannot follow {last}, which runs on the host")
         if host and node.op_type not in HOST_OPS:
             self.values[node.output[0]] = self.values[host[0]]
             return
@@ -426,15 +432,16 @@ class _Importer:
     def host(self) -> None:
         value, axis = self.activation(0), self.attributes.get("axis", self.default_axis())
         tensor = self.tensor(value)
-        self.need((value.rank == 2 or tensor.size == tensor.channels) and axis in (1, 1 - value.rank),
+        vector = value.rank == 2 or tensor.size == tensor.channels
+        self.need(vector and axis in (1, 1 - value.rank),
                   f"axis {axis} of {value.rank}: only over a vector of features is supported")
         if "argmax" in value.host:
             raise self.error("cannot follow argmax, which runs on the host")
         self.alias(value, host=(*value.host, HOST_OPS[self.node.op_type]))
 
     def default_axis(self) -> int:
-        """Of a Softmax, LogSoftmax or ArgMax. Before opset 13 the first two flatten what is from the axis on
-        to a row; of a vector of features, the one that is supported, that is the axis itself."""
+        """Of a Softmax, LogSoftmax or ArgMax. Before opset 13 the first two flatten what is from
+        the axis on to a row; of a vector of features, all that is supported, that is the axis."""
         if self.node.op_type == "ArgMax":
             return 0
         return -1 if self.opset >= 13 else 1

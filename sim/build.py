@@ -100,8 +100,8 @@ def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[s
             "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", f"VM_PARALLEL_BUILDS={int(large)}",
             "USER_CPPFLAGS=-I../fst -std=c++20", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
             "VERILATOR_ROOT=../verilator", "CURDIR=.", "Vtop__ALL.a"]
-    # A makefile takes no path with a blank, which the folder of the project may have: here all are relative.
-    # Verilator's refuses to work in such a folder; what it asks is CURDIR.
+    # A makefile takes no path with a blank, which the folder of the project may have: here all are
+    # relative. Verilator's refuses to work in such a folder; what it asks is CURDIR.
     root = env["VERILATOR_ROOT"]
     links = {work / "fst": HERE / "fst", work / "verilator": Path(root)}
     for link, folder in links.items():

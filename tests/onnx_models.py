@@ -9,7 +9,8 @@ onnxruntime.set_default_logger_severity(4)
 
 
 def model(nodes, shape, constants=None, *, input_type=TensorProto.FLOAT, output="y", output_type=TensorProto.FLOAT):
-    """Model with input `x` of `shape`, output `y` or names between spaces, and constants as initialisers. opset 19."""
+    """Model with input `x` of `shape`, output `y` (or names between spaces), and constants as
+    initialisers. opset 19."""
     graph = helper.make_graph(
         nodes, "test", [helper.make_tensor_value_info("x", input_type, shape)],
         [helper.make_tensor_value_info(name, output_type, None) for name in output.split()],

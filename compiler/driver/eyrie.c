@@ -2,8 +2,9 @@
 #include "eyrie.h"
 
 #define TENSOR(name) { \
-    name##_ADDRESS, name##_IMAGE_PITCH, name##_ROW_PITCH, name##_STRIP_PITCH, name##_CHANNELS, name##_HEIGHT, \
-    name##_WIDTH, name##_BLOCK, name##_FIRST_BLOCK, name##_FRACTION, name##_SLOT_TABLE }
+    name##_ADDRESS, name##_IMAGE_PITCH, name##_ROW_PITCH, name##_STRIP_PITCH, name##_CHANNELS, \
+    name##_HEIGHT, name##_WIDTH, name##_BLOCK, name##_FIRST_BLOCK, name##_FRACTION, \
+    name##_SLOT_TABLE }
 #define ELEMENT(name) TENSOR(name),
 
 const struct eyrie_tensor eyrie_input = TENSOR(EYRIE_INPUT);

@@ -23,7 +23,7 @@ def test_content_is_the_key(tmp_path, monkeypatch):
 
 
 def test_paths_with_blanks(tmp_path, monkeypatch):
-    """A checkout whose path has one: the folder built in, our sources and Verilator's are all behind it."""
+    """A checkout whose path has one: the cache, our sources and Verilator's are all behind it."""
     folder = tmp_path / "with a blank"
     folder.mkdir()
     command, env = build.verilator_command()
