@@ -3,77 +3,76 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-# Passed to the command line tool; empty means its default.
-CONFIG ?=
-MODEL  ?=
-IMAGES ?=
-LABELS ?=
-LIMIT  ?=
-CALIB  ?=
-DEVICE ?=
-# Of a board, as /dev/ttyUSB0.
-PORT   ?=
-BAUD   ?=
-BATCH  ?=
-RLC    ?=
-OUT    ?=
-# As LAYER=on, LAYER=off or LAYER=auto, with blanks between; modulo, balanced or windows.
-SPARSE ?=
-PLACEMENT ?=
-# Of a bitstream: a board's name or list; of its placement; flash instead of SRAM.
-BOARD  ?=
-SEED   ?=
-PERSIST ?=
-JSON   ?=
-WAVES  ?=
-HUFFMAN ?=
-NET ?=
-MODE ?=
-# conv, fc or all: which layers of it.
-PART ?=
-# Of a comparison: PEs, loop orders (published or any), table of energies.
-PES ?=
-ORDERS ?=
-COSTS ?=
-# Of an energy estimate: a file of layers, a JSON of make bench.
-LAYERS ?=
-RUN ?=
-# cycles or dram: what mappings are chosen for first; clustered: zeros as ReLU leaves them.
-OBJECTIVE ?=
-ZEROS ?=
-# latency: what `make scale` changes, instead of the array.
-BY ?=
-# Fields of the configuration to change, as rows=6 columns=14, with blanks between.
-SET ?=
-# Of an exploration: values of fields, as rows=6,12 filter_spad=64,96, with blanks between; EXACT=1: its front from the
-# commands; logic of a PE; a Dask scheduler.
-SWEEP ?=
-EXACT ?=
-PE_AREA ?=
-JOBS ?=
-SCHEDULER ?=
-# Of a precision study: widths, with blanks between.
-BITS ?=
-# Further arguments for pytest.
-ARGS   ?=
+# What each target takes of the command line: here and nowhere else. It is listed by `make`, anything else is refused, and
+# the command line tool is given it.
+NETWORK := MODEL IMAGES LABELS LIMIT CALIB
+MACHINE := CONFIG SET MODE BATCH OBJECTIVE
+takes_verilog   := CONFIG
+takes_run       := $(NETWORK) CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT JSON WAVES
+takes_board-sim := BOARD $(NETWORK) CONFIG BATCH MODE RLC SPARSE PLACEMENT JSON
+takes_fpga      := BOARD SEED
+takes_flash     := BOARD PERSIST
+takes_compile   := MODEL OUT CONFIG CALIB IMAGES BATCH SPARSE PLACEMENT HUFFMAN
+takes_map       := NET PART $(MACHINE) JSON
+takes_energy    := NET PART $(MACHINE) COSTS RUN LAYERS OUT JSON
+takes_dataflows := NET PART PES BATCH ORDERS COSTS JSON
+takes_bench     := NET $(MACHINE) ZEROS
+takes_scale     := NET BY $(MACHINE)
+takes_explore   := NET PART $(MACHINE) SWEEP EXACT COSTS PE_AREA JOBS SCHEDULER JSON
+takes_precision := $(NETWORK) BITS JSON
+takes_gates     := CONFIG SET JSON
+takes_report    := COSTS
+takes_sim       := WAVES
+takes_test      := ARGS
+takes_test-all  := ARGS
+takes_lint      := CONFIG
+
+# A variable is given as --name "value", but for: values with blanks between, each of which the option is for; switches
+# (0 is off); words for a switch.
+each   = $(foreach value,$($(1)),--$(2) "$(value)")
+switch = $(if $(filter-out 0,$($(1))),--$(2))
+option_SPARSE  = $(call each,SPARSE,sparse)
+option_SET     = $(call each,SET,set)
+option_SWEEP   = $(call each,SWEEP,sweep)
+option_BITS    = --bits $(BITS)
+option_WAVES   = $(call switch,WAVES,waves)
+option_HUFFMAN = $(call switch,HUFFMAN,huffman)
+option_EXACT   = $(call switch,EXACT,exact)
+option_PERSIST = $(call switch,PERSIST,persist)
+option_ZEROS   = $(if $(filter-out clustered independent,$(ZEROS)),$(error ZEROS=$(ZEROS): clustered or independent))$(if \
+	$(filter clustered,$(ZEROS)),--clustered)
+option = $(or $(option_$(1)),$(if $(value option_$(1)),,--$(shell echo $(1) | tr A-Z_ a-z-) "$($(1))"))
+# $(call given,TARGET,VARIABLES that its recipe places itself).
+given = $(strip $(foreach name,$(filter-out $(2),$(takes_$(1))),$(if $($(name)),$(call option,$(name)))))
+
+TARGETS := help setup verilog run board-sim fpga flash compile map dataflows energy explore precision gates report bench \
+	scale bench-fc sim netlist test test-all lint clean
+# Not ours, or of every target.
+GENERIC := PYTHON VENV BIN SHELL MAKE MAKEFLAGS CC CXX AR LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
+goals := $(or $(filter $(TARGETS),$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,help))
+stray := $(filter-out $(GENERIC) $(foreach goal,$(goals),$(takes_$(goal))),$(foreach \
+	name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(and $(goals),$(stray)),)
+$(error make $(goals) takes no $(firstword $(stray)): it takes $(or \
+	$(foreach goal,$(goals),$(takes_$(goal))),nothing))
+endif
+# Else a make that a test starts would be given our variables.
+unexport MAKEFLAGS MAKEOVERRIDES
 
 # The stamp is named by the content of pyproject.toml, so a change installs again.
 STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
 space := $() $()
 comma := ,
-option = $(if $($(1)),--$(2) "$($(1))")
-sparse = $(foreach s,$(SPARSE),--sparse "$(s)") $(call option,PLACEMENT,placement)
-bench  = $(foreach s,$(SET),--set "$(s)") $(call option,MODE,mode) $(call option,BATCH,batch) $(call option,OBJECTIVE,objective)
 CASE = $(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(CONFIG),-$(basename $(notdir $(CONFIG))))$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))$(if $(SET),-$(subst $(space),-,$(strip $(subst =,,$(SET)))))
 RESULT = docs/results/bench-$(CASE)
 SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
-waves  = $(if $(filter-out 0,$(WAVES)),--waves)
-huffman = $(if $(filter-out 0,$(HUFFMAN)),--huffman)
 
-.PHONY: help setup verilog run board-sim fpga flash compile map dataflows energy explore precision gates report bench scale bench-fc sim netlist test lint clean
-help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+.PHONY: $(TARGETS)
+help:  ## this list, with the variables that each takes, as make run LIMIT=4
+	@awk -F ':.*## ' 'BEGIN { $(foreach target,$(TARGETS),takes["$(target)"] = "$(takes_$(target))";) } \
+	/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2; if (takes[$$1]) printf "%17s%s\n", "", takes[$$1] }' \
+	$(MAKEFILE_LIST)
 
 # $(call install,[EXTRA]). Modules are compiled when they are first used, which halves the time.
 install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".$(1)"
@@ -99,62 +98,62 @@ $(TEST_STAMP):
 	@rm -f $(VENV)/.installed-*
 	@touch $(STAMP) $(EXTRA_STAMPS) $@
 
-verilog: $(STAMP)  ## CONFIG -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
-	$(BIN)/python cli.py verilog $(call option,CONFIG,config) --lint
+verilog: $(STAMP)  ## configuration -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
+	$(BIN)/python cli.py verilog $(call given,verilog) --lint
 
-run: $(STAMP)  ## run MODEL on IMAGES (CONFIG LABELS LIMIT CALIB DEVICE PORT BATCH RLC SPARSE PLACEMENT JSON WAVES)
-	$(BIN)/python cli.py run $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,DEVICE,device) $(call option,PORT,port) $(call option,BAUD,baud) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json) $(waves)
+run: $(STAMP)  ## a network on images, on the RTL; every layer compared with golden (DEVICE=rtl|golden|board RLC=auto|on|off MODE=dense|gate|skip)
+	$(BIN)/python cli.py run $(call given,run)
 
-board-sim: $(STAMP)  ## the same on a simulated board, over its serial line (BOARD MODEL IMAGES LABELS LIMIT CALIB CONFIG BATCH RLC SPARSE JSON)
-	$(BIN)/python cli.py board-sim $(call option,BOARD,board) $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(call option,CONFIG,config) $(call option,BATCH,batch) $(call option,RLC,rlc) $(sparse) $(call option,JSON,json)
+board-sim: $(STAMP)  ## the same on a simulated board, over its serial line
+	$(BIN)/python cli.py board-sim $(call given,board-sim)
 
-fpga: $(STAMP)-fpga  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME SEED)
-	$(BIN)/python cli.py fpga "$(or $(BOARD),list)" $(call option,SEED,seed) --json docs/results/fpga
+fpga: $(STAMP)-fpga  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME)
+	$(BIN)/python cli.py fpga "$(or $(BOARD),list)" $(call given,fpga,BOARD) --json docs/results/fpga
 
-flash: $(STAMP)  ## load a board with it (BOARD PERSIST=1: into flash)
-	$(BIN)/python cli.py flash "$(or $(BOARD),$(error flash needs BOARD=; make fpga BOARD=list names them))" $(if $(filter-out 0,$(PERSIST)),--persist)
+flash: $(STAMP)  ## load a board with it (PERSIST=1: into flash)
+	$(BIN)/python cli.py flash "$(or $(BOARD),$(error flash needs BOARD=; make fpga BOARD=list names them))" $(call given,flash,BOARD)
 
-compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (CONFIG CALIB IMAGES BATCH SPARSE PLACEMENT HUFFMAN)
-	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call option,CONFIG,config) $(call option,CALIB,calib) $(call option,IMAGES,images) $(call option,BATCH,batch) $(sparse) $(huffman) -o "$(or $(OUT),build/compiled)"
+compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driver (HUFFMAN=1: streams coded)
+	$(BIN)/python cli.py compile $(if $(MODEL),"$(MODEL)") $(call given,compile,MODEL OUT) -o "$(or $(OUT),build/compiled)"
 
 bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/eie64.json and .svg
 	$(BIN)/python cli.py bench-fc --json docs/results/eie64.json --plot docs/results/eie64.svg
 
-map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|squeezenet1.0|squeezenet1.1|FILE.onnx PART=conv|fc|all CONFIG SET MODE BATCH OBJECTIVE JSON)
-	$(BIN)/python cli.py map $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,JSON,json)
+map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|squeezenet1.0|squeezenet1.1|FILE.onnx PART=conv|fc|all)
+	$(BIN)/python cli.py map $(call given,map)
 
-energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map, PART CONFIG SET MODE BATCH COSTS JSON; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
-	$(BIN)/python cli.py energy $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(call option,COSTS,costs) $(call option,RUN,run) $(call option,LAYERS,layers) $(call option,OUT,out) $(call option,JSON,json)
+energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
+	$(BIN)/python cli.py energy $(call given,energy)
 
 DATAFLOWS = docs/results/dataflows-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))$(if $(PES),-pes$(PES))$(if $(BATCH),-batch$(BATCH))$(if $(PART),-$(PART))$(if $(ORDERS),-$(ORDERS))
-dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PART PES=256 BATCH=16 ORDERS=published|any COSTS)
-	$(BIN)/python cli.py dataflows $(call option,NET,net) $(call option,PART,part) $(call option,PES,pes) $(call option,BATCH,batch) $(call option,ORDERS,orders) $(call option,COSTS,costs) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(DATAFLOWS).svg"
+dataflows: $(STAMP)  ## six dataflows on equal area: accesses, energy, delay; tables, .json and .svg (NET as map, PES=256 BATCH=16 ORDERS=published|any)
+	$(BIN)/python cli.py dataflows $(call given,dataflows,JSON) --json "$(or $(JSON),$(DATAFLOWS).json)" --plot "$(DATAFLOWS).svg"
 
-bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 CONFIG SET MODE=dense|skip BATCH OBJECTIVE ZEROS)
-	$(BIN)/python cli.py bench $(call option,NET,net) $(call option,CONFIG,config) $(bench) $(if $(filter clustered,$(ZEROS)),--clustered) --json $(RESULT).json --plot $(RESULT).svg
+bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=alexnet|vgg16 MODE=dense|gate|skip OBJECTIVE=cycles|dram ZEROS=clustered)
+	$(BIN)/python cli.py bench $(call given,bench) --json $(RESULT).json --plot $(RESULT).svg
 
-scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (NET=alexnet|vgg16 CONFIG SET MODE BATCH OBJECTIVE)
-	$(BIN)/python cli.py scale $(call option,NET,net) $(call option,BY,by) $(call option,CONFIG,config) $(bench) --json $(SCALE).json --plot $(SCALE).svg
+scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (NET=alexnet|vgg16)
+	$(BIN)/python cli.py scale $(call given,scale) --json $(SCALE).json --plot $(SCALE).svg
 
 # Values that were given, in a file's name: rows6,12-glb_pairs8.
 named = $(if $(strip $(1)),-$(subst $(space),-,$(strip $(subst =,,$(1)))))
 EXPLORE = docs/results/explore-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))-$(or $(MODE),gate)$(call named,$(PART) $(patsubst %.json,%,$(notdir $(CONFIG))) $(if $(BATCH),batch$(BATCH)) $(OBJECTIVE) $(SET) $(SWEEP))
-explore: $(if $(SCHEDULER),$(STAMP)-cluster,$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (SWEEP NET as map, PART CONFIG SET MODE BATCH COSTS EXACT=1 JOBS SCHEDULER=tcp://...)
-	$(BIN)/python cli.py explore $(call option,NET,net) $(call option,PART,part) $(call option,CONFIG,config) $(bench) $(foreach s,$(SWEEP),--sweep "$(s)") $(if $(filter-out 0,$(EXACT)),--exact) $(call option,COSTS,costs) $(call option,PE_AREA,pe-area) $(call option,JOBS,jobs) $(call option,SCHEDULER,scheduler) --json "$(or $(JSON),$(EXPLORE).json)" --plot "$(EXPLORE).svg"
+explore: $(if $(SCHEDULER),$(STAMP)-cluster,$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (NET as map, SWEEP="rows=6,12 ..." EXACT=1 SCHEDULER=tcp://...)
+	$(BIN)/python cli.py explore $(call given,explore,JSON) --json "$(or $(JSON),$(EXPLORE).json)" --plot "$(EXPLORE).svg"
 
 PRECISION = docs/results/precision-$(patsubst %.onnx,%,$(notdir $(or $(MODEL),lenet5)))
-precision: $(STAMP)  ## accuracy of MODEL as its bits shrink, linear against a codebook, all layers and each (IMAGES LABELS LIMIT CALIB BITS="16 8 4")
-	$(BIN)/python cli.py precision $(call option,MODEL,model) $(call option,IMAGES,images) $(call option,LABELS,labels) $(call option,LIMIT,limit) $(call option,CALIB,calib) $(if $(BITS),--bits $(BITS)) --json "$(or $(JSON),$(PRECISION).json)" --plot "$(PRECISION).svg"
+precision: $(STAMP)  ## accuracy of MODEL as its bits shrink, linear against a codebook, all layers and each (BITS="16 8 4")
+	$(BIN)/python cli.py precision $(call given,precision,JSON) --json "$(or $(JSON),$(PRECISION).json)" --plot "$(PRECISION).svg"
 
 GATES = docs/results/gates-$(patsubst %.json,%,$(notdir $(or $(CONFIG),eyeriss)))$(call named,$(SET))
-gates: $(STAMP)  ## gate count of a PE from Yosys, docs/results/gates-<config>.json (CONFIG SET)
-	$(BIN)/python cli.py gates $(call option,CONFIG,config) $(foreach s,$(SET),--set "$(s)") --json "$(or $(JSON),$(GATES).json)"
+gates: $(STAMP)  ## gate count of a PE from Yosys, docs/results/gates-<config>.json
+	$(BIN)/python cli.py gates $(call given,gates,JSON) --json "$(or $(JSON),$(GATES).json)"
 
-report: $(STAMP)  ## docs/results/report.md and report.html of what is in docs/results, beside the Eyeriss chip (COSTS)
-	$(BIN)/python cli.py report $(call option,COSTS,costs)
+report: $(STAMP)  ## docs/results/report.md and report.html of what is in docs/results, beside the Eyeriss chip
+	$(BIN)/python cli.py report $(call given,report)
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
-	$(BIN)/python cli.py sim $(waves)
+	$(BIN)/python cli.py sim $(call given,sim)
 
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
@@ -165,7 +164,7 @@ test: $(TEST_STAMP)  ## the tests, some with some of their cases (ARGS for pytes
 test-all: override ARGS += --all
 test-all: test  ## every case of the tests, more than an hour of a core (ARGS for pytest)
 
-lint: verilog  ## another name of it
+lint: verilog  ## another name of verilog
 
 clean:  ## remove build/ (the environment stays)
 	rm -rf build

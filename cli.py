@@ -76,6 +76,8 @@ def compile_(args) -> int:
         return 1
     print(f"{args.output}: {program.command_count} commands, memory {program.base:#x}..{program.end:#x}, "
           f"batch of {program.images}\n{note}")
+    if len(graph.outputs) > 1:
+        print(_outputs(graph))
     if args.huffman:
         streams, image = sum(table.size for table in program.tables), len(program.memory)
         stored = (Path(args.output) / "memory.huff").stat().st_size
@@ -166,6 +168,15 @@ def _has_labels(path) -> bool:
         return "labels" in archive.files
 
 
+def _outputs(graph) -> str:
+    """'outputs: y (10x1x1; softmax left to the host), z (16x5x5)'."""
+    def about(result):
+        size = "x".join(map(str, graph.tensors[result.tensor].shape))
+        host = f"; {', '.join(result.host_ops)} left to the host" if result.host_ops else ""
+        return f"{result.name} ({size}{host})"
+    return "outputs: " + ", ".join(map(about, graph.results))
+
+
 def run(args) -> int:
     return _run(args)[0]
 
@@ -253,6 +264,8 @@ def _run(args) -> tuple[int, dict]:
     if report.fmaps:
         print_fmaps(console, report.fmaps)
     print_predictions(console, guesses, labels)
+    if len(graph.outputs) > 1:
+        console.print(_outputs(graph) + "; predictions are of the first", markup=False)
     console.print(note, style="dim")
     result = report.to_dict() | {
         "compression": [r.as_dict() for r in compression], "config": config.to_dict(), "device": args.device, "calibration": note,

@@ -44,7 +44,7 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     graph, view = program.graph, program.views[name]
     tensor_name = tensor_of(name, graph.tensors)
     tensor, s = graph.tensors[tensor_name], view.storage
-    role = {graph.input: "input", graph.output: "output"}.get(name, "inner")
+    role = "input" if name == graph.input else "output" if name in graph.outputs else "inner"
     out = {"name": name, "role": role, "address": s.address, "image_pitch": s.image_bytes,
            "row_pitch": s.row_bytes, "strip_pitch": s.strip_bytes, "block": s.block,
            "first_block": view.first_block, "channels": tensor.channels, "height": tensor.height,
@@ -78,6 +78,8 @@ def address_map(program: Program, network: QuantisedGraph) -> dict:
         "commands": program.command_count, "end": program.end,
         "windows": {"read": [program.base, program.end], "write": [program.base, program.constant]},
         "input": graph.input, "output": graph.output, "host_ops": list(graph.host_ops),
+        "outputs": [{"name": each.name, "tensor": each.tensor, "host_ops": list(each.host_ops)}
+                    for each in graph.results],
         "input_scale": np.asarray(graph.input_scale).tolist(),
         "input_offset": np.asarray(graph.input_offset).tolist(),
         "tensors": [tensor_map(program, network, name) for name in program.views],
@@ -113,7 +115,23 @@ def _tensor_lines(program: Program, network: QuantisedGraph, name: str, role: st
     values += [("fraction", f"({t['fraction_bits']})"), ("size", t["channels"] * t["height"] * t["width"])]
     if "slots" in t:
         values.append(("slots", _list(t["slots"])))
+    table = f"(const uint16_t[])EYRIE_{role}SLOTS" if "slots" in t else "NULL"
+    values.append(("slot_table", table))
     return _lines(f"Tensor {plain}", role, values)
+
+
+def _output_lines(program: Program, network: QuantisedGraph) -> list[str]:
+    """The outputs: OUTPUT the first, OUTPUT1 and so on the others."""
+    results = program.graph.results
+    prefixes = ["OUTPUT", *(f"OUTPUT{n}" for n in range(1, len(results)))]
+    lines = []
+    for prefix, each in zip(prefixes, results):
+        lines += _tensor_lines(program, network, each.tensor, f"{prefix}_")
+        host = [f"/* Left to the host, after this output: {op} */" for op in each.host_ops]
+        lines[-1:] = [*host, ""]
+    listed = " ".join(f"X(EYRIE_{prefix})" for prefix in prefixes)
+    return [*lines, "/* Outputs, in the network's order */",
+            f"#define EYRIE_OUTPUTS {len(results)}u", f"#define EYRIE_OUTPUT_LIST(X) {listed}", ""]
 
 
 def definitions(program: Program, network: QuantisedGraph) -> str:
@@ -150,9 +168,9 @@ def definitions(program: Program, network: QuantisedGraph) -> str:
               " * saturated to int16, for channel c. */",
               f"#define EYRIE_INPUT_SCALES {_list(np.ravel(graph.input_scale))}",
               f"#define EYRIE_INPUT_OFFSETS {_list(np.ravel(graph.input_offset))}",
-              *(f"/* Left to the host, after the output: {op} */" for op in graph.host_ops), ""]
+              ""]
     lines += _tensor_lines(program, network, graph.input, "INPUT_")
-    lines += _tensor_lines(program, network, graph.output, "OUTPUT_")
+    lines += _output_lines(program, network)
     return "\n".join(lines)
 
 
@@ -228,8 +246,7 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
         raise ExportError(f"base address {base:#x}: must be a multiple of {PAGE}")
     # The host's code knows plain tensors only.
     program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches,
-                              dense=(network.graph.input, network.graph.output),
-                              mapper=mapper)
+                              dense=(network.graph.input, *network.graph.outputs), mapper=mapper)
     verify(program, network, sample)
     listed = address_map(program, network)
     if huffman:

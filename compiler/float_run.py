@@ -69,10 +69,11 @@ def float_run(graph: Graph, images: np.ndarray, observe: Callable[[Conv, np.ndar
     return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-def host_run(graph: Graph, output: np.ndarray) -> np.ndarray:
-    """The host's operations on a real output [N, C, H, W]: [N, K] flattened, or [N] after an argmax."""
+def host_run(graph: Graph, output: np.ndarray, number: int = 0) -> np.ndarray:
+    """The host's operations on output `number` of a network, real [N, C, H, W]: [N, K] flattened,
+    or [N] after an argmax."""
     y = np.asarray(output, np.float64).reshape(len(output), -1)
-    for op in graph.host_ops:
+    for op in graph.results[number].host_ops:
         if op == "argmax":
             return y.argmax(axis=1)
         y = y - y.max(axis=1, keepdims=True)

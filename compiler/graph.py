@@ -111,18 +111,54 @@ class Relu:
 Layer = Conv | Pool | Add | Concat | Relu
 
 
+@dataclass(frozen=True)
+class Output:
+    """An output of a network: its name in the model, its tensor, and what the host does to that:
+    'softmax', 'log_softmax', 'argmax', in order."""
+    name: str
+    tensor: str
+    host_ops: tuple[str, ...] = ()
+
+
 @dataclass
 class Graph:
-    """A network. layers: in topological order; host_ops: what the host does to the output ('softmax',
-    'log_softmax', 'argmax', in order); input_scale, input_offset: float64 [C], the network's real input
-    is raw * scale + offset, channel by channel."""
+    """A network. outputs: tensors, in the model's order (the name of one is enough); host, names:
+    of each output, the host's operations and its name in the model (none, and the tensor's, where
+    left out); layers: in topological order; input_scale, input_offset: float64 [C], the network's real
+    input is raw * scale + offset, channel by channel."""
     input: str
-    output: str
+    outputs: tuple[str, ...]
     layers: list[Layer] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    host_ops: tuple[str, ...] = ()
+    host: tuple[tuple[str, ...], ...] = ()
+    names: tuple[str, ...] = ()
     input_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     input_offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+
+    def __post_init__(self) -> None:
+        if isinstance(self.outputs, str):
+            self.outputs = (self.outputs,)
+
+    @property
+    def output(self) -> str:
+        """The first output, which classes are read from."""
+        return self.outputs[0]
+
+    @output.setter
+    def output(self, tensor: str) -> None:
+        """Makes it the only output."""
+        self.outputs, self.host, self.names = (tensor,), (), ()
+
+    @property
+    def host_ops(self) -> tuple[str, ...]:
+        """What the host does to the first output."""
+        return self.results[0].host_ops
+
+    @property
+    def results(self) -> list[Output]:
+        """The outputs with all that is known about them."""
+        host, names = self.host or ((),) * len(self.outputs), self.names or self.outputs
+        return [Output(*each) for each in zip(names, self.outputs, host, strict=True)]
 
     def producer(self, tensor: str) -> Layer | None:
         """The layer that writes a tensor; None for the network's input."""
@@ -154,8 +190,9 @@ class Graph:
             if expected != got:
                 raise NetworkError(f"layer {layer.name!r}: output is {got}, its inputs give {expected}")
             known.add(layer.output)
-        if self.output not in known:
-            raise NetworkError(f"output {self.output!r} is not computed")
+        for output in self.outputs:
+            if output not in known:
+                raise NetworkError(f"output {output!r} is not computed")
 
     def output_shape(self, layer: Layer) -> tuple[int, int, int]:
         """(C, H, W) that a layer makes of its inputs. Raises NetworkError if they do not fit it."""

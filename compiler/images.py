@@ -9,6 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+IMAGES = "images are read from IDX (gzipped or not), .npy, .npz, PNG or a folder of PNGs"
+LABELS = "labels are read from IDX (gzipped or not), .npy, .npz, .txt or .csv"
+# Other kinds that users bring: suffixes and first bytes.
+OTHERS = {"JPEG": ((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd8\xff"),
+          "GIF": ((".gif",), b"GIF8"), "BMP": ((".bmp",), b"BM"), "WebP": ((".webp",), b"RIFF"),
+          "TIFF": ((".tif", ".tiff"), (b"II*\0", b"MM\0*"))}
+MISNAMED = {".png": b"\x89PNG", ".npy": b"\x93NUMPY", ".npz": b"PK\x03\x04"}
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -16,8 +23,23 @@ class DataError(ValueError):
     """Images or labels that cannot be used; one line that names the file, and shapes where they differ."""
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """The array of an IDX file, plain or gzipped. Raises DataError."""
+def _other(path: Path, raw: bytes, reads: str) -> str:
+    """What a file is that is no IDX. raw: its first bytes; reads: the kinds that could be."""
+    for suffix, start in MISNAMED.items():
+        if raw.startswith(start):
+            kind = suffix[1:].upper()
+            read = suffix in reads or kind in reads
+            return f"{path}: a {kind} file{f': name it {suffix}' if read else ''}; {reads}"
+    for kind, (suffixes, start) in OTHERS.items():
+        if raw.startswith(start) or path.suffix.lower() in suffixes:
+            then = ": convert it to PNG" if reads == IMAGES else ""
+            return f"{path}: a {kind} file; {reads}{then}"
+    return f"{path}: not an IDX file; {reads}"
+
+
+def read_idx(path: Path, reads: str = IMAGES) -> np.ndarray:
+    """The array of an IDX file, plain or gzipped. reads: what a message says of the other kinds.
+    Raises DataError."""
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":
         try:
@@ -25,7 +47,7 @@ def read_idx(path: Path) -> np.ndarray:
         except (OSError, EOFError, zlib.error):
             raise DataError(f"{path}: corrupt gzip data") from None
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in IDX_TYPES or len(raw) < 4 + 4 * raw[3]:
-        raise DataError(f"{path}: not an IDX file")
+        raise DataError(_other(path, raw, reads))
     shape = tuple(int.from_bytes(raw[4 + 4 * i:8 + 4 * i], "big") for i in range(raw[3]))
     kind = np.dtype(IDX_TYPES[raw[2]])
     start, size = 4 + 4 * raw[3], kind.itemsize * int(np.prod(shape, dtype=object))
@@ -112,7 +134,9 @@ def read_images(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
     if path.is_dir():
         files = sorted((p for p in path.iterdir() if p.suffix.lower() == ".png"), key=_natural)
         if not files:
-            raise DataError(f"{path}: folder holds no PNG file")
+            jpegs = sorted(p.name for p in path.iterdir() if p.suffix.lower() in OTHERS["JPEG"][0])
+            why = f" but JPEGs ({jpegs[0]}): convert them to PNG" if jpegs else ""
+            raise DataError(f"{path}: folder holds no PNG file{why}; {IMAGES}")
         return np.concatenate([_fit(_read_png(p, shape[0]), shape, p) for p in files])
     match path.suffix.lower():
         case ".npy" | ".npz":
@@ -142,7 +166,7 @@ def read_labels(path: str | Path, count: int | None = None) -> np.ndarray:
         case _:
             if path.is_dir():
                 raise DataError(f"{path}: is a folder")
-            data = read_idx(path)
+            data = read_idx(path, LABELS)
     if data.ndim != 1 or data.dtype.kind not in "iu":
         raise DataError(f"{path}: {data.dtype} of shape {data.shape}, not a list of integer labels")
     if data.size == 0:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from compiler.graph import Add, Concat, Conv, Graph, Layer, NetworkError, Pool, Relu, Tensor
+from compiler.onnx_file import read, title
 from golden.geometry import auto_pads, pool_geometry
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -25,13 +25,14 @@ class _Value:
     """What an ONNX name stands for: a tensor of the graph, seen with rank 4 or flattened to rank 2.
 
     sole: nothing else reads the tensor, so its layer may still be changed. raw: the network's
-    input under an affine map not yet given to the graph. host: behind an operation of the host.
+    input under an affine map not yet given to the graph. host: operations of the host that it is
+    behind.
     """
     tensor: str
     rank: int
     sole: bool
     raw: tuple[np.ndarray, np.ndarray] | None = None
-    host: bool = False
+    host: tuple[str, ...] = ()
 
 
 def load(source: str | Path | bytes) -> Graph:
@@ -40,25 +41,13 @@ def load(source: str | Path | bytes) -> Graph:
     Raises NetworkError: a file that cannot be read or is no valid model, an operator or attribute
     without support, or a size beyond the native limits; the message names the node.
     """
-    name = "ONNX data" if isinstance(source, bytes) else f"{source}"
-    try:
-        model = onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(source, format="protobuf")
-        for output in model.graph.output:
-            output.type.tensor_type.shape.SetInParent()  # the checker wants one; many exporters leave it out
-        onnx.checker.check_model(model)
-    except OSError as error:
-        raise NetworkError(f"{name}: {error.strerror or error}") from None
-    except DecodeError:
-        raise NetworkError(f"{name}: not an ONNX file, or a truncated one") from None
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        line = next((text.strip() for text in str(error).splitlines() if text.strip()), "invalid")
-        raise NetworkError(f"{name}: not a valid ONNX model: {line}") from None
-    return _Importer(model).run()
+    return _Importer(read(source)).run()
 
 
 class _Importer:
     def __init__(self, model: onnx.ModelProto):
         self.model = model
+        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         self.constants = {t.name: self.initialiser(t) for t in model.graph.initializer}
         self.values: dict[str, _Value] = {}
         self.nodes = self.needed(model.graph)
@@ -71,10 +60,14 @@ class _Importer:
 
     @staticmethod
     def initialiser(tensor: onnx.TensorProto) -> np.ndarray:
+        if tensor.data_type not in TensorProto.DataType.values():
+            raise NetworkError(f"initializer {tensor.name!r}: unreadable: "
+                               f"data type {tensor.data_type} is unknown")
         try:
             return numpy_helper.to_array(tensor)
         except Exception as error:  # whatever numpy or onnx makes of a damaged tensor
-            raise NetworkError(f"initializer {tensor.name!r}: unreadable: {str(error).splitlines()[0]}") from None
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise NetworkError(f"initializer {tensor.name!r}: unreadable: {why}") from None
 
     @staticmethod
     def needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -89,48 +82,78 @@ class _Importer:
     # ---- the frame -----------------------------------------------------------------------
     def run(self) -> Graph:
         inputs = [i for i in self.model.graph.input if i.name not in self.constants]
-        for kind, found in (("inputs", inputs), ("outputs", self.model.graph.output)):
-            if len(found) != 1:
-                raise NetworkError(f"the network has {len(found)} {kind}: one is supported")
+        if len(inputs) != 1:
+            raise NetworkError(f"the network has {len(inputs)} inputs: one is supported")
+        outputs = [o.name for o in self.model.graph.output]
+        if not outputs:
+            raise NetworkError("the network has no output: one is needed")
         info = inputs[0]
         dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
         if len(dims) not in (2, 4) or min(dims[1:]) < 1:
             raise NetworkError(f"input {info.name!r}: shape {dims}: N x C x H x W or N x K with fixed sizes is supported")
         self.batch, self.integer_input = max(dims[0], 1), info.type.tensor_type.elem_type not in FLOATS
         tensor = Tensor(info.name, *dims[1:])
-        self.graph = Graph(info.name, "", tensors={info.name: tensor})
+        self.graph = Graph(info.name, (), tensors={info.name: tensor})
         self.values[info.name] = _Value(info.name, len(dims), False, (np.ones(dims[1]), np.zeros(dims[1])))
         for self.node in self.nodes:
             self.visit()
-        output = self.values.get(self.model.graph.output[0].name)
-        if output is None or not self.graph.layers or output.raw:
-            raise NetworkError("the network's output does not depend on its input through any layer")
-        self.graph.output = output.tensor
+        values = [self.output(name) for name in outputs]
+        self.graph.outputs, self.graph.names = tuple(v.tensor for v in values), tuple(outputs)
+        self.graph.host = tuple(v.host for v in values)
         self.graph.input_scale, self.graph.input_offset = self.scaling
         self.graph.check()
         return self.graph
 
+    def output(self, name: str) -> _Value:
+        """What an output stands for. Raises NetworkError for one that no layer has computed."""
+        if name not in self.values:
+            raise NetworkError(f"output {name!r} is constant: "
+                               f"no value of input {self.graph.input!r} changes it")
+        value = self.values[name]
+        if value.raw:
+            if np.all(value.raw[0] == 1) and not np.any(value.raw[1]):
+                what = f"{' of '.join(value.host[::-1])} of input" if value.host else "input"
+                raise NetworkError(f"output {name!r} is {what} {self.graph.input!r} itself: "
+                                   "there is no layer between them; a network needs one")
+            # Scaled and nothing else: a depthwise Conv, since an output is what a layer writes.
+            self.node = next(node for node in self.nodes if name in node.output)
+            value = self.values[name] = self.copy(name, value)
+        return value
+
+    def copy(self, name: str, value: _Value) -> _Value:
+        """A depthwise Conv of its own for an output that is the scaled input."""
+        channels = self.tensor(value).channels
+        self.need(len(value.raw[0]) == channels,
+                  "the network's input is used with different scalings")
+        weights = np.ones((channels, 1, 1, 1), np.float32)
+        self.emit(Conv(self.name, self.use(value), name, weights, np.zeros(channels, np.float32),
+                       groups=channels), value.rank)
+        return dataclasses.replace(self.values[name], host=value.host)
+
     def error(self, why: str) -> NetworkError:
-        return NetworkError(f"node {self.name!r} ({self.node.op_type}): {why}")
+        return NetworkError(f"{title(self.node)}: {why}")
 
     @property
     def name(self) -> str:
-        return self.node.name or self.node.output[0]
+        return self.node.name
 
     def visit(self) -> None:
         node = self.node
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if any(self.uses.get(name) for name in node.output[1:]):
-            raise self.error(f"output {node.output[1]!r} is not supported")
         if node.op_type == "Constant" or all(name in self.constants for name in node.input if name) and node.input:
             self.fold_constant()
             return
         handler = getattr(self, "op_" + node.op_type.lower(), None)
         if handler is None or node.domain not in ("", "ai.onnx"):
             raise self.error("operator not supported")
+        for number, name in enumerate(node.output[1:], 2):
+            if self.uses.get(name):
+                raise self.error(f"output {name!r}, its output {number}, is not supported: "
+                                 "only the first is")
         host = [n for n in node.input if n in self.values and self.values[n].host]
         if host and node.op_type not in {*HOST_OPS, "Cast", "Identity", "Flatten", "Reshape"}:
-            raise self.error(f"cannot follow {self.graph.host_ops[-1]}, which runs on the host")
+            last = self.values[host[0]].host[-1]
+            raise self.error(f"cannot follow {last}, which runs on the host")
         if host and node.op_type not in HOST_OPS:
             self.values[node.output[0]] = self.values[host[0]]
             return
@@ -405,14 +428,20 @@ class _Importer:
 
     # ---- the host ------------------------------------------------------------------------
     def host(self) -> None:
-        value, axis = self.activation(0), self.attributes.get("axis", 0 if self.node.op_type == "ArgMax" else -1)
+        value, axis = self.activation(0), self.attributes.get("axis", self.default_axis())
         tensor = self.tensor(value)
-        self.need((value.rank == 2 or tensor.size == tensor.channels) and axis % value.rank == 1,
+        vector = value.rank == 2 or tensor.size == tensor.channels
+        self.need(vector and axis in (1, 1 - value.rank),
                   f"axis {axis} of {value.rank}: only over a vector of features is supported")
-        self.need(self.uses.get(self.node.output[0]) == 1 and "argmax" not in self.graph.host_ops,
-                  "must be at the end of the network")
-        self.use(value)
-        self.graph.host_ops += (HOST_OPS[self.node.op_type],)
-        self.alias(value, host=True)
+        if "argmax" in value.host:
+            raise self.error("cannot follow argmax, which runs on the host")
+        self.alias(value, host=(*value.host, HOST_OPS[self.node.op_type]))
+
+    def default_axis(self) -> int:
+        """Of a Softmax, LogSoftmax or ArgMax. Before opset 13 the first two flatten what is from
+        the axis on to a row; of a vector of features, all that is supported, that is the axis."""
+        if self.node.op_type == "ArgMax":
+            return 0
+        return -1 if self.opset >= 13 else 1
 
     op_softmax = op_logsoftmax = op_argmax = host

@@ -359,7 +359,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
             slots, block = source(layer).slots, source(layer).storage.block
             readers = graph.consumers(layer.output)
             pool = readers[0] if len(readers) == 1 and isinstance(readers[0], Pool) else None
-            if fuse and pool is not None and layer.output != graph.output:
+            if fuse and pool is not None and layer.output not in graph.outputs:
                 shape = shape_of(layer, slots, block, views[pool.output].storage.block, pool)
                 # A group ends on a block, and one STORE takes all of its filters.
                 possible = ((layer.groups == 1 or shape.M % shape.out_block == 0)

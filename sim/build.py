@@ -98,15 +98,22 @@ def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[s
     # longer to compile and run as fast.
     make = ["make", f"-j{JOBS}", "-C", "obj", "-f", "Vtop.mk", "CXX=g++", "LINK=g++", "AR=ar", "PYTHON3=python3",
             "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", f"VM_PARALLEL_BUILDS={int(large)}",
-            f"USER_CPPFLAGS=-I{HERE / 'fst'} -std=c++20", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
-            "Vtop__ALL.a"]
+            "USER_CPPFLAGS=-I../fst -std=c++20", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
+            "VERILATOR_ROOT=../verilator", "CURDIR=.", "Vtop__ALL.a"]
+    # A makefile takes no path with a blank, which the folder of the project may have: here all are
+    # relative. Verilator's refuses to work in such a folder; what it asks is CURDIR.
+    root = env["VERILATOR_ROOT"]
+    links = {work / "fst": HERE / "fst", work / "verilator": Path(root)}
+    for link, folder in links.items():
+        link.symlink_to(folder)
     # Verilator's own library is the same for every design: half of a small build.
     library = CACHE / ("runtime-" + _key([waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()]))
     _run(make if library.exists() else [*make, "libverilated.a"], work, env)
     if not library.exists():
         write_atomic(library, (work / "obj" / "libverilated.a").read_bytes())
     shutil.copy(library, work / "obj" / "libverilated.a")
-    root = env["VERILATOR_ROOT"]
+    for link in links:
+        link.unlink()
     return [*CXX_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", f"-I{HERE / 'fst'}",
             "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", f"-DVM_TRACE={int(waves)}",
             f"-DVM_TRACE_FST={int(waves)}", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", "-DVERILATOR=1"]

@@ -1,29 +1,15 @@
 /* Bare-metal driver of an Eyrie accelerator: freestanding C99. eyrie.h says what is what. */
 #include "eyrie.h"
 
-#ifdef EYRIE_INPUT_SLOTS
-static const uint16_t input_slots[] = EYRIE_INPUT_SLOTS;
-#define INPUT_SLOTS input_slots
-#else
-#define INPUT_SLOTS NULL
-#endif
-#ifdef EYRIE_OUTPUT_SLOTS
-static const uint16_t output_slots[] = EYRIE_OUTPUT_SLOTS;
-#define OUTPUT_SLOTS output_slots
-#else
-#define OUTPUT_SLOTS NULL
-#endif
+#define TENSOR(name) { \
+    name##_ADDRESS, name##_IMAGE_PITCH, name##_ROW_PITCH, name##_STRIP_PITCH, name##_CHANNELS, \
+    name##_HEIGHT, name##_WIDTH, name##_BLOCK, name##_FIRST_BLOCK, name##_FRACTION, \
+    name##_SLOT_TABLE }
+#define ELEMENT(name) TENSOR(name),
 
-const struct eyrie_tensor eyrie_input = {
-    EYRIE_INPUT_ADDRESS, EYRIE_INPUT_IMAGE_PITCH, EYRIE_INPUT_ROW_PITCH, EYRIE_INPUT_STRIP_PITCH,
-    EYRIE_INPUT_CHANNELS, EYRIE_INPUT_HEIGHT, EYRIE_INPUT_WIDTH, EYRIE_INPUT_BLOCK,
-    EYRIE_INPUT_FIRST_BLOCK, EYRIE_INPUT_FRACTION, INPUT_SLOTS
-};
-const struct eyrie_tensor eyrie_output = {
-    EYRIE_OUTPUT_ADDRESS, EYRIE_OUTPUT_IMAGE_PITCH, EYRIE_OUTPUT_ROW_PITCH, EYRIE_OUTPUT_STRIP_PITCH,
-    EYRIE_OUTPUT_CHANNELS, EYRIE_OUTPUT_HEIGHT, EYRIE_OUTPUT_WIDTH, EYRIE_OUTPUT_BLOCK,
-    EYRIE_OUTPUT_FIRST_BLOCK, EYRIE_OUTPUT_FRACTION, OUTPUT_SLOTS
-};
+const struct eyrie_tensor eyrie_input = TENSOR(EYRIE_INPUT);
+const struct eyrie_tensor eyrie_output = TENSOR(EYRIE_OUTPUT);
+const struct eyrie_tensor eyrie_outputs[EYRIE_OUTPUTS] = { EYRIE_OUTPUT_LIST(ELEMENT) };
 
 int eyrie_identify(const struct eyrie *dev)
 {
@@ -150,12 +136,18 @@ int eyrie_put_input(const struct eyrie *dev, uint32_t image, const int16_t *chw)
 
 int eyrie_get_output(const struct eyrie *dev, uint32_t image, int16_t *chw)
 {
-    const struct eyrie_tensor *t = &eyrie_output;
+    return eyrie_get_output_of(dev, 0, image, chw);
+}
+
+int eyrie_get_output_of(const struct eyrie *dev, uint32_t output, uint32_t image, int16_t *chw)
+{
+    const struct eyrie_tensor *t;
     uint32_t c, y, x;
 
     (void)dev;
-    if (image >= EYRIE_IMAGES)
+    if (output >= EYRIE_OUTPUTS || image >= EYRIE_IMAGES)
         return EYRIE_RANGE;
+    t = &eyrie_outputs[output];
     for (c = 0; c < t->channels; c++)
         for (y = 0; y < t->height; y++)
             for (x = 0; x < t->width; x++)

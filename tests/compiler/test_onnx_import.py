@@ -163,6 +163,71 @@ def test_host_operations(ops, expected):
     assert check(nodes, (2, 3, 2, 2), {"w": f32(12, 5)}, [Conv], output_type=kind).host_ops == expected
 
 
+@pytest.mark.parametrize("op,shape,axis", [
+    ("Softmax", (2, 5), {}), ("Softmax", (2, 5, 1, 1), {}), ("LogSoftmax", (2, 5, 1, 1), {}),
+    ("Softmax", (2, 5, 1, 1), dict(axis=1)), ("LogSoftmax", (2, 5), dict(axis=-1)),
+    ("Softmax", (2, 5, 1, 1), dict(axis=-3))])
+@pytest.mark.parametrize("opset", [11, 12, 13, 19])
+def test_axis_of_softmax(op, shape, axis, opset):
+    """Its default is 1 before opset 13 and the last axis from there on, which of N x C x 1 x 1 is
+    no vector."""
+    w = f32(5, 5, 1, 1) if len(shape) == 4 else f32(5, 5)
+    first = "Conv" if len(shape) == 4 else "Gemm"
+    m = model([node(first, "x w", "c"), node(op, "c", **axis)], shape, {"w": w})
+    m.opset_import[0].version = opset
+    if opset >= 13 and len(shape) == 4 and not axis:
+        with pytest.raises(NetworkError, match=rf"y_node.*{op}.*axis -1 of 4"):
+            load(m.SerializeToString())
+        return
+    graph = load(m.SerializeToString())
+    x = RNG.normal(size=shape).astype(np.float32)
+    got = host_run(graph, float_run(graph, x.reshape(2, 5, 1, 1))[graph.output])
+    expected = runtime(m, x)  # the reference evaluator knows no default but that of opset 13
+    assert np.allclose(got.reshape(expected.shape), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_axis_of_argmax_is_the_batch_unless_given(opset):
+    given = {}, dict(axis=1), dict(axis=2), dict(axis=5)
+    for axis, fits in zip(given, (False, True, False, False), strict=True):
+        m = model([node("Conv", "x w", "c"), node("ArgMax", "c", **axis)], (1, 3, 1, 1),
+                  {"w": f32(4, 3, 1, 1)}, output_type=TensorProto.INT64)
+        m.opset_import[0].version = opset
+        if fits:
+            assert load(m.SerializeToString()).host_ops == ("argmax",)
+        else:
+            why = rf"y_node.*ArgMax.*axis {axis.get('axis', 0)} of 4"
+            with pytest.raises(NetworkError, match=why):
+                load(m.SerializeToString())
+
+
+@pytest.mark.parametrize("nodes", [
+    [node("BatchNormalization", "x s o m v")], [node("Div", "x k", "d"), node("Flatten", "d")],
+    [node("Sub", "x k", "d"), node("GlobalAveragePool", "x", "p"), node("Identity", "d")],
+    [node("Mul", "x c", "a"), node("Add", "a c")]], ids=["norm", "flat", "beside", "channels"])
+def test_an_affine_map_alone_is_a_depthwise_conv(nodes):
+    graph = check(nodes, (2, 4, 5, 5), {**BN, "k": np.float32(3), "c": f32(4, 1, 1)}, [Conv])
+    assert graph.layers[0].groups == 4 and graph.layers[0].name == "y_node"
+
+
+def test_nodes_in_any_order():
+    """Sorted, and those in order stay as they are."""
+    nodes = [node("Conv", "x w", "a", pads=[1, 1, 1, 1]),
+             node("MaxPool", "a", "b", kernel_shape=[2, 2]), node("Conv", "b w2", "c"),
+             node("Relu", "b", "d"), node("Conv", "d w2", "e"), node("Add", "c e")]
+    constants = {"w": f32(4, 3, 3, 3), "w2": f32(4, 4, 2, 2)}
+    names = [layer.name for layer in check(nodes, constants=constants).layers]
+    in_order = model(nodes, (2, 3, 8, 9), constants)
+    for seed in range(6):
+        order = np.random.default_rng(seed).permutation(len(nodes))
+        m = model([nodes[n] for n in order], (2, 3, 8, 9), constants)
+        graph, x = load(m.SerializeToString()), f32(2, 3, 8, 9)
+        assert sorted(layer.name for layer in graph.layers) == sorted(names)
+        got = float_run(graph, x)[graph.output]
+        assert np.allclose(got, runtime(in_order, x), atol=1e-4, rtol=1e-4)
+    assert [layer.name for layer in load(in_order.SerializeToString()).layers] == names
+
+
 W = {"w": f32(4, 3, 3, 3)}
 REFUSED = [
     ([node("Conv", "x w", dilations=[2, 2])], W, "y_node.*Conv.*dilations"),
@@ -190,7 +255,9 @@ REFUSED = [
     ([node("Conv", "x w", "c"), node("Add", "c k")], {**W, "k": f32(1, 4, 6, 7)}, "y_node.*Add.*scalar or one value"),
     ([node("Conv", "x w", "c"), node("Add", "x c")], W, "y_node.*Add.*different shape"),
     ([node("Div", "x k", "d"), node("Add", "x d")], {"k": np.float32(2)}, "y_node.*different scalings"),
-    ([node("Div", "x k")], {"k": np.float32(2)}, "does not depend"),
+    ([node("Div", "x k", "d"), node("Flatten", "d", "f"), node("Conv", "x w", "c"),
+      node("Flatten", "c", "g"), node("Concat", "f g", axis=1)], {**W, "k": np.float32(2)},
+     "y_node.*different scalings"),
     ([node("Conv", "x w", "c"), node("Cast", "c", to=TensorProto.INT32)], W, "y_node.*Cast.*INT32"),
 ]
 

@@ -1,6 +1,7 @@
 """The cache of simulators: found again by content, and whole or absent."""
 
 import re
+import subprocess
 
 import pytest
 
@@ -19,6 +20,26 @@ def test_content_is_the_key(tmp_path, monkeypatch):
     assert build.build(text, sidecar["top"]) == place
     assert (place / "seconds").read_text() == before
     assert (place / "sim_cpp").exists() and (place / "sim_cocotb").exists()
+
+
+def test_paths_with_blanks(tmp_path, monkeypatch):
+    """A checkout whose path has one: the cache, our sources and Verilator's are all behind it."""
+    folder = tmp_path / "with a blank"
+    folder.mkdir()
+    command, env = build.verilator_command()
+    for name, place in (("sim", build.HERE), ("verilator", env["VERILATOR_ROOT"])):
+        (folder / name).symlink_to(place)
+    monkeypatch.setattr(build, "HERE", folder / "sim")
+    monkeypatch.setattr(build, "CACHE", folder / "cache")
+    monkeypatch.setattr(build, "verilator_command",
+                        lambda: (command, env | {"VERILATOR_ROOT": str(folder / "verilator")}))
+    text, sidecar = emit(StandIn())
+    place = build.build(text, sidecar["top"])
+    assert {p.name for p in place.iterdir()} >= {"sim_cpp", "sim_cocotb"}
+    assert not any(p.is_symlink() for p in place.iterdir())
+    # It runs, and asks for the pipes that it is not given.
+    done = subprocess.run([str(place / "sim_cpp")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "no +in=FD" in done.stderr
 
 
 def test_failure_leaves_nothing(tmp_path, monkeypatch):
