@@ -127,7 +127,8 @@ def loaded_words(commands: list[Command]) -> int:
 
 @dataclass
 class Tile:
-    """A box of a tensor in the global buffer: rows y.., columns x.., blocks, images."""
+    """A box of a tensor in the global buffer: rows y.., columns x.., blocks, images. beyond: blocks after the last that a
+    STORE reads to fill up its own; what they hold does not matter, but it must be in the buffer."""
     view: View
     image: int
     images: int
@@ -137,6 +138,7 @@ class Tile:
     blocks: int
     x: int
     columns: int
+    beyond: int = 0
 
     @property
     def lane(self) -> int:
@@ -150,7 +152,7 @@ class Tile:
 
     @property
     def words(self) -> int:
-        return self.images * self.rows * self.blocks * self.strip
+        return (self.images * self.rows * self.blocks + self.beyond) * self.strip
 
     def load(self, schedule: Schedule, word: int) -> Command:
         s = self.view.storage
@@ -637,9 +639,14 @@ class StoreTiles:
 
     def boxes(self, n: int, rows: tuple[int, int], cols: tuple[int, int], channel: int, count: int) -> list[Tile]:
         (y0, y1), (x0, x1) = self.span(*rows, 0), self.span(*cols, 1)
-        return [Tile(view, n, 1, y0, y1 - y0, channel // view.storage.block,
-                     min(ceil(count, view.storage.block), view.blocks - channel // view.storage.block),
-                     x0, x1 - x0) for view in self.sources]
+        out, boxes = self.target.storage.block, []
+        stored = ceil(min(count, self.channels - channel), out) * out
+        for view in self.sources:
+            q = view.storage.block
+            blocks = min(ceil(count, q), view.blocks - channel // q)
+            boxes.append(Tile(view, n, 1, y0, y1 - y0, channel // q, blocks, x0, x1 - x0,
+                              max(0, ceil(stored, q) - blocks)))
+        return boxes
 
     def fit(self, words: int, name: str) -> StoreTiles:
         """Halve rows, then channels, then columns until two tiles fit in `words`."""

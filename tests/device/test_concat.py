@@ -4,9 +4,10 @@ interpreter and on the RTL."""
 import numpy as np
 import pytest
 
+from compiler.emit import StoreTiles
 from compiler.export import export
 from compiler.interpreter import Interpreter
-from compiler.layout import View
+from compiler.layout import Storage, View
 from compiler.program import compile_network
 from compiler.quantise import quantise, quantise_input
 from compiler.verify import Mismatch, verify
@@ -43,6 +44,14 @@ def inception(b):
     b.pool(b.concat(one, three, pooled), "average", (9, 8), (1, 1))
 
 
+def pooled_parts(b):
+    """Means in wider blocks than what they are of: the STORE of 28 channels in blocks of 12 reads 36."""
+    x = b.conv("x", 7, (3, 1), pads=(0, 0, 1, 0))
+    parts = [b.concat("x", "x"), b.conv("x", 1, (1, 1)), b.concat(x, x, x, x), *(b.conv("x", 1, (1, 1)) for _ in range(3))]
+    means = [b.pool(t, "average", b.graph.tensors[t].shape[1:], (1, 1)) for t in parts]
+    b.conv(b.concat(*means), 10, (1, 1))
+
+
 def joined_last(b):
     """A Concat in place is the network's output."""
     x = b.conv("x", 4, (1, 1))
@@ -64,7 +73,7 @@ def devices(request):
         yield Interpreter(config, MEMORY), device
 
 
-@pytest.mark.parametrize("make", [shared_part, shared_concat, inception, joined_last])
+@pytest.mark.parametrize("make", [shared_part, shared_concat, inception, pooled_parts, joined_last])
 def test_concats(devices, make):
     network, images = prepared(make)
     for device in devices:
@@ -72,6 +81,18 @@ def test_concats(devices, make):
         check_chained(device, network, images)
         compared = {view for segment in program.segments for view, _ in segment.written}
         assert compared == set(program.views) - {"x"}   # no tensor in memory is left out
+
+
+def test_what_a_store_reads_is_in_the_buffer():
+    network, images = prepared(pooled_parts)
+    for rows in range(1, 10):   # tiles of every size
+        tiles = StoreTiles([View(Storage("a", rows, 8, 1, 28), 0, np.arange(28))],
+                           View(Storage("b", rows, 8, 12, 3), 0, np.arange(28)), (rows, 8), 28, None).fit(1 << 12, "t")
+        box, = tiles.boxes(0, (0, rows), (0, 8), 0, tiles.count)
+        fields = box.strides()
+        last = ((box.rows - 1) * fields["row_stride"] + 7 * fields["column_stride"] + 35 * fields["block_stride"])
+        assert box.blocks == 28 and last < 4 * box.words <= 4 * tiles.words
+    assert verify(compile_network(network, TINY, IMAGES, chained=True), network, images)
 
 
 @pytest.mark.parametrize("make, tensor", [(shared_part, "t3"), (shared_concat, "t6")])
