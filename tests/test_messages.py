@@ -212,11 +212,11 @@ def taken():
     return found
 
 
-RUN = ("MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT "
+RUN = ("NET MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT "
        "JSON WAVES")
 MAKES = [  # arguments of make, said now; each was ignored in silence
     (["run", "LIMT=3"], f"make run takes no LIMT: it takes {RUN}"),
-    (["run", "NET=vgg16"], f"make run takes no NET: it takes {RUN}"),
+    (["run", "PART=fc"], f"make run takes no PART: it takes {RUN}"),
     (["sim", "MODE=skip"], "make sim takes no MODE: it takes WAVES"),
     (["bench", "LIMIT=3"],
      "make bench takes no LIMIT: it takes NET CONFIG SET MODE BATCH OBJECTIVE ZEROS"),
