@@ -181,7 +181,7 @@ def _spatial(shape: Shape, config: Config) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=256)
 def _uses(shape: Shape, config: Config) -> dict[str, np.ndarray]:
-    columns: dict[str, list] = {name: [] for name in (*SPATIAL, "floor")}
+    columns: dict[str, list] = {name: [np.zeros(0, int)] for name in (*SPATIAL, "floor")}
     for height in _splits(shape.R, config.logical_height, 3):
         sets_of = np.array([0] + [config.logical_columns(height * n) for n in range(1, config.pes // height + 1)])
         for width in _splits(shape.S, config.ifmap_spad, 4):
@@ -222,7 +222,7 @@ def _uses(shape: Shape, config: Config) -> dict[str, np.ndarray]:
 
 def _unlike(shape: Shape, uses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Of uses of the array, the fastest first, those that differ in what traffic depends on and are not far too slow."""
-    near = uses["floor"] <= SLOWEST * uses["floor"][0]
+    near = uses["floor"] <= SLOWEST * uses["floor"][:1]
     blocks = -(-shape.M // (uses["p"] * uses["t"]))
     key = np.stack([uses["height"], uses["width"], blocks, uses["r"] // uses["split"], uses["e"]])[:, near]
     first = np.sort(np.unique(key, axis=1, return_index=True)[1])
