@@ -90,7 +90,7 @@ def measure(name: str, config: Config, jobs: int, progress: Progress = silent) -
         round(10 * np.log10(float(np.square(expected).sum()) / noise), 1), bool(got.argmax() == expected.argmax()),
         sum(run.wrapped.values()),
         sum(s.mapping.cycles * layer.groups for s in program.segments if s.mapping
-            for layer in convs if layer.name == s.name.split("+")[0]),
+            for layer in convs if layer.name == s.layer),
         round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1))
 
 

@@ -48,7 +48,21 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
         raise NetworkError(f"{file}: not a valid ONNX model: {error}") from None
     except CHECKS as error:
         raise NetworkError(f"{file}: not a valid ONNX model: {_line(error, model.graph)}") from None
+    _distinguish(model.graph)
     return model
+
+
+def _distinguish(graph: onnx.GraphProto) -> None:
+    """Gives a number to a node whose name another has: layers are told apart by theirs, and the name of an unnamed node's
+    output may be that of another node."""
+    taken, seen = {node.name for node in graph.node}, set()
+    for node in graph.node:
+        name, number = node.name, 1
+        while name in seen or number > 1 and name in taken:
+            number += 1
+            name = f"{node.name}_{number}"
+        seen.add(name)
+        node.name = name
 
 
 def _line(error: Exception, graph: onnx.GraphProto) -> str:

@@ -140,6 +140,8 @@ class _Importer:
     def visit(self) -> None:
         node = self.node
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            raise self.error("operator not supported")
         if node.op_type == "Constant" or all(name in self.constants for name in node.input if name) and node.input:
             self.fold_constant()
             return
@@ -229,7 +231,8 @@ class _Importer:
 
     def op_conv(self) -> None:
         value, weights, bias = self.activation(0), self.constant(1), self.constant(2)
-        self.need(value.rank == 4 and weights.ndim == 4 and weights.size > 0, "only two-dimensional convolution is supported")
+        self.need(value.rank == 4 and weights.ndim == 4, "only two-dimensional convolution is supported")
+        self.need(weights.size > 0, f"weights of shape {weights.shape} are empty")
         stride, pads, mode = self.windowed(weights.shape[2:])
         groups = self.attributes.get("group", 1)
         self.need(groups > 0, f"group {groups}")

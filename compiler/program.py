@@ -45,6 +45,7 @@ class Segment:
     sparse: SparseLayer | None = None
     load_words: int = 0  # of a sparse layer: 64-bit words of weights, pointers and vectors that a batch loads
     copied: str = ""     # of a reorder: the tensor that `output` is a second view of
+    layer: str = ""      # the layer that `name` begins with, where a fused pool follows
     joined: tuple[str, ...] = ()   # Concats of tensors in place, which are whole with this output
 
     @property
@@ -426,7 +427,7 @@ def compile_network(network: QuantisedGraph, config: Config, images: int = 1, ba
                 macs = images * layer.weights[0].size * graph.tensors[layer.output].size
                 segments.append(Segment(
                     layer.name + (f"+{pool.name}" if pool else ""), "fc" if layer.full else "conv",
-                    output, first, 0, macs, (blob.size - begin) // 8, m, m.pes))
+                    output, first, 0, macs, (blob.size - begin) // 8, m, m.pes, layer=layer.name))
             case Concat():
                 # The copies of one layer share the buffer, so each waits for the one before.
                 for part, target in zip(layer.inputs, concat_parts(graph, layer, views)):

@@ -86,7 +86,7 @@ def describe(program: Program, segment: Segment) -> str:
     if segment.kind == "reorder":
         blocks = [program.views[name].storage.block for name in (segment.tensor, segment.output)]
         return f"{size(segment.tensor)}, blocks of {blocks[0]} -> {blocks[1]}"
-    layer = next(x for x in program.graph.layers if x.name == segment.name.split("+")[0])
+    layer = next(x for x in program.graph.layers if x.name == (segment.layer or segment.name))
     text = f"{size(layer.inputs[0])} -> {size(segment.output)}"
     if segment.mapping is not None:
         text += f", {layer.kernel[0]}x{layer.kernel[1]}"
@@ -141,8 +141,8 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     rows = [LayerResult(s.name, s.kind, describe(program, s), placed(program, s), macs=s.macs,
                         filter_bound=int(s.filter_words * word_cycles), load_bound=int(s.load_words * word_cycles))
             for s in program.segments]
-    for row in rows:
-        row.wrapped = golden.wrapped.get(row.name.split("+")[0], 0)
+    for row, segment in zip(rows, program.segments, strict=True):
+        row.wrapped = golden.wrapped.get(segment.layer or segment.name, 0)
     fmaps = {name: FmapResult(name, golden.zeros[tensor_of(name, golden.zeros)])
              for name, view in program.views.items() if view.storage.rlc}
     program.load(device)

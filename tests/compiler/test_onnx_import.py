@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from compiler.float_run import float_run, host_run
 from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu, Tensor
@@ -229,6 +229,8 @@ def test_nodes_in_any_order():
 
 
 W = {"w": f32(4, 3, 3, 3)}
+BRANCH = helper.make_graph([helper.make_node("Relu", ["x"], ["r"])], "branch", [],
+                           [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)])
 REFUSED = [
     ([node("Conv", "x w", dilations=[2, 2])], W, "y_node.*Conv.*dilations"),
     ([node("Conv", "x w")], {"w": f32(4, 3, 13, 1)}, "y_node.*filter height 13"),
@@ -237,6 +239,8 @@ REFUSED = [
     ([node("Conv", "x w", strides=[1, 13])], W, "y_node.*horizontal stride 13"),
     ([node("Conv", "x w")], {"w": f32(4, 2, 1, 1)}, "y_node.*do not fit weights"),
     ([node("Conv", "x w")], {"w": f32(4, 3, 3)}, "y_node.*two-dimensional"),
+    ([node("Conv", "x w")], {"w": f32(0, 3, 3, 3)}, r"y_node.*weights of shape \(0, 3, 3, 3\) are empty"),
+    ([node("If", "c", then_branch=BRANCH, else_branch=BRANCH)], {"c": np.array(True)}, "y_node.*If.*operator not supported"),
     ([node("Conv", "x x")], {}, "y_node.*must be constant"),
     ([node("Conv", "x w")], {"w": f32(4, 3, 12, 12)}, "y_node.*Conv.*larger than"),
     ([node("Sigmoid", "x")], {}, "y_node.*Sigmoid.*not supported"),

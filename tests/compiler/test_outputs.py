@@ -174,3 +174,32 @@ def test_every_output_is_checked():
     Graph("a", ("b", "b"), [Relu("r", "a", "b")], tensors).check()
     with pytest.raises(NetworkError, match="output 'c' is not computed"):
         Graph("a", ("b", "c"), [Relu("r", "a", "b")], tensors).check()
+
+
+def convs(first, second):
+    """Two convolutions and an Add, the nodes named so."""
+    w = {"a": f32(3, 3, 3, 3), "b": 9 * f32(3, 3, 3, 3)}
+    nodes = [node("Conv", "x a", "h", pads=[1] * 4), node("Conv", "h b", "u", pads=[1] * 4), node("Add", "h u", "s"),
+             node("Add", "s x", "v"), node("MaxPool", "v", "y", kernel_shape=[2, 2])]
+    for each, name in zip(nodes, ("", first, "", second, "pool")):
+        each.name = name
+    return model(nodes, (None, 3, 4, 5), w)
+
+
+@pytest.mark.parametrize("first,second", [("h", "s"), ("same", "same"), ("h_2", "h"), ("a+b", "+"), ("", "")])
+def test_names_of_nodes(first, second):
+    """An unnamed node is called as its first output, which another node may be named; names may be doubled, or hold what
+    joins a pool's to its layer's."""
+    m = convs(first, second)
+    graph = load(m.SerializeToString())
+    assert len({layer.name for layer in graph.layers}) == len(graph.layers) == 5
+    raw = RNG.normal(size=(IMAGES, 3, 4, 5)).astype(np.float32)
+    network = quantise(graph, raw)
+    for each in m.graph.node:   # onnxruntime does not run doubled names
+        each.name = ""
+    expected = runtimes(m, raw)[0]
+    device = Interpreter(TINY, 1 << 20)
+    report = run_network(compile_network(network, TINY, IMAGES), network, device, raw)
+    got = dequantise(network, graph.output, report.device.reshape(expected.shape))
+    assert report.mismatches == 0
+    np.testing.assert_allclose(got, expected, atol=0.01)
