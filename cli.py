@@ -149,6 +149,8 @@ def _classic(args):
         if getattr(args, name):
             raise ValueError(f"--net {args.net} comes with random weights and images: leave out --{name}")
     graph = load(classic(args.net).SerializeToString())
+    if args.limit == 0:
+        raise ValueError(f"--limit 0: images of --net {args.net} have no end; how many?")
     count = args.limit or 1
     images = classic_images(graph.tensors[graph.input].shape, count + CALIBRATION)
     return (graph, images[:count], None, images[count:],

@@ -6,14 +6,15 @@ by all that it depends on, so that it is searched once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import multiprocessing
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ from hdl.sources import fingerprint
 STORE = Path(__file__).resolve().parent.parent / "build" / "map" / "mappings.sqlite"
 FEW = 48       # searches that are not worth processes of their own
 AT_ONCE = 8    # searches that a process is given
-WAIT = 30.0    # seconds for another that writes to the store
+WAIT = 5.0     # seconds for another that writes to the store, once; then it is left alone
 PENDING = Mapping(**EMPTY)   # in place of what is not searched yet
 
 Search = Callable[[Shape], Mapping | None]
@@ -34,27 +35,40 @@ Plan = TypeVar("Plan")
 
 
 class _Store:
-    """Mappings by key, in a file that several processes may share. One that cannot be read or written is an empty one:
-    what it would have spared is done again."""
+    """Mappings by key, in a file that several processes may share. One that cannot be read or written is left alone: what
+    it would have spared is done again. One that is damaged is removed, so that the next is whole."""
 
     def __init__(self, path: Path | None):
-        self.database = None
+        self.path, self.database = path, None
         if path is None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
-            self.database.execute("CREATE TABLE IF NOT EXISTS mappings (key TEXT PRIMARY KEY, mapping TEXT) WITHOUT ROWID")
-        except (OSError, sqlite3.Error):
-            self.database = None
+        except OSError:
+            return
+        for _ in range(2):   # the second in place of a damaged one
+            try:
+                self.database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+                self.database.execute(
+                    "CREATE TABLE IF NOT EXISTS mappings (key TEXT PRIMARY KEY, mapping TEXT) WITHOUT ROWID")
+                return
+            except sqlite3.Error as error:
+                self._fail(error)
+
+    def _fail(self, error: sqlite3.Error) -> None:
+        self.database = None
+        # Operational: locked, read-only, a full disk. Others tell of the file's content.
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     def get(self, key: str) -> str | None:
         if self.database is None:
             return None
         try:
             found = self.database.execute("SELECT mapping FROM mappings WHERE key = ?", (key,)).fetchone()
-        except sqlite3.Error:
-            return None
+        except sqlite3.Error as error:
+            return self._fail(error)
         return found and found[0]
 
     def put(self, rows: list[tuple[str, str]]) -> None:
@@ -64,8 +78,17 @@ class _Store:
             self.database.execute("BEGIN IMMEDIATE")
             self.database.executemany("INSERT OR REPLACE INTO mappings VALUES (?, ?)", rows)
             self.database.execute("COMMIT")
-        except sqlite3.Error:
-            self.database = None
+        except sqlite3.Error as error:
+            self._fail(error)
+
+
+def _left_to_the_parent() -> None:
+    """An interrupt at the terminal goes to every process; the parent ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _search_part(part: tuple[list[Shape], Config, str]) -> dict[Shape, Mapping | None]:
+    return dict(zip(part[0], _search_all(*part)))
 
 
 def _search_all(shapes: list[Shape], config: Config, objective: str) -> list[Mapping | None]:
@@ -121,15 +144,14 @@ class Mapper:
             yield dict(zip(some, _search_all(some, self.config, self.objective)))
 
     def _together(self, todo: list[Shape]):
-        parts = [todo[at:at + AT_ONCE] for at in range(0, len(todo), AT_ONCE)]
-        # Fresh processes: a fork would take over the locks of a progress display.
-        with ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn")) as pool:
-            at = {pool.submit(_search_all, part, self.config, self.objective): part for part in parts}
-            done = 0
-            for future in as_completed(at):
-                done += len(at[future])
+        parts = [(todo[at:at + AT_ONCE], self.config, self.objective) for at in range(0, len(todo), AT_ONCE)]
+        done = 0
+        # Fresh processes: a fork would take over the locks of a progress display. They end with the block.
+        with multiprocessing.get_context("spawn").Pool(self.jobs, _left_to_the_parent) as pool:
+            for found in pool.imap_unordered(_search_part, parts):
+                done += len(found)
                 self.progress(done, len(todo), "mapping")
-                yield dict(zip(at[future], future.result()))
+                yield found
 
     def settle(self, plan: Callable[[Search], Plan]) -> Plan:
         """plan(search), again until nothing that it searches is new: the searches of a round run together. plan has no
@@ -157,8 +179,12 @@ def _read(text: str | None) -> tuple[Mapping | None] | None:
     """The mapping in a text, in a tuple; None for no text, or one that is none."""
     try:
         values = json.loads(text) if text is not None else 0
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return None
     if values is None:
         return (None,)
-    return (Mapping(*values),) if isinstance(values, list) and len(values) == len(dataclasses.fields(Mapping)) else None
+    if not isinstance(values, list) or len(values) != len(dataclasses.fields(Mapping)):
+        return None
+    *numbers, bound = values
+    whole = all(type(n) is int and n >= 0 for n in numbers) and isinstance(bound, str)
+    return (Mapping(*values),) if whole else None

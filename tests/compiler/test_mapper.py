@@ -1,7 +1,13 @@
 """Searches together, and kept on disk."""
 
 import dataclasses
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +21,7 @@ from compiler.search import search
 from hdl.config import PRESETS
 from tests.compiler.networks import Builder
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = PRESETS["tiny"]
 SHAPE = Shape(1, 8, 6, 6, 5, 3, 3, 4, 4, 1, 1, 4, 2, 4)
 SHAPES = [dataclasses.replace(SHAPE, M=m) for m in range(1, 61)]
@@ -69,6 +76,39 @@ def test_a_store_that_is_none(store, damage):
             with sqlite3.connect(store) as database:
                 database.execute("UPDATE mappings SET mapping = '[1, 2]'")
     assert counted(Mapper(TINY), [SHAPE]) == ([search(SHAPE, TINY)], 1)
+    if damage in ("not a database", "rows of others"):   # mended
+        assert counted(Mapper(TINY), [SHAPE]) == ([search(SHAPE, TINY)], 0)
+
+
+def test_a_store_that_another_holds(store, monkeypatch):
+    """It is waited for once."""
+    monkeypatch.setattr(compiler.mapper, "WAIT", 0.5)
+    mapper = Mapper(TINY)
+    with sqlite3.connect(store, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.perf_counter()
+        assert counted(mapper, SHAPES[:4])[0] == [search(shape, TINY) for shape in SHAPES[:4]]
+        assert time.perf_counter() - started < 2 * 0.5 + 2
+
+
+def test_an_interrupt_ends_all(tmp_path):
+    """As at a terminal: to the whole group of processes."""
+    (tmp_path / "main.py").write_text(
+        "import dataclasses\nfrom compiler.mapper import Mapper\nfrom hdl.config import PRESETS\n"
+        "from tests.compiler.test_mapper import SHAPE\n"
+        "if __name__ == '__main__':\n"
+        "    shapes = [dataclasses.replace(SHAPE, M=m, N=3, E=4 + m % 9) for m in range(1, 4000)]\n"
+        "    Mapper(PRESETS['demo'], jobs=2, keep=False, progress=lambda *now: print(now, flush=True)).prepare(shapes)\n")
+    process = subprocess.Popen([sys.executable, tmp_path / "main.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True, text=True)
+    assert process.stdout.readline().startswith("(8, 3999")
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode != 0 and err.rstrip().endswith("KeyboardInterrupt")
+    with pytest.raises(ProcessLookupError):   # within ten seconds
+        for _ in range(100):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
 
 
 def test_processes_find_the_same():
