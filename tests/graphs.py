@@ -7,7 +7,6 @@ from onnx import TensorProto, helper, numpy_helper
 from compiler.graph import Add, Concat, Conv, Pool, Relu
 from compiler.quantise import QuantisedGraph
 from golden.conv import windows
-from golden.fixed import dequantise
 
 OPSET = 19
 
@@ -123,7 +122,7 @@ def models(draw):
 
 def bounds(q: QuantisedGraph, floats: dict[str, np.ndarray], golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The most that each element of golden can be from the real value, by tensor: rounding of a layer's output (half an
-    LSB), of its weights and bias, and what its inputs bring along. Holds where nothing saturates or wraps.
+    LSB), of its weights (half of one of theirs) and bias, and what its inputs bring along. Holds where nothing saturates or wraps.
     floats, golden: all tensors [N, C, H, W], real and int16."""
     graph, far = q.graph, {}
     lsb = {name: 2.0 ** -f for name, f in q.formats.items()}
@@ -134,16 +133,15 @@ def bounds(q: QuantisedGraph, floats: dict[str, np.ndarray], golden: dict[str, n
         match layer:
             case Conv():
                 numbers = q.convs[layer.name]
-                weights = dequantise(numbers.weights, numbers.fraction)
+                weights, off = np.abs(layer.weights), 2.0 ** -numbers.fraction / 2
                 view = windows(ins[0], layer.kernel, layer.stride, layer.pads)
                 size = windows(np.abs(floats[layer.input]), layer.kernel, layer.stride, layer.pads)
                 each, c = len(weights) // layer.groups, weights.shape[1]
                 out = np.empty(floats[layer.output].shape)
                 for g in range(layer.groups):
                     own, part = slice(g * each, (g + 1) * each), slice(g * c, (g + 1) * c)
-                    out[:, own] = np.einsum("nceFrs,mcrs->nmeF", view[:, part], np.abs(weights[own]))
-                    out[:, own] += np.einsum("nceFrs,mcrs->nmeF", size[:, part],
-                                             np.abs(weights[own] - layer.weights[own]))
+                    out[:, own] = np.einsum("nceFrs,mcrs->nmeF", view[:, part], weights[own] + off)
+                    out[:, own] += off * size[:, part].sum(axis=(1, 4, 5))[:, None]
                 far[layer.output] = out + half + lsb[layer.input] * 2.0 ** -numbers.fraction / 2
             case Pool():
                 # The largest of a window bounds both kinds: neither a mean nor a maximum spreads further.

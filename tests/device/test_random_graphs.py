@@ -1,26 +1,32 @@
 """Random networks: golden against onnxruntime, programs against golden."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from compiler.graph import NetworkError
+from compiler.graph import Conv, NetworkError
 from compiler.mapping import MappingError
 from compiler.onnx_import import load
 from compiler.program import compile_network
 from compiler.quantise import dequantise, golden_run, quantise, quantise_input
 from compiler.float_run import float_run
 from compiler.verify import verify
+from golden.fixed import dequantise as dequantise_fixed
 from hdl.config import PRESETS
 from sim.device import SimDevice
 from tests.device.devices import check_network
 from tests.graphs import bounds, models
+from tests.onnx_models import model as onnx_model
+from tests.onnx_models import node
 
 IMAGES = 3
+NOISE = 4.0   # powers of ten that an output's noise is below it
 onnxruntime.set_default_logger_severity(4)
 
 
@@ -33,10 +39,33 @@ def agree(model, network, raw):
     assert floats[graph.output].shape == expected.shape
     np.testing.assert_allclose(floats[graph.output], expected, rtol=1e-4, atol=1e-4)
     run = golden_run(network, quantise_input(network, raw))
+    for layer in graph.layers:
+        if isinstance(layer, Conv):
+            numbers = network.convs[layer.name]
+            off = np.abs(dequantise_fixed(numbers.weights, numbers.fraction) - layer.weights)
+            assert (off <= 2.0 ** -numbers.fraction / 2).all(), layer.name
+    # The bounds above follow the formats, so these must be fine enough.
+    got = dequantise(network, graph.output, run.tensors[graph.output])
+    assert np.square(got - expected).sum() <= 10 ** -NOISE * np.square(expected).sum() + 1e-12
     assert not sum(run.wrapped.values())
     for name, bound in bounds(network, floats, run.tensors).items():
         off = np.abs(dequantise(network, name, run.tensors[name]) - floats[name])
         assert (off <= bound * (1 + 1e-9)).all(), (name, (off - bound).max())
+
+
+@pytest.mark.parametrize("change", [lambda w: 0 * w, lambda w: -w, lambda w: w[:, :, ::-1].copy(), lambda w: w + 4])
+def test_wrong_numbers_do_not_agree(change):
+    """Weights of zeros, negated, mirrored, a little off: golden is not what onnxruntime computes."""
+    nodes = [node("Conv", "x w", "u", pads=[1, 1, 1, 1]), node("Relu", "u", "v"), node("GlobalAveragePool", "v")]
+    rng = np.random.default_rng(0)
+    m = onnx_model(nodes, (None, 2, 5, 5), {"w": rng.normal(size=(4, 2, 3, 3)).astype(np.float32)})
+    raw = rng.normal(size=(IMAGES, 2, 5, 5))
+    network = quantise(load(m.SerializeToString()), raw)
+    agree(m, network, raw)
+    name, numbers = next(iter(network.convs.items()))
+    network.convs[name] = dataclasses.replace(numbers, weights=change(numbers.weights))
+    with pytest.raises(AssertionError):
+        agree(m, network, raw)
 
 
 def drawn(request, count, device_of, seen):
