@@ -72,13 +72,22 @@ def depthwise(seed):
     return b.graph
 
 
+def two_outputs(seed):
+    """What a pool reads is an output too, so that the pool cannot be fused."""
+    b = Builder((3, 8, 7), seed)
+    x = b.conv("x", 6, (3, 3), relu=True)
+    b.pool(x, "max", (2, 2), (2, 2))
+    b.graph.outputs = (b.graph.output, x)
+    return b.graph
+
+
 @pytest.fixture(scope="module")
 def tiny():
     with SimDevice(TINY, "cpp", 4 << 20) as device:
         yield device
 
 
-@pytest.mark.parametrize("make", [two_consumers, concat, concat_of_input, residual, pools, branches, depthwise])
+@pytest.mark.parametrize("make", [two_consumers, concat, concat_of_input, residual, pools, branches, depthwise, two_outputs])
 def test_network_on_rtl(tiny, make):
     for seed in range(2):
         graph = make(seed)
@@ -87,7 +96,8 @@ def test_network_on_rtl(tiny, make):
         network = quantise(graph, raw)
         images = quantise_input(network, raw[:1 + seed * 2])
         tiny.stall(0.2 * seed)
-        check_network(tiny, network, images)
+        program, _ = check_network(tiny, network, images)
+        assert set(graph.outputs) <= set(program.views)
         check_network(tiny, network, images, fuse=False)
         check_chained(tiny, network, images)
 
