@@ -88,11 +88,8 @@ def _left_to_the_parent() -> None:
 
 
 def _search_part(part: tuple[list[Shape], Config, str]) -> dict[Shape, Mapping | None]:
-    return dict(zip(part[0], _search_all(*part)))
-
-
-def _search_all(shapes: list[Shape], config: Config, objective: str) -> list[Mapping | None]:
-    return [search(shape, config, objective) for shape in shapes]
+    shapes, config, objective = part
+    return {shape: search(shape, config, objective) for shape in shapes}
 
 
 class Mapper:
@@ -132,26 +129,19 @@ class Mapper:
             else:
                 self.found[shape] = kept[0]
         self.searched += len(todo)
+        count = 0
         alone = self.jobs == 1 or len(todo) < FEW or multiprocessing.current_process().daemon
-        for done in self._alone(todo) if alone else self._together(todo):
+        parts = [(todo[at:at + AT_ONCE], self.config, self.objective) for at in range(0, len(todo), AT_ONCE)]
+        for done in map(_search_part, parts) if alone else self._together(parts):
             self.found.update(done)
+            count += len(done)
+            self.progress(count, len(todo), "mapping")
             self.store.put([(self._key(shape), _written(m)) for shape, m in done.items()])
 
-    def _alone(self, todo: list[Shape]):
-        for at in range(0, len(todo), AT_ONCE):
-            self.progress(at, len(todo), "mapping")
-            some = todo[at:at + AT_ONCE]
-            yield dict(zip(some, _search_all(some, self.config, self.objective)))
-
-    def _together(self, todo: list[Shape]):
-        parts = [(todo[at:at + AT_ONCE], self.config, self.objective) for at in range(0, len(todo), AT_ONCE)]
-        done = 0
+    def _together(self, parts: list[tuple[list[Shape], Config, str]]):
         # Fresh processes: a fork would take over the locks of a progress display. They end with the block.
         with multiprocessing.get_context("spawn").Pool(self.jobs, _left_to_the_parent) as pool:
-            for found in pool.imap_unordered(_search_part, parts):
-                done += len(found)
-                self.progress(done, len(todo), "mapping")
-                yield found
+            yield from pool.imap_unordered(_search_part, parts)
 
     def settle(self, plan: Callable[[Search], Plan]) -> Plan:
         """plan(search), again until nothing that it searches is new: the searches of a round run together. plan has no
