@@ -12,6 +12,7 @@ from golden.rlc import expected_bytes
 
 MODES = ("auto", "on", "off")
 MOST_ENTRIES = (1 << 17) - 1   # of a coded strip
+MOST_TABLE_ROW = (1 << 16) - 1  # bytes of a row's lengths (STORE.table_row)
 
 
 def tensor_of(name: str, tensors) -> str:
@@ -45,5 +46,5 @@ def choose(mode: str, views: dict[str, View], uses: list[tuple[View, bool]], zer
     for names in tensors.values():
         storage, tensor = views[names[0]].storage, tensor_of(names[0], zeros)
         if (len(names) == 1 and id(storage) not in partly and tensor not in dense
-                and storage.entries <= MOST_ENTRIES):
+                and storage.entries <= MOST_ENTRIES and storage.table_row_bytes <= MOST_TABLE_ROW):
             storage.rlc = mode == "on" or smaller(storage, zeros.get(tensor))

@@ -20,7 +20,7 @@ from golden.fixed import wrap
 from golden.rlc import LENGTH_BYTES
 from golden.rlc import decode as decode_strips
 from hdl.config import HAZARD, LANES, PSUM_LANES, Config
-from hdl.isa import BODIES, COMMAND_BYTES, ENTRY_ADDR, Mode, Opcode, fields
+from hdl.isa import BODIES, COMMAND_BYTES, ENTRY_ADDR, Header, Mode, Opcode, fields
 
 BEAT = 8            # bytes of a DRAM beat, a word of the global buffer
 ENTRY_MASK = (1 << ENTRY_ADDR) - 1
@@ -58,7 +58,8 @@ def decode(raw: bytes) -> list[Command]:
         word = np.ascontiguousarray(padded[rows, at:at + 8]).view("<u8").reshape(-1) >> np.uint64(offset % 8)
         value = (word & np.uint64((1 << width) - 1)).astype(np.int64)
         return np.where(value >> width - 1, value - (1 << width), value) if signed else value
-    opcodes = padded[:, 0]
+    head = {name: column(slice(None), offset, width) for name, offset, width, _ in fields(Header)}
+    opcodes = head["opcode"]
     out: list[Command] = [None] * len(padded)
     for code in np.unique(opcodes).tolist():
         opcode = Opcode(code)
@@ -66,8 +67,8 @@ def decode(raw: bytes) -> list[Command]:
         names = [name for name, *_ in fields(BODIES[opcode])]
         columns = [column(rows, 64 + offset, width, signed).tolist()
                    for _, offset, width, signed in fields(BODIES[opcode])]
-        head = zip(rows.tolist(), column(rows, 8, 16).tolist(), column(rows, 24, 16).tolist())
-        for (index, wait, signal), *values in zip(head, *columns):
+        masks = zip(rows.tolist(), head["wait"][rows].tolist(), head["signal"][rows].tolist())
+        for (index, wait, signal), *values in zip(masks, *columns):
             out[index] = Command(index, opcode, ENGINE[opcode], wait, signal, dict(zip(names, values)))
     return out
 
@@ -386,7 +387,7 @@ def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) 
     entries = v["columns"] * v["out_block"]
     if v["rlc"]:
         words = contents.lengths(start)
-        at = (v["table"] + nest((v["images"], v["table_image"]), (v["rows"], v["table_row"]),
+        at = (v["table"] + nest((v["images"], v["out_image_stride"]), (v["rows"], v["table_row"]),
                                 (v["blocks"], LENGTH_BYTES))).ravel()
         lengths = 1 + int(np.count_nonzero((np.diff(at) != LENGTH_BYTES) | (at[1:] % BEAT == 0)))
         return Stored(reads * each, walk, int(words.sum()) + lengths, int((-(-words // CODED_BURST)).sum()) + lengths,
@@ -410,7 +411,7 @@ def loaded(v: dict[str, int], kind: str, contents: Contents) -> Loaded:
     if not v["rlc"]:
         return Loaded(np.full(count, v["length"]), [], count * v["length"], kind)
     start = v["dram"] + nest((v["count_a"], v["stride_a"]), (v["count_b"], v["stride_b"]), (v["count_c"], v["stride_c"]))
-    row = v["table"] + nest((v["count_a"], v["table_a"]), (v["count_b"], v["table_b"]))
+    row = v["table"] + nest((v["count_a"], v["stride_a"]), (v["count_b"], v["table_b"]))
     tables = ((row % BEAT // 2 + v["count_c"] + LANES - 1) // LANES).ravel().tolist()
     return Loaded(contents.lengths(start).ravel(), tables, count * v["length"], kind)
 

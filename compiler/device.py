@@ -66,6 +66,9 @@ def check_identity(device: Device) -> None:
                 Register.GLB_WORDS: device.config.glb_words}
     for register, value in expected.items():
         got = device.read_register(register)
+        if register is Register.VERSION and got != value:
+            raise DeviceError(f"the device takes commands of version {got}, this program is of version {value}: "
+                              "build the device again")
         if got != value:
             raise DeviceError(f"register {register.name} is {got:#x}, expected {value:#x}")
 

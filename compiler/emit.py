@@ -173,8 +173,7 @@ class Tile:
         return dict(
             dram=self.view.address(*at), word=word, length=self.strip, rlc=1, slot=s.strip_bytes // 8,
             count_a=self.images, stride_a=s.image_bytes, count_b=rows, stride_b=s.row_bytes,
-            count_c=strips, stride_c=s.strip_bytes, table=self.view.table(*at), table_a=s.image_bytes,
-            table_b=s.table_row_bytes)
+            count_c=strips, stride_c=s.strip_bytes, table=self.view.table(*at), table_b=s.table_row_bytes)
 
     def strides(self) -> dict[str, int]:
         """Entry strides of a STORE operand over this tile."""
@@ -192,8 +191,7 @@ def output_fields(view: View, image: int, row: int, block: int, column: int) -> 
                   out_block_stride=s.strip_bytes, out_block=s.block)
     if s.rlc:
         assert column == 0, s.name
-        fields |= dict(rlc=1, table=view.table(image, row, block), table_image=s.image_bytes,
-                       table_row=s.table_row_bytes)
+        fields |= dict(rlc=1, table=view.table(image, row, block), table_row=s.table_row_bytes)
     return fields
 
 

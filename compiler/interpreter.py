@@ -21,7 +21,7 @@ from compiler.device import RESET, START
 from compiler.sparse_memories import SparseMemories, StreamError
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import (COMMAND_BYTES, COUNTERS, ENTRY_ADDR, ID_VALUE, VERSION_VALUE, Error, Mode, Opcode, Pool, Register,
-                     Status, unpack)
+                     Status, VersionError, unpack)
 
 MASK32 = (1 << 32) - 1
 ENTRY_MASK = (1 << ENTRY_ADDR) - 1
@@ -146,8 +146,12 @@ class Interpreter:
         self.counters["command_bytes"] += COMMAND_BYTES
         try:
             opcode, wait, signal, v = unpack(self.memory[address:address + COMMAND_BYTES].tobytes())
+        except VersionError:
+            raise _Stop(Error.VERSION) from None
         except ValueError:
             raise _Stop(Error.ILLEGAL_COMMAND) from None
+        if (wait | signal) >> SEMAPHORES:
+            raise _Stop(Error.ILLEGAL_COMMAND)
         opcode = Opcode(opcode)
         self.where = f"command {index} ({opcode.name})"
         engine = ENGINE[opcode]
@@ -269,8 +273,8 @@ class Interpreter:
 
     def _load_coded(self, v: dict[str, int], start: np.ndarray) -> None:
         """Strips by their lengths; the words of a table that hold a row's lengths are read once."""
-        self._need(all(v[k] % 2 == 0 for k in ("table", "table_a", "table_b")), "odd address of lengths")
-        row = v["table"] + _span((v["count_a"], v["table_a"]), (v["count_b"], v["table_b"])).ravel() & MASK32
+        self._need(all(v[k] % 2 == 0 for k in ("table", "table_b")), "odd address of lengths")
+        row = v["table"] + _span((v["count_a"], v["stride_a"]), (v["count_b"], v["table_b"])).ravel() & MASK32
         words = (row % 8 // 2 + v["count_c"] + 3) // 4
         for first, count in zip((row // 8 * 8).tolist(), words.tolist()):
             self._reads(np.array(first), 8 * count)
@@ -485,10 +489,10 @@ class Interpreter:
         """Strips and their lengths."""
         self._need(all(v[k] % 8 == 0 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")),
                    "a coded strip not 8-byte aligned")
-        self._need(all(v[k] % 2 == 0 for k in ("table", "table_image", "table_row")), "odd address of lengths")
+        self._need(all(v[k] % 2 == 0 for k in ("table", "table_row")), "odd address of lengths")
         self._need(strips.shape[1] < 1 << 17, "a coded strip of 2**17 entries or more")
         words, lengths = encode(strips)
-        table = v["table"] + _span((v["images"], v["table_image"]), (v["rows"], v["table_row"]),
+        table = v["table"] + _span((v["images"], v["out_image_stride"]), (v["rows"], v["table_row"]),
                                    (v["blocks"], 2)).ravel() & MASK32
         for length in np.unique(lengths[lengths > 0]):
             self._writes(start[lengths == length], 8 * int(length))

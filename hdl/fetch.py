@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .axi import ADDRESS, ReadMaster, Window
 from .config import Config
-from .isa import (BODIES, COMMAND_BYTES, ConfigBody, Error, FilterBody, Header, IfmapBody,
+from .isa import (BODIES, COMMAND_BYTES, VERSION_VALUE, ConfigBody, Error, FilterBody, Header, IfmapBody,
                   LoadBody, OfmapBody, Opcode, PsumBody, SparseFillBody)
 from .issue import INDEX, queued
 from .legal import rules
@@ -132,7 +132,7 @@ class Fetch(wiring.Component):
             m.d.comb += Value.cast(fields).eq(body)
             good = rules(self.build, opcode, header.wait, header.signal, fields)
             # Registered, so that the checks do not sit in the way of the dispatch.
-            checks = Cat(*good, ~spare, header.reserved == 0)
+            checks = Cat(*good, ~spare)
             if registered:
                 checked = Signal(len(checks), name=f"checked_{opcode.name.lower()}")
                 m.d.sync += checked.eq(checks)
@@ -182,6 +182,9 @@ class Fetch(wiring.Component):
             with m.State("Check"):
                 with m.If(bad):
                     m.d.sync += self.error.eq(Error.READ_RESPONSE)
+                    m.next = "Stopped"
+                with m.Elif(header.version != VERSION_VALUE):
+                    m.d.sync += self.error.eq(Error.VERSION)
                     m.next = "Stopped"
                 with m.Elif(~(known & ok).any()):
                     m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)

@@ -1,6 +1,7 @@
 """Commands and registers: declared once, decoded by the RTL, packed by the compiler.
 
-A command is 64 bytes, little-endian: a header of 64 bits and a body of 448. Units:
+A command is 64 bytes, little-endian: a header of 64 bits and a body of 448. Each names the version of
+this file that it is of (VERSION_VALUE); a machine of another refuses it. Units:
 DRAM addresses are bytes; `word` counts 64-bit words of the global buffer; `entry` counts
 16-bit entries of it (entry = 4 * word + lane). Strides of entries and words are modular,
 so a negative stride is its two's complement. docs/architecture.md has the loop nests.
@@ -13,6 +14,8 @@ from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
 COMMAND_BYTES = 64
+VERSION_VALUE = 2    # of commands and registers: changed with any field, opcode or register
+MASK_BITS = 28       # semaphores that a command can name; config.SEMAPHORES of them are built
 WORD_ADDR = 18    # bits of a word address in the global buffer
 ENTRY_ADDR = 20   # bits of an entry address
 
@@ -72,13 +75,14 @@ class Error(enum.IntEnum):
     WATCHDOG = 6          # nothing moved for WATCHDOG cycles
     SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories, lengths that do not add up
     RLC_STREAM = 8        # a run-length coded strip that breaks the format or exceeds its slot
+    VERSION = 9           # a command of another version than the machine's
 
 
 class Header(data.Struct):
-    opcode: 8
-    wait: 16      # semaphores taken (each decremented) before the command starts
-    signal: 16    # semaphores given (each incremented) when it has finished
-    reserved: 24
+    opcode: 5
+    version: 3           # VERSION_VALUE
+    wait: MASK_BITS      # semaphores taken (each decremented) before the command starts
+    signal: MASK_BITS    # semaphores given (each incremented) when it has finished
 
 
 class ConfigBody(data.Struct):
@@ -98,7 +102,7 @@ class LoadBody(data.Struct):
 
     With `rlc` set a strip of `length` words is run-length coded (golden/rlc.py) in a slot there
     of at most `slot` 64-bit words. The words used are 16-bit entries of a table (even addresses):
-    that of (a, b, c) is at table + a*table_a + b*table_b + 2*c. Unless rlc, these are ignored."""
+    that of (a, b, c) is at table + a*stride_a + b*table_b + 2*c. Unless rlc, these are ignored."""
     dram: 32
     word: WORD_ADDR
     length: 18
@@ -111,8 +115,7 @@ class LoadBody(data.Struct):
     rlc: 1
     slot: 18
     table: 32
-    table_a: 32
-    table_b: 32
+    table_b: 16
 
 
 class IfmapBody(data.Struct):
@@ -204,7 +207,7 @@ class StoreBody(data.Struct):
 
     With `rlc` set each strip (image, row, block) is run-length coded (golden/rlc.py) from its
     address, a multiple of 8, on; nothing is written past its last word. The words used go to
-    table + image*table_image + row*table_row + 2*block, 16 bits each. A strip is at most
+    table + image*out_image_stride + row*table_row + 2*block, 16 bits each. A strip is at most
     2**17 - 1 entries. Unless rlc, the table is ignored."""
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
@@ -217,7 +220,7 @@ class StoreBody(data.Struct):
     dram: 32        # even byte address of the first entry written
     out_image_stride: 32
     out_row_stride: 32
-    out_block_stride: 32
+    out_block_stride: 24   # a strip has 2**20 entries at most
     images: 8
     rows: 16
     blocks: 11
@@ -229,8 +232,7 @@ class StoreBody(data.Struct):
     relu: 1
     rlc: 1
     table: 32
-    table_image: 32
-    table_row: 32
+    table_row: 16
 
 
 class ShapeBody(data.Struct):
@@ -355,6 +357,7 @@ def fields(body: type[data.Struct]) -> tuple[tuple[str, int, int, bool], ...]:
     return tuple(out)
 
 
+assert Shape.cast(Header).width == 64
 for _body in BODIES.values():
     assert Shape.cast(_body).width <= 8 * COMMAND_BYTES - 64, _body.__name__
 
@@ -379,18 +382,26 @@ def pack(opcode: Opcode, *, wait: int = 0, signal: int = 0, **values: int) -> by
     if left:
         known = {f[0] for f in fields(body)}
         raise ValueError(f"{opcode.name}: unknown field {sorted(set(values) - known)[0]!r}")
-    head = int(opcode) | wait << 8 | signal << 24
-    if wait >> 16 or signal >> 16 or wait < 0 or signal < 0:
-        raise ValueError(f"{opcode.name}: semaphore mask wider than 16 bits")
+    if wait >> MASK_BITS or signal >> MASK_BITS or wait < 0 or signal < 0:
+        raise ValueError(f"{opcode.name}: semaphore mask wider than {MASK_BITS} bits")
+    head = int(opcode) | VERSION_VALUE << 5 | wait << 8 | signal << 8 + MASK_BITS
     return (head | word << 64).to_bytes(COMMAND_BYTES, "little")
 
 
+class VersionError(ValueError):
+    """A command of another version than VERSION_VALUE."""
+
+
 def unpack(raw: bytes) -> tuple[int, int, int, dict[str, int]]:
-    """(opcode, wait, signal, fields) of 64 bytes. Raises ValueError on an unknown opcode."""
+    """(opcode, wait, signal, fields) of 64 bytes. Raises ValueError on an unknown opcode, VersionError
+    on another version."""
     word = int.from_bytes(raw, "little")
-    opcode, wait, signal = word & 0xFF, word >> 8 & 0xFFFF, word >> 24 & 0xFFFF
+    head = {name: word >> offset & (1 << width) - 1 for name, offset, width, _ in fields(Header)}
+    opcode, wait, signal = head["opcode"], head["wait"], head["signal"]
+    if head["version"] != VERSION_VALUE:
+        raise VersionError(f"command of version {head['version']}; this is version {VERSION_VALUE}")
     body = BODIES.get(opcode)
-    if body is None or word >> 40 & 0xFFFFFF:
+    if body is None:
         raise ValueError(f"illegal command: opcode {opcode}")
     out = {}
     for name, offset, width, is_signed in fields(body):
@@ -404,7 +415,7 @@ def unpack(raw: bytes) -> tuple[int, int, int, dict[str, int]]:
 class Register(enum.IntEnum):
     """AXI4-Lite registers, 32 bits, byte offsets."""
     ID = 0x00              # RO: "EYRI"
-    VERSION = 0x04         # RO
+    VERSION = 0x04         # RO: VERSION_VALUE
     CONTROL = 0x08         # WO: bit 0 starts a program, bit 1 resets the engines
     STATUS = 0x0C          # RO: Status in bits 7:0, Error in bits 15:8
     ERROR_INDEX = 0x10     # RO: index of the command that failed
@@ -422,7 +433,6 @@ class Register(enum.IntEnum):
 
 
 ID_VALUE = int.from_bytes(b"EYRI", "little")
-VERSION_VALUE = 1
 
 # Named events (one counter each). PE events are summed over PEs and cycles.
 COUNTERS: tuple[str, ...] = (

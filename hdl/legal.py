@@ -7,7 +7,7 @@ compute nonsense but touches nothing outside the windows.
 
 from amaranth.hdl import Shape
 
-from .config import Config
+from .config import SEMAPHORES, Config
 from .isa import BODIES, Mode, Opcode, Pool, Target, unpack
 
 # Counts a zero of which would make a loop endless.
@@ -29,6 +29,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
 def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
     """Conditions that hold for a legal command; `f` maps field names to values."""
     out = [f[name] != 0 for name in NON_ZERO[opcode]]
+    out += [mask >> SEMAPHORES == 0 for mask in (wait, signal)]
     if opcode in (Opcode.LOAD, Opcode.STORE):
         if not config.rlc:
             out += [f["rlc"] == 0]
@@ -46,7 +47,7 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
             out += [(f[n] & 7) == 0 for n in ("dram", "stride_a", "stride_b", "stride_c")]
             out += [f["word"] + f["length"] <= config.glb_words]
             if config.rlc:
-                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_a", "table_b")]
+                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_b")]
         case Opcode.IFMAP:
             out += [f["p"] <= config.psum_spad, (f["p"] & config.simd - 1) == 0, f["window"] <= config.ifmap_spad,
                     f["step"] <= f["window"]]
@@ -84,7 +85,7 @@ def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
             if config.rlc:
                 out += [(f["rlc"] == 0) | ((f[n] & 7) == 0)
                         for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")]
-                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_image", "table_row")]
+                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_row")]
     return out
 
 

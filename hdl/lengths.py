@@ -104,5 +104,5 @@ class LengthReader(wiring.Component):
             p = self.command.p
             m.d.sync += [walking.eq(1), begin.eq(1), at_a.eq(p.table), at_b.eq(p.table),
                          left_a.eq(p.count_a - 1), left_b.eq(p.count_b - 1), laps_b.eq(p.count_b - 1),
-                         step_a.eq(p.table_a), step_b.eq(p.table_b), entries.eq(p.count_c)]
+                         step_a.eq(p.stride_a), step_b.eq(p.table_b), entries.eq(p.count_c)]
         return m

@@ -185,7 +185,7 @@ class Load(wiring.Component):
                 with m.Else():
                     m.d.sync += [left_b.eq(body.count_b - 1), left_a.eq(left_a - 1)]
                     m.d.sync += [r.eq(at_a + body.stride_a) for r in (at_a, at_b, at_c)]
-                    m.d.sync += [r.eq(row_a + body.table_a[1:3]) for r in (row_a, row_b, lane)]
+                    m.d.sync += [r.eq(row_a + body.stride_a[1:3]) for r in (row_a, row_b, lane)]
         with m.If(start):
             m.d.sync += [walking.eq(1), body.eq(ahead),
                          left_a.eq(ahead.count_a - 1), left_b.eq(ahead.count_b - 1),

@@ -188,7 +188,7 @@ class StripWalker(wiring.Component):
             m.d.sync += [number.eq(0), image.eq(0), dram_image.eq(store.dram), table_image.eq(store.table)]
         with m.Elif(ends_image):
             m.d.sync += [image.eq(image + 1), dram_image.eq(dram_image + store.out_image_stride),
-                         table_image.eq(table_image + store.table_image)]
+                         table_image.eq(table_image + store.out_image_stride)]
         for value, body, its in ((image_a, store, 2), (image_b, shape, 3)):
             with m.If(waiting):
                 m.d.sync += value.eq(body.base)

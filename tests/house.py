@@ -302,7 +302,7 @@ def free_room(texts: dict[str, str]) -> dict[str, Any]:
             storage[name]["left"] = limit - config.storage_bytes
     return {
         "semaphores": {"in_masks": widths["wait"], "built": built, "named": named,
-                       "free": built - named, "unbuilt": widths["wait"] - built},
+                       "free": widths["wait"] - named},
         "header_reserved_bits": spare,
         "command_free_bits": {opcode.name: size - Shape.cast(body).width
                               for opcode, body in bodies.items()},
@@ -463,8 +463,7 @@ def print_formats(console: Console, formats: dict[str, Any]) -> None:
     """What is free in the formats."""
     masks = formats["semaphores"]
     table = new_table("room of the formats", ("of",), "of", "bits free")
-    table.add_row("semaphores built", _shown(masks["free"]))
-    table.add_row("semaphores of the masks, not built", _shown(masks["unbuilt"]))
+    table.add_row("semaphores of a mask", _shown(masks["free"]))
     table.add_row("header, reserved", _shown(formats["header_reserved_bits"]))
     for name, free in formats["command_free_bits"].items():
         table.add_row(name, _shown(free))

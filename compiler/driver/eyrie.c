@@ -13,9 +13,11 @@ const struct eyrie_tensor eyrie_outputs[EYRIE_OUTPUTS] = { EYRIE_OUTPUT_LIST(ELE
 
 int eyrie_identify(const struct eyrie *dev)
 {
-    if (EYRIE_READ32(dev, EYRIE_REG_ID) != EYRIE_ID_VALUE
-        || EYRIE_READ32(dev, EYRIE_REG_VERSION) != EYRIE_VERSION_VALUE
-        || EYRIE_READ32(dev, EYRIE_REG_PES) != EYRIE_PES
+    if (EYRIE_READ32(dev, EYRIE_REG_ID) != EYRIE_ID_VALUE)
+        return EYRIE_MISMATCH;
+    if (EYRIE_READ32(dev, EYRIE_REG_VERSION) != EYRIE_VERSION_VALUE)
+        return EYRIE_VERSION;
+    if (EYRIE_READ32(dev, EYRIE_REG_PES) != EYRIE_PES
         || EYRIE_READ32(dev, EYRIE_REG_GLB_WORDS) != EYRIE_GLB_WORDS)
         return EYRIE_MISMATCH;
     return EYRIE_OK;
@@ -34,9 +36,13 @@ void eyrie_load(const struct eyrie *dev, const uint8_t *memory)
 int eyrie_start(const struct eyrie *dev, uint32_t watchdog)
 {
     const int state = eyrie_poll(dev);
+    const uint32_t version = EYRIE_MEM_READ16(dev, EYRIE_PROGRAM_ADDRESS) >> EYRIE_CMD_HEADER_VERSION_BIT
+        & ((1u << EYRIE_CMD_HEADER_VERSION_BITS) - 1u);
 
     if (state == EYRIE_RUNNING || state == EYRIE_FAILED)
         return state;
+    if (version != EYRIE_VERSION_VALUE)
+        return EYRIE_VERSION;
     EYRIE_WRITE32(dev, EYRIE_REG_PROGRAM, EYRIE_PROGRAM_ADDRESS);
     EYRIE_WRITE32(dev, EYRIE_REG_COUNT, EYRIE_PROGRAM_COUNT);
     EYRIE_WRITE32(dev, EYRIE_REG_READ_BASE, EYRIE_WINDOW_READ_BASE);

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fpga.host.link import Link, LinkError, open_port
 from fpga.protocol import MAX_DATA, VERSION, WORD, Identity, Opcode, configuration_hash
 from hdl.config import BOARD_PRESETS, PRESETS, Config
-from hdl.isa import Register, Status
+from hdl.isa import VERSION_VALUE, Register, Status
 
 BAUD = 3_000_000
 
@@ -21,7 +21,7 @@ class BoardDevice:
     progress           called as progress(what, bytes done, bytes in all) while memory is moved
 
     Opening it resets the accelerator, whatever it was doing. Raises LinkError, in one line: no such port, no
-    answer, another protocol, another configuration.
+    answer, another protocol, another version of the commands, another configuration.
     """
 
     def __init__(self, config: Config | None, port: str, baud: int = BAUD, *, timeout: float = 1.0, retries: int = 8,
@@ -37,6 +37,10 @@ class BoardDevice:
             if self.identity.version != VERSION:
                 raise LinkError(f"board on {port}: speaks protocol {self.identity.version}, this host {VERSION}; "
                                 "build and flash it again")
+            version = self.read_register(Register.VERSION)
+            if version != VERSION_VALUE:
+                raise LinkError(f"board on {port}: takes commands of version {version}, this host makes version "
+                                f"{VERSION_VALUE}; build and flash it again")
             self.config = config or self._named()
             if self.identity.configuration != configuration_hash(self.config):
                 raise LinkError(f"board on {port}: built for configuration {self.identity.name!r} "

@@ -310,7 +310,12 @@ def test_driver_runs_the_simulated_design(tmp_path):
         driver = Driver(tmp_path / "out", tmp_path, device)
         try:
             assert driver.identify() == 0 and driver.poll() == 2
-            driver.load((tmp_path / "out" / "memory.bin").read_bytes())
+            image = (tmp_path / "out" / "memory.bin").read_bytes()
+            driver.load(image)
+            at = program.program - program.constant     # a program of version 1 began with a bare opcode
+            device.write(program.program, bytes([image[at] & 31]))
+            assert driver.start(0) == -5 and driver.poll() == 2
+            device.write(program.program, image[at:at + 1])
             for n in range(images):
                 assert driver.put_input(n, pointer(x[n])) == 0
             assert driver.put_input(images, pointer(x[0])) == -4
@@ -333,7 +338,7 @@ def test_driver_runs_the_simulated_design(tmp_path):
 
             # a damaged program, and the way back
             damaged = program.program + 3 * COMMAND_BYTES
-            device.write(damaged, b"\xFF")
+            device.write(damaged, bytes([31 | isa.VERSION_VALUE << 5]))     # no such opcode
             index = ctypes.c_uint32()
             assert driver.start(100_000) == 0
             device.wait(1_000_000)

@@ -8,7 +8,7 @@ from golden.conv import conv2d
 from golden.fixed import reciprocal, requantise, round_shift, saturate
 from golden.pool import average_pool, max_pool
 from hdl.config import PRESETS
-from hdl.isa import Error, Opcode, Register, Status, pack, unpack
+from hdl.isa import VERSION_VALUE, Error, Opcode, Register, Status, pack, unpack
 from tests.compiler.hand import ConvProgram, from_dram
 
 TINY, DEMO, EYERISS = (PRESETS[name] for name in ("tiny", "demo", "eyeriss"))
@@ -180,19 +180,22 @@ def test_bus_error_on_a_write():
     assert (result.error, result.index) == (Error.WRITE_RESPONSE, len(program.commands) - 1)
 
 
-@pytest.mark.parametrize("damage", [bytes([99]), bytes([1, 0, 0, 0, 0, 7])])
-def test_illegal_commands(damage):
+@pytest.mark.parametrize("damage, error", [
+    (bytes([31 | VERSION_VALUE << 5]), Error.ILLEGAL_COMMAND),      # an opcode that there is not
+    (bytes([1 | VERSION_VALUE << 5, 0, 0, 1]), Error.ILLEGAL_COMMAND),      # a semaphore
+    (bytes([1]), Error.VERSION), (bytes([1 | 1 << 5]), Error.VERSION)])
+def test_illegal_commands(damage, error):
     program = simple()
     program.commands[2] = damage + program.commands[2][len(damage):]
     _, result = run(TINY, program)
-    assert (result.status, result.error, result.index) == (Status.ERROR, Error.ILLEGAL_COMMAND, 2)
+    assert (result.status, result.error, result.index) == (Status.ERROR, error, 2)
 
 
 def change(index, **values):
     """Replaces fields of the first command of an opcode (an index counts all commands)."""
     def apply(program):
         if isinstance(index, Opcode):
-            number = next(i for i, raw in enumerate(program.commands) if raw[0] == index)
+            number = next(i for i, raw in enumerate(program.commands) if unpack(raw)[0] == index)
         else:
             number = index
         opcode, wait, signal, old = unpack(program.commands[number])
@@ -242,6 +245,10 @@ def test_device_memory_and_registers():
     assert device.read_register(Register.INTERRUPT) == 2
     device.write_register(Register.INTERRUPT, 3)
     assert device.read_register(Register.INTERRUPT) == 1
+    device.registers[Register.VERSION] = 1
+    with pytest.raises(DeviceError, match="takes commands of version 1, this program is of version 2: build the device again"):
+        check_identity(device)
+    device.registers[Register.VERSION] = VERSION_VALUE
     device.config = DEMO
     with pytest.raises(DeviceError, match="register PES is 0x6, expected 0x40"):
         check_identity(device)

@@ -35,7 +35,7 @@ class Case:
         p.write_input(self.device, self.images)
 
     def index(self, opcode, nth=0):
-        return [i for i, c in enumerate(self.commands) if c[0] == opcode][nth]
+        return [i for i, c in enumerate(self.commands) if isa.unpack(c)[0] == opcode][nth]
 
     def change(self, index, **fields):
         opcode, wait, signal, old = isa.unpack(self.commands[index])
@@ -78,17 +78,17 @@ def case():
         yield Case(device)
 
 
-@pytest.mark.parametrize("what", ["opcode 0", "opcode 200", "reserved bits", "zero count",
+@pytest.mark.parametrize("what", ["opcode 0", "opcode 31", "semaphore", "zero count",
                                   "p above the spad", "mapping above the chain"])
 def test_illegal_command(case, what):
     index = case.index(Opcode.IFMAP, 1)
     match what:
         case "opcode 0":
-            raw = bytes(COMMAND_BYTES)
-        case "opcode 200":
-            raw = bytes([200]) + case.commands[index][1:]
-        case "reserved bits":
-            raw = case.commands[index][:5] + b"\1" + case.commands[index][6:]
+            raw = bytes([isa.VERSION_VALUE << 5]) + case.commands[index][1:]
+        case "opcode 31":
+            raw = bytes([31 | isa.VERSION_VALUE << 5]) + case.commands[index][1:]
+        case "semaphore":
+            raw = case.commands[index][:7] + b"\1" + case.commands[index][8:]
         case "zero count":
             raw = case.change(index, rows=0)
         case "p above the spad":
@@ -98,6 +98,14 @@ def test_illegal_command(case, what):
             raw = case.change(index, sets=7, groups=5)
     result = case.run(replace={index: raw})
     assert (result.status, result.error, result.index) == (Status.ERROR, Error.ILLEGAL_COMMAND, index)
+    case.recovers()
+
+
+def test_a_program_of_another_version(case):
+    """The header of version 1 began with an opcode of eight bits."""
+    first = case.commands[0]
+    result = case.run(replace={0: bytes([first[0] & 31]) + first[1:]})
+    assert (result.status, result.error, result.index) == (Status.ERROR, Error.VERSION, 0)
     case.recovers()
 
 
@@ -118,7 +126,7 @@ def test_error_responses(case, kind):
     p = case.program
     source, target = (p.views[n].storage.address for n in ("in", "out"))
     loads = [i for i, c in enumerate(case.commands)
-             if c[0] == Opcode.LOAD and isa.unpack(c)[3]["dram"] == source]
+             if isa.unpack(c)[0] == Opcode.LOAD and isa.unpack(c)[3]["dram"] == source]
     case.device.fault(source, source + 8, kind)
     result = case.run()
     assert (result.error, result.index) == (Error.READ_RESPONSE, loads[0])
@@ -137,7 +145,7 @@ def test_memory_that_never_answers(case):
     case.device.fault(source, source + 8, "silent")
     result = case.run(watchdog=2000)
     assert (result.status, result.error) == (Status.ERROR, Error.WATCHDOG)
-    assert case.commands[result.index][0] == Opcode.LOAD
+    assert isa.unpack(case.commands[result.index])[0] == Opcode.LOAD
     case.recovers()
 
 

@@ -93,7 +93,7 @@ def predicted(program, tensors):
             if opcode == Opcode.LOAD:
                 for a, b in itertools.product(range(f["count_a"]), range(f["count_b"])):
                     if f["rlc"]:
-                        lane = (f["table"] + a * f["table_a"] + b * f["table_b"]) % 8 // 2
+                        lane = (f["table"] + a * f["stride_a"] + b * f["table_b"]) % 8 // 2
                         read += 8 * -(-(lane + f["count_c"]) // 4)
                     for c in range(f["count_c"]):
                         at = f["dram"] + a * f["stride_a"] + b * f["stride_b"] + c * f["stride_c"]

@@ -38,8 +38,9 @@ def test_layers(small, stall):
         check_network(Interpreter(SMALL, SIZE), net, x, compress=1.0)
         kinds.add(program.segments[0].sparse.streamed)
         assert program.segments[0].kind == "sparse"
-        assert all(unpack(program.commands[i:i + COMMAND_BYTES])[3]["chunk"] == 1
-                   for i in range(0, len(program.commands), COMMAND_BYTES) if program.commands[i] == Opcode.STORE)
+        commands = [unpack(program.commands[i:i + COMMAND_BYTES]) for i in range(0, len(program.commands), COMMAND_BYTES)]
+        chunks = {fields["chunk"] for opcode, _, _, fields in commands if opcode == Opcode.STORE}
+        assert chunks == {1}
     assert kinds == {False, True}
     check_chained(small, net, x, compress=1.0)
     small.stall(0.0)

@@ -15,7 +15,7 @@ from fpga.host.board import BoardDevice
 from fpga.host.link import Link, LinkError, open_port
 from fpga.protocol import MAX_DATA, NAK, Frame, Opcode, Reason, encode
 from hdl.config import PRESETS
-from hdl.isa import ID_VALUE, Register, Status
+from hdl.isa import ID_VALUE, VERSION_VALUE, Register, Status
 from tests.fpga.far_end import Executor, FarEnd, noise
 
 CONFIG = PRESETS["tiny"]
@@ -25,7 +25,8 @@ MEMORY = 1 << 16
 class Memory:
     """A Device of bytes and registers that logs its starts."""
     def __init__(self, config=CONFIG):
-        self.config, self.memory, self.registers, self.starts = config, bytearray(MEMORY), {}, 0
+        self.config, self.memory, self.starts = config, bytearray(MEMORY), 0
+        self.registers = {Register.VERSION: VERSION_VALUE}
 
     def read(self, address, size):
         if address + size > MEMORY:
@@ -189,6 +190,15 @@ def test_wait():
             board.wait(0.05)
         registers[Register.STATUS] = Status.DONE | 7 << 8
         board.wait(0.05)
+
+
+def test_another_version_of_the_commands():
+    memory = Memory()
+    memory.registers[Register.VERSION] = 1
+    with far_end(device=memory) as end, pytest.raises(
+            LinkError, match="takes commands of version 1, this host makes version 2; build and flash it again"):
+        BoardDevice(CONFIG, end.port)
+    assert memory.starts == 0
 
 
 def test_in_use():

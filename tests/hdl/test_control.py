@@ -6,7 +6,7 @@ from tests.hdl.streams import idle, run
 from hdl.config import PRESETS
 from hdl.control import SETTLE, Control
 from hdl.counters import Counters, event_width
-from hdl.isa import COUNTERS, ID_VALUE, Error, Register, Status
+from hdl.isa import COUNTERS, ID_VALUE, VERSION_VALUE, Error, Register, Status
 
 CONFIG = PRESETS["tiny"]
 
@@ -60,7 +60,7 @@ def test_registers():
 
     async def bench(ctx):
         assert await read(ctx, dut, Register.ID) == ID_VALUE
-        assert await read(ctx, dut, Register.VERSION) == 1
+        assert await read(ctx, dut, Register.VERSION) == VERSION_VALUE
         assert await read(ctx, dut, Register.PES) == 6
         assert await read(ctx, dut, Register.GLB_WORDS) == 1024
         assert await read(ctx, dut, 0xFFC) == 0

@@ -5,9 +5,9 @@ from amaranth.hdl import Value
 from tests.hdl.streams import ReadMemory, holds, idle, run, shared
 
 from hdl import isa
-from hdl.config import PRESETS
+from hdl.config import PRESETS, SEMAPHORES
 from hdl.fetch import ENGINE_BODY as ENGINES, Fetch
-from hdl.isa import Error, Opcode, pack
+from hdl.isa import VERSION_VALUE, Error, Opcode, pack, unpack
 from hdl.legal import legal
 
 CONFIG = PRESETS["tiny"]
@@ -27,7 +27,7 @@ BAD = {
     Opcode.CONFIG: [dict(height=0), dict(stride=5), dict(mode=3), dict(ring=101), dict(ring_size=926),
                     dict(ring=102, ring_size=924), dict(wait=1), dict(signal=0x8000)],
     Opcode.LOAD: [dict(length=0), dict(count_a=0), dict(count_b=0), dict(count_c=0), dict(dram=4),
-                  dict(stride_a=1), dict(word=1001), dict(rlc=1, table=1), dict(rlc=1, table_a=1),
+                  dict(stride_a=1), dict(word=1001), dict(rlc=1, table=1),
                   dict(rlc=1, table_b=1)],
     Opcode.IFMAP: [{n: 0} for n in ("images", "rows", "groups", "outer", "inner", "length", "p", "window",
                                     "step", "positions", "bands", "laps")] + [dict(p=9), dict(window=9), dict(window=7)],
@@ -92,7 +92,8 @@ def expected(commands):
     out = []
     for i, raw in enumerate(commands):
         word = int.from_bytes(raw, "little")
-        opcode, wait, signal = Opcode(word & 0xFF), word >> 8 & 0xFFFF, word >> 24 & 0xFFFF
+        opcode, wait, signal, _ = unpack(raw)
+        opcode = Opcode(opcode)
         width = sum(w for _, _, w, _ in isa.fields(isa.BODIES[opcode]))
         body = word >> 64 & ((1 << width) - 1)
         name = "store" if opcode == Opcode.SHAPE else opcode.name.lower()
@@ -129,9 +130,8 @@ def test_dispatch(stall, registered):
 def test_illegal(op, registered):
     good = pack(Opcode.PSUM, **GOOD[Opcode.PSUM])
     cases = [pack(op, **(GOOD[op] | change)) for change in BAD[op]]
-    raw = bytearray(pack(op, **GOOD[op]))
-    raw[7] = 1
-    cases.append(bytes(raw))         # reserved in the header
+    # Semaphores that a command can name and this machine has not.
+    cases += [pack(op, **GOOD[op], **{mask: 1 << SEMAPHORES}) for mask in ("wait", "signal")]
     raw = bytearray(pack(op, **GOOD[op]))
     raw[63] = 0x80
     cases.append(bytes(raw))         # reserved behind the body
@@ -147,15 +147,19 @@ def test_illegal(op, registered):
         assert len(rig.got) == 1
 
 
-@pytest.mark.parametrize("opcode", [0, 9, 255])
-def test_unknown_opcode(opcode):
-    rig = Rig([bytes([opcode]) + bytes(63)])
+@pytest.mark.parametrize("registered", [False, True])
+@pytest.mark.parametrize("opcode, version, error", [
+    *((opcode, VERSION_VALUE, Error.ILLEGAL_COMMAND) for opcode in (0, 9, 31)),
+    *((opcode, version, Error.VERSION) for opcode, version in ((0, 0), (Opcode.PSUM, 0), (Opcode.PSUM, 1), (Opcode.PSUM, 7)))])
+def test_unknown_opcode_or_version(opcode, version, error, registered):
+    good = pack(Opcode.PSUM, **GOOD[Opcode.PSUM])
+    rig = Rig([good, bytes([opcode | version << 5]) + good[1:], good], registered=registered)
 
     async def bench(ctx):
         await rig.wait(ctx)
-        assert ctx.get(rig.dut.error) == Error.ILLEGAL_COMMAND and ctx.get(rig.dut.index) == 0
+        assert ctx.get(rig.dut.error) == error and ctx.get(rig.dut.index) == 1
     rig.run(bench)
-    assert rig.got == []
+    assert len(rig.got) == 1
 
 
 def test_config_waits():

@@ -37,27 +37,29 @@ class Memory:
         c_pitch = 8 * (slot + int(self.rng.integers(0, 3)))
         b_pitch, a_pitch = c_pitch * c + 8, (c_pitch * c + 8) * b + 16
         table_b = 2 * c + 2 * int(self.rng.integers(0, 3))
-        table_a = table_b * b + 2
         addresses = []
         first, table = self.at, self.table_at
         for i in range(a * b * c):
             x, y, z = i // (b * c), i // c % b, i % c
-            at, t = first + x * a_pitch + y * b_pitch + z * c_pitch, table + x * table_a + y * table_b + 2 * z
+            at, t = first + x * a_pitch + y * b_pitch + z * c_pitch, table + x * a_pitch + y * table_b + 2 * z
             addresses.append(at)
             n = int(lengths[i])
             self.bytes[at:at + 8 * n] = data[i, :n].tobytes()
             self.bytes[t:t + 2] = n.to_bytes(2, "little")
         self.at += a * a_pitch
-        self.table_at += a * table_a + 2 * int(self.rng.integers(0, 5))
+        self.table_at += a * a_pitch + 2 * int(self.rng.integers(0, 5))
         assert self.at < TABLES and self.table_at < SIZE - 8000
         strides = [a_pitch, b_pitch, c_pitch]
         want = np.zeros((a, b, c, 4 * length), np.int16)
         want[..., :entries] = strips.reshape(a, b, c, entries)
         if reverse:      # rows from last to first: negative strides
-            first, table = first + (b - 1) * b_pitch, table + (b - 1) * table_b
-            strides[1], table_b, want = -b_pitch % 2**32, -table_b % 2**32, want[:, ::-1]
+            first, strides[1], want = first + (b - 1) * b_pitch, -b_pitch % 2**32, want[:, ::-1]
+            lengths_at = [table + x * a_pitch + y * table_b for x in range(a) for y in range(b)]
+            rows = [bytes(self.bytes[at:at + 2 * c]) for at in lengths_at]
+            for i, at in enumerate(lengths_at):      # the table's stay positive: lengths of the last row first
+                self.bytes[at:at + 2 * c] = rows[i // b * b + b - 1 - i % b]
         command = dict(dram=first, word=word_at, length=length, count_a=a, count_b=b, count_c=c, rlc=1,
-                       slot=slot, table=table, table_a=table_a, table_b=table_b,
+                       slot=slot, table=table, table_b=table_b,
                        **{f"stride_{n}": s for n, s in zip("abc", strides)})
         return command, np.ascontiguousarray(want).view(np.uint64).reshape(-1).tolist(), addresses, table
 
@@ -65,7 +67,7 @@ class Memory:
         at = SIZE - 8 * int(self.rng.integers(100, 1000))
         data = np.frombuffer(bytes(self.bytes[at:at + 8 * words]), np.uint64)
         return dict(dram=at, word=word_at, length=words, count_a=1, count_b=1, count_c=1, rlc=0, slot=0,
-                    table=1, table_a=0, table_b=0, stride_a=0, stride_b=0, stride_c=0), data
+                    table=1, table_b=0, stride_a=0, stride_b=0, stride_c=0), data
 
 
 def simulate(memory, commands, want, *, stall=0.0, latency=5, bad=(), limit=SIZE, base=0, error=None, dones=None):

@@ -34,8 +34,7 @@ def coded(blocks, columns, out_block, rows, images=1, dram=0x1000, table=0x8002,
     slot = 8 * slot_words(columns * out_block)
     return dict(rlc=1, dram=dram, out_block_stride=slot, out_row_stride=slot * blocks, table=table,
                 out_image_stride=slot * blocks * rows + 8, table_row=2 * blocks + gap, images=images,
-                table_image=(2 * blocks + gap) * rows + gap, blocks=blocks, columns=columns,
-                out_block=out_block, rows=rows) | more
+                blocks=blocks, columns=columns, out_block=out_block, rows=rows) | more
 
 
 def coded_reference(commands, memory):
@@ -58,7 +57,7 @@ def coded_reference(commands, memory):
                 at = int(c["dram"] + image * c["out_image_stride"] + y * c["out_row_stride"]
                          + block * c["out_block_stride"])
                 memory[at:at + 8 * n] = row[:n].tobytes()
-                at = int(c["table"] + image * c["table_image"] + y * c["table_row"] + 2 * block)
+                at = int(c["table"] + image * c["out_image_stride"] + y * c["table_row"] + 2 * block)
                 memory[at:at + 2] = n.to_bytes(2, "little")
 
 
