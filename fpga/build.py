@@ -21,7 +21,7 @@ from . import floorplan
 from .boards import Board
 from .cells import by_component
 from .platform import FpgaTop
-from .tools import ALL, COLLISIONS, FIRST, ToolError, environment, parts, rest, version
+from .tools import ALL, FIRST, UNMARK, ToolError, collisions, environment, parts, rest, version, why
 
 RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 
@@ -81,14 +81,17 @@ def family(platform) -> str:
     return "ecp5" if issubclass(kind, LatticePlatform) else "gowin" if issubclass(kind, GowinPlatform) else "ice40"
 
 
-def options(family: str, seed: int, places: str = "", soft: str = ALL) -> dict[str, str]:
-    """What Amaranth passes on to Yosys and nextpnr. places: of fpga/floorplan.py, for an ECP5.
-    Why this placer and this router: docs/fpga.md."""
+def options(family: str, seed: int, places: str = "", soft: str = ALL,
+            config: Config | None = None) -> dict[str, str]:
+    """What Amaranth passes on to Yosys and nextpnr. places: of fpga/floorplan.py, for an ECP5;
+    config: of the machine that it is, None for a component of one. Why this placer and this
+    router: docs/fpga.md."""
     route = f"--seed {seed} --timing-allow-fail --report report.json"
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
-    return {"synth_opts": OPTIONS[family], "script_after_read": f"{COLLISIONS}\n{parts()}",
-            "script_after_synth": f"{rest(soft=soft)}\n{places}",
+    return {"synth_opts": OPTIONS[family],
+            "script_after_read": f"{collisions(config)}\n{parts(config=config)}",
+            "script_after_synth": f"{rest(soft=soft, config=config)}\n{places}\n{UNMARK}",
             "nextpnr_opts": f"{route} --placer static --router router1"}
 
 
@@ -96,18 +99,16 @@ def prepare(board: Board, seed: int = 1):
     """(platform, Amaranth's build plan) of a board."""
     platform = board.platform()
     plan = platform.prepare(FpgaTop(board), "top", emit_src=False, **options(
-        family(platform), seed, floorplan.commands(board.config, board.device), board.soft_controls))
+        family(platform), seed, floorplan.commands(board.config, board.device), board.soft_controls,
+        board.config))
     return platform, plan
 
 
 def _why(directory: Path) -> str:
-    """The first line that says ERROR in the tools' logs, the later tool's first."""
-    for name in ("top.tim", "top.rpt"):
-        path = directory / name
-        lines = re.findall(r"(?m)^.*ERROR: *(.*)$", path.read_text(errors="replace")) if path.exists() else []
-        if lines:
-            return lines[0]
-    return "see its logs"
+    """The first error in the tools' logs, the later tool's first."""
+    logs = (directory / name for name in ("top.tim", "top.rpt"))
+    found = (why(log.read_text(errors="replace")) for log in logs if log.exists())
+    return next(filter(None, found), "see its logs")
 
 
 def _watch(process, log: Path) -> str:

@@ -6,6 +6,9 @@ uses most of them. So PEs get theirs here, in the order of the array's chain: fr
 """
 
 from hdl.config import Config
+from hdl.marks import FILTERS, MULTIPLIER
+
+from .tools import exactly
 
 # Columns of a row of block RAMs, and of multipliers: groups of four, nine columns wide, three more around the clock's spine.
 _85F = (*range(4, 59, 9), *range(69, 115, 9))
@@ -18,8 +21,9 @@ LEAST = 48      # PEs; fewer leave a placer enough choice
 SPREAD = 2      # bands that PEs are spread over; what has no room there fills them, then the next, so that the rest of the machine has a place
 
 
-def places(config: Config, device: str) -> dict[str, str]:
-    """{cell's path under the array: nextpnr's name of its place}; empty where placers do as well by themselves.
+def places(config: Config, device: str) -> dict[tuple[str, int], str]:
+    """{(attribute of hdl/marks.py, its value): nextpnr's name of the cell's place}; empty where
+    placers do as well by themselves.
 
     Raises ValueError for more multipliers than the bands have.
     """
@@ -40,14 +44,15 @@ def places(config: Config, device: str) -> dict[str, str]:
         found[cell] = f"X{x}/Y{y}/{name}"
     for n in range(config.pes):
         band, at = divmod(n, each)
-        pe = "row_{}.pe_{}".format(*divmod(n, config.columns))
-        put(f"{pe}.filter_spad.block_0", rams, at, each, band, bands[band][0])
+        put((FILTERS, n), rams, at, each, band, bands[band][0])
         for lane in range(config.simd):
-            put(f"{pe}.multiplier{f'_{lane}' if lane else ''}.mult", multipliers, at * config.simd + lane, each * config.simd,
-                band, bands[band][1])
+            put((MULTIPLIER, n * config.simd + lane), multipliers, at * config.simd + lane,
+                each * config.simd, band, bands[band][1])
     return found
 
 
-def commands(config: Config, device: str, array: str = "top.accelerator.core.array") -> str:
-    """For Yosys, behind its synthesis: the places as attributes of the cells."""
-    return "\n".join(f'setattr -set BEL "{place}" c:{array}.{cell}' for cell, place in places(config, device).items())
+def commands(config: Config, device: str) -> str:
+    """For Yosys, after its synthesis: the places as attributes of the cells, each of which must
+    be there once."""
+    return "\n".join(f'{exactly(1, f"a:{mark}={n}")}\nsetattr -set BEL "{place}" a:{mark}={n}'
+                     for (mark, n), place in places(config, device).items())

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from amaranth._toolchain import tool_env_var
 
+from hdl.config import Config
+from hdl.marks import MARKS, MATCH, MATCHED, PE
 from hdl.verilog import BUILD, write_atomic
 
 
@@ -30,9 +32,8 @@ done
 exec "@TOOL@" "$@"
 """
 
-# For Yosys: a clocked read port's word is not needed where a write meets it (hdl/glb.py, hdl/block_ram.py,
-# hdl/block_queue.py). Else every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
-COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i"
+# The clocked read ports of memories.
+READ_PORTS = "t:$memrd_v2 r:CLK_ENABLE=1 %i"
 
 # Wide multiplexers of LUTs make large ECP5 designs slower to route, not faster.
 NARROW = "-nowidelut"
@@ -41,20 +42,41 @@ FIRST = f"{NARROW} -run begin:map_ffs"
 
 # For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than eight become logic.
 # The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
-FEW = """opt_clean
-dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
+FEW = """dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
     -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
 # Of which flip-flops: of all, or not of those that hold whether a bus's word is a PE's (`matching` in hdl/pe.py), whose enable is
 # the row's agreement, the latest of all, and which PEs share it.
-ALL, BUT_MATCHES = "*", "w:?_match %ci1:+[Q] w:?_match %d %n"
+MATCHES = f"a:{MATCH} %ci1:+[Q] a:{MATCH} %d"
+ALL, BUT_MATCHES = "*", f"{MATCHES} %n"
+# For Yosys, at the end: what a netlist has no use for.
+UNMARK = f"setattr {' '.join(f'-unset {name}' for name in MARKS)} *"
 
 
-def parts(top: str = "top") -> str:
+def exactly(count: int, selection: str) -> str:
+    """For Yosys: ends it, with an error for `why`, unless a selection has so many objects."""
+    return f"select -assert-count {count} {selection}"
+
+
+def collisions(config: Config | None = None) -> str:
+    """For Yosys, of what it has read: a clocked read port's word is not needed where a write meets
+    it (hdl/glb.py, hdl/block_ram.py, hdl/block_queue.py). Else every block RAM of an ECP5 gets a
+    register and a multiplexer a bit, to read the old word. config: of the machine that it is, in
+    which there are some; None for a component of one."""
+    least = [f"select -assert-min 1 {READ_PORTS}"] if config else []
+    return "\n".join([*least, f"setparam -set COLLISION_X_MASK 1'1 {READ_PORTS}"])
+
+
+def parts(top: str = "top", config: Config | None = None) -> str:
     """For Yosys, before its synthesis and together with `rest` behind it: PEs are mapped by themselves. A module is mapped to
-    the depth of its longest path, so that in one flat design every part may be as slow as the slowest."""
+    the depth of its longest path, so that in one flat design every part may be as slow as the slowest.
+
+    config: of the machine that it is, all PEs of which must be found; None for a component of one.
+    Sparse PEs are mapped by themselves too: so they were in all of docs/fpga.md, and whether it
+    matters has not been measured."""
+    pes = f"{exactly(config.pes + config.sparse_pes, f'a:{PE}')}\n" if config else ""
     return f"""synth_ecp5 -top {top} -run begin:coarse
 proc
-setattr -mod -set keep_hierarchy 1 *.pe_? *.pe_??
+{pes}setattr -mod -set keep_hierarchy 1 a:{PE} %m
 flatten
 opt_expr
 opt_clean
@@ -63,9 +85,14 @@ opt_expr
 opt_clean"""
 
 
-def rest(top: str = "top", soft: str = ALL) -> str:
-    """For Yosys, behind FIRST: the last steps of its synthesis, and one module of all. soft: what FEW is for, or nothing."""
-    return f"""{f"{FEW} {soft}" if soft else ""}
+def rest(top: str = "top", soft: str = ALL, config: Config | None = None) -> str:
+    """For Yosys, after FIRST: the last steps of its synthesis, and one module of all. soft: what
+    FEW is for, or nothing; config: as in `parts`: with BUT_MATCHES those must be found."""
+    few = ["opt_clean", f"{FEW} {soft}"] if soft else []
+    if config and soft == BUT_MATCHES:      # without registers no bus's agreement is in one
+        few.insert(1, exactly(len(MATCHED) * config.pes * config.registered, MATCHES))
+    few = "\n".join(few)
+    return f"""{few}
 synth_ecp5 {NARROW} -top {top} -run map_ffs:
 setattr -mod -unset keep_hierarchy *
 flatten
@@ -74,6 +101,20 @@ opt_clean -purge"""
 
 class ToolError(RuntimeError):
     """A tool is missing or failed. One line."""
+
+
+def why(log: str) -> str:
+    """The first error in a tool's log, in one line; "" without one."""
+    found = re.search(r"(?m)^.*ERROR: *(.*)$", log)
+    if not found:
+        return ""
+    wrong = re.match(r"Assertion failed: selection contains (\d+) elements(?: instead of the "
+                     r"asserted|, less than the minimum number) (\d+): *(.*)", found[1])
+    if not wrong:
+        return found[1]
+    some = "at least " if "less than" in found[1] else ""
+    return (f"Yosys's selection `{wrong[3].strip()}` has {wrong[1]} objects "
+            f"and must have {some}{wrong[2]}")
 
 
 def find(name: str) -> str:

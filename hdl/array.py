@@ -47,7 +47,7 @@ class ProcessingArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        rows = [PeRow(c) for _ in range(c.rows)]
+        rows = [PeRow(c, n * c.columns) for n in range(c.rows)]
         for n, row in enumerate(rows):
             m.submodules[f"row_{n}"] = row
         for one, other in zip(rows, rows[1:]):

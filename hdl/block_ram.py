@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS
+from .marks import on_instance
 from .multiplier import on_ecp5
 
 # A DP16KD by its words: bits of a word, those of them that are used here, bits of the address below the word's.
@@ -22,12 +23,14 @@ class BlockRam(wiring.Component):
     twin the old word, in a DP16KD perhaps neither; whoever reads knows that it is not needed.
     On an ECP5: DP16KDs side by side, each as narrow as `depth` asks for; Yosys leaves their output registers unused. One with
     32 bits is read through both ports at once; what their output registers do then is not documented, so there they are flip-flops.
+    marks: attributes of the DP16KDs.
     Raises ValueError for more words than a DP16KD has of one bit, or of 32.
     """
 
     LATENCY = 2
 
-    def __init__(self, depth: int, bits: int = ENTRY_BITS):
+    def __init__(self, depth: int, bits: int = ENTRY_BITS, marks: dict[str, int] | None = None):
+        self._marks = marks or {}
         self.wide = bits > ENTRY_BITS
         most = min(SHAPES) if self.wide else max(SHAPES)
         if not 2 <= depth <= most:
@@ -68,7 +71,9 @@ class BlockRam(wiring.Component):
                 ports |= {f"p_DATA_WIDTH_{port}": width, f"p_CSDECODE_{port}": "0b000", f"p_CLK{port}MUX": f"CLK{port}",
                           f"i_CLK{port}": ClockSignal(), f"i_RST{port}": Const(0), f"i_OCE{port}": Const(1)}
             m.submodules[f"block_{low}"] = Instance(
-                "DP16KD", **ports, **{f"o_DO{'AB'[n // 18] if self.wide else 'B'}{n % 18}": out[n] for n in range(len(out))},
+                "DP16KD", **on_instance(self._marks), **ports,
+                **{f"o_DO{'AB'[n // 18] if self.wide else 'B'}{n % 18}": out[n]
+                   for n in range(len(out))},
                 p_REGMODE_A="NOREG", p_REGMODE_B="NOREG" if self.wide else "OUTREG", p_RESETMODE="SYNC", p_GSR="DISABLED",
                 p_WRITEMODE_A="NORMAL", p_WRITEMODE_B="NORMAL",
                 i_CEA=self.write.en, i_WEA=self.write.en, i_CEB=self.read.en, i_WEB=Const(0))

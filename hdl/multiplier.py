@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS
+from .marks import on_instance
 
 
 def on_ecp5(platform) -> bool:
@@ -26,6 +27,8 @@ class Multiplier(wiring.Component):
     Latency three cycles, throughput one product a cycle. The registers have no reset. On an ECP5 they are those
     inside a MULT18X18D, where Yosys puts none by itself; on an UP5K the first two are those of an SB_MAC16, whose pipeline
     registers cannot hold, so that the product's is outside.
+
+    marks: attributes of the cell of an ECP5.
     """
 
     LATENCY = 3
@@ -36,6 +39,10 @@ class Multiplier(wiring.Component):
     advance: In(1)
     clear: In(1)
     product: Out(signed(2 * ENTRY_BITS))
+
+    def __init__(self, marks: dict[str, int] | None = None):
+        self._marks = marks or {}
+        super().__init__()
 
     def elaborate(self, platform):
         return self._mult18x18d() if on_ecp5(platform) else self._sb_mac16() if on_up5k(platform) else self._registers()
@@ -64,7 +71,7 @@ class Multiplier(wiring.Component):
             ports |= {f"p_REG_INPUT{port}_CLK": "CLK0", f"p_REG_INPUT{port}_CE": "CE0", f"p_REG_INPUT{port}_RST": "RST0"}
         out = Signal(36)
         m.submodules.mult = Instance(
-            "MULT18X18D", **ports,
+            "MULT18X18D", **on_instance(self._marks), **ports,
             p_REG_PIPELINE_CLK="CLK0", p_REG_PIPELINE_CE="CE1", p_REG_PIPELINE_RST="RST0",
             p_REG_OUTPUT_CLK="CLK0", p_REG_OUTPUT_CE="CE2", p_REG_OUTPUT_RST="RST1",
             p_RESETMODE="SYNC", p_GSR="DISABLED",

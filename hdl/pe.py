@@ -10,6 +10,7 @@ from .config import ENTRY_BITS, HAZARD, LANES, PSUM_LANES, WORD_BITS, Config, bi
 from .drain import DrainBuffer
 from .lane_mux import LaneMux
 from .loop_counter import LoopCounter
+from .marks import FILTERS, MATCH, MULTIPLIER, PE, mark_module
 from .multiplier import Multiplier
 from .select_adder import SelectAdder
 
@@ -140,10 +141,13 @@ class ProcessingElement(wiring.Component):
     With one psum lane (`psum_lanes`) a head adds the psum that its bus offers and accepts it by doing so, and a tail's
     sums go to `ofmap` one by one as they would go to the next PE. With four a head has a FIFO of words and a tail
     gathers them.
+
+    place: of the PE in the chain, which marks its block RAM and multipliers (hdl/marks.py) and
+    changes nothing else.
     """
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, place: int = 0):
+        self.config, self._place = config, place
         psum = signed(config.psum_bits)
         tags = tag_layout(config)
         ports = {
@@ -176,7 +180,8 @@ class ProcessingElement(wiring.Component):
         # ---- filters: two halves, one fills while the other is used ---------------------
         half = c.filter_half // c.simd              # rows of one
         if c.registered:
-            m.submodules.filter_spad = filter_spad = BlockRam(2 * half, ENTRY_BITS * c.simd)
+            m.submodules.filter_spad = filter_spad = BlockRam(
+                2 * half, ENTRY_BITS * c.simd, {FILTERS: self._place})
             f_read, f_write = filter_spad.read, filter_spad.write
         else:
             m.submodules.filter_spad = filter_spad = Memory(
@@ -188,7 +193,7 @@ class ProcessingElement(wiring.Component):
         some, both = Signal(), Signal()     # halves filled and not yet released: one or two; two
         half_filled = Signal()
         release = Signal()          # the pass in the older half has issued its last MAC
-        f_match = Signal()
+        f_match = Signal(attrs={MATCH: 1})
         f_ends = Signal(init=1)     # nothing follows the entry being written
         f_taken = Signal()
         m.d.comb += [
@@ -234,7 +239,7 @@ class ProcessingElement(wiring.Component):
             m.d.sync += [some.eq(both), both.eq(0)]
 
         # ---- ifmap: FIFO of words, then one entry a cycle into the sliding spad ---------
-        i_match = Signal()
+        i_match = Signal(attrs={MATCH: 1})
         matching("ifmap", i_match, lambda word: tags.enable & (word.header | (word.tag == tags.ifmap)))
         spad_bits = (c.ifmap_spad - 1).bit_length()
         m.submodules.ifmap_spad = ifmap_spad = Memory(
@@ -453,7 +458,8 @@ class ProcessingElement(wiring.Component):
             weight = f_read.data.word_select(lane, ENTRY_BITS).as_signed()
             product = Signal(signed(2 * ENTRY_BITS), name=f"product{suffix}")
             if c.registered:
-                m.submodules[f"multiplier{suffix}"] = multiplier = Multiplier()
+                m.submodules[f"multiplier{suffix}"] = multiplier = Multiplier(
+                    {MULTIPLIER: self._place * c.simd + lane})
                 m.d.comb += [
                     multiplier.a.eq(operand_a), multiplier.w.eq(weight), multiplier.load.eq(~hold),
                     multiplier.advance.eq(~held_1), multiplier.clear.eq(held_2), product.eq(multiplier.product)]
@@ -546,4 +552,5 @@ class ProcessingElement(wiring.Component):
             m.d.comb += self.events.eq(Cat(
                 issue, gated_now, waiting & ~some, waiting & some & ~there,
                 waiting & some & there & ~have_psum, active & bubble, ~active))
+        mark_module(m, platform, PE)
         return m

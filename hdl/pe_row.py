@@ -23,10 +23,11 @@ class PeRow(wiring.Component):
 
     config.registered: `shift` and `tags_in` go through registers, and `shift_out` goes with `tags_out`, so that no net goes to
     every PE; and the row has a reset of its own (hdl/near_reset.py), held by the row before, whose `resetting` it is.
+    first: place in the chain of the row's first PE.
     """
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, first: int = 0):
+        self.config, self._first = config, first
         psum, tags = signed(config.psum_bits), tag_layout(config)
         ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
         ports |= {
@@ -47,7 +48,7 @@ class PeRow(wiring.Component):
             m.d.sync += [shift.eq(self.shift), tags.eq(self.tags_in)]
             m.d.comb += self.resetting.eq(reset)
         m.d.comb += self.shift_out.eq(shift)
-        pes = [ProcessingElement(c) for _ in range(c.columns)]
+        pes = [ProcessingElement(c, self._first + n) for n in range(c.columns)]
         for n, pe in enumerate(pes):
             m.submodules[f"pe_{n}"] = inside(pe)
             m.d.comb += [pe.shift.eq(shift), pe.gate.eq(self.gate), pe.skip.eq(self.skip)]

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import ENTRY_BITS, PSUM_SLOT_BITS, Config, bits_for
 from .isa import Target
+from .marks import PE, mark_module
 from .sparse_decode import LANES, EntryDecoder
 from .sparse_mac import SparseMac
 from .sparse_reader import WordReader
@@ -91,7 +92,9 @@ class SparsePe(wiring.Component):
             "busy": Out(1), "error": Out(1), "events": Out(len(EVENTS)), "padding": Out(4)})
 
     def elaborate(self, platform):
-        return self._registered() if self.config.registered else self._plain()
+        m = self._registered() if self.config.registered else self._plain()
+        mark_module(m, platform, PE)
+        return m
 
     def _registered(self):
         m = Module()

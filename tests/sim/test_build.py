@@ -1,6 +1,7 @@
 """The cache of simulators: found again by content, and whole or absent."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -55,3 +56,55 @@ def test_repeated_modules_keep_their_ports():
     listed = re.search(r"module processing_element\(([^)]*)\)", text)[1]
     assert {module for module, _ in kept} == {"processing_element", "lane_mux", "loop_counter"}    # two of each, or more
     assert sorted(port for module, port in kept if module == "processing_element") == sorted(set(re.split(r"\s*,\s*", listed.strip())) - {"clk"})
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """Our C++ and SystemVerilog, to be changed."""
+    place = tmp_path / "sim"
+    shutil.copytree(build.HERE, place, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    monkeypatch.setattr(build, "HERE", place)
+    return place
+
+
+@pytest.mark.parametrize("name", [
+    "main.cpp", "memory.cpp", "memory.h", "tb.sv", "no_vpi.cpp", "fst/lz4.h", "fst/zlib.h"])
+def test_what_is_compiled_changes_the_key(copy, name):
+    before = build.simulator_key("text", "top")
+    assert build.simulator_key("text", "top") == before
+    (copy / name).write_text((copy / name).read_text() + "// changed\n")
+    assert build.simulator_key("text", "top") != before
+
+
+def test_what_is_not_compiled_does_not(copy):
+    before = build.simulator_key("text", "top")
+    (copy / "other.h").write_text("// not included\n")
+    assert build.simulator_key("text", "top") == before
+
+
+def test_includes_are_followed(tmp_path):
+    """Through headers, once each and wherever the folder is; what is not there is a tool's."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place in (first, second):
+        (place / "inner").mkdir(parents=True)
+        (place / "a.cpp").write_text(
+            '#include <vector>\n#include "Vtop.h"\n  # include "inner/b.h"\n')
+        (place / "inner" / "b.h").write_text('#include "c.svh"\n#include "../a.cpp"\n')
+        (place / "inner" / "c.svh").write_text('`include "d.svh"\n')
+        (place / "inner" / "d.svh").write_text("")
+    assert build.sources(first / "a.cpp")[::2] == [b"a.cpp", b"b.h", b"c.svh", b"d.svh"]
+    assert build.sources(first / "a.cpp") == build.sources(second / "a.cpp")
+    with pytest.raises(FileNotFoundError):
+        build.sources(first / "none.cpp")
+
+
+def test_the_key_of_a_component(monkeypatch):
+    """Waves, ports and this module's own code count: each asks for another folder."""
+    asked = []
+    monkeypatch.setattr(build, "_cached", lambda key, make: asked.append(key))
+    build.bench("text", "top", ["a"])
+    build.bench("text", "top", ["a"], waves=True)
+    build.bench("text", "top", ["a", "b"])
+    monkeypatch.setattr(build, "fingerprint", lambda *names: "changed")
+    build.bench("text", "top", ["a"])
+    assert len(set(asked)) == 4
