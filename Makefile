@@ -28,6 +28,7 @@ takes_test      := ARGS
 takes_test-all  := ARGS
 takes_lint      := CONFIG
 takes_count     := JSON AGAINST
+takes_emitted   := JSON AGAINST
 
 # A variable is given as --name "value", but for: values with blanks between, each of which the option is for; switches
 # (0 is off); words for a switch.
@@ -48,7 +49,7 @@ option = $(or $(option_$(1)),$(if $(value option_$(1)),,--$(shell echo $(1) | tr
 given = $(strip $(foreach name,$(filter-out $(2),$(takes_$(1))),$(if $($(name)),$(call option,$(name)))))
 
 TARGETS := help setup verilog run board-sim fpga flash compile full-size map dataflows energy explore precision gates report bench \
-	scale bench-fc sim netlist test test-all lint count clean
+	scale bench-fc sim netlist test test-all lint count emitted clean
 # Not ours, or of every target.
 GENERIC := PYTHON VENV BIN SHELL MAKE MAKEFLAGS CC CXX AR LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
 goals := $(or $(filter $(TARGETS),$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,help))
@@ -174,6 +175,9 @@ lint: verilog  ## another name of verilog
 
 count: $(STAMP)  ## how readable the source is, by folder and at its worst (AGAINST=what JSON= wrote before)
 	$(BIN)/python -m tests.house $(call given,count)
+
+emitted: $(STAMP)  ## digests of Verilog and programs: JSON= before a change of the source, AGAINST= after it
+	$(BIN)/python -m tests.emitted $(call given,emitted)
 
 clean:  ## remove build/ (the environment stays)
 	rm -rf build
