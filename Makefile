@@ -163,7 +163,7 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 	$(BIN)/python cli.py sim $(call given,sim)
 
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
-	$(BIN)/python -m pytest -q tests/fpga/test_netlist.py --netlist
+	$(BIN)/python -m pytest -q tests/fpga/netlist/test_netlist.py --netlist
 
 test: $(TEST_STAMP)  ## the tests, some with some of their cases (ARGS for pytest)
 	$(BIN)/python -m pytest $(ARGS)

@@ -12,7 +12,7 @@ CALIBRATION = 2   # random images of a known network
 
 def verilog(args) -> int:
     from hdl.config import Config
-    from hdl.verilog import lint, write, yosys_check
+    from hdl.emit.verilog import lint, write, yosys_check
     config = Config.load(args.config)
     path, sidecar = write(config, args.output)
     print(f"{path}\n{sidecar}")
@@ -28,7 +28,7 @@ def verilog(args) -> int:
 def _calibration(calib, shape, source, images, reported):
     """(raw images to calibrate on, a note that says which): those of the file `calib`, or else the last of
     `images`, which are of the file `source`: those behind the first `reported`, a fifth at least, 100 at most."""
-    from compiler.images import read_images
+    from compiler.frontend.images import read_images
     if calib is not None:
         observed = read_images(calib, shape)
         return observed, f"calibrated on {len(observed)} images of {Path(calib).name}"
@@ -39,14 +39,15 @@ def _calibration(calib, shape, source, images, reported):
 def compile_(args) -> int:
     import json
     import os
-    from compiler.export import check_directory, export
-    from compiler.images import DataError, read_images
-    from compiler.mapper import Mapper
-    from compiler.onnx_import import load
-    from compiler.quantise import quantise, quantise_input
-    from compiler.verify import Mismatch
+
+    from compiler.export.export import check_directory, export
+    from compiler.frontend.images import DataError, read_images
+    from compiler.frontend.onnx_import import load
+    from compiler.mapping.mapper import Mapper
+    from compiler.quantise.fixed_point import quantise, quantise_input
+    from compiler.runtime.verify import Mismatch
     from hdl.config import Config
-    from hdl.verilog import emit
+    from hdl.emit.verilog import emit
     config = Config.load(args.config)
     check_directory(args.output)
     if args.model is None:
@@ -87,8 +88,8 @@ def compile_(args) -> int:
 
 
 def unpack(args) -> int:
-    from compiler.export import read_memory
-    from hdl.verilog import write_atomic
+    from compiler.export.export import read_memory
+    from hdl.emit.verilog import write_atomic
     memory = read_memory(args.folder)
     write_atomic(Path(args.output), memory)
     print(f"{args.output}: {len(memory):,} bytes")
@@ -110,8 +111,8 @@ def sim(args) -> int:
 
 def _data(args):
     """(network, raw images, labels or None, images to calibrate on, a note on them) of `run`."""
-    from compiler.images import DataError, read_images, read_labels
-    from compiler.onnx_import import load
+    from compiler.frontend.images import DataError, read_images, read_labels
+    from compiler.frontend.onnx_import import load
     if getattr(args, "net", None):
         return _classic(args)
     # The project's own networks come with its digits.
@@ -143,8 +144,8 @@ def _data(args):
 
 def _classic(args):
     """The same of --net: a known network at full size, weights and images random."""
-    from compiler.classics import classic, classic_images
-    from compiler.onnx_import import load
+    from compiler.frontend.onnx_import import load
+    from compiler.networks.classics import classic, classic_images
     for name in ("model", "images", "labels", "calib"):
         if getattr(args, name):
             raise ValueError(f"--net {args.net} comes with random weights and images: leave out --{name}")
@@ -159,7 +160,7 @@ def _classic(args):
 
 def _network(args, config):
     """(quantised network, raw images, labels or None, note on calibration) of `run`."""
-    from compiler.quantise import quantise
+    from compiler.quantise.fixed_point import quantise
     graph, images, labels, observed, note = _data(args)
     return quantise(graph, observed, psum_bits=config.psum_bits), images, labels, note
 
@@ -194,16 +195,16 @@ def _run(args) -> tuple[int, dict]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from compiler.compression import whole
-    from compiler.float_run import float_run
-    from compiler.interpreter import Interpreter
-    from compiler.mapper import Mapper
-    from compiler.program import ALIGN, compile_network
-    from compiler.run import run_network
-    from compiler.run_table import print_compression, print_fmaps, print_layers, print_predictions
+    from compiler.lowering.program import ALIGN, compile_network
+    from compiler.mapping.mapper import Mapper
+    from compiler.quantise.float_run import float_run
+    from compiler.runtime.interpreter import Interpreter
+    from compiler.runtime.run import run_network
+    from compiler.runtime.run_table import print_compression, print_fmaps, print_layers, print_predictions
+    from compiler.sparse.compression import whole
     from fpga.host.board import BoardDevice
     from hdl.config import Config
-    from hdl.verilog import write_atomic
+    from hdl.emit.verilog import write_atomic
     console = Console(width=None if sys.stdout.isatty() else 160)
     config = None if args.device == "board" and not args.config else Config.load(args.config or "demo")
     if args.device == "board" and not args.port:
@@ -322,7 +323,7 @@ def board_sim(args) -> int:
     sustained = total["macs"] * clock_hz / total["cycles"] / 1e9
     console.print(f"{sustained:.3f} GMAC/s sustained at {clock_hz / 1e6:g} MHz, {config.multipliers * clock_hz / 1e9:.3f} peak of the array")
     if args.board and not status:
-        from fpga.build import RESULTS, add_sustained
+        from fpga.flow.build import RESULTS, add_sustained
         add_sustained(like, sustained, RESULTS)
     return status
 
@@ -339,7 +340,7 @@ def fpga(args) -> int:
     if args.board == "list":
         return _list_boards()
     from compiler.tables import new_table
-    from fpga.build import artifact, build, save
+    from fpga.flow.build import artifact, build, save
     board, console = _board(args.board), _console()
     with console.status(f"{board.name}: Yosys, nextpnr, bitstream of {board.preset}"):
         result = build(board, args.seed)
@@ -371,7 +372,7 @@ def _list_boards() -> int:
     from compiler.tables import new_table
     from fpga.boards import BOARDS
     from fpga.boards.board import CAPACITY
-    from fpga.memory import SPRAM
+    from fpga.memory.port import SPRAM
     table = new_table("boards: make fpga BOARD=...", ("board", "device", "preset", "memory", "serial line"),
                    "board", "device", "LUT4", "DSP", "block RAM", "preset", "PEs", "MACs", "clock, MHz", "memory", "serial line")
     for board in BOARDS.values():
@@ -384,14 +385,14 @@ def _list_boards() -> int:
 
 
 def flash(args) -> int:
-    from fpga.flash import flash
+    from fpga.flow.flash import flash
     flash(_board(args.board), args.persist)
     return 0
 
 
 def fc(args) -> int:
-    from compiler.fc_file import read_layer
-    from sim.bench_fc import DEEPEST, DEPTHS, run_layer
+    from compiler.sparse.fc_file import read_layer
+    from sim.bench.bench_fc import DEEPEST, DEPTHS, run_layer
     from sim.device import SimDevice
     if args.depth and not set(args.depth) <= set(range(1, max(DEPTHS) + 1)):
         raise ValueError(f"--depth: queues of 1..{max(DEPTHS)} are built")
@@ -404,9 +405,9 @@ def fc(args) -> int:
 
 
 def bench_fc(args) -> int:
-    from compiler.compression import EIE_LAYERS, synthetic
-    from compiler.csc import PLACEMENTS
-    from sim.bench_fc import DEEPEST, plot, run_batches, run_layer, run_streamed
+    from compiler.sparse.compression import EIE_LAYERS, synthetic
+    from compiler.sparse.csc import PLACEMENTS
+    from sim.bench.bench_fc import DEEPEST, plot, run_batches, run_layer, run_streamed
     from sim.device import SimDevice
     names = args.layer or list(EIE_LAYERS)
     for name in names:
@@ -436,9 +437,10 @@ def bench_fc(args) -> int:
 def full_size(args) -> int:
     """Known networks through the compiler."""
     import os
-    from compiler.classics import CLASSICS
-    from compiler.full_size import measure, table, to_dict
-    from compiler.verify import Mismatch
+
+    from compiler.networks.classics import CLASSICS
+    from compiler.runtime.verify import Mismatch
+    from compiler.studies.full_size import measure, table, to_dict
     from hdl.config import Config
     config, jobs = Config.load(args.config), args.jobs or os.cpu_count()
     for name in args.net:
@@ -474,8 +476,8 @@ def _mode(config, name):
 
 
 def dataflows(args) -> int:
-    from compiler.dataflows import DATAFLOWS
-    from compiler.dataflows.comparison import compare_network
+    from compiler.studies.dataflow_table import compare_network
+    from compiler.studies.dataflows import DATAFLOWS
     with _progress() as progress:
         found = compare_network(args.net, args.part, args.pes, args.batch, args.orders, args.costs,
                                 tuple(args.dataflow or DATAFLOWS), _describe(progress))
@@ -491,12 +493,12 @@ def dataflows(args) -> int:
 
 
 def energy(args) -> int:
-    from compiler import layer_file
-    from compiler.costs import Costs
-    from compiler.energy import EnergyError
-    from compiler.energy_table import Machine, of_bench, of_file, of_network
+    from compiler.studies import layer_file
+    from compiler.studies.costs import Costs
+    from compiler.studies.energy import EnergyError
+    from compiler.studies.energy_table import Machine, of_bench, of_file, of_network
     from hdl.config import Config
-    from hdl.verilog import write_atomic
+    from hdl.emit.verilog import write_atomic
     costs = Costs.load(args.costs)
     if args.layers and args.run:
         raise EnergyError("--layers and --run: give one of them")
@@ -521,7 +523,7 @@ def energy(args) -> int:
 
 
 def map_(args) -> int:
-    from compiler.map_table import map_network
+    from compiler.studies.map_table import map_network
     from hdl.config import Config
     config = Config.load(args.config).override(args.set)
     mode = _mode(config, args.mode)
@@ -535,9 +537,9 @@ def map_(args) -> int:
 
 
 def report(args) -> int:
-    from compiler.costs import Costs
-    from compiler.report import markdown, page, sections
-    from hdl.verilog import write_atomic
+    from compiler.studies.costs import Costs
+    from compiler.studies.report import markdown, page, sections
+    from hdl.emit.verilog import write_atomic
     folder, costs = Path(args.results), Costs.load(args.costs)
     with _progress() as progress:
         found = sections(folder, costs, _describe(progress))
@@ -561,8 +563,8 @@ def gates(args) -> int:
 
 
 def precision(args) -> int:
-    from compiler.images import DataError
-    from compiler.precision import WIDTHS, check, study
+    from compiler.frontend.images import DataError
+    from compiler.studies.precision import WIDTHS, check, study
     widths = tuple(args.bits or WIDTHS)
     check(widths)
     graph, images, labels, observed, note = _data(args)
@@ -585,7 +587,7 @@ def precision(args) -> int:
 
 
 def explore(args) -> int:
-    from compiler.explore import DEFAULT_SWEEP, PE_LOGIC, Study, executor, explore
+    from compiler.studies.explore import DEFAULT_SWEEP, PE_LOGIC, Study, executor, explore
     from hdl.config import Config
     study = Study(Config.load(args.config).override(args.set), tuple(args.sweep or DEFAULT_SWEEP), args.net, args.part,
                   args.batch, args.mode, args.objective, args.costs, PE_LOGIC if args.pe_area is None else args.pe_area)
@@ -614,9 +616,9 @@ def _command(target: str, args, **more: str | None) -> str:
 
 
 def scale(args) -> int:
-    from compiler.scale import scale_network
+    from compiler.studies.scale import scale_network
     from hdl.config import Config
-    from sim.bench_plot import plot_scaling
+    from sim.bench.bench_plot import plot_scaling
     base = Config.load(args.config).override(args.set)
     mode = _mode(base, args.mode)
     with _progress() as progress:
@@ -633,11 +635,12 @@ def scale(args) -> int:
 
 def bench(args) -> int:
     import os
-    from compiler.networks import NETWORKS
+
+    from compiler.networks.layer_tables import NETWORKS
     from hdl.config import Config
-    from sim.bench import run_bench
-    from sim.bench_plot import plot
-    from sim.bench_table import bench_table, totals
+    from sim.bench.bench import run_bench
+    from sim.bench.bench_plot import plot
+    from sim.bench.bench_table import bench_table, totals
     from sim.device import SimDevice
     config = Config.load(args.config).override(args.set)
     mode, network = _mode(config, args.mode), NETWORKS[args.net]
@@ -700,14 +703,15 @@ def _describe(progress):
 def _write_json(path, value) -> None:
     """Of `--json`, if it was given."""
     import json
-    from hdl.verilog import write_atomic
+
+    from hdl.emit.verilog import write_atomic
     if path:
         write_atomic(Path(path), json.dumps(value, indent=1) + "\n")
 
 
 def _report_fc(results, path, about) -> int:
     """The table of sparse layers, and its JSON."""
-    from sim.bench_table import fc_table
+    from sim.bench.bench_table import fc_table
     _console().print(fc_table(results))
     _write_json(path, about | {"layers": [r.to_dict() for r in results]})
     wrong = sum(r.mismatches for r in results)
@@ -719,7 +723,8 @@ def _report_fc(results, path, about) -> int:
 
 def clean(args) -> int:
     import shutil
-    from hdl.verilog import BUILD
+
+    from hdl.emit.verilog import BUILD
     shutil.rmtree(BUILD, ignore_errors=True)
     return 0
 
@@ -888,7 +893,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--orders", choices=("published", "any"), default="published",
                    help="of the loops over tiles (default published)")
     p.add_argument("--costs", default="isca2016", metavar="NAME",
-                   help="a table of compiler/costs, or a .json file (default isca2016)")
+                   help="a table of compiler/studies/costs, or a .json file (default isca2016)")
     p.add_argument("--json", metavar="FILE", help="write everything there")
     p.add_argument("--plot", metavar="FILE", help="write pictures there, -conv and -fc in their names")
     p.set_defaults(function=dataflows)
@@ -898,7 +903,7 @@ def parser() -> argparse.ArgumentParser:
     net(p, "conv")
     modes(p, "gate")
     p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
-                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+                   help="a table of compiler/studies/costs, or a .json file (default eyeriss_65nm)")
     p.add_argument("--run", metavar="FILE", help="a JSON of `eyrie bench`: its counters instead of the model")
     p.add_argument("--layers", metavar="FILE", help="layers as text, 25 entries a line, instead of a network")
     p.add_argument("--out", metavar="FILE", help="their energies: index, input, output, weights, computation")
@@ -908,7 +913,7 @@ def parser() -> argparse.ArgumentParser:
                             description="From the results of runs in a folder; writes report.md and report.html there.")
     p.add_argument("--results", default="docs/results", metavar="DIR", help="default docs/results")
     p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
-                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+                   help="a table of compiler/studies/costs, or a .json file (default eyeriss_65nm)")
     p.set_defaults(function=report)
 
     p = commands.add_parser("gates", help="gate count of a PE, from Yosys",
@@ -939,7 +944,7 @@ def parser() -> argparse.ArgumentParser:
                    help="values of a field of the configuration; again for more fields")
     p.add_argument("--exact", action="store_true", help="cycles and energy of the front from the commands, too")
     p.add_argument("--costs", default="eyeriss_65nm", metavar="NAME",
-                   help="a table of compiler/costs, or a .json file (default eyeriss_65nm)")
+                   help="a table of compiler/studies/costs, or a .json file (default eyeriss_65nm)")
     p.add_argument("--pe-area", type=_count, metavar="N",
                    help="logic of a PE in bytes of a large buffer (docs/study.md)")
     p.add_argument("--jobs", type=_positive, metavar="N", help="points at a time (default one a core)")

@@ -4,16 +4,15 @@ from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.axi import lite_ports
+from fpga.memory.arbiter import Arbiter
+from fpga.memory.ram import Ram
+from fpga.memory.sdram import Sdram, pins
+from fpga.serial.bridge import Bridge
+from fpga.serial.link import Link
+from fpga.serial.protocol import MAX_FRAME, RECEIVE_FIFO, VERSION, Identity, configuration_hash
 from hdl.config import Config
+from hdl.lib.axi import lite_ports
 from hdl.top import Accelerator
-
-from .arbiter import Arbiter
-from .bridge import Bridge
-from .link import Link
-from .protocol import MAX_FRAME, RECEIVE_FIFO, VERSION, Identity, configuration_hash
-from .ram import Ram
-from .sdram import Sdram, pins
 
 
 def longest_frame(clock_hz: int, baud: int) -> int:

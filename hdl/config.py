@@ -15,7 +15,7 @@ LANES = 4            # entries in a 64-bit word of the ifmap and filter networks
 WORD_BITS = ENTRY_BITS * LANES
 PSUM_LANES = 4       # psums in a word of the psum networks
 PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
-HAZARD = 3           # cycles between two MACs of a PE on one psum
+
 SEMAPHORES = 16      # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index (test_presets holds them against the layouts).
 QUEUED_BITS = {"load": 337, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 262, "store": 440}

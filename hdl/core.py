@@ -4,19 +4,20 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array import ProcessingArray
-from .axi import ADDRESS, ReadMaster
-from .config import Config
-from .filter_sequencer import FilterSequencer
-from .glb import READ_SIGNATURE, WRITE_SIGNATURE, GlobalBuffer
-from .ifmap_sequencer import IfmapSequencer
-from .isa import ConfigBody, Error, FilterBody, IfmapBody, OfmapBody, PsumBody, SparseFillBody
-from .ofmap_sequencer import OfmapSequencer
-from .near_reset import near_reset
-from .pe import EVENTS
-from .psum_ring import PsumRing
-from .psum_sequencer import PsumSequencer
-from .sparse_engine import SparseCommand, SparseEngine
+from hdl.array.chain import ProcessingArray
+from hdl.array.words import EVENTS
+from hdl.buffer.global_buffer import GlobalBuffer
+from hdl.buffer.psum_ring import PsumRing
+from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
+from hdl.config import Config
+from hdl.isa import ConfigBody, Error, FilterBody, IfmapBody, OfmapBody, PsumBody, SparseCommand, SparseFillBody
+from hdl.lib.axi import ADDRESS, ReadMaster
+from hdl.lib.near_reset import near_reset
+from hdl.sequencers.filter import FilterSequencer
+from hdl.sequencers.ifmap import IfmapSequencer
+from hdl.sequencers.ofmap import OfmapSequencer
+from hdl.sequencers.psum import PsumSequencer
+from hdl.sparse.engine import SparseEngine
 
 ENGINES = {"ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody, "ofmap": OfmapBody}
 SPARSE_EVENTS = {"busy": "active", "columns": "broadcast", "macs": "macs", "starved": "starved",

@@ -4,18 +4,18 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .arbiter import FETCH, ReadArbiter
-from .axi import ADDRESS, ReadMaster, lite_ports, master_ports
-from .config import Config
-from .control import Control
-from .counters import CORE_EVENTS, Counters, events
-from .fetch import Fetch, engines
-from .isa import WORD_ADDR, ConfigBody, Error
-from .issue import Issue
-from .load import GlbWrite, Load
-from .near_reset import near_reset
-from .semaphores import Semaphores
-from .store import Store
+from hdl.config import Config
+from hdl.control.counters import CORE_EVENTS, Counters, events
+from hdl.control.fetch import Fetch, engines
+from hdl.control.issue import Issue
+from hdl.control.registers import Control
+from hdl.control.semaphores import Semaphores
+from hdl.isa import WORD_ADDR, ConfigBody, Error
+from hdl.lib.axi import ADDRESS, ReadMaster, lite_ports, master_ports
+from hdl.lib.near_reset import near_reset
+from hdl.memory.arbiter import FETCH, ReadArbiter
+from hdl.memory.load.load import GlbWrite, Load
+from hdl.memory.store.store import Store
 
 ARRAY_ENGINES = ("ifmap", "filter", "psum", "ofmap")
 BEAT_BYTES = 8

@@ -18,6 +18,7 @@ VERSION_VALUE = 2    # of commands and registers: changed with any field, opcode
 MASK_BITS = 28       # semaphores that a command can name; config.SEMAPHORES of them are built
 WORD_ADDR = 18    # bits of a word address in the global buffer
 ENTRY_ADDR = 20   # bits of an entry address
+INDEX = 26        # bits of a program index: 2**26 commands of 64 bytes fill the address space
 
 
 class Opcode(enum.IntEnum):
@@ -334,6 +335,25 @@ class TableWord(data.Struct):
     """Places of four columns' records, which follow each other."""
     offset: 20    # of the first, in words from `dram`
     lengths: data.ArrayLayout(11, 4)   # in words
+
+
+STORE_BODY = max(Shape.cast(StoreBody).width, Shape.cast(ShapeBody).width)
+
+
+class StoreCommand(data.Struct):
+    """A STORE or, with `is_shape` set, a SHAPE: its body in the low bits."""
+    is_shape: 1
+    body: STORE_BODY
+
+
+SPARSE_KINDS = (SparseRunBody, SparseOutputBody, SparseDumpBody, SparseStreamBody)
+SPARSE_BODY_BITS = max(Shape.cast(body).width for body in SPARSE_KINDS)
+
+
+class SparseCommand(data.Struct):
+    """One of SPARSE_KINDS, its body in the low bits."""
+    kind: 2
+    body: SPARSE_BODY_BITS
 
 
 BODIES: dict[Opcode, type[data.Struct]] = {

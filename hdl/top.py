@@ -4,11 +4,11 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from .axi import lite_ports, master_ports
-from .config import Config
-from .core import ENGINES, SPARSE_EVENTS, Core
-from .edge import Edge
-from .near_reset import near_reset
+from hdl.config import Config
+from hdl.core import ENGINES, SPARSE_EVENTS, Core
+from hdl.edge import Edge
+from hdl.lib.axi import lite_ports, master_ports
+from hdl.lib.near_reset import near_reset
 
 # counter name -> (event of the array, extra)
 ARRAY_COUNTERS = {"macs": "busy", "macs_gated": "gated", "pe_busy": "busy",

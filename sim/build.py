@@ -22,9 +22,9 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-from hdl.files import BUILD, write_atomic
-from hdl.sources import fingerprint
-from hdl.verilator import verilator_command
+from hdl.emit.files import BUILD, write_atomic
+from hdl.emit.sources import fingerprint
+from hdl.emit.verilator import verilator_command
 
 HERE = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
@@ -231,6 +231,7 @@ def harness(text: str, top: str, files: list[Path], defines: list[str] = ()) -> 
 def cocotb_environment(top: str, module: str) -> dict:
     """Environment in which a `sim_cocotb` runs the tests of a Python module."""
     import sys
+
     import cocotb_tools.config as c
     import find_libpython
     libpython = find_libpython.find_libpython()

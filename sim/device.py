@@ -12,9 +12,8 @@ import tempfile
 from pathlib import Path
 
 from hdl.config import Config
-from hdl.verilog import BUILD, emit
-
-from .build import build, cocotb_environment
+from hdl.emit.verilog import BUILD, emit
+from sim.build import build, cocotb_environment
 
 # Numbers of sim/memory.h and sim/memory.cpp.
 READ, WRITE, WAIT, SET, GET, RESET = 1, 2, 3, 4, 5, 6
@@ -76,7 +75,7 @@ class SimDevice:
         arguments = [f"+memory={folder / 'memory'}", f"+in={theirs_in}", f"+out={theirs_out}"]
         env = None
         if driver == "cocotb":
-            env = cocotb_environment("tb", "sim.tb_host")
+            env = cocotb_environment("tb", "sim.benches.tb_host")
             env.update(EYRIE_IN=str(theirs_in), EYRIE_OUT=str(theirs_out),
                        COCOTB_RESULTS_FILE=str(folder / "results.xml"))
             if self.waves:

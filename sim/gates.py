@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.table import Table
 
 from compiler.tables import new_table
-from hdl import yosys
+from hdl.array.pe import ProcessingElement
 from hdl.config import Config
-from hdl.pe import ProcessingElement
-from hdl.verilog import BUILD, emit, write_atomic
+from hdl.emit import yosys
+from hdl.emit.verilog import BUILD, emit, write_atomic
 
 FOLDER = BUILD / "gates"
 TRANSISTORS = {"$_NOT_": 2, "$_NAND_": 4, "$_NOR_": 4, "$_AOI3_": 6, "$_OAI3_": 6, "$_AOI4_": 8, "$_OAI4_": 8,

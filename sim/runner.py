@@ -1,6 +1,6 @@
 """Cocotb benches: an Amaranth component alone under Verilator, tested by a Python module.
 
-A bench is sim/tb_<name>.py with `component()`, which makes what is tested, and cocotb tests.
+A bench is sim/benches/tb_<name>.py with `component()`, which makes what is tested, and cocotb tests.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from hdl.verilog import BUILD, emit
+from hdl.emit.verilog import BUILD, emit
+from sim.build import bench, cocotb_environment
 
-from .build import bench, cocotb_environment
-
-HERE = Path(__file__).resolve().parent
+BENCHES = Path(__file__).resolve().parent / "benches"
 
 
 class BenchError(AssertionError):
@@ -23,8 +22,8 @@ class BenchError(AssertionError):
 
 
 def benches() -> list[str]:
-    """Names of all benches: pattern for sim/tb_<name>.py."""
-    return sorted(p.stem[3:] for p in HERE.glob("tb_*.py") if p.stem != "tb_host")
+    """Names of all benches: pattern for sim/benches/tb_<name>.py."""
+    return sorted(p.stem[3:] for p in BENCHES.glob("tb_*.py") if p.stem != "tb_host")
 
 
 def run(component, module: str, *, waves: bool | Path = False, seed: int | None = None,
@@ -60,17 +59,17 @@ def run(component, module: str, *, waves: bool | Path = False, seed: int | None 
     if bad or not cases or done.returncode:
         raise BenchError(f"{module}: failed: {', '.join(bad) or 'no tests ran'}\n{done.stdout[-6000:]}")
     if waves:
-        from .device import viewers
+        from sim.device import viewers
         print(viewers(file))
     return len([c for c in cases if c.find("skipped") is None])
 
 
 def run_bench(name: str, *, waves: bool = False, seed: int | None = None) -> int:
-    """Runs sim/tb_<name>.py on the component that it makes; the number of tests passed.
+    """Runs sim/benches/tb_<name>.py on the component that it makes; the number of tests passed.
 
     Raises ValueError for an unknown name, BenchError as `run`.
     """
     if name not in benches():
         raise ValueError(f"unknown bench {name!r}: choose from {', '.join(benches())}")
-    module = importlib.import_module(f"sim.tb_{name}")
-    return run(module.component(), f"sim.tb_{name}", waves=waves, seed=seed)
+    module = importlib.import_module(f"sim.benches.tb_{name}")
+    return run(module.component(), f"sim.benches.tb_{name}", waves=waves, seed=seed)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from compiler.graph import Add, Concat, Conv, Pool, Relu
-from compiler.quantise import QuantisedGraph
+from compiler.quantise.fixed_point import QuantisedGraph
 from golden.conv import windows
 
 OPSET = 19

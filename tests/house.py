@@ -60,7 +60,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("hdl.top",),
         ("hdl.emit",)),
     "compiler": (
-        ("compiler.tables", "compiler.progress"),
+        ("compiler.tables", "compiler.progress", "compiler.drawing"),
         ("compiler.graph",),
         ("compiler.frontend", "compiler.networks"),
         ("compiler.mapping", "compiler.quantise"),
@@ -221,11 +221,13 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def folder_graph(graph: Graph, packages: Iterable[str]) -> Graph:
-    """Imports between folders, where a package's __init__ lies in the package."""
+    """Imports between folders, where a package's __init__ lies in the package; a module right below
+    one of TOP stands for itself."""
     packages, between = set(packages), defaultdict(set)
 
     def place(module: str) -> str:
-        return module if module in packages else module.rpartition(".")[0] or module
+        folder = module if module in packages else module.rpartition(".")[0]
+        return module if folder in TOP or not folder else folder
 
     for module, others in graph.items():
         between[place(module)] |= {place(other) for other in others} - {place(module)}

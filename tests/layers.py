@@ -3,7 +3,7 @@
 import numpy as np
 
 from compiler.graph import Conv, Graph, Tensor
-from compiler.quantise import ConvNumbers, QuantisedGraph
+from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from golden.geometry import output_size
 
 STRATA = ("R=12", "S=32", "U=12", "C=1024", "M=1024", "depthwise", "batch 4", "E=F=1",

@@ -130,7 +130,7 @@ def test_circles_are_found():
              "hdl/d.py": "from . import a\n"}
     found = house.measure_imports(texts)
     assert found["circles"] == [["hdl.a", "hdl.c", "hdl.lib.b"]]
-    assert found["folder_circles"] == [["hdl", "hdl.lib"]]
+    assert found["folder_circles"] == [["hdl.a", "hdl.c", "hdl.lib"]]
     texts["hdl/lib/b.py"] = "from amaranth.hdl import C\n"
     assert house.measure_imports(texts)["circles"] == []
 

@@ -18,9 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from compiler.models.lenet5_train import (BATCH, HELD_OUT, HERE, SPLIT_SEED, accuracy, digits, export, jitter)
-from compiler.prune import mask
-from compiler.share import share
+from compiler.models.lenet5_train import BATCH, HELD_OUT, HERE, SPLIT_SEED, accuracy, digits, export, jitter
+from compiler.sparse.prune import mask
+from compiler.sparse.share import share
 
 COMMAND = "python -m compiler.models.lenet5_prune"
 SEED = 11

@@ -2,7 +2,8 @@
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
-from ..memory import SPRAM
+from fpga.memory.port import SPRAM
+
 from .board import Board
 
 BOARDS = (

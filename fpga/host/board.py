@@ -1,4 +1,4 @@
-"""A board as a Device: the third of compiler.device."""
+"""A board as a Device: the third of compiler.runtime.device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from fpga.host.link import Link, LinkError, open_port
-from fpga.protocol import MAX_DATA, VERSION, WORD, Identity, Opcode, configuration_hash
+from fpga.serial.protocol import MAX_DATA, VERSION, WORD, Identity, Opcode, configuration_hash
 from hdl.config import BOARD_PRESETS, PRESETS, Config
 from hdl.isa import VERSION_VALUE, Register, Status
 

@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from compiler.device import DeviceError
-from fpga.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Opcode, Reason, encode
-
+from compiler.runtime.device import DeviceError
+from fpga.serial.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Opcode, Reason, encode
 
 POLL = 0.02                    # seconds that a read of the port waits at most
 GARBAGE = 16 * MAX_FRAME       # bytes without a reply among them after which the line counts as silent

@@ -8,14 +8,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import rtlil
 from amaranth._toolchain import tool_env_var
+from amaranth.back import rtlil
 
+from fpga.flow.tools import FIRST, ToolError, collisions, environment, parts, rest, why
 from hdl.config import Config
+from hdl.emit.verilog import BUILD
 from hdl.top import Accelerator
-from hdl.verilog import BUILD
-
-from ..tools import FIRST, ToolError, collisions, environment, parts, rest, why
 
 TOP = "eyrie_netlist"
 ROWS = 64   # of 320 bits, a DP16KD's initial contents

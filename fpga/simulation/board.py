@@ -8,12 +8,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpga.memory import memory_of
-from fpga.sdram import Sdram
-from fpga.sdram_timing import PARTS, SdramPart
+from fpga.memory.port import memory_of
+from fpga.memory.sdram import Sdram
+from fpga.memory.sdram_timing import PARTS, SdramPart
 from fpga.top import BoardTop, longest_frame
 from hdl.config import Config
-from hdl.verilog import emit
+from hdl.emit.verilog import emit
 from sim.build import harness
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +62,7 @@ def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int | str,
 class SimulatedBoard:
     """The board of `config`, reset, at the terminal `port`.
 
-    memory: of fpga.memory.memory_of; the timing of an SDRAM part is checked in every cycle;
+    memory: of fpga.memory.port.memory_of; the timing of an SDRAM part is checked in every cycle;
     cycles_per_bit: of the serial line, 4 or more; clock_hz: what the SDRAM's times are counted in.
     """
 

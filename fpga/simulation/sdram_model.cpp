@@ -1,4 +1,4 @@
-// SdramModel for callers that speak C: tests/fpga/sdram.py.
+// SdramModel for callers that speak C: tests/fpga/memory/sdram.py.
 #include "sdram_model.h"
 
 extern "C" {

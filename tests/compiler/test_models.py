@@ -4,10 +4,10 @@ import time
 import numpy as np
 import onnxruntime
 
-from compiler.float_run import float_run, host_run
-from compiler.images import read_images, read_labels
-from compiler.onnx_import import load
-from compiler.quantise import golden_run, quantise, quantise_input
+from compiler.frontend.images import read_images, read_labels
+from compiler.frontend.onnx_import import load
+from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
+from compiler.quantise.float_run import float_run, host_run
 from tests.data import ROOT, shared
 
 MODELS = ROOT / "compiler" / "models"

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from compiler.device import run_program
-from compiler.program import compile_network
-from compiler.quantise import golden_run
-from compiler.run import start_segment
+from compiler.lowering.program import compile_network
+from compiler.model import cost, timeline
+from compiler.quantise.fixed_point import golden_run
+from compiler.runtime.device import run_program
+from compiler.runtime.run import start_segment
 
 
 def check_network(device, network, images, **options):
@@ -40,3 +41,21 @@ def check_chained(device, network, images, **options):
             np.testing.assert_array_equal(program.read_tensor(device, view), golden[tensor],
                                           err_msg=f"{segment.name}: {view}")
     return result.counters
+
+
+def memory_of(device, program):
+    return np.frombuffer(device.read(program.base, program.constant - program.base), np.uint8)
+
+
+def check_counters(device, program, counters, name=""):
+    """{segment: (model's cycles, RTL's)}, having compared all counts."""
+    memory, cycles = memory_of(device, program), {}
+    for segment in program.segments:
+        work = cost.work(program, segment, memory)
+        found, got = cost.count(work), counters[segment.name]
+        # Groups behind the last channel, with zero filters, may meet what an earlier program left in the buffer.
+        loose = ("macs", "macs_gated", "pe_busy", "pe_wait_hazard") if work.strays else ()
+        wrong = {n: (found.counters[n], got[n]) for n in cost.EXACT if found.counters[n] != got[n] and n not in loose}
+        assert not wrong, (name, segment.name, str(segment.mapping), wrong)
+        cycles[segment.name] = timeline.cycles(work), got["cycles"]
+    return cycles

@@ -4,16 +4,16 @@ interpreter and on the RTL."""
 import numpy as np
 import pytest
 
-from compiler.emit import StoreTiles
-from compiler.export import export
-from compiler.interpreter import Interpreter
-from compiler.layout import Storage, View
-from compiler.program import compile_network
-from compiler.quantise import quantise, quantise_input
-from compiler.verify import Mismatch, verify
+from compiler.export.export import export
+from compiler.lowering.emit import StoreTiles
+from compiler.lowering.program import compile_network
+from compiler.mapping.layout import Storage, View
+from compiler.quantise.fixed_point import quantise, quantise_input
+from compiler.runtime.interpreter import Interpreter
+from compiler.runtime.verify import Mismatch, verify
 from hdl.config import PRESETS
 from sim.device import SimDevice
-from tests.compiler.networks import Builder
+from tests.compiler.builder import Builder
 from tests.device.devices import check_chained, check_network
 
 TINY = PRESETS["tiny"]

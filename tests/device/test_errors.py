@@ -4,10 +4,10 @@ and a reset that recovers."""
 import numpy as np
 import pytest
 
-from compiler.device import RESET, run_program
-from compiler.program import compile_network
-from compiler.quantise import golden_run
-from compiler.run import RunError, run_network
+from compiler.lowering.program import compile_network
+from compiler.quantise.fixed_point import golden_run
+from compiler.runtime.device import RESET, run_program
+from compiler.runtime.run import RunError, run_network
 from hdl import isa
 from hdl.config import PRESETS
 from hdl.isa import COMMAND_BYTES, Error, Opcode, Register, Status

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from compiler.program import compile_network
-from compiler.interpreter import Interpreter
+from compiler.lowering.program import compile_network
+from compiler.runtime.interpreter import Interpreter
 from hdl.config import PRESETS
 from hdl.isa import Mode
 from sim.device import SimDevice

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from compiler.quantise import quantise, quantise_input
+from compiler.quantise.fixed_point import quantise, quantise_input
 from hdl.config import PRESETS
 from hdl.isa import Mode
 from sim.device import SimDevice
-from tests.compiler.networks import Builder
+from tests.compiler.builder import Builder
 from tests.device.devices import check_network
 from tests.device.test_networks import concat, residual, two_consumers
 

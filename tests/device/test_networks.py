@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import cli
-from compiler.program import compile_network
-from compiler.quantise import quantise, quantise_input
+from compiler.lowering.program import compile_network
+from compiler.quantise.fixed_point import quantise, quantise_input
 from hdl.config import PRESETS
 from sim.device import SimDevice
-from tests.compiler.networks import Builder, branches
+from tests.compiler.builder import Builder, branches
 from tests.data import shared
 from tests.device.devices import check_chained, check_network
 

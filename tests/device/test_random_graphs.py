@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from compiler.frontend.onnx_import import load
 from compiler.graph import Conv, NetworkError
-from compiler.mapping import MappingError
-from compiler.onnx_import import load
-from compiler.program import compile_network
-from compiler.quantise import dequantise, golden_run, quantise, quantise_input
-from compiler.float_run import float_run
-from compiler.verify import verify
+from compiler.lowering.program import compile_network
+from compiler.mapping.mapping import MappingError
+from compiler.quantise.fixed_point import dequantise, golden_run, quantise, quantise_input
+from compiler.quantise.float_run import float_run
+from compiler.runtime.verify import verify
 from golden.fixed import dequantise as dequantise_fixed
 from hdl.config import PRESETS
 from sim.device import SimDevice

@@ -5,16 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-from compiler.interpreter import Interpreter
-from compiler.program import compile_network
-from compiler.quantise import golden_run, quantise, quantise_input
-from compiler.run import start_segment
+from compiler.lowering.program import compile_network
+from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
+from compiler.runtime.interpreter import Interpreter
+from compiler.runtime.run import start_segment
 from golden.rlc import encode
 from hdl import isa
 from hdl.config import PRESETS
 from hdl.isa import COMMAND_BYTES, Error, Opcode
 from sim.device import SimDevice
-from tests.compiler.networks import Builder, branches
+from tests.compiler.builder import Builder, branches
 from tests.device import test_errors
 from tests.device.devices import check_chained, check_network
 from tests.device.test_networks import concat, concat_of_input, pools, residual, two_consumers

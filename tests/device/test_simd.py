@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from compiler.interpreter import Interpreter
-from compiler.quantise import golden_run
+from compiler.quantise.fixed_point import golden_run
+from compiler.runtime.interpreter import Interpreter
 from hdl.isa import Error, Mode, Opcode, Status
 from sim.device import SimDevice
-from tests.compiler.test_cost import check_counters
 from tests.device import test_errors
-from tests.device.devices import check_network
+from tests.device.devices import check_counters, check_network
 from tests.device.test_small import SMALL
 from tests.layers import STRATA, draw
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from compiler.graph import NetworkError
-from compiler.program import compile_network
-from compiler.quantise import golden_run
+from compiler.lowering.program import compile_network
+from compiler.quantise.fixed_point import golden_run
 from hdl import isa
 from hdl.config import PRESETS
 from hdl.isa import COMMAND_BYTES, Error, Opcode, Status
 from sim.device import SimDevice
-from tests.compiler.networks import branches
+from tests.compiler.builder import branches
 from tests.device import test_errors
 from tests.device.devices import check_chained, check_network
 from tests.device.test_networks import concat, pools, residual, two_consumers

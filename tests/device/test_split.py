@@ -2,11 +2,11 @@
 
 import pytest
 
-from compiler import mapper
-from compiler.search import ranking
+from compiler.mapping import mapper
+from compiler.mapping.search import ranking
 from hdl.config import PRESETS
 from sim.device import SimDevice
-from tests.compiler.networks import Builder
+from tests.compiler.builder import Builder
 from tests.device.devices import check_network
 from tests.device.test_rlc import prepare
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from compiler.interpreter import Interpreter
-from compiler.quantise import quantise, quantise_input
+from compiler.quantise.fixed_point import quantise, quantise_input
+from compiler.runtime.interpreter import Interpreter
 from hdl.config import PRESETS
 from sim.device import SimDevice
-from tests.compiler.networks import Builder
+from tests.compiler.builder import Builder
 from tests.device.devices import check_network
 
 MEMORY = 32 << 20

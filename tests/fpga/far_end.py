@@ -6,8 +6,24 @@ import select
 import threading
 import tty
 
-from fpga.protocol import (HEADER, LINE, MAX_DATA, NAK, RECEIVE_FIFO, REPLY, SIDE_EFFECTS, VERSION, WORD, Decoder, Frame,
-                           Identity, Opcode, Reason, configuration_hash, encode)
+from fpga.serial.protocol import (
+    HEADER,
+    LINE,
+    MAX_DATA,
+    NAK,
+    RECEIVE_FIFO,
+    REPLY,
+    SIDE_EFFECTS,
+    VERSION,
+    WORD,
+    Decoder,
+    Frame,
+    Identity,
+    Opcode,
+    Reason,
+    configuration_hash,
+    encode,
+)
 
 HEADER_SIZE = HEADER.size
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from fpga.arbiter import Arbiter
-from fpga.bridge import Bridge
-from fpga.link import Link
-from fpga.protocol import VERSION, Identity
-from fpga.ram import Ram
-from fpga.sdram import Sdram
-from fpga.sdram_timing import PARTS
-from hdl.verilog import emit, lint
+from fpga.memory.arbiter import Arbiter
+from fpga.memory.ram import Ram
+from fpga.memory.sdram import Sdram
+from fpga.memory.sdram_timing import PARTS
+from fpga.serial.bridge import Bridge
+from fpga.serial.link import Link
+from fpga.serial.protocol import VERSION, Identity
+from hdl.emit.verilog import emit, lint
 
 
 @pytest.mark.parametrize("make", [

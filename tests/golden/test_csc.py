@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from compiler.csc import PLACEMENTS, encode
+from compiler.sparse.csc import PLACEMENTS, encode
 from golden import csc
 from golden.csc import CscError
 

@@ -1,6 +1,6 @@
-from fractions import Fraction
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest

@@ -5,13 +5,13 @@ from collections import deque
 
 import pytest
 from amaranth.back import rtlil
-from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run, shared
-from tests.hdl.test_control import read, write
-from tests.hdl.test_fetch import GOOD
 
 from hdl.config import PRESETS
 from hdl.edge import ARRAY_ENGINES, Edge
 from hdl.isa import COUNTERS, Error, Opcode, Register, Status, pack
+from tests.hdl.commands import GOOD
+from tests.hdl.lite import read, write
+from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run, shared
 
 CONFIG = PRESETS["tiny"]
 MEMORY = 1 << 16

@@ -11,9 +11,9 @@ from amaranth.hdl import Shape
 
 import cli
 from hdl.config import CHIP_STORAGE_BYTES, PRESETS, QUEUED_BITS, SPARSE_QUEUED_BITS
-from hdl.fetch import ENGINE_BODY, SPARSE_BODY
-from hdl.issue import queued
-from hdl.verilog import emit
+from hdl.control.fetch import ENGINE_BODY, SPARSE_BODY
+from hdl.control.issue import queued
+from hdl.emit.verilog import emit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +44,7 @@ def test_verilog_is_the_same_from_run_to_run():
     code = """import json
 from hdl.config import PRESETS
 from hdl.top import Accelerator
-from hdl.verilog import emit
+from hdl.emit.verilog import emit
 print(json.dumps(emit(Accelerator(PRESETS["tiny"]))))"""
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "1"}, check=True, capture_output=True)
     assert json.loads(made.stdout) == list(emit(PRESETS["tiny"]))

@@ -6,12 +6,12 @@ import subprocess
 import pytest
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Fragment
-from tests.hdl.streams import run
-from tests.hdl.yosys_cells import ice40_cell
 
-from hdl.block_ram import BlockRam
-from hdl.multiplier import Multiplier
+from hdl.lib.arithmetic.multiplier import Multiplier
+from hdl.lib.block_ram import BlockRam
 from sim.build import harness
+from tests.hdl.emit.yosys_cells import ice40_cell
+from tests.hdl.streams import run
 
 CORNERS = (-(1 << 15), -1, 0, 1, (1 << 15) - 1)
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import cli
-from compiler import map_table, scale
-from compiler.networks import NETWORKS, ConvLayer, Network
+from compiler.networks.layer_tables import NETWORKS, ConvLayer, Network
+from compiler.studies import map_table, scale
 from golden.conv import conv2d
 from hdl.config import PRESETS
 from hdl.isa import Mode
-from sim import bench
-from sim.bench_plot import plot
-from sim.bench_table import bench_table, totals
+from sim.bench import bench
+from sim.bench.bench_plot import plot
+from sim.bench.bench_table import bench_table, totals
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 TINY = PRESETS["tiny"]

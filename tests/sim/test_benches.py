@@ -2,8 +2,8 @@
 
 import pytest
 
+from sim.benches.tb_fifo import StreamFifo
 from sim.runner import BenchError, benches, run, run_bench
-from sim.tb_fifo import StreamFifo
 
 
 @pytest.mark.parametrize("name", benches())

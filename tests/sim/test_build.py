@@ -6,12 +6,11 @@ import subprocess
 
 import pytest
 
+from hdl.array.row import PeRow
 from hdl.config import PRESETS
-from hdl.pe_row import PeRow
-from hdl.verilog import emit
+from hdl.emit.verilog import emit
 from sim import build
-
-from .standin import StandIn
+from tests.sim.standin import StandIn
 
 
 def test_content_is_the_key(tmp_path, monkeypatch):

@@ -7,8 +7,7 @@ import pytest
 from hdl.config import PRESETS
 from hdl.isa import COUNTERS, ID_VALUE, Error, Register, Status
 from sim.device import SimDevice, SimError
-
-from .standin import FAULTS, StandIn
+from tests.sim.standin import FAULTS, StandIn
 
 CONFIG = PRESETS["tiny"]
 DATA = bytes(i * 7 & 255 for i in range(64 * 40))

@@ -1,0 +1,538 @@
+"""A functional interpreter of the command stream: what a program does, without time.
+
+Commands run in program order, which docs/architecture.md makes a legal order; what a program does wrong
+in a way the hardware would not notice (or would hang on) raises ProgramError here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from compiler.lowering.commands import ENGINE
+from compiler.runtime.device import RESET, START
+from compiler.runtime.sparse_memories import SparseMemories, StreamError
+from golden import pool
+from golden.add import add
+from golden.conv import matmul
+from golden.fixed import requantise, round_shift, saturate, wrap
+from golden.rlc import RlcError, decode, encode
+from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
+from hdl.isa import (
+    COMMAND_BYTES,
+    COUNTERS,
+    ENTRY_ADDR,
+    ID_VALUE,
+    VERSION_VALUE,
+    Error,
+    Mode,
+    Opcode,
+    Pool,
+    Register,
+    Status,
+    VersionError,
+    unpack,
+)
+
+MASK32 = (1 << 32) - 1
+ENTRY_MASK = (1 << ENTRY_ADDR) - 1
+PASS = (Opcode.IFMAP, Opcode.FILTER, Opcode.PSUM, Opcode.OFMAP)
+
+
+class ProgramError(RuntimeError):
+    """A program that breaks the contract of the command set; names the command's index and opcode."""
+
+
+class _Stop(Exception):
+    """An error the hardware reports in STATUS."""
+
+    def __init__(self, code: Error):
+        self.code = code
+
+
+def _span(*counts_strides: tuple[int, int]) -> np.ndarray:
+    """Sums of index * stride over nested loops, one axis each, int64."""
+    total = np.zeros((), np.int64)
+    for count, stride in counts_strides:
+        total = total[..., None] + np.arange(count, dtype=np.int64) * stride
+    return total
+
+
+def _inside(first: int, count: int, size: int) -> np.ndarray:
+    """Those of the `count` indices from `first` on that lie in [0, size)."""
+    return np.arange(max(first, 0), min(first + count, size))
+
+
+class Interpreter:
+    """A Device without time: a byte memory, the global buffer, and passes computed whole.
+
+    memory_size: bytes of DRAM at address 0; a bus access beyond it gets an error response. A program runs
+    inside the write of CONTROL and is over when that returns. Of the counters it keeps macs, macs_gated,
+    pe_busy, filter_words, psum_words, ofmap_words, dram_read_bytes, dram_write_bytes and command_bytes.
+    Raises ProgramError (see the module) from that write.
+    """
+
+    def __init__(self, config: Config, memory_size: int):
+        self.config = config
+        self.sparse = SparseMemories(config)
+        self.memory = np.zeros(-(-memory_size // 8) * 8, np.uint8)
+        self.registers = {int(r): 0 for r in Register}
+        self.registers.update({Register.ID: ID_VALUE, Register.VERSION: VERSION_VALUE, Register.PES: config.pes,
+                               Register.GLB_WORDS: config.glb_words})
+        self.glb = np.zeros(config.glb_words * LANES, np.int16)
+        self._reset()
+
+    # ---- Device --------------------------------------------------------------------------
+    def _bounds(self, address: int, size: int) -> None:
+        if address < 0 or size < 0 or address + size > len(self.memory):
+            raise ValueError(f"{size} bytes at {address:#x}: outside the memory of {len(self.memory)} bytes")
+
+    def read(self, address: int, size: int) -> bytes:
+        self._bounds(address, size)
+        return self.memory[address:address + size].tobytes()
+
+    def write(self, address: int, data: bytes) -> None:
+        self._bounds(address, len(data))
+        self.memory[address:address + len(data)] = np.frombuffer(data, np.uint8)
+
+    def read_register(self, offset: int) -> int:
+        index = (offset - Register.COUNTERS) // 4
+        if 0 <= index < 2 * len(COUNTERS):
+            return self.counters[COUNTERS[index // 2]] >> 32 * (index % 2) & MASK32
+        return self.registers.get(offset, 0)
+
+    def write_register(self, offset: int, value: int) -> None:
+        if offset == Register.CONTROL:
+            if value & RESET:
+                self._reset()
+            if value & START:
+                self._run()
+        elif offset == Register.INTERRUPT:
+            pending = self.registers[offset] & 2 & ~value
+            self.registers[offset] = pending | value & 1
+        elif Register.PROGRAM <= offset <= Register.WATCHDOG:
+            self.registers[offset] = value & MASK32
+
+    def wait(self, timeout: float) -> None:
+        """Nothing to wait for."""
+
+    # ---- the program ---------------------------------------------------------------------
+    def _reset(self) -> None:
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.semaphores, self.consumers = [0] * SEMAPHORES, [None] * SEMAPHORES
+        self.queues = {opcode: deque() for opcode in PASS}
+        self.sums: np.ndarray | None = None  # psums [lap, column, p] of the pass under way
+        self.chain: dict[str, int] | None = None
+        self.shape: dict[str, int] = {}
+        self.ring_read = self.ring_write = self.ring_level = 0
+        self.registers[Register.STATUS] = self.registers[Register.ERROR_INDEX] = 0
+
+    def _run(self) -> None:
+        self._reset()
+        status, code = Status.DONE, Error.NONE
+        self.registers[Register.STATUS] = Status.RUNNING
+        address = self.registers[Register.PROGRAM]
+        for index in range(self.registers[Register.COUNT]):
+            self.where = f"command {index}"
+            try:
+                self._step(address + index * COMMAND_BYTES, index)
+            except _Stop as stop:
+                status, code = Status.ERROR, stop.code
+                self.registers[Register.ERROR_INDEX] = index
+                break
+        if status is Status.DONE:
+            self.where = "end of program"
+            self._need(self.sums is None, "OFMAPs of a pass are missing")
+            for opcode, queue in self.queues.items():
+                self._need(not queue, f"{opcode.name} without the rest of its pass")
+        self.registers[Register.STATUS] = status | code << 8
+        self.registers[Register.INTERRUPT] |= 2
+
+    def _need(self, ok, why: str) -> None:
+        if not ok:
+            raise ProgramError(f"{self.where}: {why}")
+
+    def _step(self, address: int, index: int) -> None:
+        self._reads(np.array(address), COMMAND_BYTES)
+        self.counters["command_bytes"] += COMMAND_BYTES
+        try:
+            opcode, wait, signal, v = unpack(self.memory[address:address + COMMAND_BYTES].tobytes())
+        except VersionError:
+            raise _Stop(Error.VERSION) from None
+        except ValueError:
+            raise _Stop(Error.ILLEGAL_COMMAND) from None
+        if (wait | signal) >> SEMAPHORES:
+            raise _Stop(Error.ILLEGAL_COMMAND)
+        opcode = Opcode(opcode)
+        self.where = f"command {index} ({opcode.name})"
+        engine = ENGINE[opcode]
+        for bit in range(SEMAPHORES):
+            if wait >> bit & 1:
+                self._need(self.semaphores[bit] > 0, f"waits for semaphore {bit}, which nothing before it gives")
+                self._need(self.consumers[bit] in (None, engine),
+                           f"semaphore {bit} is also taken by {self.consumers[bit]}")
+                self.consumers[bit] = engine
+                self.semaphores[bit] -= 1
+        if opcode in PASS:
+            capture = getattr(self, "_" + opcode.name.lower(), None)
+            captured = capture(v) if capture else None
+            queue = self.queues[opcode]
+            if opcode is Opcode.IFMAP and not v["header"]:
+                self._need(queue and len(queue[-1][1]) < queue[-1][0]["laps"], "no pass to go on with")
+                joined = np.concatenate([queue[-1][1], captured])
+                queue[-1] = (*queue[-1][:1], joined, *queue[-1][2:])
+            else:
+                queue.append((v, captured, signal, self.where))
+            if opcode is not Opcode.OFMAP:
+                self._give(signal)
+            self._passes()
+        else:
+            getattr(self, "_" + opcode.name.lower())(v)
+            self._give(signal)
+
+    def _give(self, signal: int) -> None:
+        for bit in range(SEMAPHORES):
+            self.semaphores[bit] += signal >> bit & 1
+
+    # ---- the sparse engine ---------------------------------------------------------------
+    def _sparse_fill(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self.sparse.fill(v, self.glb)
+
+    def _sparse_run(self, v: dict[str, int]) -> None:
+        self._sparse()
+        try:
+            columns, macs, padding = self.sparse.run(v)
+        except StreamError:
+            raise _Stop(Error.SPARSE_STREAM) from None
+        self._count(columns, macs, padding)
+
+    def _sparse_stream(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self._words(v["word"], v["count"] * self.config.sparse_pes // LANES)
+
+        def read(address: int, size: int) -> bytes:
+            self._reads(np.array(address), size)
+            return self.memory[address:address + size].tobytes()
+        try:
+            *counts, size = self.sparse.stream(v, self.glb, read)
+        except StreamError:
+            raise _Stop(Error.SPARSE_STREAM) from None
+        self._count(*counts)
+        self.counters["sparse_bytes"] += size
+        self.counters["dram_read_bytes"] += size
+
+    def _count(self, columns: int, macs: int, padding: int) -> None:
+        for name, n in (("columns", columns), ("macs", macs), ("padding", padding)):
+            self.counters[f"sparse_{name}"] += n
+
+    def _sparse_output(self, v: dict[str, int]) -> None:
+        self._sparse()
+        self.sparse.output(v)
+
+    def _sparse_dump(self, v: dict[str, int]) -> None:
+        self._sparse()
+        data = self.sparse.dump(v)
+        self.glb[self._words(v["word"], len(data) // LANES)] = data
+
+    def _sparse(self) -> None:
+        if not self.config.sparse_pes:
+            raise _Stop(Error.ILLEGAL_COMMAND)
+
+    # ---- memory and global buffer --------------------------------------------------------
+    def _window(self, start: np.ndarray, size: int, base: int, limit: int, window: Error, response: Error) -> None:
+        if start.min() < base or int(start.max()) + size > limit:
+            raise _Stop(window)
+        if int(start.max()) + size > len(self.memory):
+            raise _Stop(response)
+
+    def _reads(self, start: np.ndarray, size: int) -> None:
+        self._window(start, size, self.registers[Register.READ_BASE], self.registers[Register.READ_LIMIT],
+                     Error.READ_WINDOW, Error.READ_RESPONSE)
+
+    def _writes(self, start: np.ndarray, size: int) -> None:
+        self._window(start, size, self.registers[Register.WRITE_BASE], self.registers[Register.WRITE_LIMIT],
+                     Error.WRITE_WINDOW, Error.WRITE_RESPONSE)
+
+    def _positive(self, v: dict[str, int], *names: str) -> None:
+        for name in names:
+            self._need(v[name] > 0, f"{name} is 0")
+
+    def _entries(self, address: np.ndarray) -> np.ndarray:
+        """Entry addresses, reduced to their field and checked against the global buffer."""
+        address = address & ENTRY_MASK
+        self._need(address.max(initial=0) < len(self.glb), f"entry {address.max(initial=0)} is outside the global buffer")
+        return address
+
+    def _words(self, first: int, count: int) -> slice:
+        """Entries of consecutive words."""
+        self._need(first + count <= self.config.glb_words, f"word {first + count - 1} is outside the global buffer")
+        return slice(first * LANES, (first + count) * LANES)
+
+    def _load(self, v: dict[str, int]) -> None:
+        self._positive(v, "length", "count_a", "count_b", "count_c")
+        self._need(all(v[k] % 8 == 0 for k in ("dram", "stride_a", "stride_b", "stride_c")), "DRAM address not 8-byte aligned")
+        start = v["dram"] + _span(*((v["count_" + k], v["stride_" + k]) for k in "abc")).ravel() & MASK32
+        if v["rlc"]:
+            self._load_coded(v, start)
+            return
+        self._reads(start, v["length"] * 8)
+        to = self._words(v["word"], start.size * v["length"])
+        source = start[:, None] // 8 + np.arange(v["length"])
+        self.glb[to] = self.memory.view(np.int64)[source].ravel().view(np.int16)
+        self.counters["dram_read_bytes"] += source.size * 8
+
+    def _load_coded(self, v: dict[str, int], start: np.ndarray) -> None:
+        """Strips by their lengths; the words of a table that hold a row's lengths are read once."""
+        self._need(all(v[k] % 2 == 0 for k in ("table", "table_b")), "odd address of lengths")
+        row = v["table"] + _span((v["count_a"], v["stride_a"]), (v["count_b"], v["table_b"])).ravel() & MASK32
+        words = (row % 8 // 2 + v["count_c"] + 3) // 4
+        for first, count in zip((row // 8 * 8).tolist(), words.tolist()):
+            self._reads(np.array(first), 8 * count)
+        lengths = self.memory.view(np.uint16)[(row[:, None] // 2 + np.arange(v["count_c"])).ravel()].astype(np.int64)
+        if lengths.max() > v["slot"]:
+            raise _Stop(Error.RLC_STREAM)
+        for length in np.unique(lengths):
+            self._reads(start[lengths == length], 8 * int(length))
+        at = start[:, None] // 8 + np.arange(lengths.max())
+        coded = self.memory.view(np.uint64)[np.minimum(at, len(self.memory) // 8 - 1)]
+        try:
+            strips = decode(coded, lengths, v["length"] * LANES)
+        except RlcError:
+            raise _Stop(Error.RLC_STREAM) from None
+        self.glb[self._words(v["word"], strips.size // LANES)] = strips.ravel()
+        self.counters["dram_read_bytes"] += 8 * int(lengths.sum() + words.sum())
+
+    # ---- the array -----------------------------------------------------------------------
+    def _config(self, v: dict[str, int]) -> None:
+        self._positive(v, "height", "groups", "sets", "rows", "stride")
+        self._need(self.sums is None and not any(self.queues.values()), "the array cannot drain: a pass is not complete")
+        self._need(self.ring_level == 0, "stored psums were not read back")
+        height, columns = v["height"] * v["groups"], v["sets"] * v["rows"]
+        self._need(columns <= self.config.logical_columns(height), f"{columns} logical columns of {height} PEs")
+        self._need(v["mode"] in (Mode.DENSE, Mode.GATE) + (Mode.SKIP,) * self.config.skip, f"mode {v['mode']}")
+        self._need(v["ring"] % 2 == 0 and v["ring_size"] % 2 == 0, "ring not even")
+        self._words(v["ring"], v["ring_size"])
+        self.chain = v
+        self.ring_read = self.ring_write = 0
+
+    def _ifmap(self, v: dict[str, int]) -> np.ndarray:
+        """Entries int16 [lap, row, group, sequence] as the PEs receive them."""
+        self._positive(v, "images", "bands", "rows", "groups", "outer", "inner", "length", "p", "window", "step", "positions", "laps")
+        x = (v["start"] + _span((v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)).ravel())
+        x = wrap(x, ENTRY_ADDR)
+        row = v["row_first"] + _span((v["bands"], v["band_rows"]), (v["rows"], 1))
+        strip = (v["base"] + _span((v["images"], v["image_stride"]), (v["bands"], v["band_stride"]),
+                                   (v["rows"], v["row_stride"]), (v["groups"], v["group_stride"])))
+        strip = strip.reshape(-1, v["rows"], v["groups"])
+        inside = (x >= 0) & (x < v["strip"])
+        row = np.tile(row, (v["images"], 1))
+        valid = ((row >= 0) & (row < v["rows_valid"]))[:, :, None, None] & inside
+        address = (strip[..., None] + x) & ENTRY_MASK
+        # Groups past the last channel carry zero weights and may point anywhere; the first has channels.
+        self._entries(np.where(valid, address, 0)[:, :, 0])
+        return np.where(valid, self.glb[address % len(self.glb)], np.int16(0))
+
+    def _filter(self, v: dict[str, int]) -> np.ndarray:
+        """Weights int16 [tag, entry]."""
+        self._positive(v, "tags", "words")
+        self._need(1 <= v["tail"] <= LANES, f"tail {v['tail']}")
+        region = self.glb[self._words(v["word"], v["words"] * v["tags"])].reshape(v["words"], v["tags"], LANES)
+        return region.transpose(1, 0, 2).reshape(v["tags"], -1)[:, :(v["words"] - 1) * LANES + v["tail"]].copy()
+
+    def _psum(self, v: dict[str, int]) -> np.ndarray | None:
+        """Biases int64 [set, p]; None if the psums come from the ring, when the pass runs."""
+        self._positive(v, "positions", "rows", "sets", "p")
+        if v["from_ring"]:
+            return None
+        self._need(v["bias"] % 2 == 0, "bias not even")
+        words = -(-v["p"] // PSUM_LANES)
+        bias = self.glb[self._words(v["bias"], 2 * words * v["sets"])].view(np.int32)
+        return bias.reshape(v["sets"], -1)[:, :v["p"]].astype(np.int64)
+
+    def _ring(self, level: int, slots: int) -> np.ndarray:
+        """32-bit slot indices of the ring's next words, counted in slots from `level`."""
+        return self.chain["ring"] * 2 + (level + np.arange(slots)) % (self.chain["ring_size"] * 2)
+
+    def _pop(self, columns: int, p: int) -> np.ndarray:
+        """Psums [columns, p] from the ring."""
+        slots = columns * -(-p // PSUM_LANES) * PSUM_LANES
+        self._need(slots <= self.ring_level, f"reads {slots} psum slots, the ring holds {self.ring_level}")
+        out = self.glb.view(np.int32)[self._ring(self.ring_read, slots)].astype(np.int64)
+        self.ring_read, self.ring_level = self.ring_read + slots, self.ring_level - slots
+        return out.reshape(columns, -1)[:, :p]
+
+    def _push(self, psums: np.ndarray) -> None:
+        columns, p = psums.shape
+        words = np.zeros((columns, -(-p // PSUM_LANES) * PSUM_LANES), np.int32)
+        words[:, :p] = psums
+        self._need(self.ring_level + words.size <= self.chain["ring_size"] * 2, "the psum ring overflows")
+        self.glb.view(np.int32)[self._ring(self.ring_write, words.size)] = words.ravel()
+        self.ring_write, self.ring_level = self.ring_write + words.size, self.ring_level + words.size
+
+    def _passes(self) -> None:
+        """Goes on with passes as far as the commands so far allow."""
+        while True:
+            if self.sums is None:
+                ifmaps = self.queues[Opcode.IFMAP]
+                if not (ifmaps and len(ifmaps[0][1]) >= ifmaps[0][0]["laps"] and self.queues[Opcode.FILTER]
+                        and self.queues[Opcode.PSUM]):
+                    return
+                self._pass(*(self.queues[o].popleft() for o in PASS[:3]))
+            if not self.queues[Opcode.OFMAP]:
+                return
+            self._collect(*self.queues[Opcode.OFMAP].popleft())
+
+    def _pass(self, ifmap, filters, psum) -> None:
+        """Computes a pass from its commands: (fields, captured data, signals, name) each."""
+        (i, entries, _, _), (w, weights, _, _), (s, bias, _, _) = ifmap, filters, psum
+        chain, p, window, step, positions = self.chain, i["p"], i["window"], i["step"], i["positions"]
+        self._need(chain is not None, "a pass before any CONFIG")
+        high, r, t, e, stride = (chain[k] for k in ("height", "groups", "sets", "rows", "stride"))
+        for what, got, expected in (
+                ("FILTER.tags", w["tags"], high * r * t), ("filter entries of a PE", weights.shape[1], p * window),
+                ("IFMAP.groups", i["groups"], r), ("IFMAP.rows", i["rows"], (e - 1) * stride + high),
+                ("laps of the IFMAPs", len(entries), i["laps"]),
+                ("ifmap entries of a lap", entries.shape[3], (positions - 1) * step + window),
+                ("PSUM.positions", s["positions"], i["laps"] * positions), ("PSUM.rows", s["rows"], e),
+                ("PSUM.sets", s["sets"], t), ("PSUM.p", s["p"], p)):
+            self._need(got == expected, f"{what} is {got}, the pass has {expected}")
+        for what, got, limit in (("p", p, self.config.psum_spad), ("p * window", p * window, self.config.filter_half),
+                                 ("window", window, self.config.ifmap_spad)):
+            self._need(got <= limit, f"{what} is {got}, a PE holds {limit}")
+        self._need(p % self.config.simd == 0, f"p is {p}, a PE works on {self.config.simd} filters at a time")
+        view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]  # lap, row, group, position, entry
+        rows = stride * np.arange(e)[:, None] + np.arange(high)
+        operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)  # lap, position, ofmap row, group, filter row, entry
+        matrix = weights.reshape(t, r, high, window, p).transpose(1, 2, 3, 0, 4).reshape(-1, t * p)
+        columns = i["laps"] * positions * e
+        operands = operands.reshape(columns, -1)
+        sums = matmul(operands, matrix).reshape(columns * t, p)
+        sums += self._pop(columns * t, p) if bias is None else np.tile(bias, (columns, 1))
+        self.sums = wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, p)
+        self.positions = positions
+        words = columns * t * -(-p // PSUM_LANES)
+        macs, gated = operands.size * t * p, 0
+        if chain["mode"] == Mode.GATE:
+            gated = int(np.count_nonzero(operands == 0)) * t * p
+        elif chain["mode"] == Mode.SKIP:   # a window without any hands over zeros all the same
+            used = np.count_nonzero(operands.reshape(-1, window), axis=1)
+            gated = int(np.count_nonzero(used == 0)) * t * p
+            macs = int(used.sum()) * t * p + gated
+        for name, n in (("macs", macs), ("macs_gated", gated), ("pe_busy", macs // self.config.simd), ("psum_words", words),
+                        ("ofmap_words", words), ("filter_words", w["tags"] * w["words"])):
+            self.counters[name] += n
+
+    def _collect(self, o, _, signal: int, where: str) -> None:
+        """An OFMAP: the next laps of the pass under way."""
+        self.where = where
+        chain, laps = self.chain, o["images"]
+        for what, got, expected in (
+                ("positions", o["positions"], self.positions), ("rows", o["rows"], chain["rows"]),
+                ("sets", o["sets"], chain["sets"]), ("p", o["p"], self.sums.shape[2])):
+            self._need(got == expected, f"OFMAP.{what} is {got}, the pass has {expected}")
+        self._need(laps <= len(self.sums), f"OFMAP.images is {laps}, the pass has {len(self.sums)} left")
+        sums = self.sums[:laps].reshape(-1, o["p"])
+        self.sums = self.sums[laps:] if laps < len(self.sums) else None
+        if o["to_ring"]:
+            self._push(sums)
+        else:
+            self._tile(o, requantise(sums, o["shift"], bool(o["relu"])))
+        self._give(signal)
+
+    def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
+        """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""
+        self._positive(o, "ring")
+        self._need(o["row_start"] == o["row_first"] * o["row_stride"], "row_start is not row_first * row_stride")
+        kept = min(o["rows"], o["rows_valid"])
+        row = (o["row_first"] + np.arange(kept)) % o["ring"] * o["row_stride"]
+        address = (o["base"] + _span((o["images"], o["image_stride"]), (o["positions"], o["position_stride"]))[..., None, None]
+                   + row[:, None] + _span((o["sets"] * o["p"], 1)))
+        values = values.reshape(o["images"], o["positions"], o["rows"], -1)
+        self.glb[self._entries(address)] = values[:, :, :kept]
+
+    # ---- the store engine ----------------------------------------------------------------
+    def _shape(self, v: dict[str, int]) -> None:
+        self.shape = v
+
+    def _operand(self, v: dict[str, int], images: int, row: np.ndarray, column: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        """int16 [image, row, column, channel] of a tile."""
+        self._positive(v, "block")
+        lane = channel // v["block"] * v["block_stride"] + channel % v["block"]
+        address = (v["base"] + _span((images, v["image_stride"]))[:, None, None, None] + (row * v["row_stride"])[:, None, None]
+                   + (column * v["column_stride"])[:, None] + lane)
+        return self.glb[self._entries(address)]
+
+    def _store(self, v: dict[str, int]) -> None:
+        self._positive(v, "ring", "images", "rows", "blocks", "columns", "out_block")
+        for k in ("block", "out_block"):
+            self._need(1 <= v["chunk"] <= LANES and v[k] % v["chunk"] == 0, f"chunk {v['chunk']} does not divide {k} {v[k]}")
+        self._need(all(v[k] % 2 == 0 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")),
+                   "odd DRAM address")
+        self._need(self.shape or not (v["pool"] or v["add"]), "no SHAPE before it")
+        b = self.shape
+        channel = np.arange(v["blocks"] * v["out_block"])
+        if v["pool"]:
+            row = _inside(b["y_first"], (v["rows"] - 1) * b["stride_y"] + b["kernel_y"], b["height"])
+            column = _inside(b["x_first"], (v["columns"] - 1) * b["stride_x"] + b["kernel_x"], b["width"])
+        else:
+            row, column = np.arange(v["rows"]), np.arange(v["columns"])
+        x = self._operand(v, v["images"], (v["row_first"] + row) % v["ring"], column, channel)
+        if v["add"]:
+            other = self._operand(b, v["images"], row, column, channel)
+            x = add(x, other, b["shift_a"], b["shift_b"], b["shift_out"])
+        if v["relu"]:
+            x = np.maximum(x, np.int16(0))
+        if v["pool"]:
+            x = self._pooled(v, x, row, column)
+        data = x.reshape(v["images"], v["rows"], v["columns"], v["blocks"], v["out_block"]).transpose(0, 1, 3, 2, 4)
+        start = v["dram"] + _span((v["images"], v["out_image_stride"]), (v["rows"], v["out_row_stride"]),
+                                  (v["blocks"], v["out_block_stride"])) & MASK32
+        entries = v["columns"] * v["out_block"]
+        if v["rlc"]:
+            self._store_coded(v, start.ravel(), data.reshape(-1, entries))
+            return
+        self._writes(start, entries * 2)
+        self.memory.view(np.int16)[start[..., None] // 2 + np.arange(entries)] = data.reshape(*start.shape, entries)
+        self.counters["dram_write_bytes"] += data.size * 2
+
+    def _store_coded(self, v: dict[str, int], start: np.ndarray, strips: np.ndarray) -> None:
+        """Strips and their lengths."""
+        self._need(all(v[k] % 8 == 0 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")),
+                   "a coded strip not 8-byte aligned")
+        self._need(all(v[k] % 2 == 0 for k in ("table", "table_row")), "odd address of lengths")
+        self._need(strips.shape[1] < 1 << 17, "a coded strip of 2**17 entries or more")
+        words, lengths = encode(strips)
+        table = v["table"] + _span((v["images"], v["out_image_stride"]), (v["rows"], v["table_row"]),
+                                   (v["blocks"], 2)).ravel() & MASK32
+        for length in np.unique(lengths[lengths > 0]):
+            self._writes(start[lengths == length], 8 * int(length))
+        self._writes(table, 2)
+        used = np.arange(words.shape[1]) < lengths[:, None]
+        self.memory.view(np.uint64)[(start[:, None] // 8 + np.arange(words.shape[1]))[used]] = words[used]
+        self.memory.view(np.uint16)[table // 2] = lengths
+        self.counters["dram_write_bytes"] += 8 * int(lengths.sum(dtype=np.int64)) + 2 * len(table)
+
+    def _pooled(self, v: dict[str, int], x: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Pools x [image, row, column, channel], given where its rows and columns lie in the tile."""
+        b = self.shape
+        self._positive(b, "kernel_y", "kernel_x", "stride_y", "stride_x")
+        kernel, stride = (b["kernel_y"], b["kernel_x"]), (b["stride_y"], b["stride_x"])
+        size = [(n - 1) * s + k for n, s, k in zip((v["rows"], v["columns"]), stride, kernel)]
+        canvas = np.full((v["images"], x.shape[3], *size), -32768 if v["pool"] == Pool.MAX else 0, np.int16)
+        if x.size:
+            top, left = int(row[0]) - b["y_first"], int(column[0]) - b["x_first"]
+            canvas[:, :, top:top + len(row), left:left + len(column)] = x.transpose(0, 3, 1, 2)
+        if v["pool"] == Pool.MAX:
+            return pool.max_pool(canvas, kernel, stride).transpose(0, 2, 3, 1)
+        self._need(v["pool"] == Pool.AVERAGE, f"pool {v['pool']}")
+        total = pool.window_sums(canvas, kernel, stride)
+        if b["fixed"]:
+            out = saturate(round_shift(total * b["reciprocal"], b["shift"]))
+        else:
+            counted = (b["count_top"] - b["y_first"], b["count_left"] - b["x_first"],
+                       b["count_bottom"] - b["y_first"], b["count_right"] - b["x_first"])
+            out = pool.average(total, pool.divisors(size, kernel, stride, (0, 0, 0, 0), counted))
+        return out.transpose(0, 2, 3, 1)

@@ -1,0 +1,86 @@
+"""What the networks of the array carry, between it and its PEs."""
+
+from amaranth.lib import data
+
+from hdl.config import ENTRY_BITS, LANES, PSUM_LANES, WORD_BITS, Config
+
+EVENTS = ("busy", "gated", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "idle")
+
+
+class PassHeader(data.Struct):
+    """The shape of a pass, sent to every PE before its first ifmap word."""
+    p: 8
+    window: 8
+    step: 8
+    positions: 16
+    laps: 16
+
+
+def tag_layout(config: Config) -> data.StructLayout:
+    """What a PE is in the current mapping: set by CONFIG through the chain."""
+    return data.StructLayout({
+        "enable": 1, "head": 1, "tail": 1, "ifmap": config.ifmap_tag_bits,
+        "filter": config.pe_tag_bits, "psum": config.pe_tag_bits})
+
+
+def ifmap_word(config: Config) -> data.StructLayout:
+    """Up to four entries for a tag, or (`header`) a PassHeader for everyone."""
+    return data.StructLayout({
+        "data": WORD_BITS, "count": 3, "header": 1, "tag": config.ifmap_tag_bits})
+
+
+def filter_word(config: Config) -> data.StructLayout:
+    """Up to four filter entries for a tag; `last` closes the half being filled."""
+    return data.StructLayout({
+        "data": WORD_BITS, "count": 3, "last": 1, "tag": config.pe_tag_bits})
+
+
+def single_ifmap(config: Config) -> data.StructLayout:
+    """An entry for a tag, or (`header`) the next 16 bits of a PassHeader for everyone; `last` of a word's entries."""
+    return data.StructLayout({"data": ENTRY_BITS, "last": 1, "header": 1, "tag": config.ifmap_tag_bits})
+
+
+def single_filter(config: Config) -> data.StructLayout:
+    """A filter entry for a tag; `last` closes the half being filled."""
+    return data.StructLayout({"data": ENTRY_BITS, "last": 1, "tag": config.pe_tag_bits})
+
+
+def ifmap_bus_word(config: Config) -> data.StructLayout:
+    """What the ifmap network inside the array carries."""
+    return ifmap_word(config) if config.input_lanes == LANES else single_ifmap(config)
+
+
+def filter_bus_word(config: Config) -> data.StructLayout:
+    """What the filter network inside the array carries."""
+    return filter_word(config) if config.input_lanes == LANES else single_filter(config)
+
+
+def psum_word(config: Config) -> data.StructLayout:
+    """Up to four psums for the head with this tag."""
+    return data.StructLayout({
+        "data": config.psum_bits * PSUM_LANES, "count": 3, "tag": config.pe_tag_bits})
+
+
+def single_psum(config: Config) -> data.StructLayout:
+    """A psum for the head with this tag."""
+    return data.StructLayout({"data": config.psum_bits, "tag": config.pe_tag_bits})
+
+
+def psum_bus_word(config: Config) -> data.StructLayout:
+    """What the psum network inside the array carries."""
+    return psum_word(config) if config.psum_lanes == PSUM_LANES else single_psum(config)
+
+
+def ofmap_word(config: Config) -> data.StructLayout:
+    """Up to four psums from a tail; `last` ends its p psums of a position."""
+    return data.StructLayout({"data": config.psum_bits * PSUM_LANES, "last": 1})
+
+
+def single_ofmap(config: Config) -> data.StructLayout:
+    """A psum from a tail; `end` ends its p psums of a position, and so does `last`, which a bus changes."""
+    return data.StructLayout({"data": config.psum_bits, "end": 1, "last": 1})
+
+
+def ofmap_bus_word(config: Config) -> data.StructLayout:
+    """What the output network inside the array carries."""
+    return ofmap_word(config) if config.psum_lanes == PSUM_LANES else single_ofmap(config)
