@@ -12,14 +12,14 @@ from hdl.isa import COUNTERS
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 # Whose paths are checked; CONTRIBUTING.md once it is there.
-NAMING = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "architecture.md", DOCS / "counters.md",
-                            DOCS / "figures.md", DOCS / "glossary.md") if path.exists()]
+NAMING = [*filter(Path.exists, (ROOT / "README.md", ROOT / "CONTRIBUTING.md")),
+          *sorted(DOCS.glob("*.md"))]
 FOLDERS = ("cli", "compiler", "docs", "fpga", "golden", "hdl", "sim", "tests")
-# A folder of ours and what is in it, or a file by its ending; `file:name` too. Not `file.json`, which stands for one of yours.
-PATH = re.compile(rf"(?:(?:{'|'.join(FOLDERS)})/[\w./-]*|[\w./-]*\w\.(?:py|md|json|toml|svg|sv|v|cpp|h))(?::\w+)?")
-NOT_OURS = ("build/", ".venv/", "file.json")
-# What the compiler writes for a user.
-WRITTEN = ("map.json", "eyrie.h")
+# A place below a folder of ours, a file with a folder in front, or a Python or Markdown file alone;
+# `file:name` too. Other files alone are a user's, or what a command writes.
+PATH = re.compile(rf"((?:{'|'.join(FOLDERS)})/[\w./-]*|[\w.-]+/[\w./-]*\w\.\w+|[\w-]+\.(?:py|md))"
+                  r"(?::\w+)?")
+NOT_OURS = ("build/", ".venv/")
 
 
 def prose(path: Path) -> str:
@@ -31,7 +31,7 @@ def named(path: Path) -> list[tuple[str, str]]:
     """(path, name or "") of everything in backticks that looks like a path of the repository."""
     found = (span for span in re.findall(r"`([^`\n]+)`", prose(path)) if PATH.fullmatch(span))
     return [(file, name) for file, _, name in (span.partition(":") for span in found)
-            if not file.startswith(NOT_OURS) and file not in WRITTEN]
+            if not file.startswith(NOT_OURS)]
 
 
 @cache
@@ -43,26 +43,28 @@ def defined(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", NAMING, ids=lambda path: path.name)
 def test_paths(document):
-    missing = {file for file, _ in named(document) if not ((ROOT / file).exists() or (document.parent / file).exists())}
+    missing = {file for file, _ in named(document)
+               if not ((ROOT / file).exists() or (document.parent / file).exists())}
     assert not missing
 
 
 def test_names_of_figures():
     places = [(file, name) for file, name in named(DOCS / "figures.md") if name]
     assert len(places) > 50
-    wrong = [f"{file}:{name}" for file, name in places if not (ROOT / file).exists() or name not in defined(ROOT / file)]
+    wrong = [f"{file}:{name}" for file, name in places
+             if not (ROOT / file).exists() or name not in defined(ROOT / file)]
     assert not wrong
 
 
 def test_counters():
     """One row a counter, in the order of the registers."""
-    rows = re.findall(r"^\| `(\w+)` \| [\w -]+ \| .+ \| .+ \|$", (DOCS / "counters.md").read_text(encoding="utf-8"), re.M)
+    rows = re.findall(r"^\| `(\w+)` \| [\w -]+ \| .+ \| .+ \|$", prose(DOCS / "counters.md"), re.M)
     assert tuple(rows) == COUNTERS
 
 
 def test_example_of_counters():
     """The table of PE-cycles adds up."""
-    rows = re.findall(r"^\| `(pe_\w+)` \| ([\d,]+) \| [\d.]+ \|$", (DOCS / "counters.md").read_text(encoding="utf-8"), re.M)
+    rows = re.findall(r"^\| `(pe_\w+)` \| ([\d,]+) \| [\d.]+ \|$", prose(DOCS / "counters.md"), re.M)
     counts = {name: int(count.replace(",", "")) for name, count in rows}
     assert list(counts) == [name for name in COUNTERS if name.startswith("pe_")]
     assert sum(counts.values()) == 168 * 3_733_768
@@ -74,7 +76,7 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("document", [ROOT / "README.md", *sorted(DOCS.glob("*.md")), DOCS / "results" / "README.md"],
+@pytest.mark.parametrize("document", [*NAMING, DOCS / "results" / "README.md"],
                          ids=lambda path: str(path.relative_to(ROOT)))
 def test_links(document):
     broken = []
