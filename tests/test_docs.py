@@ -37,8 +37,8 @@ def named(path: Path) -> list[tuple[str, str]]:
 @cache
 def defined(path: Path) -> set[str]:
     """Classes and functions at the top of a module."""
-    kinds = (ast.ClassDef, ast.FunctionDef)
-    return {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, kinds)}
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
 
 
 @pytest.mark.parametrize("document", NAMING, ids=lambda path: path.name)
@@ -64,7 +64,8 @@ def test_counters():
 
 def test_example_of_counters():
     """The table of PE-cycles adds up."""
-    rows = re.findall(r"^\| `(pe_\w+)` \| ([\d,]+) \| [\d.]+ \|$", prose(DOCS / "counters.md"), re.M)
+    text = prose(DOCS / "counters.md")
+    rows = re.findall(r"^\| `(pe_\w+)` \| ([\d,]+) \| [\d.]+ \|$", text, re.M)
     counts = {name: int(count.replace(",", "")) for name, count in rows}
     assert list(counts) == [name for name in COUNTERS if name.startswith("pe_")]
     assert sum(counts.values()) == 168 * 3_733_768
