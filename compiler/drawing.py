@@ -10,8 +10,10 @@ from pathlib import Path
 def canvas(path: str | Path, size: tuple[float, float], columns: int = 1):
     """A figure, and axes or a row of them that share what is up, to draw on."""
     import matplotlib
+
     matplotlib.use("svg")
     from matplotlib import pyplot
+
     matplotlib.rcParams["svg.hashsalt"] = "eyrie"
     figure, axes = pyplot.subplots(1, columns, figsize=size, sharey=True)
     yield figure, axes

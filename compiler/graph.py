@@ -16,6 +16,7 @@ class NetworkError(ValueError):
 @dataclass(frozen=True)
 class Tensor:
     """An activation; a vector of K features is K x 1 x 1."""
+
     name: str
     channels: int
     height: int = 1
@@ -36,6 +37,7 @@ class Conv:
 
     weights: float32 [M, C/groups, R, S]; bias: float32 [M]; stride: (vertical, horizontal).
     """
+
     name: str
     input: str
     output: str
@@ -58,8 +60,10 @@ class Conv:
 
 @dataclass
 class Pool:
-    """kind: 'max' or 'average'. pads and count as golden.geometry.PoolGeometry: pads are effective (output
-    size is plain arithmetic, a negative one crops), count is the box that an average's divisor counts."""
+    """kind: 'max' or 'average'. pads and count as golden.geometry.PoolGeometry: pads are effective
+    (output size is plain arithmetic, a negative one crops), count is the box that an average's
+    divisor counts."""
+
     name: str
     kind: str
     input: str
@@ -77,6 +81,7 @@ class Pool:
 @dataclass
 class Add:
     """a + b, element by element, of one shape."""
+
     name: str
     a: str
     b: str
@@ -91,6 +96,7 @@ class Add:
 @dataclass
 class Concat:
     """Inputs one after the other along the channels."""
+
     name: str
     inputs: tuple[str, ...]
     output: str
@@ -99,6 +105,7 @@ class Concat:
 @dataclass
 class Relu:
     """A ReLU that no Conv or Add before it could take in."""
+
     name: str
     input: str
     output: str
@@ -115,6 +122,7 @@ Layer = Conv | Pool | Add | Concat | Relu
 class Output:
     """An output of a network: its name in the model, its tensor, and what the host does to that:
     'softmax', 'log_softmax', 'argmax', in order."""
+
     name: str
     tensor: str
     host_ops: tuple[str, ...] = ()
@@ -124,8 +132,9 @@ class Output:
 class Graph:
     """A network. outputs: tensors, in the model's order (the name of one is enough); host, names:
     of each output, the host's operations and its name in the model (none, and the tensor's, where
-    left out); layers: in topological order; input_scale, input_offset: float64 [C], the network's real
-    input is raw * scale + offset, channel by channel."""
+    left out); layers: in topological order; input_scale, input_offset: float64 [C], the network's
+    real input is raw * scale + offset, channel by channel."""
+
     input: str
     outputs: tuple[str, ...]
     layers: list[Layer] = field(default_factory=list)
@@ -173,8 +182,11 @@ class Graph:
 
     def macs(self) -> int:
         """Multiply-accumulates of one image."""
-        return sum(layer.weights[0].size * self.tensors[layer.output].size
-                   for layer in self.layers if isinstance(layer, Conv))
+        return sum(
+            layer.weights[0].size * self.tensors[layer.output].size
+            for layer in self.layers
+            if isinstance(layer, Conv)
+        )
 
     def check(self) -> None:
         """Raises NetworkError, naming the layer, unless shapes and order are consistent."""
@@ -182,13 +194,17 @@ class Graph:
         for layer in self.layers:
             missing = [name for name in layer.inputs if name not in known]
             if missing:
-                raise NetworkError(f"layer {layer.name!r}: input {missing[0]!r} is not computed before it")
+                raise NetworkError(
+                    f"layer {layer.name!r}: input {missing[0]!r} is not computed before it"
+                )
             try:
                 expected, got = self.output_shape(layer), self.tensors[layer.output].shape
             except NetworkError as error:
                 raise NetworkError(f"layer {layer.name!r}: {error}") from None
             if expected != got:
-                raise NetworkError(f"layer {layer.name!r}: output is {got}, its inputs give {expected}")
+                raise NetworkError(
+                    f"layer {layer.name!r}: output is {got}, its inputs give {expected}"
+                )
             known.add(layer.output)
         for output in self.outputs:
             if output not in known:
@@ -200,10 +216,18 @@ class Graph:
         channels, *size = shapes[0]
         match layer:
             case Conv():
-                if channels != layer.weights.shape[1] * layer.groups or layer.weights.shape[0] % layer.groups:
-                    raise NetworkError(f"{channels} channels in {layer.groups} groups do not "
-                                       f"fit weights {layer.weights.shape}")
-                out = (layer.weights.shape[0], *output_size(size, layer.kernel, layer.stride, layer.pads))
+                if (
+                    channels != layer.weights.shape[1] * layer.groups
+                    or layer.weights.shape[0] % layer.groups
+                ):
+                    raise NetworkError(
+                        f"{channels} channels in {layer.groups} groups do not "
+                        f"fit weights {layer.weights.shape}"
+                    )
+                out = (
+                    layer.weights.shape[0],
+                    *output_size(size, layer.kernel, layer.stride, layer.pads),
+                )
             case Pool():
                 out = (channels, *output_size(size, layer.kernel, layer.stride, layer.pads))
             case Concat():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[int, int, str], None]    # done, of how many, what is worked on
+Progress = Callable[[int, int, str], None]  # done, of how many, what is worked on
 
 
 def silent(done: int, total: int, text: str) -> None:

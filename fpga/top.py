@@ -23,15 +23,25 @@ def longest_frame(clock_hz: int, baud: int) -> int:
 class BoardTop(wiring.Component):
     """Accelerator, memory, and the serial line to the host.
 
-    Members: pins `rx` and `tx`; with an Sdram its pins `sdram_*`. One clock, `clk`, of clock_hz; `rst`,
-    synchronous, resets all of it, and a host that was at work is told so. memory: a Ram or an Sdram. silence:
-    cycles without a byte that end a frame, by default the time of ten longest frames, since a busy host may pause.
+    Members: pins `rx` and `tx`; with an Sdram its pins `sdram_*`. One clock, `clk`, of clock_hz;
+    `rst`, synchronous, resets all of it, and a host that was at work is told so. memory: a Ram or
+    an Sdram. silence: cycles without a byte that end a frame, by default the time of ten longest
+    frames, since a busy host may pause.
     """
 
-    def __init__(self, config: Config, clock_hz: int, baud: int, memory: Ram | Sdram, silence: int | None = None):
+    def __init__(
+        self,
+        config: Config,
+        clock_hz: int,
+        baud: int,
+        memory: Ram | Sdram,
+        silence: int | None = None,
+    ):
         self.config, self.clock_hz, self.baud, self.memory = config, clock_hz, baud, memory
         self.silence = silence or 10 * longest_frame(clock_hz, baud)
-        self.identity = Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), memory.size, clock_hz, config.name)
+        self.identity = Identity(
+            VERSION, RECEIVE_FIFO, configuration_hash(config), memory.size, clock_hz, config.name
+        )
         self.memory_pins = pins(memory.part) if isinstance(memory, Sdram) else {}
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), **self.memory_pins})
 
@@ -40,11 +50,15 @@ class BoardTop(wiring.Component):
         m.submodules.link = link = Link(self.clock_hz, self.baud, self.silence)
         m.submodules.bridge = bridge = Bridge(self.identity)
         m.domains.system = system = ClockDomain("system", local=True)
-        reset = Signal(init=1)      # thousands of loads: from a register
+        reset = Signal(init=1)  # thousands of loads: from a register
         m.d.sync += reset.eq(bridge.system_reset)
         m.d.comb += [system.clk.eq(ClockSignal()), system.rst.eq(reset)]
         inside = DomainRenamer({"sync": "system"})
-        accelerator, arbiter, memory = Accelerator(self.config), Arbiter(isinstance(self.memory, Sdram)), self.memory
+        accelerator, arbiter, memory = (
+            Accelerator(self.config),
+            Arbiter(isinstance(self.memory, Sdram)),
+            self.memory,
+        )
         m.submodules.accelerator = inside(accelerator)
         m.submodules.arbiter = inside(arbiter)
         m.submodules.memory = inside(memory)
@@ -65,15 +79,29 @@ class BoardTop(wiring.Component):
 
         a, ar, r, write = accelerator, arbiter.address, arbiter.data, arbiter.write
         m.d.comb += [
-            ar.p.id.eq(a.m_axi_arid), ar.p.burst.address.eq(a.m_axi_araddr), ar.p.burst.length.eq(a.m_axi_arlen),
-            ar.valid.eq(a.m_axi_arvalid), a.m_axi_arready.eq(ar.ready),
-            a.m_axi_rid.eq(r.p.id), a.m_axi_rdata.eq(r.p.beat.data), a.m_axi_rresp.eq(r.p.beat.resp),
-            a.m_axi_rlast.eq(r.p.beat.last), a.m_axi_rvalid.eq(r.valid), r.ready.eq(a.m_axi_rready),
-            write.address.p.address.eq(a.m_axi_awaddr), write.address.p.length.eq(a.m_axi_awlen),
-            write.address.valid.eq(a.m_axi_awvalid), a.m_axi_awready.eq(write.address.ready),
-            write.data.p.data.eq(a.m_axi_wdata), write.data.p.strobe.eq(a.m_axi_wstrb),
-            write.data.p.last.eq(a.m_axi_wlast), write.data.valid.eq(a.m_axi_wvalid),
-            a.m_axi_wready.eq(write.data.ready), a.m_axi_bresp.eq(write.response.payload),
-            a.m_axi_bid.eq(0), a.m_axi_bvalid.eq(write.response.valid), write.response.ready.eq(a.m_axi_bready),
+            ar.p.id.eq(a.m_axi_arid),
+            ar.p.burst.address.eq(a.m_axi_araddr),
+            ar.p.burst.length.eq(a.m_axi_arlen),
+            ar.valid.eq(a.m_axi_arvalid),
+            a.m_axi_arready.eq(ar.ready),
+            a.m_axi_rid.eq(r.p.id),
+            a.m_axi_rdata.eq(r.p.beat.data),
+            a.m_axi_rresp.eq(r.p.beat.resp),
+            a.m_axi_rlast.eq(r.p.beat.last),
+            a.m_axi_rvalid.eq(r.valid),
+            r.ready.eq(a.m_axi_rready),
+            write.address.p.address.eq(a.m_axi_awaddr),
+            write.address.p.length.eq(a.m_axi_awlen),
+            write.address.valid.eq(a.m_axi_awvalid),
+            a.m_axi_awready.eq(write.address.ready),
+            write.data.p.data.eq(a.m_axi_wdata),
+            write.data.p.strobe.eq(a.m_axi_wstrb),
+            write.data.p.last.eq(a.m_axi_wlast),
+            write.data.valid.eq(a.m_axi_wvalid),
+            a.m_axi_wready.eq(write.data.ready),
+            a.m_axi_bresp.eq(write.response.payload),
+            a.m_axi_bid.eq(0),
+            a.m_axi_bvalid.eq(write.response.valid),
+            write.response.ready.eq(a.m_axi_bready),
         ]
         return m

@@ -1,4 +1,5 @@
-"""Fixed-point arithmetic: wrap, round, saturate, requantise, reciprocal (docs/architecture.md, "Numbers").
+"""Fixed-point arithmetic: wrap, round, saturate, requantise, reciprocal (docs/architecture.md,
+"Numbers").
 
 All functions take scalars or arrays and compute in int64.
 """

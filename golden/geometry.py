@@ -5,13 +5,20 @@ from typing import NamedTuple
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
 
-def output_size(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], pads: Pads) -> tuple[int, int]:
+def output_size(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], pads: Pads
+) -> tuple[int, int]:
     """(E, F) of windows that lie in the padded input (H, W)."""
     return tuple((size[i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1))
 
 
-def auto_pads(mode: str, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
-              pads: Pads = (0, 0, 0, 0)) -> Pads:
+def auto_pads(
+    mode: str,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pads: Pads = (0, 0, 0, 0),
+) -> Pads:
     """Explicit pads of ONNX's auto_pad `mode`; `pads` are those given for NOTSET.
 
     Raises ValueError on an unknown mode.
@@ -22,7 +29,9 @@ def auto_pads(mode: str, size: tuple[int, int], kernel: tuple[int, int], stride:
         return (0, 0, 0, 0)
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise ValueError(f"auto_pad {mode!r}: unknown")
-    total = [max((-(-size[i] // stride[i]) - 1) * stride[i] + kernel[i] - size[i], 0) for i in (0, 1)]
+    total = [
+        max((-(-size[i] // stride[i]) - 1) * stride[i] + kernel[i] - size[i], 0) for i in (0, 1)
+    ]
     small, large = [t // 2 for t in total], [t - t // 2 for t in total]
     first, last = (small, large) if mode == "SAME_UPPER" else (large, small)
     return (*first, *last)
@@ -32,12 +41,21 @@ class PoolGeometry(NamedTuple):
     """pads: effective, so that output_size() is the pool's (windows of ceil_mode overhang into
     them; a negative one crops). count: (top, left, bottom, right), half open, in input
     coordinates: the box whose elements an average's divisor counts."""
+
     pads: Pads
     count: Pads
 
 
-def pool_geometry(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], pads: Pads = (0, 0, 0, 0),
-                  *, auto_pad: str = "NOTSET", ceil_mode: bool = False, count_include_pad: bool = False) -> PoolGeometry:
+def pool_geometry(
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pads: Pads = (0, 0, 0, 0),
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> PoolGeometry:
     """Geometry of an ONNX MaxPool or AveragePool over an input of size (H, W).
 
     With ceil_mode a last partial window counts if it starts in the input or its leading pad.
@@ -54,6 +72,9 @@ def pool_geometry(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[
             effective[i + 2] = last * stride[i] + kernel[i] - size[i] - pads[i]
             room = last
         if room < 0:
-            raise ValueError(f"kernel {kernel[0]}x{kernel[1]} is larger than the padded input {size[0]}x{size[1]}")
+            raise ValueError(
+                f"kernel {kernel[0]}x{kernel[1]} is larger than the padded input "
+                f"{size[0]}x{size[1]}"
+            )
     top, left, bottom, right = pads if count_include_pad else (0, 0, 0, 0)
     return PoolGeometry(tuple(effective), (-top, -left, size[0] + bottom, size[1] + right))

@@ -10,14 +10,15 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-ENTRY_BITS = 16      # activations and weights
-LANES = 4            # entries in a 64-bit word of the ifmap and filter networks
+ENTRY_BITS = 16  # activations and weights
+LANES = 4  # entries in a 64-bit word of the ifmap and filter networks
 WORD_BITS = ENTRY_BITS * LANES
-PSUM_LANES = 4       # psums in a word of the psum networks
+PSUM_LANES = 4  # psums in a word of the psum networks
 PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 
-SEMAPHORES = 16      # dependency tokens; one bit each in a command's masks
-# Bits of a waiting command, its semaphores and its index (test_presets holds them against the layouts).
+SEMAPHORES = 16  # dependency tokens; one bit each in a command's masks
+# Bits of a waiting command, its semaphores and its index (test_presets holds them against the
+# layouts).
 QUEUED_BITS = {"load": 337, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 262, "store": 440}
 SPARSE_QUEUED_BITS = {"fill": 128, "sparse": 143}
 CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
@@ -45,33 +46,41 @@ class Config:
     """Raw parameters of one accelerator.
 
     rows, columns        physical array, Eyeriss's 12 x 14 (a chain of rows*columns PEs)
-    segment              PEs of the chain that a logical column must not leave, as on the chip, where it
-                         is confined to a physical column of 12; 0: none, it may lie anywhere
+    segment              PEs of the chain that a logical column must not leave, as on the chip,
+                         where it is confined to a physical column of 12; 0: none, it may lie
+                         anywhere
     filter_spad          filter words in a PE, both halves (the next pass loads into one)
     ifmap_spad           ifmap words in a PE (a power of two)
     psum_spad            psums accumulating in a PE
     psum_drain           psums of finished windows in a PE; 0: as many as psum_spad
     psum_bits            width of a partial sum; sums wrap modulo 2**psum_bits
-    simd                 MACs that a PE does in a cycle: 1, or 2, of an entry and two filters (Eyeriss v2, JETCAS 2019, IV), with
-                         one control, ifmap spad and set of networks for both; needs one input lane and one psum lane
-    input_lanes          entries a cycle that the array's ifmap and filter networks carry: 4, or 1, which takes a third of
-                         the wires and registers and is enough where memory brings no more than an entry a cycle
-    ifmap_fifo           64-bit words of input FIFO in a PE; with one lane 0, entries go straight into the spad
-    psum_lanes           psums a cycle that the array's psum networks carry each way: 4, or 1, which takes less
-                         than half of the wires and registers and is enough where a psum has `pes` MACs or more
-    psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head adds from its bus
+    simd                 MACs that a PE does in a cycle: 1, or 2, of an entry and two filters
+                         (Eyeriss v2, JETCAS 2019, IV), with one control, ifmap spad and set of
+                         networks for both; needs one input lane and one psum lane
+    input_lanes          entries a cycle that the array's ifmap and filter networks carry: 4, or 1,
+                         which takes a third of the wires and registers and is enough where memory
+                         brings no more than an entry a cycle
+    ifmap_fifo           64-bit words of input FIFO in a PE; with one lane 0, entries go straight
+                         into the spad
+    psum_lanes           psums a cycle that the array's psum networks carry each way: 4, or 1, which
+                         takes less than half of the wires and registers and is enough where a psum
+                         has `pes` MACs or more
+    psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head
+                         adds from its bus
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
-    queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many, since
-                         a last pass brings one for every slot of its ofmaps at once
+    queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many,
+                         since a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
     rlc                  LOAD decodes and STORE encodes run-length coded feature maps
-    store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which takes a third of the LUTs
+    store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which
+                         takes a third of the LUTs
     address_bits         of an address in memory: programs end below 2**address_bits
-    registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block and block RAM;
-                         one cycle more from a MAC's issue to its sum, none between MACs; so has the global buffer,
-                         and streams between and in the engines end no longer paths than an FPGA closes at 80 MHz
+    registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block
+                         and block RAM; one cycle more from a MAC's issue to its sum, none between
+                         MACs; so has the global buffer, and streams between and in the engines end
+                         no longer paths than an FPGA closes at 80 MHz
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
     sparse_pointers      column pointers in a sparse PE, even (two banks)
@@ -118,56 +127,121 @@ class Config:
     def __post_init__(self):
         def need(ok, field, why):
             if not ok:
-                raise ConfigError(f"config {self.name!r}: {field} = {getattr(self, field)!r}: {why}")
+                raise ConfigError(
+                    f"config {self.name!r}: {field} = {getattr(self, field)!r}: {why}"
+                )
+
         for f in dataclasses.fields(self):
             value, kind = getattr(self, f.name), f.type
-            good = {"str": isinstance(value, str), "bool": isinstance(value, bool),
-                    "int": isinstance(value, int) and not isinstance(value, bool),
-                    "float": isinstance(value, (int, float)) and not isinstance(value, bool)}[kind]
+            good = {
+                "str": isinstance(value, str),
+                "bool": isinstance(value, bool),
+                "int": isinstance(value, int) and not isinstance(value, bool),
+                "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+            }[kind]
             need(good, f.name, f"must be of type {kind}")
-        need(self.name.replace("_", "a").replace("-", "a").isalnum(), "name", "letters, digits, - and _ only")
+        need(
+            self.name.replace("_", "a").replace("-", "a").isalnum(),
+            "name",
+            "letters, digits, - and _ only",
+        )
         need(1 <= self.rows <= 32, "rows", "must be 1..32")
         need(1 <= self.columns <= 32, "columns", "must be 1..32")
         need(self.pes >= 2, "columns", "the chain needs two PEs or more")
         need(self.pes <= 512, "columns", "the chain holds 512 PEs at most")
-        need(self.segment == 0 or (self.segment > 0 and self.pes % self.segment == 0), "segment",
-             f"must be 0 or divide the {self.pes} PEs")
-        need(self.filter_spad % 2 == 0 and 16 <= self.filter_spad <= 2048, "filter_spad", "must be even, 16..2048")
-        need(self.ifmap_spad in (4, 8, 16, 32, 64, 128), "ifmap_spad", "must be a power of two, 4..128")
-        need(4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0, "psum_spad", "must be a multiple of 4, 4..64")
-        need(self.psum_spad <= self.filter_half, "psum_spad", "p filters of one word must fit a filter half")
+        need(
+            self.segment == 0 or (self.segment > 0 and self.pes % self.segment == 0),
+            "segment",
+            f"must be 0 or divide the {self.pes} PEs",
+        )
+        need(
+            self.filter_spad % 2 == 0 and 16 <= self.filter_spad <= 2048,
+            "filter_spad",
+            "must be even, 16..2048",
+        )
+        need(
+            self.ifmap_spad in (4, 8, 16, 32, 64, 128),
+            "ifmap_spad",
+            "must be a power of two, 4..128",
+        )
+        need(
+            4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0,
+            "psum_spad",
+            "must be a multiple of 4, 4..64",
+        )
+        need(
+            self.psum_spad <= self.filter_half,
+            "psum_spad",
+            "p filters of one word must fit a filter half",
+        )
         need(self.psum_drain == 0 or 2 <= self.psum_drain <= 64, "psum_drain", "must be 0 or 2..64")
         need(self.queue_depth in (2, 4, 8, 16), "queue_depth", "must be 2, 4, 8 or 16")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
         need(self.simd in (1, 2), "simd", "must be 1 or 2")
-        need(self.simd == 1 or self.input_lanes == self.psum_lanes == 1, "simd", "must be 1 unless input_lanes and psum_lanes are")
-        need(self.simd == 1 or (self.filter_spad % 4 == 0 and self.filter_spad <= 1024), "filter_spad",
-             "must be a multiple of 4, at most 1024, with simd = 2")
+        need(
+            self.simd == 1 or self.input_lanes == self.psum_lanes == 1,
+            "simd",
+            "must be 1 unless input_lanes and psum_lanes are",
+        )
+        need(
+            self.simd == 1 or (self.filter_spad % 4 == 0 and self.filter_spad <= 1024),
+            "filter_spad",
+            "must be a multiple of 4, at most 1024, with simd = 2",
+        )
         need(self.psum_drain % self.simd == 0, "psum_drain", "must be even with simd = 2")
         need(self.input_lanes in (1, LANES), "input_lanes", f"must be 1 or {LANES}")
-        need(self.input_lanes == LANES or not self.skip, "input_lanes", f"must be {LANES} to skip zeros of a word at once")
-        need(self.ifmap_fifo == 0 if self.input_lanes == 1 else 1 <= self.ifmap_fifo <= 16, "ifmap_fifo",
-             f"must be 1..16 with {LANES} input_lanes, 0 with one")
+        need(
+            self.input_lanes == LANES or not self.skip,
+            "input_lanes",
+            f"must be {LANES} to skip zeros of a word at once",
+        )
+        need(
+            self.ifmap_fifo == 0 if self.input_lanes == 1 else 1 <= self.ifmap_fifo <= 16,
+            "ifmap_fifo",
+            f"must be 1..16 with {LANES} input_lanes, 0 with one",
+        )
         need(self.psum_lanes in (1, PSUM_LANES), "psum_lanes", f"must be 1 or {PSUM_LANES}")
-        need(self.psum_fifo == 0 if self.psum_lanes == 1 else 1 <= self.psum_fifo <= 16, "psum_fifo",
-             f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one")
+        need(
+            self.psum_fifo == 0 if self.psum_lanes == 1 else 1 <= self.psum_fifo <= 16,
+            "psum_fifo",
+            f"must be 1..16 with {PSUM_LANES} psum_lanes, 0 with one",
+        )
         need(1 <= self.glb_pairs <= 64, "glb_pairs", "must be 1..64")
-        need(self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096), "glb_depth", "must be a power of two, 64..4096")
+        need(
+            self.glb_depth in (64, 128, 256, 512, 1024, 2048, 4096),
+            "glb_depth",
+            "must be a power of two, 64..4096",
+        )
         need(self.glb_words <= 1 << 17, "glb_pairs", "the global buffer holds 2**17 words at most")
         need(self.store_lanes in (1, LANES), "store_lanes", f"must be 1 or {LANES}")
         need(16 <= self.address_bits <= 32, "address_bits", "must be 16..32")
-        need(self.sparse_pes in (0, 4, 8, 16, 32, 64), "sparse_pes", "must be 0, 4, 8, 16, 32 or 64")
+        need(
+            self.sparse_pes in (0, 4, 8, 16, 32, 64), "sparse_pes", "must be 0, 4, 8, 16, 32 or 64"
+        )
         need(16 <= self.sparse_words <= 1 << 14, "sparse_words", "must be 16..16384")
-        need(self.sparse_pointers % 2 == 0 and 4 <= self.sparse_pointers <= 1 << 15,
-             "sparse_pointers", "must be even, 4..32768")
+        need(
+            self.sparse_pointers % 2 == 0 and 4 <= self.sparse_pointers <= 1 << 15,
+            "sparse_pointers",
+            "must be even, 4..32768",
+        )
         need(4 <= self.sparse_activations <= 1 << 10, "sparse_activations", "must be 4..1024")
         need(4 <= self.sparse_rows <= 256, "sparse_rows", "must be 4..256")
-        need(self.sparse_rows <= self.sparse_activations, "sparse_rows",
-             "must not exceed sparse_activations, which hold a PE's outputs")
-        need(self.sparse_pes == 0 or self.sparse_pointers >= self.sparse_pes + 2, "sparse_pointers",
-             "must exceed sparse_pes by 2")
+        need(
+            self.sparse_rows <= self.sparse_activations,
+            "sparse_rows",
+            "must not exceed sparse_activations, which hold a PE's outputs",
+        )
+        need(
+            self.sparse_pes == 0 or self.sparse_pointers >= self.sparse_pes + 2,
+            "sparse_pointers",
+            "must exceed sparse_pes by 2",
+        )
         need(1 <= self.sparse_queue <= 16, "sparse_queue", "must be 1..16")
-        need(0 < self.dram_bytes_per_cycle <= 16, "dram_bytes_per_cycle", "must be above 0, at most 16")
+        need(
+            0 < self.dram_bytes_per_cycle <= 16,
+            "dram_bytes_per_cycle",
+            "must be above 0, at most 16",
+        )
         need(1 <= self.dram_latency <= 10_000, "dram_latency", "must be 1..10000")
 
     # ---- derived -----------------------------------------------------------------------
@@ -201,7 +275,8 @@ class Config:
 
     @property
     def place_bits(self) -> int:
-        """Of an entry's place in the stream, if zeros are skipped: half of it is looked ahead at most."""
+        """Of an entry's place in the stream, if zeros are skipped: half of it is looked ahead at
+        most."""
         return bits_for(8 * self.ifmap_spad)
 
     def engine_queue(self, engine: str) -> int:
@@ -214,7 +289,8 @@ class Config:
 
     @property
     def fetch_ahead(self) -> int:
-        """Commands fetched before they are dispatched: their reads wait behind the bursts of LOAD."""
+        """Commands fetched before they are dispatched: their reads wait behind the bursts of
+        LOAD."""
         return 2 * self.queue_depth
 
     @property
@@ -243,7 +319,8 @@ class Config:
 
     @property
     def glb_word_bits(self) -> int:
-        """Of a word's address in the global buffer. What is modular in a command is computed to these."""
+        """Of a word's address in the global buffer. What is modular in a command is computed to
+        these."""
         return bits_for(self.glb_words - 1)
 
     @property
@@ -277,23 +354,46 @@ class Config:
         """On-chip storage in bytes by component, every array over two words deep counted."""
         return {
             "filter spads": self.pes * self.filter_spad * 2,
-            "ifmap spads": self.pes * self.ifmap_spad * (ENTRY_BITS + self.skip * self.place_bits) // 8,
-            "psum spads": self.pes * (self.psum_spad * self.psum_bits + self.drain_depth * (self.psum_bits + 1)) // 8,
+            "ifmap spads": self.pes
+            * self.ifmap_spad
+            * (ENTRY_BITS + self.skip * self.place_bits)
+            // 8,
+            "psum spads": self.pes
+            * (self.psum_spad * self.psum_bits + self.drain_depth * (self.psum_bits + 1))
+            // 8,
             "ifmap FIFOs": self.pes * self.ifmap_fifo * 8 if self.ifmap_fifo > 2 else 0,
             "psum FIFOs": self.pes * self.psum_fifo * PSUM_LANES * self.psum_bits // 8
-                          if self.psum_fifo > 2 else 0,
+            if self.psum_fifo > 2
+            else 0,
             "global buffer": self.glb_bytes,
-            "command queues": sum(bits * self.engine_queue(name) for name, bits in (
-                QUEUED_BITS | (SPARSE_QUEUED_BITS if self.sparse_pes else {})).items()) // 8,
+            "command queues": sum(
+                bits * self.engine_queue(name)
+                for name, bits in (
+                    QUEUED_BITS | (SPARSE_QUEUED_BITS if self.sparse_pes else {})
+                ).items()
+            )
+            // 8,
             "sparse weights": self.sparse_pes * self.sparse_words * 8,
-            "sparse pointers": self.sparse_pes * self.sparse_pointers * self.sparse_pointer_bits // 8,
-            "sparse activations": self.sparse_pes * (4 * self.sparse_activations + self.sparse_queue
-                                                     * (16 + self.sparse_column_bits) // 8),
+            "sparse pointers": self.sparse_pes
+            * self.sparse_pointers
+            * self.sparse_pointer_bits
+            // 8,
+            "sparse activations": self.sparse_pes
+            * (
+                4 * self.sparse_activations
+                + self.sparse_queue * (16 + self.sparse_column_bits) // 8
+            ),
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
             # buffer responses, notes on reads under way, fetched beats, packed words, tokens,
             # lengths of coded strips read ahead, under way and to be written
-            "engine FIFOs": 4 * 8 * 16 + 4 * 8 * 8 + self.fetch_ahead * 8 * 65 // 8 + 16 * 72 // 8 + 6 * 8 * 42 // 8
-                            + 16 * 65 // 8 + 32 * 17 // 8 + 4 * 65 // 8,
+            "engine FIFOs": 4 * 8 * 16
+            + 4 * 8 * 8
+            + self.fetch_ahead * 8 * 65 // 8
+            + 16 * 72 // 8
+            + 6 * 8 * 42 // 8
+            + 16 * 65 // 8
+            + 32 * 17 // 8
+            + 4 * 65 // 8,
             # records and their columns on the way, table words
             "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,
         }
@@ -310,8 +410,15 @@ class Config:
 
     def override(self, changes: list[str]) -> "Config":
         """With fields changed as "field=value" says. Raises ConfigError."""
-        kinds = {f.name: {"str": str, "int": int, "float": float, "bool": {"true": True, "false": False}.__getitem__}[f.type]
-                 for f in dataclasses.fields(self)}
+        kinds = {
+            f.name: {
+                "str": str,
+                "int": int,
+                "float": float,
+                "bool": {"true": True, "false": False}.__getitem__,
+            }[f.type]
+            for f in dataclasses.fields(self)
+        }
         values = {}
         for change in changes:
             name, _, text = change.partition("=")
@@ -342,7 +449,10 @@ class Config:
         if name in PRESETS | BOARD_PRESETS:
             return (PRESETS | BOARD_PRESETS)[name]
         if not name.endswith(".json"):
-            raise ConfigError(f"unknown preset {name!r}: choose from {', '.join(PRESETS | BOARD_PRESETS)}, or give a .json file")
+            raise ConfigError(
+                f"unknown preset {name!r}: choose from {', '.join(PRESETS | BOARD_PRESETS)}, or "
+                "give a .json file"
+            )
         try:
             with open(name, encoding="utf-8") as f:
                 values = json.load(f)
@@ -355,45 +465,143 @@ class Config:
         return cls.from_dict(values)
 
 
-PRESETS: dict[str, Config] = {c.name: c for c in (
-    # For tests: every native shape must fold onto six PEs and 8 KB.
-    Config("tiny", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
-           glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2, skip=True, dram_bytes_per_cycle=8.0,
-           sparse_pes=4, sparse_words=64, sparse_pointers=64, sparse_activations=16, sparse_rows=16,
-           sparse_queue=4),
-    # The default of `make run`; sized for an ECP5-85F.
-    Config("demo", rows=8, columns=8, filter_spad=512, ifmap_spad=32, psum_spad=16,
-           glb_pairs=8, glb_depth=512, sparse_pes=16, sparse_words=128, sparse_pointers=512,
-           sparse_activations=32, sparse_rows=16),
-    # The Eyeriss chip's PEs and storage; smaller filter spads than the chip's pay for buffer,
-    # since a pass keeps its filters for many bands.
-    Config("eyeriss", rows=12, columns=14, filter_spad=96, ifmap_spad=16, psum_spad=8,
-           psum_drain=15, glb_pairs=15, glb_depth=512, ifmap_fifo=2, psum_fifo=2, skip=True, queue_depth=8),
-    # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
-    Config("eie64", rows=2, columns=3, filter_spad=64, ifmap_spad=8, psum_spad=8,
-           glb_pairs=8, glb_depth=1024, ifmap_fifo=2, psum_fifo=2, dram_bytes_per_cycle=8.0,
-           sparse_pes=64, sparse_words=16384, sparse_pointers=16384, sparse_activations=512,
-           sparse_rows=64),
-)}
+PRESETS: dict[str, Config] = {
+    c.name: c
+    for c in (
+        # For tests: every native shape must fold onto six PEs and 8 KB.
+        Config(
+            "tiny",
+            rows=2,
+            columns=3,
+            filter_spad=64,
+            ifmap_spad=8,
+            psum_spad=8,
+            glb_pairs=4,
+            glb_depth=128,
+            ifmap_fifo=2,
+            psum_fifo=2,
+            skip=True,
+            dram_bytes_per_cycle=8.0,
+            sparse_pes=4,
+            sparse_words=64,
+            sparse_pointers=64,
+            sparse_activations=16,
+            sparse_rows=16,
+            sparse_queue=4,
+        ),
+        # The default of `make run`; sized for an ECP5-85F.
+        Config(
+            "demo",
+            rows=8,
+            columns=8,
+            filter_spad=512,
+            ifmap_spad=32,
+            psum_spad=16,
+            glb_pairs=8,
+            glb_depth=512,
+            sparse_pes=16,
+            sparse_words=128,
+            sparse_pointers=512,
+            sparse_activations=32,
+            sparse_rows=16,
+        ),
+        # The Eyeriss chip's PEs and storage; smaller filter spads than the chip's pay for buffer,
+        # since a pass keeps its filters for many bands.
+        Config(
+            "eyeriss",
+            rows=12,
+            columns=14,
+            filter_spad=96,
+            ifmap_spad=16,
+            psum_spad=8,
+            psum_drain=15,
+            glb_pairs=15,
+            glb_depth=512,
+            ifmap_fifo=2,
+            psum_fifo=2,
+            skip=True,
+            queue_depth=8,
+        ),
+        # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
+        Config(
+            "eie64",
+            rows=2,
+            columns=3,
+            filter_spad=64,
+            ifmap_spad=8,
+            psum_spad=8,
+            glb_pairs=8,
+            glb_depth=1024,
+            ifmap_fifo=2,
+            psum_fifo=2,
+            dram_bytes_per_cycle=8.0,
+            sparse_pes=64,
+            sparse_words=16384,
+            sparse_pointers=16384,
+            sparse_activations=512,
+            sparse_rows=64,
+        ),
+    )
+}
 
 # What an FPGA's machine leaves out or narrows (docs/fpga.md says what each field saves).
 LEAN = dict(
-    filter_spad=512, ifmap_spad=16, psum_spad=16, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, glb_pairs=1,
-    queue_depth=2, gating=False, counters=False, rlc=False, store_lanes=1, address_bits=25, registered=True)
+    filter_spad=512,
+    ifmap_spad=16,
+    psum_spad=16,
+    psum_lanes=1,
+    psum_fifo=0,
+    input_lanes=1,
+    ifmap_fifo=0,
+    glb_pairs=1,
+    queue_depth=2,
+    gating=False,
+    counters=False,
+    rlc=False,
+    store_lanes=1,
+    address_bits=25,
+    registered=True,
+)
 # Two MACs a cycle in a PE, narrower psums. Spads are twice as deep, which costs the same RAMs.
 TWO_MACS = dict(simd=2, psum_bits=24, filter_spad=1024, psum_spad=32)
-LEAN_SPARSE = dict(sparse_pes=4, sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32)
+LEAN_SPARSE = dict(
+    sparse_pes=4, sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32
+)
 
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).
-BOARD_PRESETS: dict[str, Config] = {c.name: c for c in (
-    # The least of everything: what a machine costs before its PEs.
-    Config("minimal", rows=1, columns=2, filter_spad=64, ifmap_spad=8, psum_spad=4, psum_drain=2, psum_lanes=1,
-           psum_fifo=0, ifmap_fifo=1, glb_pairs=2, glb_depth=64, queue_depth=2, gating=False, counters=False),
-    # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
-    Config("gowin-20", rows=1, columns=2, glb_depth=2048, **LEAN | dict(registered=False, address_bits=16)),
-    Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN | TWO_MACS),
-    Config("ecp5-45", rows=4, columns=6, glb_depth=2048, **LEAN | TWO_MACS),
-    Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
-    # The most MACs: the array alone.
-    Config("ecp5-85-128", rows=8, columns=8, glb_depth=4096, **LEAN | TWO_MACS),
-)}
+BOARD_PRESETS: dict[str, Config] = {
+    c.name: c
+    for c in (
+        # The least of everything: what a machine costs before its PEs.
+        Config(
+            "minimal",
+            rows=1,
+            columns=2,
+            filter_spad=64,
+            ifmap_spad=8,
+            psum_spad=4,
+            psum_drain=2,
+            psum_lanes=1,
+            psum_fifo=0,
+            ifmap_fifo=1,
+            glb_pairs=2,
+            glb_depth=64,
+            queue_depth=2,
+            gating=False,
+            counters=False,
+        ),
+        # Sized for boards (fpga/boards); what limits them is LUTs, measured in docs/fpga.md.
+        Config(
+            "gowin-20",
+            rows=1,
+            columns=2,
+            glb_depth=2048,
+            **LEAN | dict(registered=False, address_bits=16),
+        ),
+        Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN | TWO_MACS),
+        Config("ecp5-45", rows=4, columns=6, glb_depth=2048, **LEAN | TWO_MACS),
+        Config("ecp5-85", rows=8, columns=8, glb_depth=4096, **LEAN, **LEAN_SPARSE),
+        # The most MACs: the array alone.
+        Config("ecp5-85-128", rows=8, columns=8, glb_depth=4096, **LEAN | TWO_MACS),
+    )
+}

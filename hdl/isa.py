@@ -1,10 +1,10 @@
 """Commands and registers: declared once, decoded by the RTL, packed by the compiler.
 
-A command is 64 bytes, little-endian: a header of 64 bits and a body of 448. Each names the version of
-this file that it is of (VERSION_VALUE); a machine of another refuses it. Units:
-DRAM addresses are bytes; `word` counts 64-bit words of the global buffer; `entry` counts
-16-bit entries of it (entry = 4 * word + lane). Strides of entries and words are modular,
-so a negative stride is its two's complement. docs/architecture.md has the loop nests.
+A command is 64 bytes, little-endian: a header of 64 bits and a body of 448. Each names the version
+of this file that it is of (VERSION_VALUE); a machine of another refuses it. Units: DRAM addresses
+are bytes; `word` counts 64-bit words of the global buffer; `entry` counts 16-bit entries of it
+(entry = 4 * word + lane). Strides of entries and words are modular, so a negative stride is its
+two's complement. docs/architecture.md has the loop nests.
 """
 
 import enum
@@ -14,33 +14,33 @@ from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
 COMMAND_BYTES = 64
-VERSION_VALUE = 2    # of commands and registers: changed with any field, opcode or register
-MASK_BITS = 28       # semaphores that a command can name; config.SEMAPHORES of them are built
-WORD_ADDR = 18    # bits of a word address in the global buffer
-ENTRY_ADDR = 20   # bits of an entry address
-INDEX = 26        # bits of a program index: 2**26 commands of 64 bytes fill the address space
+VERSION_VALUE = 2  # of commands and registers: changed with any field, opcode or register
+MASK_BITS = 28  # semaphores that a command can name; config.SEMAPHORES of them are built
+WORD_ADDR = 18  # bits of a word address in the global buffer
+ENTRY_ADDR = 20  # bits of an entry address
+INDEX = 26  # bits of a program index: 2**26 commands of 64 bytes fill the address space
 
 
 class Opcode(enum.IntEnum):
-    CONFIG = 1   # roles and tags of the chain; waits until the array has drained
-    LOAD = 2     # DRAM -> global buffer
-    IFMAP = 3    # global buffer -> ifmap network, one pass
-    FILTER = 4   # global buffer -> filter network, one pass
-    PSUM = 5     # bias or stored psums -> psum network, one pass
-    OFMAP = 6    # output network -> stored psums, or requantised -> ofmap tile, one pass
-    STORE = 7    # tile -> pool / add / reorder -> DRAM
-    SHAPE = 8    # second operand, pooling and scaling of the STOREs after it
-    SPARSE_FILL = 9     # global buffer -> memories of the sparse PEs
-    SPARSE_RUN = 10     # non-zero activations through the compressed columns
+    CONFIG = 1  # roles and tags of the chain; waits until the array has drained
+    LOAD = 2  # DRAM -> global buffer
+    IFMAP = 3  # global buffer -> ifmap network, one pass
+    FILTER = 4  # global buffer -> filter network, one pass
+    PSUM = 5  # bias or stored psums -> psum network, one pass
+    OFMAP = 6  # output network -> stored psums, or requantised -> ofmap tile, one pass
+    STORE = 7  # tile -> pool / add / reorder -> DRAM
+    SHAPE = 8  # second operand, pooling and scaling of the STOREs after it
+    SPARSE_FILL = 9  # global buffer -> memories of the sparse PEs
+    SPARSE_RUN = 10  # non-zero activations through the compressed columns
     SPARSE_OUTPUT = 11  # accumulators -> requantised -> activations
-    SPARSE_DUMP = 12    # activations -> global buffer
+    SPARSE_DUMP = 12  # activations -> global buffer
     SPARSE_STREAM = 13  # SPARSE_RUN with the columns in DRAM: only those needed are read
 
 
 class Mode(enum.IntEnum):
     DENSE = 0
     GATE = 1
-    SKIP = 2   # of configurations with `skip`
+    SKIP = 2  # of configurations with `skip`
 
 
 class Pool(enum.IntEnum):
@@ -51,15 +51,17 @@ class Pool(enum.IntEnum):
 
 class Target(enum.IntEnum):
     """Memories of a sparse PE that SPARSE_FILL writes."""
-    WEIGHTS = 0       # 64-bit words of eight entries
-    POINTERS = 1      # pairs: the even pointer in the low 32 bits, the odd in the high
-    CODEBOOK = 2      # four int16 a word, the same in every PE
+
+    WEIGHTS = 0  # 64-bit words of eight entries
+    POINTERS = 1  # pairs: the even pointer in the low 32 bits, the odd in the high
+    CODEBOOK = 2  # four int16 a word, the same in every PE
     ACCUMULATORS = 3  # four int32 in two words: one row of four PEs
-    ACTIVATIONS = 4   # four int16 a word: one activation of four PEs
+    ACTIVATIONS = 4  # four int16 a word: one activation of four PEs
 
 
 class Status(enum.IntEnum):
     """STATUS register, bits 7:0 the state and 15:8 the error code."""
+
     IDLE = 0
     RUNNING = 1
     DONE = 2
@@ -68,32 +70,33 @@ class Status(enum.IntEnum):
 
 class Error(enum.IntEnum):
     NONE = 0
-    ILLEGAL_COMMAND = 1   # unknown opcode, non-zero reserved bits, or a field out of range
-    READ_WINDOW = 2       # a read outside [READ_BASE, READ_LIMIT)
-    WRITE_WINDOW = 3      # a write outside [WRITE_BASE, WRITE_LIMIT)
-    READ_RESPONSE = 4     # AXI answered a read with SLVERR or DECERR
-    WRITE_RESPONSE = 5    # AXI answered a write with SLVERR or DECERR
-    WATCHDOG = 6          # nothing moved for WATCHDOG cycles
-    SPARSE_STREAM = 7     # a pointer or a row outside a sparse PE's memories, lengths that do not add up
-    RLC_STREAM = 8        # a run-length coded strip that breaks the format or exceeds its slot
-    VERSION = 9           # a command of another version than the machine's
+    ILLEGAL_COMMAND = 1  # unknown opcode, non-zero reserved bits, or a field out of range
+    READ_WINDOW = 2  # a read outside [READ_BASE, READ_LIMIT)
+    WRITE_WINDOW = 3  # a write outside [WRITE_BASE, WRITE_LIMIT)
+    READ_RESPONSE = 4  # AXI answered a read with SLVERR or DECERR
+    WRITE_RESPONSE = 5  # AXI answered a write with SLVERR or DECERR
+    WATCHDOG = 6  # nothing moved for WATCHDOG cycles
+    # a pointer or a row outside a sparse PE's memories, lengths that do not add up
+    SPARSE_STREAM = 7
+    RLC_STREAM = 8  # a run-length coded strip that breaks the format or exceeds its slot
+    VERSION = 9  # a command of another version than the machine's
 
 
 class Header(data.Struct):
     opcode: 5
-    version: 3           # VERSION_VALUE
-    wait: MASK_BITS      # semaphores taken (each decremented) before the command starts
-    signal: MASK_BITS    # semaphores given (each incremented) when it has finished
+    version: 3  # VERSION_VALUE
+    wait: MASK_BITS  # semaphores taken (each decremented) before the command starts
+    signal: MASK_BITS  # semaphores given (each incremented) when it has finished
 
 
 class ConfigBody(data.Struct):
-    height: 8      # R', filter rows of a slice: PEs of a logical column per channel group
-    groups: 8      # r
-    sets: 8        # t
-    rows: 8        # e
-    stride: 4      # vertical stride U
-    mode: 2        # Mode
-    ring: WORD_ADDR       # psum ring: first word (even) ...
+    height: 8  # R', filter rows of a slice: PEs of a logical column per channel group
+    groups: 8  # r
+    sets: 8  # t
+    rows: 8  # e
+    stride: 4  # vertical stride U
+    mode: 2  # Mode
+    ring: WORD_ADDR  # psum ring: first word (even) ...
     ring_size: WORD_ADDR  # ... and words (even)
 
 
@@ -104,6 +107,7 @@ class LoadBody(data.Struct):
     With `rlc` set a strip of `length` words is run-length coded (golden/rlc.py) in a slot there
     of at most `slot` 64-bit words. The words used are 16-bit entries of a table (even addresses):
     that of (a, b, c) is at table + a*stride_a + b*table_b + 2*c. Unless rlc, these are ignored."""
+
     dram: 32
     word: WORD_ADDR
     length: 18
@@ -131,6 +135,7 @@ class IfmapBody(data.Struct):
     A band is the e ofmap rows that the array computes at a time: the PEs keep their filters
     for `laps` bands of all images. `header` sends first what every PE must know of the pass;
     a command without it goes on with the pass of the one before."""
+
     base: ENTRY_ADDR
     start: signed(ENTRY_ADDR)
     strip: ENTRY_ADDR
@@ -150,28 +155,30 @@ class IfmapBody(data.Struct):
     inner: 16
     inner_stride: ENTRY_ADDR
     length: ENTRY_ADDR  # entries in a chunk
-    p: 8                # filters in a PE, a multiple of config.simd
-    window: 8           # q*S: entries in a window
-    step: 8             # q*min(U, S): entries a window slides by
-    positions: 16       # F: windows per lap
+    p: 8  # filters in a PE, a multiple of config.simd
+    window: 8  # q*S: entries in a window
+    step: 8  # q*min(U, S): entries a window slides by
+    positions: 16  # F: windows per lap
     header: 1
-    laps: 16            # images * bands of the whole pass
+    laps: 16  # images * bands of the whole pass
 
 
 class FilterBody(data.Struct):
     """for word, tag: send the next word of a linear region to the tag. The last word of
     each tag carries `tail` entries and closes the PE's filter half."""
+
     word: WORD_ADDR
-    tags: 8      # R' * r * t
-    words: 10    # ceil(p*q*S / 4)
-    tail: 3      # 1..4
+    tags: 8  # R' * r * t
+    words: 10  # ceil(p*q*S / 4)
+    tail: 3  # 1..4
 
 
 class PsumBody(data.Struct):
     """for position (laps*F), column (e*t), word of ceil(p/4): psums from the ring, or
     biases at bias + 2*(set*ceil(p/4) + word) words."""
+
     from_ring: 1
-    bias: WORD_ADDR   # even
+    bias: WORD_ADDR  # even
     positions: 24
     rows: 8
     sets: 8
@@ -183,6 +190,7 @@ class OfmapBody(data.Struct):
     to entries base + image*image_stride + position*position_stride +
     ((row_first+row) mod ring)*row_stride + set*p + 4*word. row_start is
     row_first*row_stride; ring is at least rows. Rows from rows_valid on are dropped."""
+
     to_ring: 1
     images: 16
     positions: 16
@@ -210,25 +218,26 @@ class StoreBody(data.Struct):
     address, a multiple of 8, on; nothing is written past its last word. The words used go to
     table + image*out_image_stride + row*table_row + 2*block, 16 bits each. A strip is at most
     2**17 - 1 entries. Unless rlc, the table is ignored."""
+
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
     row_stride: ENTRY_ADDR
     column_stride: ENTRY_ADDR
     block: 11
     block_stride: ENTRY_ADDR
-    row_first: 16   # tile row r is at ((row_first + r) mod ring)*row_stride
+    row_first: 16  # tile row r is at ((row_first + r) mod ring)*row_stride
     ring: 16
-    dram: 32        # even byte address of the first entry written
+    dram: 32  # even byte address of the first entry written
     out_image_stride: 32
     out_row_stride: 32
-    out_block_stride: 24   # a strip has 2**20 entries at most
+    out_block_stride: 24  # a strip has 2**20 entries at most
     images: 8
     rows: 16
     blocks: 11
     columns: 16
     out_block: 11
-    chunk: 3        # 1..4
-    pool: 2         # Pool
+    chunk: 3  # 1..4
+    pool: 2  # Pool
     add: 1
     relu: 1
     rlc: 1
@@ -245,6 +254,7 @@ class ShapeBody(data.Struct):
     and columns likewise; only rows in [0, height) and columns in [0, width) are read.
     Average: the divisor counts the window's rows in [count_top, count_bottom) times its
     columns in [count_left, count_right); with `fixed` set it is reciprocal / 2**shift."""
+
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
     row_stride: ENTRY_ADDR
@@ -277,13 +287,14 @@ class SparseFillBody(data.Struct):
     ACCUMULATORS, ACTIVATIONS: for index, group of four PEs: write the next two words, or
     word, to address + index of the group. Words come one after the other from `word` on
     (even for ACCUMULATORS)."""
+
     target: 3
     word: WORD_ADDR
     pe: 8
-    pes: 8        # WEIGHTS, POINTERS
+    pes: 8  # WEIGHTS, POINTERS
     address: 16
-    count: 16     # indices
-    half: 1       # ACTIVATIONS: which of the two
+    count: 16  # indices
+    half: 1  # ACTIVATIONS: which of the two
 
 
 class SparseRunBody(data.Struct):
@@ -291,6 +302,7 @@ class SparseRunBody(data.Struct):
     column base + (i - address)*PEs + j: broadcast, and multiplied with that column's
     entries of every PE into the accumulators. `queue`: columns that wait at most in a PE's
     activation queue, 0 for all that are built."""
+
     half: 1
     address: 16
     count: 16
@@ -301,6 +313,7 @@ class SparseRunBody(data.Struct):
 class SparseOutputBody(data.Struct):
     """Accumulators 0 .. rows-1 of every PE, requantised to activations address .. of the half;
     the accumulators are left at 0."""
+
     rows: 16
     shift: 6
     relu: 1
@@ -310,9 +323,10 @@ class SparseOutputBody(data.Struct):
 
 class SparseDumpBody(data.Struct):
     """for index, group of four PEs: the activations at address + index as the next word."""
+
     half: 1
     address: 16
-    count: 16    # indices
+    count: 16  # indices
     word: WORD_ADDR
 
 
@@ -324,17 +338,19 @@ class SparseStreamBody(data.Struct):
     A record is of whole words: a count of entries for every PE, config.sparse_length_bits
     each, 64 // sparse_length_bits to a word, then from the next byte on the entries of PE 0,
     PE 1, ... (golden/csc.py). A column without entries has no record."""
+
     half: 1
     address: 16
     count: 16
     word: WORD_ADDR
-    dram: 32      # address of the records, a multiple of 8
+    dram: 32  # address of the records, a multiple of 8
 
 
 class TableWord(data.Struct):
     """Places of four columns' records, which follow each other."""
-    offset: 20    # of the first, in words from `dram`
-    lengths: data.ArrayLayout(11, 4)   # in words
+
+    offset: 20  # of the first, in words from `dram`
+    lengths: data.ArrayLayout(11, 4)  # in words
 
 
 STORE_BODY = max(Shape.cast(StoreBody).width, Shape.cast(ShapeBody).width)
@@ -342,6 +358,7 @@ STORE_BODY = max(Shape.cast(StoreBody).width, Shape.cast(ShapeBody).width)
 
 class StoreCommand(data.Struct):
     """A STORE or, with `is_shape` set, a SHAPE: its body in the low bits."""
+
     is_shape: 1
     body: STORE_BODY
 
@@ -352,16 +369,24 @@ SPARSE_BODY_BITS = max(Shape.cast(body).width for body in SPARSE_KINDS)
 
 class SparseCommand(data.Struct):
     """One of SPARSE_KINDS, its body in the low bits."""
+
     kind: 2
     body: SPARSE_BODY_BITS
 
 
 BODIES: dict[Opcode, type[data.Struct]] = {
-    Opcode.CONFIG: ConfigBody, Opcode.LOAD: LoadBody, Opcode.IFMAP: IfmapBody,
-    Opcode.FILTER: FilterBody, Opcode.PSUM: PsumBody, Opcode.OFMAP: OfmapBody,
-    Opcode.STORE: StoreBody, Opcode.SHAPE: ShapeBody,
-    Opcode.SPARSE_FILL: SparseFillBody, Opcode.SPARSE_RUN: SparseRunBody,
-    Opcode.SPARSE_OUTPUT: SparseOutputBody, Opcode.SPARSE_DUMP: SparseDumpBody,
+    Opcode.CONFIG: ConfigBody,
+    Opcode.LOAD: LoadBody,
+    Opcode.IFMAP: IfmapBody,
+    Opcode.FILTER: FilterBody,
+    Opcode.PSUM: PsumBody,
+    Opcode.OFMAP: OfmapBody,
+    Opcode.STORE: StoreBody,
+    Opcode.SHAPE: ShapeBody,
+    Opcode.SPARSE_FILL: SparseFillBody,
+    Opcode.SPARSE_RUN: SparseRunBody,
+    Opcode.SPARSE_OUTPUT: SparseOutputBody,
+    Opcode.SPARSE_DUMP: SparseDumpBody,
     Opcode.SPARSE_STREAM: SparseStreamBody,
 }
 
@@ -413,8 +438,8 @@ class VersionError(ValueError):
 
 
 def unpack(raw: bytes) -> tuple[int, int, int, dict[str, int]]:
-    """(opcode, wait, signal, fields) of 64 bytes. Raises ValueError on an unknown opcode, VersionError
-    on another version."""
+    """(opcode, wait, signal, fields) of 64 bytes. Raises ValueError on an unknown opcode,
+    VersionError on another version."""
     word = int.from_bytes(raw, "little")
     head = {name: word >> offset & (1 << width) - 1 for name, offset, width, _ in fields(Header)}
     opcode, wait, signal = head["opcode"], head["wait"], head["signal"]
@@ -434,60 +459,61 @@ def unpack(raw: bytes) -> tuple[int, int, int, dict[str, int]]:
 
 class Register(enum.IntEnum):
     """AXI4-Lite registers, 32 bits, byte offsets."""
-    ID = 0x00              # RO: "EYRI"
-    VERSION = 0x04         # RO: VERSION_VALUE
-    CONTROL = 0x08         # WO: bit 0 starts a program, bit 1 resets the engines
-    STATUS = 0x0C          # RO: Status in bits 7:0, Error in bits 15:8
-    ERROR_INDEX = 0x10     # RO: index of the command that failed
-    PROGRAM = 0x14         # address of the program, 64-byte aligned
-    COUNT = 0x18           # commands in the program
-    INTERRUPT = 0x1C       # bit 0 enables; bit 1 pending, cleared by writing 1
-    READ_BASE = 0x20       # reads (program included) must lie in [BASE, LIMIT)
+
+    ID = 0x00  # RO: "EYRI"
+    VERSION = 0x04  # RO: VERSION_VALUE
+    CONTROL = 0x08  # WO: bit 0 starts a program, bit 1 resets the engines
+    STATUS = 0x0C  # RO: Status in bits 7:0, Error in bits 15:8
+    ERROR_INDEX = 0x10  # RO: index of the command that failed
+    PROGRAM = 0x14  # address of the program, 64-byte aligned
+    COUNT = 0x18  # commands in the program
+    INTERRUPT = 0x1C  # bit 0 enables; bit 1 pending, cleared by writing 1
+    READ_BASE = 0x20  # reads (program included) must lie in [BASE, LIMIT)
     READ_LIMIT = 0x24
     WRITE_BASE = 0x28
     WRITE_LIMIT = 0x2C
-    WATCHDOG = 0x30        # cycles without movement before the engine gives up; 0 never
-    PES = 0x34             # RO: PEs of this build
-    GLB_WORDS = 0x38       # RO
-    COUNTERS = 0x100       # RO: 64-bit counters in the order of COUNTERS, low half first
+    WATCHDOG = 0x30  # cycles without movement before the engine gives up; 0 never
+    PES = 0x34  # RO: PEs of this build
+    GLB_WORDS = 0x38  # RO
+    COUNTERS = 0x100  # RO: 64-bit counters in the order of COUNTERS, low half first
 
 
 ID_VALUE = int.from_bytes(b"EYRI", "little")
 
 # Named events (one counter each). PE events are summed over PEs and cycles.
 COUNTERS: tuple[str, ...] = (
-    "cycles",             # doorbell to completion
-    "macs",               # multiply-accumulates issued, gated ones included
-    "macs_gated",         # of those, held still by a zero activation
-    "pe_busy",            # PE-cycles that issued a MAC
-    "pe_wait_filter",     # PE-cycles with a pass begun, waiting for its filters
-    "pe_wait_ifmap",      # ... for an ifmap entry
-    "pe_wait_psum",       # ... for room in the psum buffer
-    "pe_wait_hazard",     # ... bubbles of p below the accumulator's depth
-    "pe_idle",            # PE-cycles with no pass
-    "ifmap_words",        # 64-bit words onto the ifmap network
-    "filter_words",       # ... filter network
-    "psum_words",         # 128-bit words onto the psum network
-    "ofmap_words",        # 128-bit words off the output network
-    "ifmap_stall",        # cycles a word waited at the head of the ifmap network
+    "cycles",  # doorbell to completion
+    "macs",  # multiply-accumulates issued, gated ones included
+    "macs_gated",  # of those, held still by a zero activation
+    "pe_busy",  # PE-cycles that issued a MAC
+    "pe_wait_filter",  # PE-cycles with a pass begun, waiting for its filters
+    "pe_wait_ifmap",  # ... for an ifmap entry
+    "pe_wait_psum",  # ... for room in the psum buffer
+    "pe_wait_hazard",  # ... bubbles of p below the accumulator's depth
+    "pe_idle",  # PE-cycles with no pass
+    "ifmap_words",  # 64-bit words onto the ifmap network
+    "filter_words",  # ... filter network
+    "psum_words",  # 128-bit words onto the psum network
+    "ofmap_words",  # 128-bit words off the output network
+    "ifmap_stall",  # cycles a word waited at the head of the ifmap network
     "filter_stall",
     "psum_stall",
-    "ofmap_stall",        # cycles the output network was starved while a pass was open
-    "glb_reads",          # 64-bit bank reads
-    "glb_writes",         # 64-bit bank writes
-    "glb_conflicts",      # cycles a client was refused by a busy bank
-    "dram_read_bytes",    # data beats
-    "dram_write_bytes",   # strobed bytes
-    "command_bytes",      # program fetched
-    "load_busy",          # cycles the load engine had a command
+    "ofmap_stall",  # cycles the output network was starved while a pass was open
+    "glb_reads",  # 64-bit bank reads
+    "glb_writes",  # 64-bit bank writes
+    "glb_conflicts",  # cycles a client was refused by a busy bank
+    "dram_read_bytes",  # data beats
+    "dram_write_bytes",  # strobed bytes
+    "command_bytes",  # program fetched
+    "load_busy",  # cycles the load engine had a command
     "store_busy",
-    "load_wait",          # cycles its next command waited for a semaphore
+    "load_wait",  # cycles its next command waited for a semaphore
     "store_wait",
-    "sparse_busy",        # cycles a SPARSE_RUN, SPARSE_STREAM or SPARSE_OUTPUT was under way
-    "sparse_columns",     # non-zero activations found
-    "sparse_macs",        # multiply-accumulates of the sparse PEs: their busy cycles
-    "sparse_starved",     # sparse-PE-cycles of a SPARSE_RUN or _STREAM with nothing in the PE
-    "sparse_blocked",     # cycles a column waited for a full queue, summed over full PEs
-    "sparse_padding",     # padding entries met
-    "sparse_bytes",       # records read by SPARSE_STREAM
+    "sparse_busy",  # cycles a SPARSE_RUN, SPARSE_STREAM or SPARSE_OUTPUT was under way
+    "sparse_columns",  # non-zero activations found
+    "sparse_macs",  # multiply-accumulates of the sparse PEs: their busy cycles
+    "sparse_starved",  # sparse-PE-cycles of a SPARSE_RUN or _STREAM with nothing in the PE
+    "sparse_blocked",  # cycles a column waited for a full queue, summed over full PEs
+    "sparse_padding",  # padding entries met
+    "sparse_bytes",  # records read by SPARSE_STREAM
 )

@@ -4,18 +4,19 @@ Words are of 64 bits. Latencies that only the model knows are in compiler/model/
 are sums over several components, checked against the RTL.
 """
 
-HAZARD = 3           # cycles between two MACs of a PE on one psum
-IN_FLIGHT = 8        # commands that an engine may hold
+HAZARD = 3  # cycles between two MACs of a PE on one psum
+IN_FLIGHT = 8  # commands that an engine may hold
 
-BURST = 64           # most words of a burst
-PAGE = 512           # words of a page of 4 KiB, which no burst crosses
+BURST = 64  # most words of a burst
+PAGE = 512  # words of a page of 4 KiB, which no burst crosses
 
-LOADS = 4            # LOADs under way
-READ_BURSTS = 32     # bursts of LOAD under way: covers the latency of memory with short strips
-LENGTH_WORDS = 16    # words of a table of lengths that are read ahead
-LENGTH_BURST = 4     # ... that are read at once, aligned, so that a burst stays within its page
+LOADS = 4  # LOADs under way
+READ_BURSTS = 32  # bursts of LOAD under way: covers the latency of memory with short strips
+LENGTH_WORDS = 16  # words of a table of lengths that are read ahead
+LENGTH_BURST = 4  # ... that are read at once, aligned, so that a burst stays within its page
 
-STORE_WORDS = 16     # packed words that wait for the bus
-WRITE_BURSTS = 16    # bursts that wait for their answer, one of them perhaps not yet on the bus
-CODED_BURST = 8      # most words of a coded strip's burst, aligned, so that it stays within its page
-DIVISORS = 16        # of an average whose reciprocals are built in; larger windows bring their own
+STORE_WORDS = 16  # packed words that wait for the bus
+WRITE_BURSTS = 16  # bursts that wait for their answer, one of them perhaps not yet on the bus
+# most words of a coded strip's burst, aligned, so that it stays within its page
+CODED_BURST = 8
+DIVISORS = 16  # of an average whose reciprocals are built in; larger windows bring their own

@@ -11,9 +11,12 @@ from hdl.lib.axi import lite_ports, master_ports
 from hdl.lib.near_reset import near_reset
 
 # counter name -> (event of the array, extra)
-ARRAY_COUNTERS = {"macs": "busy", "macs_gated": "gated", "pe_busy": "busy",
-                  **{f"pe_{e}": e for e in ("wait_filter", "wait_ifmap", "wait_psum",
-                                            "wait_hazard", "idle")}}
+ARRAY_COUNTERS = {
+    "macs": "busy",
+    "macs_gated": "gated",
+    "pe_busy": "busy",
+    **{f"pe_{e}": e for e in ("wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "idle")},
+}
 
 
 class Accelerator(wiring.Component):
@@ -31,8 +34,7 @@ class Accelerator(wiring.Component):
         m.submodules.edge = edge = Edge(c)
         core = Core(c)
         m.submodules.core = near_reset(m, "core", edge.core_reset)[0](core)
-        for name, member in (*master_ports().items(), *lite_ports().items(),
-                             ("interrupt", Out(1))):
+        for name, member in (*master_ports().items(), *lite_ports().items(), ("interrupt", Out(1))):
             inside, outside = getattr(edge, name), getattr(self, name)
             m.d.comb += outside.eq(inside) if member.flow == Out else inside.eq(outside)
         for name in (*ENGINES, *(("fill", "sparse") if c.sparse_pes else ())):
@@ -46,21 +48,33 @@ class Accelerator(wiring.Component):
         m.d.comb += edge.config_refused.eq(core.config_error)
         for counter, event in ARRAY_COUNTERS.items():
             count = getattr(core, f"array_events_{event}")
-            m.d.comb += edge.events[counter].eq(count * c.simd if c.simd > 1 and counter.startswith("macs") else count)
+            m.d.comb += edge.events[counter].eq(
+                count * c.simd if c.simd > 1 and counter.startswith("macs") else count
+            )
         for name in ENGINES:
-            m.d.comb += [edge.events[f"{name}_words"].eq(getattr(core, f"{name}_word")),
-                         edge.events[f"{name}_stall"].eq(getattr(core, f"{name}_stall"))]
+            m.d.comb += [
+                edge.events[f"{name}_words"].eq(getattr(core, f"{name}_word")),
+                edge.events[f"{name}_stall"].eq(getattr(core, f"{name}_stall")),
+            ]
         busy = []
         if c.sparse_pes:
             wiring.connect(m, core.column_read, edge.column_read)
             m.d.comb += [core.read_base.eq(edge.read_base), core.read_limit.eq(edge.read_limit)]
             m.d.comb += edge.sparse.error.eq(core.sparse_error)
-            m.d.comb += [edge.events[f"sparse_{n}"].eq(getattr(core, f"sparse_{n}"))
-                         for n in SPARSE_EVENTS]
+            m.d.comb += [
+                edge.events[f"sparse_{n}"].eq(getattr(core, f"sparse_{n}")) for n in SPARSE_EVENTS
+            ]
             busy = [core.sparse_macs.any(), core.sparse_columns]
         m.d.comb += [
-            edge.events.glb_reads.eq(core.glb_reads), edge.events.glb_writes.eq(core.glb_writes),
+            edge.events.glb_reads.eq(core.glb_reads),
+            edge.events.glb_writes.eq(core.glb_writes),
             edge.events.glb_conflicts.eq(core.glb_conflict),
-            edge.progress.eq(Cat(core.array_events_busy.any(), *busy,
-                                 *(getattr(core, f"{n}_word") for n in ENGINES)).any())]
+            edge.progress.eq(
+                Cat(
+                    core.array_events_busy.any(),
+                    *busy,
+                    *(getattr(core, f"{n}_word") for n in ENGINES),
+                ).any()
+            ),
+        ]
         return m

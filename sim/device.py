@@ -44,10 +44,21 @@ class SimDevice:
     Time passes only during register accesses and `wait`.
     """
 
-    def __init__(self, config: Config, driver: str = "cocotb", memory_size: int = 64 << 20, *,
-                 bytes_per_cycle: float | None = None, latency: int | None = None, seed: int = 1,
-                 stalls=0.0, waves=None, component=None, verilog: tuple[str, str] | None = None,
-                 reply_timeout: float | None = None):
+    def __init__(
+        self,
+        config: Config,
+        driver: str = "cocotb",
+        memory_size: int = 64 << 20,
+        *,
+        bytes_per_cycle: float | None = None,
+        latency: int | None = None,
+        seed: int = 1,
+        stalls=0.0,
+        waves=None,
+        component=None,
+        verilog: tuple[str, str] | None = None,
+        reply_timeout: float | None = None,
+    ):
         if driver not in ("cocotb", "cpp"):
             raise ValueError(f"simulation driver {driver!r}: choose cocotb or cpp")
         if not 4096 <= memory_size <= 1 << 32 or memory_size % 4096:
@@ -60,14 +71,17 @@ class SimDevice:
         built = build(*(verilog or (text, sidecar["top"])), waves=bool(waves))
         self.waves = None
         if waves:
-            self.waves = Path(waves) if not isinstance(waves, bool) else (
-                BUILD / "waves" / f"{config.name}-{driver}-{os.getpid()}-{next(_serial)}.fst")
+            self.waves = (
+                Path(waves)
+                if not isinstance(waves, bool)
+                else (BUILD / "waves" / f"{config.name}-{driver}-{os.getpid()}-{next(_serial)}.fst")
+            )
             self.waves = self.waves.resolve()
             self.waves.parent.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix="eyrie-")
         folder = Path(self._folder.name)
         with open(folder / "memory", "wb+") as f:
-            f.truncate(memory_size)      # sparse: pages appear as they are written
+            f.truncate(memory_size)  # sparse: pages appear as they are written
             self.memory = mmap.mmap(f.fileno(), memory_size)
         self._log = open(folder / "log", "wb+")
         theirs_in, ours_out = os.pipe()
@@ -76,16 +90,25 @@ class SimDevice:
         env = None
         if driver == "cocotb":
             env = cocotb_environment("tb", "sim.benches.tb_host")
-            env.update(EYRIE_IN=str(theirs_in), EYRIE_OUT=str(theirs_out),
-                       COCOTB_RESULTS_FILE=str(folder / "results.xml"))
+            env.update(
+                EYRIE_IN=str(theirs_in),
+                EYRIE_OUT=str(theirs_out),
+                COCOTB_RESULTS_FILE=str(folder / "results.xml"),
+            )
             if self.waves:
                 arguments += ["--trace", "--trace-file", str(self.waves)]
         elif self.waves:
             arguments.append(f"+trace={self.waves}")
         try:
             self._process = subprocess.Popen(
-                [str(built / f"sim_{driver}"), *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
-                stdout=self._log, stderr=subprocess.STDOUT, pass_fds=(theirs_in, theirs_out))
+                [str(built / f"sim_{driver}"), *arguments],
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs_in, theirs_out),
+            )
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
@@ -123,9 +146,14 @@ class SimDevice:
         except BrokenPipeError:
             self._fail()
         while b"\n" not in self._buffer:
-            if self._timeout is not None and not select.select([self._in], [], [], self._timeout)[0]:
+            if (
+                self._timeout is not None
+                and not select.select([self._in], [], [], self._timeout)[0]
+            ):
                 self.close()
-                raise TimeoutError(f"simulator: no answer in {self._timeout} s after cycle {self.cycles}")
+                raise TimeoutError(
+                    f"simulator: no answer in {self._timeout} s after cycle {self.cycles}"
+                )
             more = os.read(self._in, 4096)
             if not more:
                 self._fail()
@@ -137,16 +165,18 @@ class SimDevice:
     # ---- Device ------------------------------------------------------------------------
     def read(self, address: int, size: int) -> bytes:
         self._inside(address, size)
-        return self.memory[address:address + size]
+        return self.memory[address : address + size]
 
     def write(self, address: int, data) -> None:
         data = memoryview(data).cast("B")
         self._inside(address, len(data))
-        self.memory[address:address + len(data)] = data
+        self.memory[address : address + len(data)] = data
 
     def _inside(self, address, size):
         if address < 0 or size < 0 or address + size > len(self.memory):
-            raise ValueError(f"memory access at {address:#x}, {size} bytes: the memory has {len(self.memory):#x}")
+            raise ValueError(
+                f"memory access at {address:#x}, {size} bytes: the memory has {len(self.memory):#x}"
+            )
 
     def read_register(self, offset: int) -> int:
         """The 32-bit register. Raises OSError if the accelerator refuses the address."""
@@ -170,14 +200,20 @@ class SimDevice:
         if result == BUS_ERROR:
             raise OSError("STATUS: bus error on read")
         if result == TIMEOUT:
-            raise TimeoutError(f"accelerator still running at cycle {self.cycles}, {max_cycles} cycles after wait began")
+            raise TimeoutError(
+                f"accelerator still running at cycle {self.cycles}, {max_cycles} cycles after "
+                "wait began"
+            )
 
     # ---- the world around it -----------------------------------------------------------
     def stall(self, probability) -> None:
         """Random stalls from now on: one probability, or {channel: probability} (others 0)."""
         each = probability if isinstance(probability, dict) else dict.fromkeys(STALLS, probability)
         if set(each) - set(STALLS):
-            raise ValueError(f"stall channel {sorted(set(each) - set(STALLS))[0]!r}: choose from {', '.join(STALLS)}")
+            raise ValueError(
+                f"stall channel {sorted(set(each) - set(STALLS))[0]!r}: choose from "
+                f"{', '.join(STALLS)}"
+            )
         for channel, key in STALLS.items():
             p = each.get(channel, 0)
             if not 0 <= p < 1:
@@ -185,7 +221,8 @@ class SimDevice:
             self._call(SET, key, round(p * 256) if p < 0.998 else 255)
 
     def fault(self, low: int = 0, high: int = 0, kind: str | None = None) -> None:
-        """Bursts that touch [low, high) answer "slverr" or "decerr", or never ("silent"); None ends it."""
+        """Bursts that touch [low, high) answer "slverr" or "decerr", or never ("silent"); None
+        ends it."""
         if kind is not None and kind not in FAULTS:
             raise ValueError(f"fault {kind!r}: choose from {', '.join(FAULTS)}")
         self._call(SET, FAULT_LOW, low)

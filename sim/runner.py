@@ -1,6 +1,7 @@
 """Cocotb benches: an Amaranth component alone under Verilator, tested by a Python module.
 
-A bench is sim/benches/tb_<name>.py with `component()`, which makes what is tested, and cocotb tests.
+A bench is sim/benches/tb_<name>.py with `component()`, which makes what is tested, and cocotb
+tests.
 """
 
 from __future__ import annotations
@@ -26,8 +27,15 @@ def benches() -> list[str]:
     return sorted(p.stem[3:] for p in BENCHES.glob("tb_*.py") if p.stem != "tb_host")
 
 
-def run(component, module: str, *, waves: bool | Path = False, seed: int | None = None,
-        environment: dict | None = None, timeout: float = 600) -> int:
+def run(
+    component,
+    module: str,
+    *,
+    waves: bool | Path = False,
+    seed: int | None = None,
+    environment: dict | None = None,
+    timeout: float = 600,
+) -> int:
     """Runs the cocotb tests of a Python module on a component; the number that passed.
 
     Ports are named as in the signature, nested ones joined by two underscores, with clk and
@@ -37,29 +45,49 @@ def run(component, module: str, *, waves: bool | Path = False, seed: int | None 
     built = bench(text, sidecar["top"], [p["name"] for p in sidecar["ports"]], waves=bool(waves))
     arguments = []
     if waves:
-        file = (waves if not isinstance(waves, bool) else BUILD / "waves" / f"{module.rpartition('.')[2]}.fst").resolve()
+        file = (
+            waves
+            if not isinstance(waves, bool)
+            else BUILD / "waves" / f"{module.rpartition('.')[2]}.fst"
+        ).resolve()
         file.parent.mkdir(parents=True, exist_ok=True)
         arguments = ["--trace", "--trace-file", str(file)]
     with tempfile.TemporaryDirectory(prefix="eyrie-") as folder:
         results = Path(folder) / "results.xml"
-        env = {**cocotb_environment(sidecar["top"], module), **(environment or {}),
-               "COCOTB_RESULTS_FILE": str(results)}
+        env = {
+            **cocotb_environment(sidecar["top"], module),
+            **(environment or {}),
+            "COCOTB_RESULTS_FILE": str(results),
+        }
         if seed is not None:
             env["COCOTB_RANDOM_SEED"] = str(seed)
         try:
-            done = subprocess.run([str(built / "sim_cocotb"), *arguments], cwd=folder, env=env, timeout=timeout,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            done = subprocess.run(
+                [str(built / "sim_cocotb"), *arguments],
+                cwd=folder,
+                env=env,
+                timeout=timeout,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         except subprocess.TimeoutExpired as e:
             log = (e.stdout or b"").decode(errors="replace")
             raise BenchError(f"{module}: not finished after {timeout} s\n{log[-3000:]}") from None
         if not results.exists():
             raise BenchError(f"{module}: exit status {done.returncode}\n{done.stdout[-3000:]}")
         cases = ElementTree.parse(results).getroot().findall(".//testcase")
-    bad = [c.get("name") for c in cases if c.find("failure") is not None or c.find("error") is not None]
+    bad = [
+        c.get("name") for c in cases if c.find("failure") is not None or c.find("error") is not None
+    ]
     if bad or not cases or done.returncode:
-        raise BenchError(f"{module}: failed: {', '.join(bad) or 'no tests ran'}\n{done.stdout[-6000:]}")
+        raise BenchError(
+            f"{module}: failed: {', '.join(bad) or 'no tests ran'}\n{done.stdout[-6000:]}"
+        )
     if waves:
         from sim.device import viewers
+
         print(viewers(file))
     return len([c for c in cases if c.find("skipped") is None])
 

@@ -47,7 +47,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 PLAIN_TYPES = {"bool", "int", "float", "Config"}
 CONFIG_NAMES = {"config", "platform", "registered"}
-ROUNDS = 6   # of following names through assignments and calls, until nothing changes
+ROUNDS = 6  # of following names through assignments and calls, until nothing changes
 
 
 class Known(NamedTuple):
@@ -74,7 +74,7 @@ class Scope:
     parent: "Scope | None" = None
     owner: "ClassFacts | None" = None
     names: dict[str, Known] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)     # parameters whose calls are not yet met
+    open: set[str] = field(default_factory=set)  # parameters whose calls are not yet met
 
     def find(self, name: str) -> Known | None:
         scope: Scope | None = self
@@ -107,14 +107,15 @@ class Choices:
     places: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     units: dict[str, tuple[int, int]] = field(default_factory=dict)
-    found: list[tuple[int, str]] = field(default_factory=list)   # line, kind
+    found: list[tuple[int, str]] = field(default_factory=list)  # line, kind
 
 
 def is_component(node: ast.ClassDef) -> bool:
     """By its bases: `wiring.Component`, `Elaboratable`; or it has an `elaborate`."""
     bases = [getattr(base, "attr", getattr(base, "id", "")) for base in node.bases]
-    return (any(base.endswith(("Component", "Elaboratable")) for base in bases)
-            or any(isinstance(part, FUNCTIONS) and part.name == "elaborate" for part in node.body))
+    return any(base.endswith(("Component", "Elaboratable")) for base in bases) or any(
+        isinstance(part, FUNCTIONS) and part.name == "elaborate" for part in node.body
+    )
 
 
 def _type(note: ast.expr | None) -> str:
@@ -141,8 +142,10 @@ def builds_hardware(tree: ast.Module, name: str = "") -> bool:
         if isinstance(node, ast.ClassDef):
             kinds |= is_component(node)
         elif isinstance(node, FUNCTIONS):
-            kinds |= any(arg.arg in ("m", "config") or _type(arg.annotation) in ("Module", "Config")
-                         for arg, _ in parameters(node))
+            kinds |= any(
+                arg.arg in ("m", "config") or _type(arg.annotation) in ("Module", "Config")
+                for arg, _ in parameters(node)
+            )
     return kinds
 
 
@@ -187,9 +190,11 @@ def _operands(node: ast.expr) -> list[ast.expr]:
 
 def _only_raises(node: ast.If) -> bool:
     """An `if` below which nothing is done but raising, its `elif` and `else` too."""
-    return all(isinstance(part, (ast.Raise, ast.Assert, ast.Pass))
-               or (isinstance(part, ast.If) and _only_raises(part))
-               for part in [*node.body, *node.orelse])
+    return all(
+        isinstance(part, (ast.Raise, ast.Assert, ast.Pass))
+        or (isinstance(part, ast.If) and _only_raises(part))
+        for part in [*node.body, *node.orelse]
+    )
 
 
 def _is_self(node: ast.AST) -> bool:
@@ -203,16 +208,20 @@ def _has_choice(node: ast.AST) -> bool:
 class Facts:
     """What a module's names are, by following assignments and calls until nothing changes."""
 
-    def __init__(self, tree: ast.Module, flags: set[str] = frozenset(),
-                 elsewhere: dict[str, Known] | None = None):
+    def __init__(
+        self,
+        tree: ast.Module,
+        flags: set[str] = frozenset(),
+        elsewhere: dict[str, Known] | None = None,
+    ):
         self.tree = tree
         self.flags = set(flags)
-        self.elsewhere = elsewhere or {}    # attributes that other modules' classes configure
+        self.elsewhere = elsewhere or {}  # attributes that other modules' classes configure
         self.scopes: dict[int, Scope] = {}
         self.classes: list[ClassFacts] = []
         self.functions: dict[str, ast.AST] = {}
-        self.records: set[str] = set()      # dataclasses: calling one gives a configuration
-        self.tables: set[str] = set()       # names of dict displays
+        self.records: set[str] = set()  # dataclasses: calling one gives a configuration
+        self.tables: set[str] = set()  # names of dict displays
         self.module = Scope(tree)
         self._declare()
         for _ in range(ROUNDS):
@@ -273,7 +282,8 @@ class Facts:
     # ---- following --------------------------------------------------------------------------
     def _state(self) -> list[dict[str, Known]]:
         return [dict(scope.names) for scope in self.scopes.values()] + [
-            dict(owner.attributes) for owner in self.classes]
+            dict(owner.attributes) for owner in self.classes
+        ]
 
     def _follow(self, scope: Scope) -> None:
         self._statements(scope.node.body, scope, False)
@@ -389,8 +399,11 @@ class Facts:
             parts += [self.of(getattr(node, part), made) for part in named if hasattr(node, part)]
             parts += [self.of(test, made) for loop in loops for test in loop.ifs]
             return self._all(parts)._replace(flag=False)
-        parts = [self.of(child, scope) for child in ast.iter_child_nodes(node)
-                 if isinstance(child, (ast.expr, ast.keyword))]
+        parts = [
+            self.of(child, scope)
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, (ast.expr, ast.keyword))
+        ]
         known = self._all(parts)
 
         if isinstance(node, ast.Compare):
@@ -418,7 +431,7 @@ class Facts:
         if base.level != PLAIN:
             return Known(base.level, base.pure, base.pure and node.attr in self.flags)
         if isinstance(node.value, ast.Name) and scope.find(node.value.id) is None:
-            return CONSTANT                                  # of a module or class
+            return CONSTANT  # of a module or class
         return self.elsewhere.get(node.attr, HARDWARE)
 
     def _call(self, node: ast.Call, scope: Scope) -> Known:
@@ -430,7 +443,7 @@ class Facts:
                 return self.of(node.args[0], scope)
             if name == "len":
                 return Known(given.level, True)
-            if scope.find(name) is not None:                 # a class or function that was chosen
+            if scope.find(name) is not None:  # a class or function that was chosen
                 return HARDWARE
             built = name.lstrip("_")[:1].isupper() and name not in self.records
             return HARDWARE if built or name == "getattr" else given
@@ -451,7 +464,7 @@ class Walker:
 
     def __init__(self, facts: Facts, choices: Choices):
         self.facts, self.choices = facts, choices
-        self.builds = False     # within __init__, where an `if` may only validate
+        self.builds = False  # within __init__, where an `if` may only validate
 
     def function(self, node: ast.AST) -> int:
         """Counts a function with those nested in it; how many tests it has."""
@@ -471,8 +484,9 @@ class Walker:
         if "registered" in named:
             self.choices.registered += 1
 
-    def condition(self, kind: str, node: ast.AST, condition: ast.expr, scope: Scope,
-                  value: bool = False) -> None:
+    def condition(
+        self, kind: str, node: ast.AST, condition: ast.expr, scope: Scope, value: bool = False
+    ) -> None:
         """One test, and one for each further operand; `value`: the `and` or `or` of a value."""
         operands = _operands(condition)
         number = sum(self.facts.of(operand, scope).level == CONFIG for operand in operands)
@@ -586,8 +600,12 @@ class Walker:
             self.choices.passed += sum(self.flag(value, scope) for value in given)
 
 
-def count(text: str, name: str = "", flags: set[str] = frozenset(),
-          elsewhere: dict[str, Known] | None = None) -> Choices:
+def count(
+    text: str,
+    name: str = "",
+    flags: set[str] = frozenset(),
+    elsewhere: dict[str, Known] | None = None,
+) -> Choices:
     """Choices in a module's source. `flags`: attributes that are bools; `elsewhere`: what
     attributes of other modules' components are."""
     tree, choices = ast.parse(text), Choices()
@@ -616,5 +634,5 @@ def count_all(sources: dict[str, str]) -> dict[str, Choices]:
         if builds_hardware(tree, name):
             for owner in Facts(tree, flags).classes:
                 for attribute, known in owner.attributes.items():
-                    elsewhere[attribute] = Known(CONFIG)     # perhaps a port of another's
+                    elsewhere[attribute] = Known(CONFIG)  # perhaps a port of another's
     return {name: count(text, name, flags, elsewhere) for name, text in sources.items()}

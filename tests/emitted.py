@@ -44,10 +44,22 @@ def digests(work: Path) -> dict[str, str]:
         run("verilog", "--config", name, "--output", str(work / name))
     for model, preset, options in NETWORKS:
         name = "-".join([Path(model).stem, preset, *(o.strip("-") for o in options)])
-        run("compile", model, "--config", preset, "--calib", CALIBRATION, *options,
-            "-o", str(work / name))
-    return {path.relative_to(work).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(work.rglob("*")) if path.is_file()}
+        run(
+            "compile",
+            model,
+            "--config",
+            preset,
+            "--calib",
+            CALIBRATION,
+            *options,
+            "-o",
+            str(work / name),
+        )
+    return {
+        path.relative_to(work).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(work.rglob("*"))
+        if path.is_file()
+    }
 
 
 def main() -> int:

@@ -43,12 +43,23 @@ class _Drawn:
 
     def conv(self, source=None, filters=None, plain=False):
         name, c, h, w = source or self.pick()
-        groups = 1 if plain else self.draw(st.sampled_from([1, 1, 1, *(g for g in (2, 3, c) if c % g == 0)]))
-        r, s = (1, 1) if plain else (self.draw(st.integers(1, min(3, h))), self.draw(st.integers(1, min(3, w))))
+        groups = (
+            1
+            if plain
+            else self.draw(st.sampled_from([1, 1, 1, *(g for g in (2, 3, c) if c % g == 0)]))
+        )
+        r, s = (
+            (1, 1)
+            if plain
+            else (self.draw(st.integers(1, min(3, h))), self.draw(st.integers(1, min(3, w))))
+        )
         m = filters or groups * self.draw(st.integers(1, max(1, 20 // groups)))
         stride = [1, 1] if plain else self.draw(st.sampled_from([[1, 1], [1, 1], [2, 2], [1, 2]]))
         pads = [0] * 4 if plain else [self.draw(st.integers(0, k - 1)) for k in (r, s, r, s)]
-        out = [(h + pads[0] + pads[2] - r) // stride[0] + 1, (w + pads[1] + pads[3] - s) // stride[1] + 1]
+        out = [
+            (h + pads[0] + pads[2] - r) // stride[0] + 1,
+            (w + pads[1] + pads[3] - s) // stride[1] + 1,
+        ]
         weights = self.rng.normal(size=(m, c // groups, r, s)) / np.sqrt(c // groups * r * s)
         inputs = [name, self.constant(weights), self.constant(self.rng.normal(size=m) * 0.3)]
         made = self.put("Conv", inputs, (m, *out), strides=stride, pads=pads, group=groups)
@@ -74,7 +85,9 @@ class _Drawn:
             room = n + low + high - k
             steps = -(-room // u) if more["ceil_mode"] else room // u
             out.append(steps + 1 - (steps * u >= n + low))
-        return self.put(kind, [name], (c, *out), kernel_shape=kernel, strides=stride, pads=pads, **more)
+        return self.put(
+            kind, [name], (c, *out), kernel_shape=kernel, strides=stride, pads=pads, **more
+        )
 
     def add(self):
         name, *shape = self.pick()
@@ -91,7 +104,9 @@ class _Drawn:
         parts = self.draw(st.permutations(parts))
         if sum(t[1] for t in parts) > 60:
             return self.conv(first)
-        return self.put("Concat", [t[0] for t in parts], (sum(t[1] for t in parts), *first[2:]), axis=1)
+        return self.put(
+            "Concat", [t[0] for t in parts], (sum(t[1] for t in parts), *first[2:]), axis=1
+        )
 
     def finish(self):
         """All that nothing reads joined in vectors, or the last tensor only."""
@@ -99,33 +114,56 @@ class _Drawn:
             loose = [t for t in self.live[1:] if t[0] not in self.read]
             flat = [self.put("GlobalAveragePool", [t[0]], (t[1], 1, 1)) for t in loose]
             if len(flat) > 1:
-                flat = [self.put("Concat", [t[0] for t in flat], (sum(t[1] for t in flat), 1, 1), axis=1)]
+                flat = [
+                    self.put(
+                        "Concat", [t[0] for t in flat], (sum(t[1] for t in flat), 1, 1), axis=1
+                    )
+                ]
             if self.draw(st.booleans()):
                 self.conv(flat[0], 10, plain=True)
         output = helper.make_tensor_value_info(self.live[-1][0], TensorProto.FLOAT, None)
-        graph = helper.make_graph(self.nodes, "random", [self.input], [output],
-                                  [numpy_helper.from_array(v, k) for k, v in self.constants.items()])
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+        graph = helper.make_graph(
+            self.nodes,
+            "random",
+            [self.input],
+            [output],
+            [numpy_helper.from_array(v, k) for k, v in self.constants.items()],
+        )
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9
+        )
 
 
 @st.composite
 def models(draw):
-    """An ONNX model with input `x` of branches, nested Concats, residuals, pools, groups, and sizes that do not fill
-    blocks; its batch is open."""
+    """An ONNX model with input `x` of branches, nested Concats, residuals, pools, groups, and sizes
+    that do not fill blocks; its batch is open."""
     drawn = _Drawn(draw)
     drawn.conv()
-    steps = [drawn.conv, drawn.conv, drawn.concat, drawn.concat, drawn.concat, drawn.add, drawn.pool, drawn.relu]
+    steps = [
+        drawn.conv,
+        drawn.conv,
+        drawn.concat,
+        drawn.concat,
+        drawn.concat,
+        drawn.add,
+        drawn.pool,
+        drawn.relu,
+    ]
     for _ in range(draw(st.integers(1, 11))):
         draw(st.sampled_from(steps))()
     return drawn.finish()
 
 
-def bounds(q: QuantisedGraph, floats: dict[str, np.ndarray], golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The most that each element of golden can be from the real value, by tensor: rounding of a layer's output (half an
-    LSB), of its weights (half of one of theirs) and bias, and what its inputs bring along. Holds where nothing saturates or wraps.
-    floats, golden: all tensors [N, C, H, W], real and int16."""
+def bounds(
+    q: QuantisedGraph, floats: dict[str, np.ndarray], golden: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The most that each element of golden can be from the real value, by tensor: rounding of a
+    layer's output (half an LSB), of its weights (half of one of theirs) and bias, and what its
+    inputs bring along. Holds where nothing saturates or wraps. floats, golden: all tensors [N, C,
+    H, W], real and int16."""
     graph, far = q.graph, {}
-    lsb = {name: 2.0 ** -f for name, f in q.formats.items()}
+    lsb = {name: 2.0**-f for name, f in q.formats.items()}
     far[graph.input] = np.full(floats[graph.input].shape, lsb[graph.input] / 2)
     for layer in graph.layers:
         ins = [far[name] for name in layer.inputs]
@@ -133,7 +171,7 @@ def bounds(q: QuantisedGraph, floats: dict[str, np.ndarray], golden: dict[str, n
         match layer:
             case Conv():
                 numbers = q.convs[layer.name]
-                weights, off = np.abs(layer.weights), 2.0 ** -numbers.fraction / 2
+                weights, off = np.abs(layer.weights), 2.0**-numbers.fraction / 2
                 view = windows(ins[0], layer.kernel, layer.stride, layer.pads)
                 size = windows(np.abs(floats[layer.input]), layer.kernel, layer.stride, layer.pads)
                 each, c = len(weights) // layer.groups, weights.shape[1]
@@ -142,16 +180,23 @@ def bounds(q: QuantisedGraph, floats: dict[str, np.ndarray], golden: dict[str, n
                     own, part = slice(g * each, (g + 1) * each), slice(g * c, (g + 1) * c)
                     out[:, own] = np.einsum("nceFrs,mcrs->nmeF", view[:, part], weights[own] + off)
                     out[:, own] += off * size[:, part].sum(axis=(1, 4, 5))[:, None]
-                far[layer.output] = out + half + lsb[layer.input] * 2.0 ** -numbers.fraction / 2
+                far[layer.output] = out + half + lsb[layer.input] * 2.0**-numbers.fraction / 2
             case Pool():
-                # The largest of a window bounds both kinds: neither a mean nor a maximum spreads further.
+                # The largest of a window bounds both kinds: neither a mean nor a maximum spreads
+                # further.
                 grow = [max(p, 0) for p in layer.pads]
                 padded = np.pad(ins[0], ((0, 0), (0, 0), (grow[0], grow[2]), (grow[1], grow[3])))
-                rows, columns = padded.shape[2] + min(layer.pads[2], 0), padded.shape[3] + min(layer.pads[3], 0)
-                far[layer.output] = windows(padded[:, :, :rows, :columns], layer.kernel, layer.stride,
-                                            (0, 0, 0, 0)).max(axis=(4, 5))
-                if layer.kind == "average":   # rounded, by a reciprocal of 16 bits
-                    far[layer.output] = far[layer.output] + half * 2 + np.abs(floats[layer.output]) * 2.0 ** -15
+                rows, columns = (
+                    padded.shape[2] + min(layer.pads[2], 0),
+                    padded.shape[3] + min(layer.pads[3], 0),
+                )
+                far[layer.output] = windows(
+                    padded[:, :, :rows, :columns], layer.kernel, layer.stride, (0, 0, 0, 0)
+                ).max(axis=(4, 5))
+                if layer.kind == "average":  # rounded, by a reciprocal of 16 bits
+                    far[layer.output] = (
+                        far[layer.output] + half * 2 + np.abs(floats[layer.output]) * 2.0**-15
+                    )
             case Add():
                 far[layer.output] = ins[0] + ins[1] + half
             case Concat():

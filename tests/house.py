@@ -39,13 +39,21 @@ from tests.test_layering import ALLOWED
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = ("hdl", "compiler", "golden", "sim", "fpga", "cli", "tests")
-COLUMNS = 100      # of a line
-LONG = 80          # lines of a function
-CROWDED = 15       # files of a folder
-WORST = 10         # offenders that are printed
-TOTALS = ("tests", "registered", "passed", "places", "long_lines", "blank", "elaborate_lines",
-          "elaborate_blank")       # figures of a file that are added up
-CHIP_PRESETS = ("eyeriss",)   # held against the chip's storage
+COLUMNS = 100  # of a line
+LONG = 80  # lines of a function
+CROWDED = 15  # files of a folder
+WORST = 10  # offenders that are printed
+TOTALS = (
+    "tests",
+    "registered",
+    "passed",
+    "places",
+    "long_lines",
+    "blank",
+    "elaborate_lines",
+    "elaborate_blank",
+)  # figures of a file that are added up
+CHIP_PRESETS = ("eyeriss",)  # held against the chip's storage
 
 # The order within a folder, lowest rank first. A module may import from lower ranks and from its
 # own folder, not from higher ranks nor from another folder of its rank. What has no rank is free.
@@ -58,7 +66,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("hdl.control",),
         ("hdl.core", "hdl.edge"),
         ("hdl.top",),
-        ("hdl.emit",)),
+        ("hdl.emit",),
+    ),
     "compiler": (
         ("compiler.tables", "compiler.progress", "compiler.drawing"),
         ("compiler.graph",),
@@ -69,7 +78,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("compiler.model",),
         ("compiler.runtime",),
         ("compiler.export",),
-        ("compiler.studies",)),
+        ("compiler.studies",),
+    ),
 }
 
 Graph = dict[str, set[str]]
@@ -80,8 +90,11 @@ def sources(root: Path = ROOT) -> dict[str, str]:
     """Text of every .py file below TOP by its path from `root`, sorted."""
     paths = [path for top in TOP for path in (root / top).rglob("*.py")]
     paths += [path for top in TOP if (path := root / f"{top}.py").is_file()]
-    return {path.relative_to(root).as_posix(): path.read_text()
-            for path in sorted(paths) if not _hidden(path.relative_to(root))}
+    return {
+        path.relative_to(root).as_posix(): path.read_text()
+        for path in sorted(paths)
+        if not _hidden(path.relative_to(root))
+    }
 
 
 def _hidden(place: Path) -> bool:
@@ -130,9 +143,13 @@ def elaborates(tree: ast.AST) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 def assignments(tree: ast.AST) -> dict[str, int]:
     """Calls of `.eq` in the `elaborate` of each class."""
-    return {owner: sum(isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "eq"
-                       for node in ast.walk(method))
-            for owner, method in elaborates(tree)}
+    return {
+        owner: sum(
+            isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "eq"
+            for node in ast.walk(method)
+        )
+        for owner, method in elaborates(tree)
+    }
 
 
 def measure(text: str) -> dict[str, Any]:
@@ -140,8 +157,9 @@ def measure(text: str) -> dict[str, Any]:
     lines, tree = text.splitlines(), ast.parse(text)
     lengths = sorted(functions(tree), key=lambda item: (-item[1], item[0]))
     longest = lengths[0] if lengths else ("", 0)
-    inside = [line for _, node in elaborates(tree)
-              for line in lines[node.lineno - 1:node.end_lineno]]
+    inside = [
+        line for _, node in elaborates(tree) for line in lines[node.lineno - 1 : node.end_lineno]
+    ]
     return {
         "lines": len(lines),
         "blank": sum(not line.strip() for line in lines),
@@ -162,9 +180,14 @@ def measure_all(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     counted = choices.count_all(hardware)
     for path, row in rows.items():
         one = counted.get(module_of(path), choices.Choices())
-        row |= {"tests": one.tests, "registered": one.registered, "passed": one.passed,
-                "places": one.places, "kinds": dict(sorted(one.kinds.items())),
-                "units": {name: list(pair) for name, pair in sorted(one.units.items()) if pair[0]}}
+        row |= {
+            "tests": one.tests,
+            "registered": one.registered,
+            "passed": one.passed,
+            "places": one.places,
+            "kinds": dict(sorted(one.kinds.items())),
+            "units": {name: list(pair) for name, pair in sorted(one.units.items()) if pair[0]},
+        }
     return rows
 
 
@@ -180,9 +203,9 @@ def imported(module: str, text: str, known: Iterable[str], package: bool = False
                 names = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
                 found.update([name for name in names if name in known][:1])
         elif isinstance(node, ast.ImportFrom):
-            start = above[:len(above) - node.level + 1] if node.level else []
+            start = above[: len(above) - node.level + 1] if node.level else []
             base = ".".join([*start, *([node.module] if node.module else [])])
-            for alias in node.names:     # a module of the package, or something in it
+            for alias in node.names:  # a module of the package, or something in it
                 full = f"{base}.{alias.name}"
                 found.add(full if full in known else base)
     return found & known
@@ -191,8 +214,10 @@ def imported(module: str, text: str, known: Iterable[str], package: bool = False
 def import_graph(texts: dict[str, str]) -> Graph:
     """Modules that each module imports, from sources by path."""
     known = {module_of(path) for path in texts}
-    return {module_of(path): imported(module_of(path), text, known, path.endswith("__init__.py"))
-            for path, text in texts.items()}
+    return {
+        module_of(path): imported(module_of(path), text, known, path.endswith("__init__.py"))
+        for path, text in texts.items()
+    }
 
 
 def circles(graph: Graph) -> list[list[str]]:
@@ -209,8 +234,8 @@ def circles(graph: Graph) -> list[list[str]]:
             elif other in stack:
                 low[node] = min(low[node], order[other])
         if low[node] == order[node]:
-            part = stack[stack.index(node):]
-            del stack[stack.index(node):]
+            part = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
             if len(part) > 1 or node in graph.get(node, ()):
                 found.append(sorted(part))
 
@@ -236,12 +261,22 @@ def folder_graph(graph: Graph, packages: Iterable[str]) -> Graph:
 
 def _rank(module: str, ranks: tuple[tuple[str, ...], ...]) -> tuple[int, str] | None:
     """The rank of a module and the prefix that puts it there, None without one."""
-    return next(((n, prefix) for n, prefixes in enumerate(ranks) for prefix in prefixes
-                 if module == prefix or module.startswith(prefix + ".")), None)
+    return next(
+        (
+            (n, prefix)
+            for n, prefixes in enumerate(ranks)
+            for prefix in prefixes
+            if module == prefix or module.startswith(prefix + ".")
+        ),
+        None,
+    )
 
 
-def upward(graph: Graph, order: dict[str, tuple[tuple[str, ...], ...]] = ORDER,
-           allowed: dict[str, tuple[str, ...]] = ALLOWED) -> list[str]:
+def upward(
+    graph: Graph,
+    order: dict[str, tuple[tuple[str, ...], ...]] = ORDER,
+    allowed: dict[str, tuple[str, ...]] = ALLOWED,
+) -> list[str]:
     """Imports that go up or sideways, as "module > module"."""
     found = []
     for module, others in graph.items():
@@ -262,11 +297,16 @@ def measure_imports(texts: dict[str, str]) -> dict[str, Any]:
     """Circles, upward imports, and how many modules of each folder with an order have no rank."""
     graph = import_graph(texts)
     packages = {module_of(path) for path in texts if path.endswith("__init__.py")}
-    free = {top: sum(module.startswith(top + ".") and _rank(module, ranks) is None
-                     for module in graph)
-            for top, ranks in ORDER.items()}
-    return {"circles": circles(graph), "folder_circles": circles(folder_graph(graph, packages)),
-            "upward": upward(graph), "unranked": free}
+    free = {
+        top: sum(module.startswith(top + ".") and _rank(module, ranks) is None for module in graph)
+        for top, ranks in ORDER.items()
+    }
+    return {
+        "circles": circles(graph),
+        "folder_circles": circles(folder_graph(graph, packages)),
+        "upward": upward(graph),
+        "unranked": free,
+    }
 
 
 # ---- formats --------------------------------------------------------------------------------
@@ -303,11 +343,16 @@ def free_room(texts: dict[str, str]) -> dict[str, Any]:
         if name in CHIP_PRESETS:
             storage[name]["left"] = limit - config.storage_bytes
     return {
-        "semaphores": {"in_masks": widths["wait"], "built": built, "named": named,
-                       "free": widths["wait"] - named},
+        "semaphores": {
+            "in_masks": widths["wait"],
+            "built": built,
+            "named": named,
+            "free": widths["wait"] - named,
+        },
         "header_reserved_bits": spare,
-        "command_free_bits": {opcode.name: size - Shape.cast(body).width
-                              for opcode, body in bodies.items()},
+        "command_free_bits": {
+            opcode.name: size - Shape.cast(body).width for opcode, body in bodies.items()
+        },
         "storage": storage,
     }
 
@@ -367,20 +412,28 @@ def take_stock(root: Path = ROOT) -> dict[str, Any]:
     for name, row in formats["storage"].items():
         if "left" in row:
             whole["all"][f"bytes left, {name}"] = row["left"]
-    return {"whole": whole, "folders": places, "imports": imports, "formats": formats,
-            "files": rows}
+    return {
+        "whole": whole,
+        "folders": places,
+        "imports": imports,
+        "formats": formats,
+        "files": rows,
+    }
 
 
 def to_json(stock: dict[str, Any]) -> str:
     """Stable text: a line for every file and every group of figures, without a file's zeros."""
+
     def line(key: str, value: Any) -> str:
         return f"    {json.dumps(key)}: {json.dumps(value)}"
 
     parts = []
     for name, group in stock.items():
         if name == "files":
-            group = {path: {key: value for key, value in row.items() if value}
-                     for path, row in group.items()}
+            group = {
+                path: {key: value for key, value in row.items() if value}
+                for path, row in group.items()
+            }
         if name == "folders":
             parts.append(f"  {json.dumps(name)}: {json.dumps(group)}")
         else:
@@ -420,18 +473,30 @@ def print_whole(console: Console, stock: dict[str, Any], before: dict[str, Any] 
 def print_worst(console: Console, stock: dict[str, Any]) -> None:
     """The worst of each kind."""
     rows = stock["files"]
-    units = [(pair[1], pair[0], path, name) for path, row in rows.items()
-             for name, pair in row["units"].items()]
-    table = new_table("most tests of the configuration", ("file", "class"),
-                      "file", "class", "elaborate", "class in all")
+    units = [
+        (pair[1], pair[0], path, name)
+        for path, row in rows.items()
+        for name, pair in row["units"].items()
+    ]
+    table = new_table(
+        "most tests of the configuration",
+        ("file", "class"),
+        "file",
+        "class",
+        "elaborate",
+        "class in all",
+    )
     for inside, total, path, name in sorted(units, key=lambda u: (-u[0], -u[1], *u[2:]))[:WORST]:
         table.add_row(path, name or "(module)", _shown(inside), _shown(total))
     console.print(table)
 
-    for title, key in ((f"functions over {LONG} lines", "long_functions"),
-                       ("assignments of an elaborate", "assignments")):
-        found = [(number, path, name) for path, row in rows.items()
-                 for name, number in row[key].items()]
+    for title, key in (
+        (f"functions over {LONG} lines", "long_functions"),
+        ("assignments of an elaborate", "assignments"),
+    ):
+        found = [
+            (number, path, name) for path, row in rows.items() for name, number in row[key].items()
+        ]
         title += f" ({left} more)" if (left := len(found) - WORST) > 0 else ""
         table = new_table(title, ("file", "of"), "file", "of", "number")
         for number, path, name in sorted(found, key=lambda f: (-f[0], *f[1:]))[:WORST]:
@@ -440,8 +505,10 @@ def print_worst(console: Console, stock: dict[str, Any]) -> None:
 
     long = [(row["long_lines"], path) for path, row in rows.items() if row["long_lines"]]
     crowded = [(number, path) for path, number in stock["folders"].items() if number > CROWDED]
-    for title, found in ((f"lines over {COLUMNS} columns", sorted(long, reverse=True)[:WORST]),
-                         (f"folders over {CROWDED} files", sorted(crowded, reverse=True))):
+    for title, found in (
+        (f"lines over {COLUMNS} columns", sorted(long, reverse=True)[:WORST]),
+        (f"folders over {CROWDED} files", sorted(crowded, reverse=True)),
+    ):
         table = new_table(title, ("in",), "in", "number")
         for number, path in found:
             table.add_row(path, _shown(number))
@@ -480,18 +547,24 @@ def print_formats(console: Console, formats: dict[str, Any]) -> None:
 def print_files(console: Console, rows: dict[str, dict[str, Any]]) -> None:
     """A row for every file."""
     numbers = ("lines", "blank", "long_lines", "longest", "tests", "registered", "passed", "places")
-    table = new_table("files", ("file", "longest_name"),
-                      "file", *numbers, "assignments", "longest_name")
+    table = new_table(
+        "files", ("file", "longest_name"), "file", *numbers, "assignments", "longest_name"
+    )
     for path, row in rows.items():
-        table.add_row(path, *(_shown(row[key]) for key in numbers),
-                      _shown(sum(row["assignments"].values())), row["longest_name"])
+        table.add_row(
+            path,
+            *(_shown(row[key]) for key in numbers),
+            _shown(sum(row["assignments"].values())),
+            row["longest_name"],
+        )
     console.print(table)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Status 0; 2 if `--against` or `--json` names no file that can be used."""
-    parser = argparse.ArgumentParser(prog="python -m tests.house",
-                                     description="Counts how readable the source is.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.house", description="Counts how readable the source is."
+    )
     parser.add_argument("--json", metavar="FILE", help="write everything to this file")
     parser.add_argument("--against", metavar="FILE", help="compare with what --json wrote")
     parser.add_argument("--files", action="store_true", help="print every file")

@@ -6,8 +6,22 @@ from compiler.graph import Conv, Graph, Tensor
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from golden.geometry import output_size
 
-STRATA = ("R=12", "S=32", "U=12", "C=1024", "M=1024", "depthwise", "batch 4", "E=F=1",
-          "pad=filter", "grouped", "vertical stride 4", "free", "free", "free")
+STRATA = (
+    "R=12",
+    "S=32",
+    "U=12",
+    "C=1024",
+    "M=1024",
+    "depthwise",
+    "batch 4",
+    "E=F=1",
+    "pad=filter",
+    "grouped",
+    "vertical stride 4",
+    "free",
+    "free",
+    "free",
+)
 MOST_MACS = 250_000
 
 
@@ -20,6 +34,7 @@ def draw(seed: int):
     def pick(low, high):
         """Small values more often than large."""
         return int(round(np.exp(rng.uniform(np.log(low), np.log(high + 0.49)))))
+
     for _ in range(10_000):
         R, S = pick(1, 12), pick(1, 32)
         ux, uy = pick(1, 12), int(rng.choice([1, 1, 2, 4]))
@@ -60,25 +75,37 @@ def draw(seed: int):
     else:
         raise AssertionError(f"seed {seed}: no layer of stratum {stratum} under the MAC limit")
     psum_peak = 2**30 * (C // groups) * R * S
-    weights = rng.integers(-2**15, 2**15, (M, C // groups, R, S)).astype(np.int16)
-    images = rng.integers(-2**15, 2**15, (N, C, H, W)).astype(np.int16)
+    weights = rng.integers(-(2**15), 2**15, (M, C // groups, R, S)).astype(np.int16)
+    images = rng.integers(-(2**15), 2**15, (N, C, H, W)).astype(np.int16)
     match seed // len(STRATA) % 4:
         case 0:
             images[rng.random(images.shape) < 0.5] = 0
         case 1:
             images[:] = 0
         case 2:
-            images[:] = rng.choice([-2**15, 2**15 - 1], images.shape)
-            weights[:] = rng.choice([-2**15, 2**15 - 1], weights.shape)
+            images[:] = rng.choice([-(2**15), 2**15 - 1], images.shape)
+            weights[:] = rng.choice([-(2**15), 2**15 - 1], weights.shape)
         case 3:
             images >>= 8
             weights >>= 8
             psum_peak >>= 16
-    bias = rng.integers(-2**31, 2**31, M).astype(np.int32)
+    bias = rng.integers(-(2**31), 2**31, M).astype(np.int32)
     shift = min(31, max(0, int(psum_peak).bit_length() // 2 - 8 + int(rng.integers(0, 12))))
-    layer = Conv("layer", "in", "out", weights.astype(np.float32), np.zeros(M, np.float32), (uy, ux),
-                 pads, groups, bool(rng.integers(0, 2)))
-    graph = Graph("in", "out", [layer], {"in": Tensor("in", C, H, W), "out": Tensor("out", M, E, F)})
-    network = QuantisedGraph(graph, 32, {"in": 0, "out": 0},
-                             {"layer": ConvNumbers(weights, bias, 0, shift)}, {})
+    layer = Conv(
+        "layer",
+        "in",
+        "out",
+        weights.astype(np.float32),
+        np.zeros(M, np.float32),
+        (uy, ux),
+        pads,
+        groups,
+        bool(rng.integers(0, 2)),
+    )
+    graph = Graph(
+        "in", "out", [layer], {"in": Tensor("in", C, H, W), "out": Tensor("out", M, E, F)}
+    )
+    network = QuantisedGraph(
+        graph, 32, {"in": 0, "out": 0}, {"layer": ConvNumbers(weights, bias, 0, shift)}, {}
+    )
     return stratum, N, network, images

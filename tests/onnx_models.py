@@ -8,19 +8,32 @@ from onnx.reference import ReferenceEvaluator
 onnxruntime.set_default_logger_severity(4)
 
 
-def model(nodes, shape, constants=None, *, input_type=TensorProto.FLOAT, output="y", output_type=TensorProto.FLOAT):
+def model(
+    nodes,
+    shape,
+    constants=None,
+    *,
+    input_type=TensorProto.FLOAT,
+    output="y",
+    output_type=TensorProto.FLOAT,
+):
     """Model with input `x` of `shape`, output `y` (or names between spaces), and constants as
     initialisers. opset 19."""
     graph = helper.make_graph(
-        nodes, "test", [helper.make_tensor_value_info("x", input_type, shape)],
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", input_type, shape)],
         [helper.make_tensor_value_info(name, output_type, None) for name in output.split()],
-        [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()])
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
 
 
 def node(op, inputs, outputs="y", **attributes):
     """Node named like its first output; inputs and outputs are space-separated names."""
-    return helper.make_node(op, inputs.split(), outputs.split(), name=outputs.split()[0] + "_node", **attributes)
+    return helper.make_node(
+        op, inputs.split(), outputs.split(), name=outputs.split()[0] + "_node", **attributes
+    )
 
 
 def reference(m, x):

@@ -12,13 +12,17 @@ from hdl.isa import COUNTERS
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 # Whose paths are checked; CONTRIBUTING.md once it is there.
-NAMING = [*filter(Path.exists, (ROOT / "README.md", ROOT / "CONTRIBUTING.md")),
-          *sorted(DOCS.glob("*.md"))]
+NAMING = [
+    *filter(Path.exists, (ROOT / "README.md", ROOT / "CONTRIBUTING.md")),
+    *sorted(DOCS.glob("*.md")),
+]
 FOLDERS = ("cli", "compiler", "docs", "fpga", "golden", "hdl", "sim", "tests")
 # A place below a folder of ours, a file with a folder in front, or a Python or Markdown file alone;
 # `file:name` too. Other files alone are a user's, or what a command writes.
-PATH = re.compile(rf"((?:{'|'.join(FOLDERS)})/[\w./-]*|[\w.-]+/[\w./-]*\w\.\w+|[\w-]+\.(?:py|md))"
-                  r"(?::\w+)?")
+PATH = re.compile(
+    rf"((?:{'|'.join(FOLDERS)})/[\w./-]*|[\w.-]+/[\w./-]*\w\.\w+|[\w-]+\.(?:py|md))"
+    r"(?::\w+)?"
+)
 NOT_OURS = ("build/", ".venv/")
 
 
@@ -30,8 +34,11 @@ def prose(path: Path) -> str:
 def named(path: Path) -> list[tuple[str, str]]:
     """(path, name or "") of everything in backticks that looks like a path of the repository."""
     found = (span for span in re.findall(r"`([^`\n]+)`", prose(path)) if PATH.fullmatch(span))
-    return [(file, name) for file, _, name in (span.partition(":") for span in found)
-            if not file.startswith(NOT_OURS)]
+    return [
+        (file, name)
+        for file, _, name in (span.partition(":") for span in found)
+        if not file.startswith(NOT_OURS)
+    ]
 
 
 @cache
@@ -43,16 +50,22 @@ def defined(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", NAMING, ids=lambda path: path.name)
 def test_paths(document):
-    missing = {file for file, _ in named(document)
-               if not ((ROOT / file).exists() or (document.parent / file).exists())}
+    missing = {
+        file
+        for file, _ in named(document)
+        if not ((ROOT / file).exists() or (document.parent / file).exists())
+    }
     assert not missing
 
 
 def test_names_of_figures():
     places = [(file, name) for file, name in named(DOCS / "figures.md") if name]
     assert len(places) > 50
-    wrong = [f"{file}:{name}" for file, name in places
-             if not (ROOT / file).exists() or name not in defined(ROOT / file)]
+    wrong = [
+        f"{file}:{name}"
+        for file, name in places
+        if not (ROOT / file).exists() or name not in defined(ROOT / file)
+    ]
     assert not wrong
 
 
@@ -77,8 +90,11 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("document", [*NAMING, DOCS / "results" / "README.md"],
-                         ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document",
+    [*NAMING, DOCS / "results" / "README.md"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_links(document):
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):

@@ -12,8 +12,15 @@ PACKAGES = ("hdl", "golden", "compiler", "sim", "fpga", "cli")
 ALLOWED = {
     "hdl": ("hdl",),
     "golden": ("golden",),
-    "compiler": ("compiler", "golden", "hdl.config", "hdl.isa", "hdl.timing", "hdl.emit.files",
-                 "hdl.emit.sources"),
+    "compiler": (
+        "compiler",
+        "golden",
+        "hdl.config",
+        "hdl.isa",
+        "hdl.timing",
+        "hdl.emit.files",
+        "hdl.emit.sources",
+    ),
     "sim": ("sim", "compiler", "golden", "hdl"),
     "fpga": ("fpga", "sim", "compiler", "golden", "hdl"),
 }
@@ -26,7 +33,7 @@ def imports(path: Path):
         if isinstance(node, ast.Import):
             names = [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = list(package[:len(package) - node.level + 1]) if node.level else []
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
             base += node.module.split(".") if node.module else []
             names = [".".join([*base, a.name]) for a in node.names]
         else:
@@ -38,28 +45,48 @@ def imports(path: Path):
 def test_imports(package):
     for path in sorted((ROOT / package).rglob("*.py")):
         for name in imports(path):
-            assert any(name == a or name.startswith(a + ".") for a in ALLOWED[package]), \
+            assert any(name == a or name.startswith(a + ".") for a in ALLOWED[package]), (
                 f"{path.relative_to(ROOT)} imports {name}"
+            )
 
 
 def test_host_needs_no_gateware():
-    """The host's side of a board imports what describes the accelerator, and nothing that builds it."""
-    allowed = ("fpga.host", "fpga.serial.protocol", "compiler.runtime.device", "hdl.config", "hdl.isa")
-    for path in (ROOT / "fpga" / "serial" / "protocol.py", *sorted((ROOT / "fpga" / "host").rglob("*.py"))):
+    """The host's side of a board imports what describes the accelerator, and nothing that builds
+    it."""
+    allowed = (
+        "fpga.host",
+        "fpga.serial.protocol",
+        "compiler.runtime.device",
+        "hdl.config",
+        "hdl.isa",
+    )
+    for path in (
+        ROOT / "fpga" / "serial" / "protocol.py",
+        *sorted((ROOT / "fpga" / "host").rglob("*.py")),
+    ):
         for name in imports(path):
-            assert any(name == a or name.startswith(a + ".") for a in allowed), f"{path.relative_to(ROOT)} imports {name}"
+            assert any(name == a or name.startswith(a + ".") for a in allowed), (
+                f"{path.relative_to(ROOT)} imports {name}"
+            )
 
 
 def tracked():
     out = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
     if out.returncode:
         pytest.skip("not a git checkout")
-    return [ROOT / name for name in out.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return [
+        ROOT / name for name in out.stdout.decode().split("\0") if name and (ROOT / name).is_file()
+    ]
 
 
 def test_no_machine_paths():
     """No file names a folder of the machine it was written on."""
-    words = [str(ROOT).encode(), str(Path.home()).encode() + b"/", b"/" + b"home/", b"site-" + b"packages/"]
+    words = [
+        str(ROOT).encode(),
+        str(Path.home()).encode() + b"/",
+        b"/" + b"home/",
+        b"site-" + b"packages/",
+    ]
     words += [str(p).encode() + b"/" for p in list(ROOT.parents)[:-1]]
     for path in tracked():
         raw = path.read_bytes()

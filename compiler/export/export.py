@@ -45,12 +45,25 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     tensor_name = tensor_of(name, graph.tensors)
     tensor, s = graph.tensors[tensor_name], view.storage
     role = "input" if name == graph.input else "output" if name in graph.outputs else "inner"
-    out = {"name": name, "role": role, "address": s.address, "image_pitch": s.image_bytes,
-           "row_pitch": s.row_bytes, "strip_pitch": s.strip_bytes, "block": s.block,
-           "first_block": view.first_block, "channels": tensor.channels, "height": tensor.height,
-           "width": tensor.width, "fraction_bits": network.formats[tensor_name]}
+    out = {
+        "name": name,
+        "role": role,
+        "address": s.address,
+        "image_pitch": s.image_bytes,
+        "row_pitch": s.row_bytes,
+        "strip_pitch": s.strip_bytes,
+        "block": s.block,
+        "first_block": view.first_block,
+        "channels": tensor.channels,
+        "height": tensor.height,
+        "width": tensor.width,
+        "fraction_bits": network.formats[tensor_name],
+    }
     if s.rlc:
-        out["rlc"] = {"table": s.address + s.row_bytes * s.height, "table_row_pitch": s.table_row_bytes}
+        out["rlc"] = {
+            "table": s.address + s.row_bytes * s.height,
+            "table_row_pitch": s.table_row_bytes,
+        }
     if not view.plain:
         out["slots"] = view.slots.tolist()
     return out
@@ -58,13 +71,32 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
 
 def segment_map(program: Program, segment) -> dict:
     """A layer's part of the program, as plain data."""
-    out = {"name": segment.name, "kind": segment.kind, "output": segment.output,
-           "first_command": segment.first, "commands": segment.count}
+    out = {
+        "name": segment.name,
+        "kind": segment.kind,
+        "output": segment.output,
+        "first_command": segment.first,
+        "commands": segment.count,
+    }
     if segment.mapping is not None:
         m = segment.mapping
-        out |= {"macs": segment.macs, "pes": segment.pes, "estimated_cycles": m.cycles, "bound": m.bound,
-                "mapping": {"height": m.height, "width": m.width, "p": m.p, "q": m.q, "r": m.r, "t": m.t,
-                            "e": m.e, "n": m.n, "columns": m.columns}}
+        out |= {
+            "macs": segment.macs,
+            "pes": segment.pes,
+            "estimated_cycles": m.cycles,
+            "bound": m.bound,
+            "mapping": {
+                "height": m.height,
+                "width": m.width,
+                "p": m.p,
+                "q": m.q,
+                "r": m.r,
+                "t": m.t,
+                "e": m.e,
+                "n": m.n,
+                "columns": m.columns,
+            },
+        }
     return out
 
 
@@ -72,14 +104,26 @@ def address_map(program: Program, network: QuantisedGraph) -> dict:
     """Everything about a program but its bytes, fit for JSON."""
     graph = program.graph
     return {
-        "config": program.config.name, "images": program.images,
-        "memory": {"file": "memory.bin", "address": program.constant, "bytes": program.end - program.constant},
-        "base": program.base, "constant": program.constant, "program": program.program,
-        "commands": program.command_count, "end": program.end,
+        "config": program.config.name,
+        "images": program.images,
+        "memory": {
+            "file": "memory.bin",
+            "address": program.constant,
+            "bytes": program.end - program.constant,
+        },
+        "base": program.base,
+        "constant": program.constant,
+        "program": program.program,
+        "commands": program.command_count,
+        "end": program.end,
         "windows": {"read": [program.base, program.end], "write": [program.base, program.constant]},
-        "input": graph.input, "output": graph.output, "host_ops": list(graph.host_ops),
-        "outputs": [{"name": each.name, "tensor": each.tensor, "host_ops": list(each.host_ops)}
-                    for each in graph.results],
+        "input": graph.input,
+        "output": graph.output,
+        "host_ops": list(graph.host_ops),
+        "outputs": [
+            {"name": each.name, "tensor": each.tensor, "host_ops": list(each.host_ops)}
+            for each in graph.results
+        ],
         "input_scale": np.asarray(graph.input_scale).tolist(),
         "input_offset": np.asarray(graph.input_offset).tolist(),
         "tensors": [tensor_map(program, network, name) for name in program.views],
@@ -110,9 +154,24 @@ def _list(values) -> str:
 def _tensor_lines(program: Program, network: QuantisedGraph, name: str, role: str) -> list[str]:
     t = tensor_map(program, network, name)
     plain = re.sub(r"[^ -~]|\*/|/\*|\\", "?", name)
-    values = [(key.removesuffix("_bits"), t[key]) for key in
-              ("address", "image_pitch", "row_pitch", "strip_pitch", "block", "first_block", "channels", "height", "width")]
-    values += [("fraction", f"({t['fraction_bits']})"), ("size", t["channels"] * t["height"] * t["width"])]
+    values = [
+        (key.removesuffix("_bits"), t[key])
+        for key in (
+            "address",
+            "image_pitch",
+            "row_pitch",
+            "strip_pitch",
+            "block",
+            "first_block",
+            "channels",
+            "height",
+            "width",
+        )
+    ]
+    values += [
+        ("fraction", f"({t['fraction_bits']})"),
+        ("size", t["channels"] * t["height"] * t["width"]),
+    ]
     if "slots" in t:
         values.append(("slots", _list(t["slots"])))
     table = f"(const uint16_t[])EYRIE_{role}SLOTS" if "slots" in t else "NULL"
@@ -130,8 +189,13 @@ def _output_lines(program: Program, network: QuantisedGraph) -> list[str]:
         host = [f"/* Left to the host, after this output: {op} */" for op in each.host_ops]
         lines[-1:] = [*host, ""]
     listed = " ".join(f"X(EYRIE_{prefix})" for prefix in prefixes)
-    return [*lines, "/* Outputs, in the network's order */",
-            f"#define EYRIE_OUTPUTS {len(results)}u", f"#define EYRIE_OUTPUT_LIST(X) {listed}", ""]
+    return [
+        *lines,
+        "/* Outputs, in the network's order */",
+        f"#define EYRIE_OUTPUTS {len(results)}u",
+        f"#define EYRIE_OUTPUT_LIST(X) {listed}",
+        "",
+    ]
 
 
 def definitions(program: Program, network: QuantisedGraph) -> str:
@@ -139,15 +203,28 @@ def definitions(program: Program, network: QuantisedGraph) -> str:
     graph, config = program.graph, program.config
     lines = [
         *_lines("Registers, byte offsets", "REG_", [(r.name, int(r)) for r in Register]),
-        *_lines("Values of registers", "", [
-            ("ID_VALUE", isa.ID_VALUE), ("VERSION_VALUE", isa.VERSION_VALUE), ("PES", config.pes),
-            ("GLB_WORDS", config.glb_words), ("CONTROL_START", 1), ("CONTROL_RESET", 2),
-            ("INTERRUPT_ENABLE", 1), ("INTERRUPT_PENDING", 2)]),
+        *_lines(
+            "Values of registers",
+            "",
+            [
+                ("ID_VALUE", isa.ID_VALUE),
+                ("VERSION_VALUE", isa.VERSION_VALUE),
+                ("PES", config.pes),
+                ("GLB_WORDS", config.glb_words),
+                ("CONTROL_START", 1),
+                ("CONTROL_RESET", 2),
+                ("INTERRUPT_ENABLE", 1),
+                ("INTERRUPT_PENDING", 2),
+            ],
+        ),
         *_lines("STATUS, bits 7:0", "STATUS_", [(s.name, int(s)) for s in isa.Status]),
         *_lines("STATUS, bits 15:8", "ERROR_", [(e.name, int(e)) for e in isa.Error]),
-        *_lines("Counters: 64 bits at EYRIE_REG_COUNTERS + 8 * number"
-                + ("" if config.counters else " (this build has the first; the others read 0)"), "COUNTER_",
-                [*((name, n) for n, name in enumerate(isa.COUNTERS)), ("count", len(isa.COUNTERS))]),
+        *_lines(
+            "Counters: 64 bits at EYRIE_REG_COUNTERS + 8 * number"
+            + ("" if config.counters else " (this build has the first; the others read 0)"),
+            "COUNTER_",
+            [*((name, n) for n, name in enumerate(isa.COUNTERS)), ("count", len(isa.COUNTERS))],
+        ),
         *_lines("Commands", "", [("COMMAND_BYTES", isa.COMMAND_BYTES)]),
         *_lines("Opcodes", "OP_", [(op.name, int(op)) for op in isa.Opcode]),
     ]
@@ -156,19 +233,35 @@ def definitions(program: Program, network: QuantisedGraph) -> str:
     for command, base, body in fields:
         for name, offset, width, signed in isa.fields(body):
             what = f"EYRIE_CMD_{command}_{_constant(name)}"
-            lines += [f"#define {what}_BIT {base + offset}u",
-                      f"#define {what}_BITS {width}u" + (" /* signed */" if signed else "")]
-    lines += ["", *_lines("The network", "", [
-        ("IMAGES", program.images),
-        ("MEMORY_ADDRESS", program.constant), ("MEMORY_BYTES", program.end - program.constant),
-        ("PROGRAM_ADDRESS", program.program), ("PROGRAM_COUNT", program.command_count),
-        ("WINDOW_READ_BASE", program.base), ("WINDOW_READ_LIMIT", program.end),
-        ("WINDOW_WRITE_BASE", program.base), ("WINDOW_WRITE_LIMIT", program.constant)])]
-    lines += ["/* An input v is the integer round((v * scale[c] + offset[c]) * 2**EYRIE_INPUT_FRACTION),",
-              " * saturated to int16, for channel c. */",
-              f"#define EYRIE_INPUT_SCALES {_list(np.ravel(graph.input_scale))}",
-              f"#define EYRIE_INPUT_OFFSETS {_list(np.ravel(graph.input_offset))}",
-              ""]
+            lines += [
+                f"#define {what}_BIT {base + offset}u",
+                f"#define {what}_BITS {width}u" + (" /* signed */" if signed else ""),
+            ]
+    lines += [
+        "",
+        *_lines(
+            "The network",
+            "",
+            [
+                ("IMAGES", program.images),
+                ("MEMORY_ADDRESS", program.constant),
+                ("MEMORY_BYTES", program.end - program.constant),
+                ("PROGRAM_ADDRESS", program.program),
+                ("PROGRAM_COUNT", program.command_count),
+                ("WINDOW_READ_BASE", program.base),
+                ("WINDOW_READ_LIMIT", program.end),
+                ("WINDOW_WRITE_BASE", program.base),
+                ("WINDOW_WRITE_LIMIT", program.constant),
+            ],
+        ),
+    ]
+    lines += [
+        "/* An input v is the integer round((v * scale[c] + offset[c]) * 2**EYRIE_INPUT_FRACTION),",
+        " * saturated to int16, for channel c. */",
+        f"#define EYRIE_INPUT_SCALES {_list(np.ravel(graph.input_scale))}",
+        f"#define EYRIE_INPUT_OFFSETS {_list(np.ravel(graph.input_offset))}",
+        "",
+    ]
     lines += _tensor_lines(program, network, graph.input, "INPUT_")
     lines += _output_lines(program, network)
     return "\n".join(lines)
@@ -177,7 +270,9 @@ def definitions(program: Program, network: QuantisedGraph) -> str:
 def header(program: Program, network: QuantisedGraph) -> str:
     """eyrie.h."""
     text = (DRIVER / "eyrie.h.in").read_text(encoding="utf-8")
-    return text.replace("@CONFIG@", program.config.name).replace("@DEFINITIONS@", definitions(program, network))
+    return text.replace("@CONFIG@", program.config.name).replace(
+        "@DEFINITIONS@", definitions(program, network)
+    )
 
 
 # ---- the folder --------------------------------------------------------------------------
@@ -197,7 +292,10 @@ def check_directory(directory: str | Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         ours = set()
     if found - ours:
-        raise ExportError(f"{directory}: not written by an export: {sorted(found - ours)[0]}; choose another folder")
+        raise ExportError(
+            f"{directory}: not written by an export: {sorted(found - ours)[0]}; choose another "
+            "folder"
+        )
 
 
 def write_directory(directory: str | Path, files: dict[str, bytes | str]) -> None:
@@ -223,30 +321,48 @@ def write_directory(directory: str | Path, files: dict[str, bytes | str]) -> Non
         shutil.rmtree(work, ignore_errors=True)
 
 
-def export(network: QuantisedGraph, config: Config, directory: str | Path, images: int = 1, base: int = 0,
-           also: dict[str, bytes | str] | None = None, huffman: bool = False, placement: str = "balanced",
-           switches: dict[str, bool | None] | None = None, sample: np.ndarray | None = None,
-           mapper: Mapper | None = None) -> Program:
+def export(
+    network: QuantisedGraph,
+    config: Config,
+    directory: str | Path,
+    images: int = 1,
+    base: int = 0,
+    also: dict[str, bytes | str] | None = None,
+    huffman: bool = False,
+    placement: str = "balanced",
+    switches: dict[str, bool | None] | None = None,
+    sample: np.ndarray | None = None,
+    mapper: Mapper | None = None,
+) -> Program:
     """Compile a network to one program and write what an integrator needs of it to `directory`.
 
     memory.bin: constants and commands, to be at the program's `constant`; map.json: addresses,
-    tensors, layers; eyrie.h, eyrie.c: header and driver. also: further files, by name (the
-    Verilog, which this package does not make). images: batch of a start; base: first byte
-    address that the accelerator uses, a multiple of 4096. huffman: memory.huff, with the streams of
-    the sparse engine coded (compiler.sparse.stored), in place of memory.bin. placement, switches, mapper:
-    as compile_network. sample: int16 images to try the program on before (compiler/runtime/verify.py), random
-    ones if not given.
+    tensors, layers; eyrie.h, eyrie.c: header and driver. also: further files, by name (the Verilog,
+    which this package does not make). images: batch of a start; base: first byte address that the
+    accelerator uses, a multiple of 4096. huffman: memory.huff, with the streams of the sparse
+    engine coded (compiler.sparse.stored), in place of memory.bin. placement, switches, mapper: as
+    compile_network. sample: int16 images to try the program on before (compiler/runtime/verify.py),
+    random ones if not given.
 
-    The folder is written whole or not at all; an earlier export there is replaced, anything
-    else is refused. Raises ExportError, Mismatch for a program that does not compute what golden does,
-    and what compile_network raises.
+    The folder is written whole or not at all; an earlier export there is replaced, anything else is
+    refused. Raises ExportError, Mismatch for a program that does not compute what golden does, and
+    what compile_network raises.
     """
     check_directory(directory)
     if base < 0 or base % PAGE:
         raise ExportError(f"base address {base:#x}: must be a multiple of {PAGE}")
     # The host's code knows plain tensors only.
-    program = compile_network(network, config, images, base, chained=True, placement=placement, switches=switches,
-                              dense=(network.graph.input, *network.graph.outputs), mapper=mapper)
+    program = compile_network(
+        network,
+        config,
+        images,
+        base,
+        chained=True,
+        placement=placement,
+        switches=switches,
+        dense=(network.graph.input, *network.graph.outputs),
+        mapper=mapper,
+    )
     verify(program, network, sample)
     listed = address_map(program, network)
     if huffman:
@@ -254,8 +370,12 @@ def export(network: QuantisedGraph, config: Config, directory: str | Path, image
         listed["memory"] |= {"file": "memory.huff", "stored_bytes": len(stored)}
     else:
         stored = program.memory
-    files = {listed["memory"]["file"]: stored, "eyrie.h": header(program, network),
-             "eyrie.c": (DRIVER / "eyrie.c").read_bytes(), **(also or {})}
+    files = {
+        listed["memory"]["file"]: stored,
+        "eyrie.h": header(program, network),
+        "eyrie.c": (DRIVER / "eyrie.c").read_bytes(),
+        **(also or {}),
+    }
     listed = {"files": sorted([*files, MAP]), **listed}
     write_directory(directory, {**files, MAP: json.dumps(listed, indent=1) + "\n"})
     return program

@@ -12,15 +12,20 @@ from PIL import Image
 IMAGES = "images are read from IDX (gzipped or not), .npy, .npz, PNG or a folder of PNGs"
 LABELS = "labels are read from IDX (gzipped or not), .npy, .npz, .txt or .csv"
 # Other kinds that users bring: suffixes and first bytes.
-OTHERS = {"JPEG": ((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd8\xff"),
-          "GIF": ((".gif",), b"GIF8"), "BMP": ((".bmp",), b"BM"), "WebP": ((".webp",), b"RIFF"),
-          "TIFF": ((".tif", ".tiff"), (b"II*\0", b"MM\0*"))}
+OTHERS = {
+    "JPEG": ((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd8\xff"),
+    "GIF": ((".gif",), b"GIF8"),
+    "BMP": ((".bmp",), b"BM"),
+    "WebP": ((".webp",), b"RIFF"),
+    "TIFF": ((".tif", ".tiff"), (b"II*\0", b"MM\0*")),
+}
 MISNAMED = {".png": b"\x89PNG", ".npy": b"\x93NUMPY", ".npz": b"PK\x03\x04"}
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 class DataError(ValueError):
-    """Images or labels that cannot be used; one line that names the file, and shapes where they differ."""
+    """Images or labels that cannot be used; one line that names the file, and shapes where they
+    differ."""
 
 
 def _other(path: Path, raw: bytes, reads: str) -> str:
@@ -48,11 +53,13 @@ def read_idx(path: Path, reads: str = IMAGES) -> np.ndarray:
             raise DataError(f"{path}: corrupt gzip data") from None
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in IDX_TYPES or len(raw) < 4 + 4 * raw[3]:
         raise DataError(_other(path, raw, reads))
-    shape = tuple(int.from_bytes(raw[4 + 4 * i:8 + 4 * i], "big") for i in range(raw[3]))
+    shape = tuple(int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3]))
     kind = np.dtype(IDX_TYPES[raw[2]])
     start, size = 4 + 4 * raw[3], kind.itemsize * int(np.prod(shape, dtype=object))
     if len(raw) - start != size:
-        raise DataError(f"{path}: {len(raw) - start} bytes of data, its header {shape} promises {size}")
+        raise DataError(
+            f"{path}: {len(raw) - start} bytes of data, its header {shape} promises {size}"
+        )
     return np.frombuffer(raw, kind, offset=start).reshape(shape)
 
 
@@ -127,8 +134,8 @@ def read_images(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
     """Raw pixel values, float32 [N, C, H, W], for a network whose input is `shape` (C, H, W).
 
     path: IDX or IDX.gz, .npy, .npz (array 'images', else the first), a PNG or a folder of PNGs (in
-    natural order of their names). Channels first or last, flattened, and a single image are accepted.
-    Raises DataError: missing, corrupt, empty, not finite or of another shape.
+    natural order of their names). Channels first or last, flattened, and a single image are
+    accepted. Raises DataError: missing, corrupt, empty, not finite or of another shape.
     """
     path = _existing(path)
     if path.is_dir():
@@ -149,7 +156,8 @@ def read_images(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def read_labels(path: str | Path, count: int | None = None) -> np.ndarray:
-    """int64 [N] from IDX or IDX.gz, .npy, .npz (array 'labels', else the first), or .txt / .csv of integers.
+    """int64 [N] from IDX or IDX.gz, .npy, .npz (array 'labels', else the first), or .txt / .csv of
+    integers.
 
     Raises DataError: missing, corrupt, not a vector of integers, or not `count` of them.
     """

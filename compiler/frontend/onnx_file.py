@@ -25,8 +25,11 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
     """
     file = "ONNX data" if isinstance(source, bytes) else f"{source}"
     try:
-        model = (onnx.load_model_from_string(source) if isinstance(source, bytes)
-                 else onnx.load(source, format="protobuf"))
+        model = (
+            onnx.load_model_from_string(source)
+            if isinstance(source, bytes)
+            else onnx.load(source, format="protobuf")
+        )
     except OSError as error:
         raise NetworkError(f"{file}: {error.strerror or error}") from None
     except DecodeError:
@@ -53,8 +56,8 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
 
 
 def _distinguish(graph: onnx.GraphProto) -> None:
-    """Gives a number to a node whose name another has: layers are told apart by theirs, and the name of an unnamed node's
-    output may be that of another node."""
+    """Gives a number to a node whose name another has: layers are told apart by theirs, and the
+    name of an unnamed node's output may be that of another node."""
     taken, seen = {node.name for node in graph.node}, set()
     for node in graph.node:
         name, number = node.name, 1
@@ -77,14 +80,17 @@ def title(node: onnx.NodeProto) -> str:
 
 
 def _place(graph: onnx.GraphProto, text: str) -> str:
-    """"node 'x' (Conv): ", or what else of the network the checker's `text` is about, or ''."""
+    """ "node 'x' (Conv): ", or what else of the network the checker's `text` is about, or ''."""
     if found := re.search(r"name: (.*) optype: (\S+)", text, re.IGNORECASE):
         return f"node {found[1]!r} ({found[2]}): "
     if found := re.search(r"tensor name: ([^)\n]*)\)", text):
         return f"initializer {found[1]!r}: "
     value = onnx.checker.check_value_info
-    for kind, check, parts in (("initializer", onnx.checker.check_tensor, graph.initializer),
-                               ("input", value, graph.input), ("output", value, graph.output)):
+    for kind, check, parts in (
+        ("initializer", onnx.checker.check_tensor, graph.initializer),
+        ("input", value, graph.input),
+        ("output", value, graph.output),
+    ):
         for number, part in enumerate(parts):
             try:
                 check(part)
@@ -113,10 +119,15 @@ def _sort(graph: onnx.GraphProto) -> None:
     for n, node in enumerate(nodes):
         for name in filter(None, node.output):
             if maker.setdefault(name, n) != n:
-                raise NetworkError(f"{title(node)}: its output {name!r} is that of "
-                                   f"{title(nodes[maker[name]])} too")
-    known = {*maker, *(i.name for i in graph.input), *(t.name for t in graph.initializer),
-             *(t.values.name for t in graph.sparse_initializer)}
+                raise NetworkError(
+                    f"{title(node)}: its output {name!r} is that of {title(nodes[maker[name]])} too"
+                )
+    known = {
+        *maker,
+        *(i.name for i in graph.input),
+        *(t.name for t in graph.initializer),
+        *(t.values.name for t in graph.sparse_initializer),
+    }
     for node in nodes:
         for name in filter(None, node.input):
             if name not in known:
@@ -142,8 +153,9 @@ def _sort(graph: onnx.GraphProto) -> None:
         graph.node.extend(sorted_nodes)
 
 
-def _cycle(nodes: list[onnx.NodeProto], maker: dict[str, int], before: list[set[int]],
-           left: set[int]) -> str:
+def _cycle(
+    nodes: list[onnx.NodeProto], maker: dict[str, int], before: list[set[int]], left: set[int]
+) -> str:
     """Names a node of a cycle. left: nodes in cycles, and those behind them."""
     at, seen = min(left), set()
     while at not in seen:

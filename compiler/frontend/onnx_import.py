@@ -1,4 +1,5 @@
-"""ONNX -> Graph. Everything refused is refused with one line that names the node and its operator."""
+"""ONNX -> Graph. Everything refused is refused with one line that names the node and its
+operator."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ class _Value:
     input under an affine map not yet given to the graph. host: operations of the host that it is
     behind.
     """
+
     tensor: str
     rank: int
     sole: bool
@@ -52,7 +54,10 @@ class _Importer:
         self.values: dict[str, _Value] = {}
         self.nodes = self.needed(model.graph)
         self.uses: dict[str, int] = {}
-        for names in [*(node.input for node in self.nodes if node.op_type != "Shape"), [o.name for o in model.graph.output]]:
+        for names in [
+            *(node.input for node in self.nodes if node.op_type != "Shape"),
+            [o.name for o in model.graph.output],
+        ]:
             for name in names:
                 self.uses[name] = self.uses.get(name, 0) + 1
         self.scaling: tuple[np.ndarray, np.ndarray] | None = None
@@ -61,8 +66,9 @@ class _Importer:
     @staticmethod
     def initialiser(tensor: onnx.TensorProto) -> np.ndarray:
         if tensor.data_type not in TensorProto.DataType.values():
-            raise NetworkError(f"initializer {tensor.name!r}: unreadable: "
-                               f"data type {tensor.data_type} is unknown")
+            raise NetworkError(
+                f"initializer {tensor.name!r}: unreadable: data type {tensor.data_type} is unknown"
+            )
         try:
             return numpy_helper.to_array(tensor)
         except Exception as error:  # whatever numpy or onnx makes of a damaged tensor
@@ -90,11 +96,19 @@ class _Importer:
         info = inputs[0]
         dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
         if len(dims) not in (2, 4) or min(dims[1:]) < 1:
-            raise NetworkError(f"input {info.name!r}: shape {dims}: N x C x H x W or N x K with fixed sizes is supported")
-        self.batch, self.integer_input = max(dims[0], 1), info.type.tensor_type.elem_type not in FLOATS
+            raise NetworkError(
+                f"input {info.name!r}: shape {dims}: N x C x H x W or N x K with fixed sizes is "
+                "supported"
+            )
+        self.batch, self.integer_input = (
+            max(dims[0], 1),
+            info.type.tensor_type.elem_type not in FLOATS,
+        )
         tensor = Tensor(info.name, *dims[1:])
         self.graph = Graph(info.name, (), tensors={info.name: tensor})
-        self.values[info.name] = _Value(info.name, len(dims), False, (np.ones(dims[1]), np.zeros(dims[1])))
+        self.values[info.name] = _Value(
+            info.name, len(dims), False, (np.ones(dims[1]), np.zeros(dims[1]))
+        )
         for self.node in self.nodes:
             self.visit()
         values = [self.output(name) for name in outputs]
@@ -107,14 +121,17 @@ class _Importer:
     def output(self, name: str) -> _Value:
         """What an output stands for. Raises NetworkError for one that no layer has computed."""
         if name not in self.values:
-            raise NetworkError(f"output {name!r} is constant: "
-                               f"no value of input {self.graph.input!r} changes it")
+            raise NetworkError(
+                f"output {name!r} is constant: no value of input {self.graph.input!r} changes it"
+            )
         value = self.values[name]
         if value.raw:
             if np.all(value.raw[0] == 1) and not np.any(value.raw[1]):
                 what = f"{' of '.join(value.host[::-1])} of input" if value.host else "input"
-                raise NetworkError(f"output {name!r} is {what} {self.graph.input!r} itself: "
-                                   "there is no layer between them; a network needs one")
+                raise NetworkError(
+                    f"output {name!r} is {what} {self.graph.input!r} itself: "
+                    "there is no layer between them; a network needs one"
+                )
             # Scaled and nothing else: a depthwise Conv, since an output is what a layer writes.
             self.node = next(node for node in self.nodes if name in node.output)
             value = self.values[name] = self.copy(name, value)
@@ -123,11 +140,21 @@ class _Importer:
     def copy(self, name: str, value: _Value) -> _Value:
         """A depthwise Conv of its own for an output that is the scaled input."""
         channels = self.tensor(value).channels
-        self.need(len(value.raw[0]) == channels,
-                  "the network's input is used with different scalings")
+        self.need(
+            len(value.raw[0]) == channels, "the network's input is used with different scalings"
+        )
         weights = np.ones((channels, 1, 1, 1), np.float32)
-        self.emit(Conv(self.name, self.use(value), name, weights, np.zeros(channels, np.float32),
-                       groups=channels), value.rank)
+        self.emit(
+            Conv(
+                self.name,
+                self.use(value),
+                name,
+                weights,
+                np.zeros(channels, np.float32),
+                groups=channels,
+            ),
+            value.rank,
+        )
         return dataclasses.replace(self.values[name], host=value.host)
 
     def error(self, why: str) -> NetworkError:
@@ -142,7 +169,11 @@ class _Importer:
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             raise self.error("operator not supported")
-        if node.op_type == "Constant" or all(name in self.constants for name in node.input if name) and node.input:
+        if (
+            node.op_type == "Constant"
+            or all(name in self.constants for name in node.input if name)
+            and node.input
+        ):
             self.fold_constant()
             return
         handler = getattr(self, "op_" + node.op_type.lower(), None)
@@ -150,8 +181,9 @@ class _Importer:
             raise self.error("operator not supported")
         for number, name in enumerate(node.output[1:], 2):
             if self.uses.get(name):
-                raise self.error(f"output {name!r}, its output {number}, is not supported: "
-                                 "only the first is")
+                raise self.error(
+                    f"output {name!r}, its output {number}, is not supported: only the first is"
+                )
         host = [n for n in node.input if n in self.values and self.values[n].host]
         if host and node.op_type not in {*HOST_OPS, "Cast", "Identity", "Flatten", "Reshape"}:
             last = self.values[host[0]].host[-1]
@@ -163,12 +195,20 @@ class _Importer:
 
     def fold_constant(self) -> None:
         graph = helper.make_graph(
-            [self.node], "constant", [], [helper.make_empty_tensor_value_info(o) for o in self.node.output],
-            [numpy_helper.from_array(self.constants[n], n) for n in self.node.input if n])
+            [self.node],
+            "constant",
+            [],
+            [helper.make_empty_tensor_value_info(o) for o in self.node.output],
+            [numpy_helper.from_array(self.constants[n], n) for n in self.node.input if n],
+        )
         try:
-            results = ReferenceEvaluator(helper.make_model(graph, opset_imports=self.model.opset_import)).run(None, {})
+            results = ReferenceEvaluator(
+                helper.make_model(graph, opset_imports=self.model.opset_import)
+            ).run(None, {})
         except Exception as error:
-            raise self.error(f"constant cannot be evaluated: {str(error).splitlines()[0]}") from None
+            raise self.error(
+                f"constant cannot be evaluated: {str(error).splitlines()[0]}"
+            ) from None
         self.constants.update(zip(self.node.output, map(np.asarray, results)))
 
     # ---- operands ------------------------------------------------------------------------
@@ -206,12 +246,16 @@ class _Importer:
             raise self.error(str(error)) from None
         self.graph.tensors[layer.output] = Tensor(layer.output, *shape)
         self.graph.layers.append(layer)
-        self.values[self.node.output[0]] = _Value(layer.output, rank, self.uses.get(self.node.output[0]) == 1)
+        self.values[self.node.output[0]] = _Value(
+            layer.output, rank, self.uses.get(self.node.output[0]) == 1
+        )
 
     def alias(self, value: _Value, **changes) -> None:
         """The node's output is its input, seen differently."""
         out = self.node.output[0]
-        self.values[out] = dataclasses.replace(value, sole=value.sole and self.uses.get(out) == 1, **changes)
+        self.values[out] = dataclasses.replace(
+            value, sole=value.sole and self.uses.get(out) == 1, **changes
+        )
 
     def need(self, ok: bool, why: str) -> None:
         if not ok:
@@ -221,43 +265,87 @@ class _Importer:
     def windowed(self, kernel) -> tuple[tuple[int, int], tuple[int, int], str]:
         """(stride, pads, auto_pad); refuses what is no plain two-dimensional window."""
         at = self.attributes
-        self.need(len(kernel) == 2, f"{len(kernel)}-dimensional window: two dimensions are supported")
-        self.need(all(d == 1 for d in at.get("dilations", [])), f"dilations {at.get('dilations')} are not supported")
+        self.need(
+            len(kernel) == 2, f"{len(kernel)}-dimensional window: two dimensions are supported"
+        )
+        self.need(
+            all(d == 1 for d in at.get("dilations", [])),
+            f"dilations {at.get('dilations')} are not supported",
+        )
         stride = tuple(at.get("strides", (1, 1)))
         pads = tuple(at.get("pads", (0, 0, 0, 0)))
-        self.need(len(stride) == 2 and len(pads) == 4 and min(stride) > 0, f"strides {stride}, pads {pads}: not two-dimensional")
+        self.need(
+            len(stride) == 2 and len(pads) == 4 and min(stride) > 0,
+            f"strides {stride}, pads {pads}: not two-dimensional",
+        )
         self.need(min(pads) >= 0, f"pads {pads}: negative ones are not supported")
         return stride, pads, at.get("auto_pad", b"NOTSET").decode()
 
     def op_conv(self) -> None:
         value, weights, bias = self.activation(0), self.constant(1), self.constant(2)
-        self.need(value.rank == 4 and weights.ndim == 4, "only two-dimensional convolution is supported")
+        self.need(
+            value.rank == 4 and weights.ndim == 4, "only two-dimensional convolution is supported"
+        )
         self.need(weights.size > 0, f"weights of shape {weights.shape} are empty")
         stride, pads, mode = self.windowed(weights.shape[2:])
         groups = self.attributes.get("group", 1)
         self.need(groups > 0, f"group {groups}")
         m, c, r, s = weights.shape
-        for what, n, allowed in (("filter height", r, range(1, 13)), ("filter width", s, range(1, 33)),
-                                 ("vertical stride", stride[0], (1, 2, 4)), ("horizontal stride", stride[1], range(1, 13))):
-            text = f"{allowed[0]}..{allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
+        for what, n, allowed in (
+            ("filter height", r, range(1, 13)),
+            ("filter width", s, range(1, 33)),
+            ("vertical stride", stride[0], (1, 2, 4)),
+            ("horizontal stride", stride[1], range(1, 13)),
+        ):
+            text = (
+                f"{allowed[0]}..{allowed[-1]}"
+                if isinstance(allowed, range)
+                else ", ".join(map(str, allowed))
+            )
             self.need(n in allowed, f"{what} {n}: {text} supported")
         bias = np.zeros(m) if bias is None else bias
         self.need(bias.shape == (m,), f"bias {bias.shape} for {m} filters")
-        self.need(tuple(self.attributes.get("kernel_shape", (r, s))) == (r, s), f"kernel_shape is not that of weights {r}x{s}")
+        self.need(
+            tuple(self.attributes.get("kernel_shape", (r, s))) == (r, s),
+            f"kernel_shape is not that of weights {r}x{s}",
+        )
         try:
             pads = auto_pads(mode, self.tensor(value).shape[1:], (r, s), stride, pads)
         except ValueError as error:
             raise self.error(str(error)) from None
-        self.emit(Conv(self.name, self.use(value), self.node.output[0], weights.astype(np.float32),
-                       bias.astype(np.float32), stride, pads, groups), 4)
+        self.emit(
+            Conv(
+                self.name,
+                self.use(value),
+                self.node.output[0],
+                weights.astype(np.float32),
+                bias.astype(np.float32),
+                stride,
+                pads,
+                groups,
+            ),
+            4,
+        )
 
     def fully_connected(self, value: _Value, matrix: np.ndarray, bias: np.ndarray) -> None:
         """matrix: [M, K]; over a flattened C x H x W it is a Conv with a filter of that size."""
         tensor = self.tensor(value)
         self.need(value.rank == 2, "the activation must be flattened to N x K")
-        self.need(matrix.shape[1] == tensor.size, f"{matrix.shape[1]} weights per output for {tensor.size} inputs")
-        self.emit(Conv(self.name, self.use(value), self.node.output[0],
-                       matrix.reshape(-1, *tensor.shape).astype(np.float32), bias.astype(np.float32), full=True), 2)
+        self.need(
+            matrix.shape[1] == tensor.size,
+            f"{matrix.shape[1]} weights per output for {tensor.size} inputs",
+        )
+        self.emit(
+            Conv(
+                self.name,
+                self.use(value),
+                self.node.output[0],
+                matrix.reshape(-1, *tensor.shape).astype(np.float32),
+                bias.astype(np.float32),
+                full=True,
+            ),
+            2,
+        )
 
     def op_gemm(self) -> None:
         at, matrix, bias = self.attributes, self.constant(1), self.constant(2)
@@ -266,7 +354,9 @@ class _Importer:
         matrix = matrix if at.get("transB", 0) else matrix.T
         bias = np.zeros(1) if bias is None else bias
         self.need(bias.size in (1, len(matrix)), f"bias {bias.shape}: one per output is supported")
-        bias = np.broadcast_to(bias.reshape(-1).astype(np.float64) * at.get("beta", 1.0), len(matrix))
+        bias = np.broadcast_to(
+            bias.reshape(-1).astype(np.float64) * at.get("beta", 1.0), len(matrix)
+        )
         self.fully_connected(self.activation(0), matrix * at.get("alpha", 1.0), bias)
 
     def op_matmul(self) -> None:
@@ -279,14 +369,26 @@ class _Importer:
         kernel = tuple(self.attributes["kernel_shape"])
         stride, pads, mode = self.windowed(kernel)
         self.need(value.rank == 4, "only two-dimensional pooling is supported")
-        self.need(max(kernel + stride) <= 255, f"window {kernel}, stride {stride}: at most 255 is supported")
+        self.need(
+            max(kernel + stride) <= 255,
+            f"window {kernel}, stride {stride}: at most 255 is supported",
+        )
         try:
-            geometry = pool_geometry(self.tensor(value).shape[1:], kernel, stride, pads, auto_pad=mode,
-                                     ceil_mode=bool(self.attributes.get("ceil_mode", 0)),
-                                     count_include_pad=bool(self.attributes.get("count_include_pad", 0)))
+            geometry = pool_geometry(
+                self.tensor(value).shape[1:],
+                kernel,
+                stride,
+                pads,
+                auto_pad=mode,
+                ceil_mode=bool(self.attributes.get("ceil_mode", 0)),
+                count_include_pad=bool(self.attributes.get("count_include_pad", 0)),
+            )
         except ValueError as error:
             raise self.error(str(error)) from None
-        self.emit(Pool(self.name, kind, self.use(value), self.node.output[0], kernel, stride, *geometry), 4)
+        self.emit(
+            Pool(self.name, kind, self.use(value), self.node.output[0], kernel, stride, *geometry),
+            4,
+        )
 
     def op_maxpool(self) -> None:
         self.pool("max")
@@ -323,12 +425,16 @@ class _Importer:
             return np.full(tensor.channels, float(constant.reshape(())))
         shape = (1,) * (value.rank - constant.ndim) + constant.shape
         flat = value.rank == 2 and tensor.size != tensor.channels
-        self.need(len(shape) == value.rank and shape[1] == constant.size == tensor.channels and not flat,
-                  f"constant of shape {constant.shape}: a scalar or one value for each channel is supported")
+        self.need(
+            len(shape) == value.rank and shape[1] == constant.size == tensor.channels and not flat,
+            f"constant of shape {constant.shape}: a scalar or one value for each channel is "
+            "supported",
+        )
         return constant.reshape(-1).astype(np.float64)
 
     def affine(self, value: _Value, scale: np.ndarray, offset: np.ndarray) -> None:
-        """value * scale + offset, [C] each: into the input's scaling, the layer before, or a depthwise Conv."""
+        """value * scale + offset, [C] each: into the input's scaling, the layer before, or a
+        depthwise Conv."""
         layer = self.graph.producer(value.tensor)
         if value.raw:
             self.alias(value, raw=(value.raw[0] * scale, value.raw[1] * scale + offset))
@@ -337,9 +443,17 @@ class _Importer:
             layer.bias = (layer.bias * scale + offset).astype(np.float32)
             self.alias(value)
         else:
-            self.emit(Conv(self.name, self.use(value), self.node.output[0],
-                           scale.astype(np.float32)[:, None, None, None], offset.astype(np.float32),
-                           groups=len(scale)), value.rank)
+            self.emit(
+                Conv(
+                    self.name,
+                    self.use(value),
+                    self.node.output[0],
+                    scale.astype(np.float32)[:, None, None, None],
+                    offset.astype(np.float32),
+                    groups=len(scale),
+                ),
+                value.rank,
+            )
 
     def with_constant(self) -> tuple[_Value, np.ndarray, bool]:
         """(value, per-channel constant, constant first) of a node of two operands."""
@@ -358,7 +472,9 @@ class _Importer:
 
     def op_sub(self) -> None:
         value, constant, first = self.with_constant()
-        self.affine(value, np.full_like(constant, -1.0 if first else 1.0), constant if first else -constant)
+        self.affine(
+            value, np.full_like(constant, -1.0 if first else 1.0), constant if first else -constant
+        )
 
     def op_mul(self) -> None:
         value, constant, _ = self.with_constant()
@@ -366,15 +482,21 @@ class _Importer:
 
     def op_div(self) -> None:
         value, constant, first = self.with_constant()
-        self.need(not first and bool(np.all(constant)), "only division by a non-zero constant is supported")
+        self.need(
+            not first and bool(np.all(constant)),
+            "only division by a non-zero constant is supported",
+        )
         self.affine(value, 1.0 / constant, np.zeros_like(constant))
 
     def op_batchnormalization(self) -> None:
         value = self.activation(0)
         scale, bias, mean, variance = (self.constant(i).astype(np.float64) for i in range(1, 5))
         self.need(not self.attributes.get("training_mode", 0), "training_mode is not supported")
-        self.need(len(scale) == self.tensor(value).channels and (value.rank == 4 or self.tensor(value).size == len(scale)),
-                  f"{len(scale)} scales for {self.tensor(value).channels} channels")
+        self.need(
+            len(scale) == self.tensor(value).channels
+            and (value.rank == 4 or self.tensor(value).size == len(scale)),
+            f"{len(scale)} scales for {self.tensor(value).channels} channels",
+        )
         scale = scale / np.sqrt(variance + self.attributes.get("epsilon", 1e-5))
         self.affine(value, scale, bias - mean * scale)
 
@@ -389,8 +511,10 @@ class _Importer:
 
     def op_cast(self) -> None:
         value, to = self.activation(0), self.attributes["to"]
-        self.need(to in FLOATS or value.raw is not None and self.integer_input,
-                  f"cast of an activation to {TensorProto.DataType.Name(to)} is not supported")
+        self.need(
+            to in FLOATS or value.raw is not None and self.integer_input,
+            f"cast of an activation to {TensorProto.DataType.Name(to)} is not supported",
+        )
         self.alias(value)
 
     def op_shape(self) -> None:
@@ -409,21 +533,35 @@ class _Importer:
         value, target = self.activation(0), self.constant(1).tolist()
         tensor = self.tensor(value)
         old = [self.batch, *(tensor.shape if value.rank == 4 else (tensor.size,))]
-        fail = self.error(f"to {target} from {old[1:]} per image: N x K, or the same shape, is supported")
+        fail = self.error(
+            f"to {target} from {old[1:]} per image: N x K, or the same shape, is supported"
+        )
         if not target or any(t == 0 and i >= len(old) for i, t in enumerate(target)):
             raise fail
-        sizes = [old[i] if t == 0 and not self.attributes.get("allowzero", 0) else t for i, t in enumerate(target)][1:]
+        sizes = [
+            old[i] if t == 0 and not self.attributes.get("allowzero", 0) else t
+            for i, t in enumerate(target)
+        ][1:]
         if sizes.count(-1) == 1:
             rest = -math.prod(sizes)
             sizes[sizes.index(-1)] = tensor.size // rest if rest else 0
-        if target[0] not in (-1, 0, 1, self.batch) or math.prod(sizes) != tensor.size or min(sizes, default=0) < 1:
+        if (
+            target[0] not in (-1, 0, 1, self.batch)
+            or math.prod(sizes) != tensor.size
+            or min(sizes, default=0) < 1
+        ):
             raise fail
         if len(sizes) == 1:
             self.alias(value, rank=2)
         elif len(sizes) == 3 and tuple(sizes) == tensor.shape:
             self.alias(value, rank=4)
-        elif (len(sizes) == 3 and tensor.size == tensor.channels and value.raw and self.scaling is None
-              and all(np.ptp(a) == 0 for a in value.raw)):
+        elif (
+            len(sizes) == 3
+            and tensor.size == tensor.channels
+            and value.raw
+            and self.scaling is None
+            and all(np.ptp(a) == 0 for a in value.raw)
+        ):
             self.graph.tensors[tensor.name] = Tensor(tensor.name, *sizes)
             self.alias(value, rank=4, raw=tuple(np.full(sizes[0], a[0]) for a in value.raw))
         else:
@@ -434,8 +572,10 @@ class _Importer:
         value, axis = self.activation(0), self.attributes.get("axis", self.default_axis())
         tensor = self.tensor(value)
         vector = value.rank == 2 or tensor.size == tensor.channels
-        self.need(vector and axis in (1, 1 - value.rank),
-                  f"axis {axis} of {value.rank}: only over a vector of features is supported")
+        self.need(
+            vector and axis in (1, 1 - value.rank),
+            f"axis {axis} of {value.rank}: only over a vector of features is supported",
+        )
         if "argmax" in value.host:
             raise self.error("cannot follow argmax, which runs on the host")
         self.alias(value, host=(*value.host, HOST_OPS[self.node.op_type]))

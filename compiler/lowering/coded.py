@@ -11,7 +11,7 @@ from compiler.mapping.layout import Storage, View
 from golden.rlc import expected_bytes
 
 MODES = ("auto", "on", "off")
-MOST_ENTRIES = (1 << 17) - 1   # of a coded strip
+MOST_ENTRIES = (1 << 17) - 1  # of a coded strip
 MOST_TABLE_ROW = (1 << 16) - 1  # bytes of a row's lengths (STORE.table_row)
 
 
@@ -28,8 +28,13 @@ def smaller(storage: Storage, zeros: float | None) -> bool:
     return bool(expected_bytes(zeros, strips, storage.entries) < storage.dense_bytes)
 
 
-def choose(mode: str, views: dict[str, View], uses: list[tuple[View, bool]], zeros: dict[str, float],
-           dense: set[str]) -> None:
+def choose(
+    mode: str,
+    views: dict[str, View],
+    uses: list[tuple[View, bool]],
+    zeros: dict[str, float],
+    dense: set[str],
+) -> None:
     """Sets Storage.rlc of the storages that are coded.
 
     uses: views read or written, and whether in whole rows; zeros: tensor -> share; dense: tensors
@@ -45,6 +50,11 @@ def choose(mode: str, views: dict[str, View], uses: list[tuple[View, bool]], zer
     partly = {id(view.storage) for view, whole in uses if not whole}
     for names in tensors.values():
         storage, tensor = views[names[0]].storage, tensor_of(names[0], zeros)
-        if (len(names) == 1 and id(storage) not in partly and tensor not in dense
-                and storage.entries <= MOST_ENTRIES and storage.table_row_bytes <= MOST_TABLE_ROW):
+        if (
+            len(names) == 1
+            and id(storage) not in partly
+            and tensor not in dense
+            and storage.entries <= MOST_ENTRIES
+            and storage.table_row_bytes <= MOST_TABLE_ROW
+        ):
             storage.rlc = mode == "on" or smaller(storage, zeros.get(tensor))

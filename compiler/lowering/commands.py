@@ -12,25 +12,53 @@ from dataclasses import dataclass, field
 from hdl import isa
 from hdl.isa import Opcode
 
-ENGINE = {Opcode.LOAD: "load", Opcode.IFMAP: "ifmap", Opcode.FILTER: "filter",
-          Opcode.PSUM: "psum", Opcode.OFMAP: "ofmap", Opcode.STORE: "store",
-          Opcode.SHAPE: "store", Opcode.CONFIG: "config", Opcode.SPARSE_FILL: "fill",
-          Opcode.SPARSE_RUN: "sparse", Opcode.SPARSE_OUTPUT: "sparse", Opcode.SPARSE_DUMP: "sparse",
-          Opcode.SPARSE_STREAM: "sparse"}
+ENGINE = {
+    Opcode.LOAD: "load",
+    Opcode.IFMAP: "ifmap",
+    Opcode.FILTER: "filter",
+    Opcode.PSUM: "psum",
+    Opcode.OFMAP: "ofmap",
+    Opcode.STORE: "store",
+    Opcode.SHAPE: "store",
+    Opcode.CONFIG: "config",
+    Opcode.SPARSE_FILL: "fill",
+    Opcode.SPARSE_RUN: "sparse",
+    Opcode.SPARSE_OUTPUT: "sparse",
+    Opcode.SPARSE_DUMP: "sparse",
+    Opcode.SPARSE_STREAM: "sparse",
+}
 
 # One semaphore for each (producer, consumer) pair of engines that ever meet.
-CHANNELS = {pair: n for n, pair in enumerate((
-    ("load", "ifmap"), ("ifmap", "load"), ("load", "filter"), ("filter", "load"),
-    ("load", "psum"), ("psum", "load"), ("ofmap", "store"), ("store", "ofmap"),
-    ("load", "store"), ("store", "load"), ("load", "fill"), ("fill", "load"),
-    ("fill", "sparse"), ("sparse", "fill"), ("sparse", "store"), ("store", "sparse")))}
+CHANNELS = {
+    pair: n
+    for n, pair in enumerate(
+        (
+            ("load", "ifmap"),
+            ("ifmap", "load"),
+            ("load", "filter"),
+            ("filter", "load"),
+            ("load", "psum"),
+            ("psum", "load"),
+            ("ofmap", "store"),
+            ("store", "ofmap"),
+            ("load", "store"),
+            ("store", "load"),
+            ("load", "fill"),
+            ("fill", "load"),
+            ("fill", "sparse"),
+            ("sparse", "fill"),
+            ("sparse", "store"),
+            ("store", "sparse"),
+        )
+    )
+}
 
 
 @dataclass
 class Command:
     opcode: Opcode
     fields: dict[str, int]
-    order: int                # among the commands of its engine
+    order: int  # among the commands of its engine
     wait: int = 0
     signal: int = 0
     waits_for: dict[int, "Command"] = field(default_factory=dict)

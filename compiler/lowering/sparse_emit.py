@@ -1,4 +1,5 @@
-"""Commands of a compressed fully connected layer, resident in the sparse engine or streamed to it."""
+"""Commands of a compressed fully connected layer, resident in the sparse engine or streamed to
+it."""
 
 from __future__ import annotations
 
@@ -36,14 +37,21 @@ class Emitter:
     Raises MappingError if they exceed the global buffer.
     """
 
-    def __init__(self, schedule: Schedule, config: Config, plan: SparseLayer, blob: Blob,
-                 after: Command | None, regions: dict[str, int]):
+    def __init__(
+        self,
+        schedule: Schedule,
+        config: Config,
+        plan: SparseLayer,
+        blob: Blob,
+        after: Command | None,
+        regions: dict[str, int],
+    ):
         self.schedule, self.config, self.plan, self.blob = schedule, config, plan, blob
         self.groups = config.sparse_pes // LANES
         self.at = Regions(config, [*common(config, plan).items(), *regions.items()]).start
         self.pending = after
         self.bias_fill: Command | None = None
-        self.running: Command | None = None     # the last RUN, STREAM or OUTPUT
+        self.running: Command | None = None  # the last RUN, STREAM or OUTPUT
         self.stored: Command | None = None
         self._biases: dict[int, int] = {}
 
@@ -72,24 +80,41 @@ class Emitter:
             self._biases[id(band)] = self.blob.add(table.tobytes())
         load = self._load(self._biases[id(band)], self.at["bias"], 2 * self.groups * band.locals_)
         self.schedule.depend(load, self.bias_fill)
-        self.bias_fill = self._fill(load, target=Target.ACCUMULATORS, word=self.at["bias"], pes=1,
-                                    count=band.locals_)
+        self.bias_fill = self._fill(
+            load, target=Target.ACCUMULATORS, word=self.at["bias"], pes=1, count=band.locals_
+        )
 
-    def output(self, band: Band, shift: int, relu: bool, half: int = 1, after: Command | None = None) -> None:
-        self.running = self.schedule.add(Opcode.SPARSE_OUTPUT, rows=band.locals_, shift=shift, relu=relu, half=half)
+    def output(
+        self, band: Band, shift: int, relu: bool, half: int = 1, after: Command | None = None
+    ) -> None:
+        self.running = self.schedule.add(
+            Opcode.SPARSE_OUTPUT, rows=band.locals_, shift=shift, relu=relu, half=half
+        )
         self.schedule.depend(self.running, after)
 
     def store(self, band: Band, target: View, image: int, position: int, half: int = 1) -> Command:
         """The band's outputs to positions from `position` on of the target. Returns the DUMP."""
-        dump = self.schedule.add(Opcode.SPARSE_DUMP, half=half, count=band.locals_, word=self.at["out"])
+        dump = self.schedule.add(
+            Opcode.SPARSE_DUMP, half=half, count=band.locals_, word=self.at["out"]
+        )
         self.schedule.depend(dump, self.stored)
         block = target.storage.block
         fields = output_fields(target, image, 0, 0, 0)
         fields["dram"] += 2 * position
         self.stored = self.schedule.add(
-            Opcode.STORE, base=4 * self.at["out"], column_stride=block, block=block, block_stride=block,
-            ring=1, images=1, rows=1, columns=1, chunk=chunk_of(self.config, block),
-            blocks=ceil(band.locals_ * self.config.sparse_pes, block), **fields)
+            Opcode.STORE,
+            base=4 * self.at["out"],
+            column_stride=block,
+            block=block,
+            block_stride=block,
+            ring=1,
+            images=1,
+            rows=1,
+            columns=1,
+            chunk=chunk_of(self.config, block),
+            blocks=ceil(band.locals_ * self.config.sparse_pes, block),
+            **fields,
+        )
         self.schedule.depend(self.stored, dump)
         return dump
 
@@ -98,18 +123,32 @@ class SparseEmitter(Emitter):
     """Blocks in the memories of the PEs. queue: columns that wait at most in a PE, 0 for all
     that are built."""
 
-    def __init__(self, schedule: Schedule, config: Config, plan: SparseLayer, blob: Blob,
-                 after: Command | None = None):
+    def __init__(
+        self,
+        schedule: Schedule,
+        config: Config,
+        plan: SparseLayer,
+        blob: Blob,
+        after: Command | None = None,
+    ):
         widest = max(words_of(block, config) for band in plan.bands for block in band.blocks)
         room = (config.glb_words - sum(common(config, plan).values()) - 2 * widest - 16) // 2
         if room < 16:
-            raise MappingError(f"config {config.name!r}: the global buffer is too small for the "
-                               "sparse engine's vectors")
+            raise MappingError(
+                f"config {config.name!r}: the global buffer is too small for the "
+                "sparse engine's vectors"
+            )
         self.stage = min(room, 1024)
-        super().__init__(schedule, config, plan, blob, after, {
-            "act0": widest, "act1": widest, "stage0": self.stage, "stage1": self.stage})
-        self.staged: list[Command] = []         # fills that read the staging buffers
-        self.vectors: list[Command] = []        # fills of activations
+        super().__init__(
+            schedule,
+            config,
+            plan,
+            blob,
+            after,
+            {"act0": widest, "act1": widest, "stage0": self.stage, "stage1": self.stage},
+        )
+        self.staged: list[Command] = []  # fills that read the staging buffers
+        self.vectors: list[Command] = []  # fills of activations
 
     def weights(self, block: Block) -> None:
         """A block's weights and pointers."""
@@ -123,16 +162,25 @@ class SparseEmitter(Emitter):
         weights = np.zeros((k, block.words), np.uint64)
         for n in range(k):
             words = pack(c.entries[n])
-            weights[n, :len(words)] = words
+            weights[n, : len(words)] = words
         self.stage_in(Target.WEIGHTS, weights)
 
-    def pointers(self, c: Compressed, first: int, columns: int, base: int = 0, after: Command | None = None) -> None:
-        """Pointers of columns first .. first + columns - 1, and the one behind, to base .. of every PE (even)."""
+    def pointers(
+        self, c: Compressed, first: int, columns: int, base: int = 0, after: Command | None = None
+    ) -> None:
+        """Pointers of columns first .. first + columns - 1, and the one behind, to base .. of
+        every PE (even)."""
         at = np.minimum(first + np.arange(2 * ceil(columns + 1, 2)), c.columns)
-        self.stage_in(Target.POINTERS, np.stack([p[at] for p in c.pointers]).astype(np.uint32).view(np.uint64),
-                      base // 2, after)
+        self.stage_in(
+            Target.POINTERS,
+            np.stack([p[at] for p in c.pointers]).astype(np.uint32).view(np.uint64),
+            base // 2,
+            after,
+        )
 
-    def stage_in(self, target: Target, data: np.ndarray, address: int = 0, after: Command | None = None) -> None:
+    def stage_in(
+        self, target: Target, data: np.ndarray, address: int = 0, after: Command | None = None
+    ) -> None:
         """Words of every PE, uint64 [PEs, count], through two staging buffers."""
         k, count = data.shape
         kind = Kind.ENTRIES if target == Target.WEIGHTS else Kind.POINTERS
@@ -144,8 +192,18 @@ class SparseEmitter(Emitter):
                 slot = self.at[f"stage{len(self.staged) % 2}"]
                 load = self._load(at + 8 * (pe * count + first), slot, pes * n)
                 self.schedule.depend(load, self.staged[-2] if len(self.staged) > 1 else None)
-                self.staged.append(self._fill(load, after, word=slot, target=target, pe=pe, pes=pes,
-                                              address=address + first, count=n))
+                self.staged.append(
+                    self._fill(
+                        load,
+                        after,
+                        word=slot,
+                        target=target,
+                        pe=pe,
+                        pes=pes,
+                        address=address + first,
+                        count=n,
+                    )
+                )
 
     def activations(self, block: Block, vector: int, words: int) -> None:
         """A block's part of the vector of `words` words at address `vector`."""
@@ -153,7 +211,9 @@ class SparseEmitter(Emitter):
         count, first = ceil(block.columns, self.config.sparse_pes), block.first // LANES
         load = self._load(vector + 8 * first, region, min(count * self.groups, words - first))
         self.schedule.depend(load, self.vectors[-2] if len(self.vectors) > 1 else None)
-        self.vectors.append(self._fill(load, target=Target.ACTIVATIONS, word=region, pes=1, count=count))
+        self.vectors.append(
+            self._fill(load, target=Target.ACTIVATIONS, word=region, pes=1, count=count)
+        )
 
     def run(self, block: Block, queue: int = 0) -> None:
         self.run_columns(queue=queue, count=ceil(block.columns, self.config.sparse_pes))
@@ -161,18 +221,23 @@ class SparseEmitter(Emitter):
     def run_columns(self, **fields: int) -> None:
         """SPARSE_RUN behind all that has been filled."""
         command = self.schedule.add(Opcode.SPARSE_RUN, **fields)
-        fills = [*self.staged[-1:], *self.vectors[-1:], *([self.bias_fill] if self.bias_fill else [])]
+        fills = [
+            *self.staged[-1:],
+            *self.vectors[-1:],
+            *([self.bias_fill] if self.bias_fill else []),
+        ]
         if fills:  # the fill engine works in order
             self.schedule.depend(command, max(fills, key=lambda fill: fill.order))
         self.running = command
 
 
-TABLES, VECTORS = 3, 2   # buffers
+TABLES, VECTORS = 3, 2  # buffers
 
 
 @dataclass
 class Filled:
     """A block whose activations are in `half` after `fill`, and its table at `word`."""
+
     fill: Command
     half: int
     word: int
@@ -187,22 +252,40 @@ class StreamEmitter(Emitter):
     once for all bands.
     """
 
-    def __init__(self, schedule: Schedule, config: Config, plan: SparseLayer, blob: Blob,
-                 after: Command | None = None):
+    def __init__(
+        self,
+        schedule: Schedule,
+        config: Config,
+        plan: SparseLayer,
+        blob: Blob,
+        after: Command | None = None,
+    ):
         blocks = plan.bands[0].blocks
         words = max(words_of(block, config) for block in blocks)
         room = config.glb_words - sum(common(config, plan).values()) - 16
         self.together = min(len(blocks), room // ((TABLES + VECTORS) * words))
         if not self.together:
-            raise MappingError(f"config {config.name!r}: the global buffer is too small for the "
-                               "sparse engine's vectors and tables")
-        super().__init__(schedule, config, plan, blob, after, {
-            **{f"vector{n}": self.together * words for n in range(VECTORS)},
-            **{f"table{n}": self.together * words for n in range(TABLES)}})
-        self.fills: list[Command] = []          # one for every block
-        self.last: dict[str, list[int]] = {"vector": [], "table": []}  # fill of each buffer's last block
-        self.places: dict[str, int] = {}        # of the present buffers
-        self.users: list[Command | None] = [None, None]     # who read the activations of a half last
+            raise MappingError(
+                f"config {config.name!r}: the global buffer is too small for the "
+                "sparse engine's vectors and tables"
+            )
+        super().__init__(
+            schedule,
+            config,
+            plan,
+            blob,
+            after,
+            {
+                **{f"vector{n}": self.together * words for n in range(VECTORS)},
+                **{f"table{n}": self.together * words for n in range(TABLES)},
+            },
+        )
+        self.fills: list[Command] = []  # one for every block
+        # fill of each buffer's last block
+        self.last: dict[str, list[int]] = {"vector": [], "table": []}
+        self.places: dict[str, int] = {}  # of the present buffers
+        # who read the activations of a half last
+        self.users: list[Command | None] = [None, None]
         self._constants: dict[int, tuple[int, dict[int, int]]] = {}
 
     def _buffer(self, kind: str, dram: int, words: int) -> Command:
@@ -220,22 +303,33 @@ class StreamEmitter(Emitter):
         """(of the band's tables, of each block's records by its first column)."""
         if id(band) not in self._constants:
             tables = self.blob.add(np.concatenate([block.table for block in band.blocks]).tobytes())
-            self._constants[id(band)] = tables, {b.first: self.blob.add(b.records.tobytes()) for b in band.blocks}
+            self._constants[id(band)] = (
+                tables,
+                {b.first: self.blob.add(b.records.tobytes()) for b in band.blocks},
+            )
         return self._constants[id(band)]
 
     def fill(self, band: Band, number: int, vector: int, words: int, fresh: bool) -> Filled:
-        """A band's block of the vector of `words` words at `vector`; fresh: it is another than the last."""
+        """A band's block of the vector of `words` words at `vector`; fresh: it is another than
+        the last."""
         block, load, half = band.blocks[number], None, len(self.fills) % 2
         first = band.blocks[number - number % self.together].first // LANES
         if number % self.together == 0:
-            size = sum(words_of(b, self.config) for b in band.blocks[number:number + self.together])
+            size = sum(
+                words_of(b, self.config) for b in band.blocks[number : number + self.together]
+            )
             if fresh or self.together < len(band.blocks):
                 self._buffer("vector", vector + 8 * first, min(size, words - first))
             load = self._buffer("table", self._address(band)[0] + 8 * first, size)
         at = block.first // LANES - first
         fill = self.schedule.add(
-            Opcode.SPARSE_FILL, target=Target.ACTIVATIONS, half=half, pes=1, word=self.places["vector"] + at,
-            count=words_of(block, self.config) // self.groups)
+            Opcode.SPARSE_FILL,
+            target=Target.ACTIVATIONS,
+            half=half,
+            pes=1,
+            word=self.places["vector"] + at,
+            count=words_of(block, self.config) // self.groups,
+        )
         self.schedule.depend(fill, load)
         self.schedule.depend(fill, self.users[half])
         self.last["vector"][-1] = self.last["table"][-1] = len(self.fills)
@@ -245,18 +339,34 @@ class StreamEmitter(Emitter):
     def stream(self, band: Band, number: int, filled: Filled) -> None:
         block = band.blocks[number]
         command = self.schedule.add(
-            Opcode.SPARSE_STREAM, half=filled.half, count=words_of(block, self.config) // self.groups,
-            word=filled.word, dram=self._address(band)[1][block.first])
+            Opcode.SPARSE_STREAM,
+            half=filled.half,
+            count=words_of(block, self.config) // self.groups,
+            word=filled.word,
+            dram=self._address(band)[1][block.first],
+        )
         fills = [filled.fill, *([self.bias_fill] if self.bias_fill else [])]
         self.schedule.depend(command, max(fills, key=lambda fill: fill.order))
         self.running = self.users[filled.half] = command
 
 
-def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.ndarray, shift: int,
-                relu: bool, source: View, target: View, images: int, blob: Blob,
-                after: Command | None = None) -> Command:
+def emit_sparse(
+    schedule: Schedule,
+    config: Config,
+    plan: SparseLayer,
+    bias: np.ndarray,
+    shift: int,
+    relu: bool,
+    source: View,
+    target: View,
+    images: int,
+    blob: Blob,
+    after: Command | None = None,
+) -> Command:
     """A layer's commands; returns the last STORE. bias: int32 [rows]."""
-    emitter = (StreamEmitter if plan.streamed else SparseEmitter)(schedule, config, plan, blob, after)
+    emitter = (StreamEmitter if plan.streamed else SparseEmitter)(
+        schedule, config, plan, blob, after
+    )
     emitter.codebook()
     words = ceil(vector_size(source), LANES)
 
@@ -267,9 +377,10 @@ def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.
         # OUTPUT leaves zeros, but a run that was aborted before may have left sums.
         if bias.any() or (image == 0 and band is plan.bands[0]):
             emitter.bias(band, bias)
+
     if not plan.streamed:
-        band, = plan.bands
-        block, = band.blocks
+        (band,) = plan.bands
+        (block,) = band.blocks
         emitter.weights(block)
         for image in range(images):
             start(image, band)
@@ -278,11 +389,16 @@ def emit_sparse(schedule: Schedule, config: Config, plan: SparseLayer, bias: np.
             emitter.output(band, shift, relu)
             emitter.store(band, target, image, 0)
         return emitter.stored
-    steps = [(image, band, number) for image in range(images) for band in plan.bands
-             for number in range(len(band.blocks))]
+    steps = [
+        (image, band, number)
+        for image in range(images)
+        for band in plan.bands
+        for number in range(len(band.blocks))
+    ]
 
     def fill(image, band, number):
         return emitter.fill(band, number, vector(image), words, band is plan.bands[0])
+
     following, position = fill(*steps[0]), 0
     for (image, band, number), then in zip(steps, [*steps[1:], None]):
         if number == 0:

@@ -20,16 +20,17 @@ from compiler.graph import Concat, Conv, Graph
 from golden.rlc import LENGTH_BYTES, decode, encode, slot_words
 
 BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-OUT_SIZES = (4, 8, 16)   # of tensors that no convolution reads
+OUT_SIZES = (4, 8, 16)  # of tensors that no convolution reads
 
 
 @dataclass
 class Storage:
     """A region of DRAM that holds one tensor, or several that are concatenated."""
+
     name: str
     height: int
     width: int
-    block: int      # q_T
+    block: int  # q_T
     blocks: int
     address: int = 0
     rlc: bool = False
@@ -67,6 +68,7 @@ class Storage:
 class View:
     """A tensor inside a storage: its first block, and the slot of each of its channels
     (relative to that block, in channels)."""
+
     storage: Storage
     first_block: int
     slots: np.ndarray
@@ -90,14 +92,23 @@ class View:
 
     def address(self, image: int = 0, row: int = 0, block: int = 0) -> int:
         s = self.storage
-        return (s.address + image * s.image_bytes + row * s.row_bytes
-                + (self.first_block + block) * s.strip_bytes)
+        return (
+            s.address
+            + image * s.image_bytes
+            + row * s.row_bytes
+            + (self.first_block + block) * s.strip_bytes
+        )
 
     def table(self, image: int = 0, row: int = 0, block: int = 0) -> int:
         """Address of the length of a coded strip."""
         s = self.storage
-        return (s.address + image * s.image_bytes + s.row_bytes * s.height + row * s.table_row_bytes
-                + LENGTH_BYTES * (self.first_block + block))
+        return (
+            s.address
+            + image * s.image_bytes
+            + s.row_bytes * s.height
+            + row * s.table_row_bytes
+            + LENGTH_BYTES * (self.first_block + block)
+        )
 
     def pack(self, values: np.ndarray, memory: np.ndarray) -> None:
         """Write int16 [N, C, H, W] into `memory`, uint8 of the storage's images."""
@@ -115,8 +126,8 @@ class View:
             words[:], lengths[:] = coded[0].reshape(words.shape), coded[1].reshape(lengths.shape)
 
     def unpack(self, memory: np.ndarray, images: int) -> np.ndarray:
-        """int16 [N, C, H, W] out of the storage's bytes. Raises golden.rlc.RlcError if they are coded
-        and malformed."""
+        """int16 [N, C, H, W] out of the storage's bytes. Raises golden.rlc.RlcError if they are
+        coded and malformed."""
         s = self.storage
         if s.rlc:
             words, lengths = self._coded(memory, images)
@@ -126,7 +137,8 @@ class View:
             strips = self._strips(memory, images)
         block, channel = np.divmod(self.slots, s.block)
         return np.ascontiguousarray(
-            strips[:, :, self.first_block + block, :, channel].transpose(1, 0, 2, 3))
+            strips[:, :, self.first_block + block, :, channel].transpose(1, 0, 2, 3)
+        )
 
     def coded_bytes(self, memory: np.ndarray, images: int) -> int:
         """Bytes that the strips and lengths of a coded storage use."""
@@ -134,19 +146,24 @@ class View:
         return 8 * int(lengths.sum(dtype=np.int64)) + LENGTH_BYTES * lengths.size
 
     def _coded(self, memory: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
-        """(words uint64 [N, H * blocks, slot], lengths uint16 [N, H * blocks]), views of the bytes."""
+        """(words uint64 [N, H * blocks, slot], lengths uint16 [N, H * blocks]), views of the
+        bytes."""
         s = self.storage
-        image = memory[:images * s.image_bytes].reshape(images, s.image_bytes)
+        image = memory[: images * s.image_bytes].reshape(images, s.image_bytes)
         strips = s.height * s.blocks
-        words = image[:, :s.row_bytes * s.height].view(np.uint64).reshape(images, strips, s.strip_bytes // 8)
-        lengths = image[:, s.row_bytes * s.height:][:, :LENGTH_BYTES * strips].view(np.uint16)
+        words = (
+            image[:, : s.row_bytes * s.height]
+            .view(np.uint64)
+            .reshape(images, strips, s.strip_bytes // 8)
+        )
+        lengths = image[:, s.row_bytes * s.height :][:, : LENGTH_BYTES * strips].view(np.uint16)
         return words, lengths
 
     def _strips(self, memory: np.ndarray, images: int) -> np.ndarray:
         s = self.storage
-        words = memory[:images * s.image_bytes].view(np.int16)
+        words = memory[: images * s.image_bytes].view(np.int16)
         words = words.reshape(images, s.height, s.blocks, s.strip_bytes // 2)
-        used = words[..., :s.width * s.block]
+        used = words[..., : s.width * s.block]
         # splitting the last axis of a strided array keeps it a view
         return used.reshape(*used.shape[:3], s.width, s.block)
 
@@ -176,21 +193,27 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
         while name in into:
             name = into[name]
         return name
+
     members: dict[str, list[str]] = {}
     for name in graph.tensors:
         members.setdefault(root(name), []).append(name)
     made_by = {layer.output: layer for layer in graph.layers}
 
-    convs = {owner: [layer for name in names for layer in graph.consumers(name)
-                     if isinstance(layer, Conv)] for owner, names in members.items()}
+    convs = {
+        owner: [
+            layer for name in names for layer in graph.consumers(name) if isinstance(layer, Conv)
+        ]
+        for owner, names in members.items()
+    }
     blocks_of: dict[str, int] = {}
     # What no convolution reads comes last: it asks for the blocks that its writers read.
     for owner in sorted(members, key=lambda name: not convs[name]):
         names = members[owner]
         limit = 0  # every candidate divides this where padding is not allowed
         readers = [layer for name in names for layer in graph.consumers(name)]
-        plain_only = any(not isinstance(layer, (Conv, Concat)) for layer in readers) or \
-            any(isinstance(layer, Concat) and root(layer.output) != owner for layer in readers)
+        plain_only = any(not isinstance(layer, (Conv, Concat)) for layer in readers) or any(
+            isinstance(layer, Concat) and root(layer.output) != owner for layer in readers
+        )
         for name in names:
             layer = made_by.get(name)
             if isinstance(layer, Conv) and layer.groups > 1:
@@ -202,16 +225,26 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
         sizes = [q for q in BLOCK_SIZES if limit % q == 0 and (q <= channels or q == 1)]
         if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
             sizes.append(channels)
-        makers = [] if convs[owner] else [made_by[name] for name in names if isinstance(made_by.get(name), Conv)
-                                          and not made_by[name].full]
+        makers = (
+            []
+            if convs[owner]
+            else [
+                made_by[name]
+                for name in names
+                if isinstance(made_by.get(name), Conv) and not made_by[name].full
+            ]
+        )
         if makers:
             sizes = [q for q in sizes if q in OUT_SIZES] or sizes
 
         def cost(q):
-            cycles = sum(score(layer, q, None) for layer in convs[owner]) + sum(writing(name, q) for name in names)
+            cycles = sum(score(layer, q, None) for layer in convs[owner]) + sum(
+                writing(name, q) for name in names
+            )
             cycles += sum(score(layer, blocks_of[root(layer.input)], q) for layer in makers)
             # Four entries are written a cycle only in multiples of four.
             return cycles, q % 4 != 0, -min(q, 8)
+
         blocks_of[owner] = min(sizes, key=cost)
 
     slots: dict[str, np.ndarray] = {}
@@ -221,8 +254,9 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
     for owner, names in members.items():
         q = blocks_of[owner]
         tensor = graph.tensors[owner]
-        storages[owner] = Storage(owner, tensor.height, tensor.width, q,
-                                  int(slots[owner][-1]) // q + 1)
+        storages[owner] = Storage(
+            owner, tensor.height, tensor.width, q, int(slots[owner][-1]) // q + 1
+        )
         _place(graph, made_by, into, owner, 0, storages[owner], slots, views)
     return views
 
@@ -261,9 +295,10 @@ def concat_parts(graph: Graph, layer: Concat, views: dict[str, View]) -> list[Vi
     parts, channel = [], 0
     for name in layer.inputs:
         count = graph.tensors[name].channels
-        slots = whole.slots[channel:channel + count]
+        slots = whole.slots[channel : channel + count]
         block = int(slots[0]) // whole.storage.block
-        parts.append(View(whole.storage, whole.first_block + block,
-                          slots - block * whole.storage.block))
+        parts.append(
+            View(whole.storage, whole.first_block + block, slots - block * whole.storage.block)
+        )
         channel += count
     return parts

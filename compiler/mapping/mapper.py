@@ -1,7 +1,7 @@
 """The searches of a network's mappings: on all cores, and kept on disk.
 
-A search takes milliseconds to a second, and a network asks for hundreds. What was found is kept under build/map, named
-by all that it depends on, so that it is searched once.
+A search takes milliseconds to a second, and a network asks for hundreds. What was found is kept
+under build/map, named by all that it depends on, so that it is searched once.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from hdl.emit.files import BUILD
 from hdl.emit.sources import fingerprint
 
 STORE = BUILD / "map" / "mappings.sqlite"
-FEW = 48       # searches that are not worth processes of their own
-AT_ONCE = 8    # searches that a process is given
-WAIT = 5.0     # seconds for another that writes to the store, once; then it is left alone
-PENDING = Mapping(**EMPTY)   # in place of what is not searched yet
+FEW = 48  # searches that are not worth processes of their own
+AT_ONCE = 8  # searches that a process is given
+WAIT = 5.0  # seconds for another that writes to the store, once; then it is left alone
+PENDING = Mapping(**EMPTY)  # in place of what is not searched yet
 
 Search = Callable[[Shape], Mapping | None]
 Plan = TypeVar("Plan")
 
 
 class _Store:
-    """Mappings by key, in a file that several processes may share. One that cannot be read or written is left alone: what
-    it would have spared is done again. One that is damaged is removed, so that the next is whole."""
+    """Mappings by key, in a file that several processes may share. One that cannot be read or
+    written is left alone: what it would have spared is done again. One that is damaged is removed,
+    so that the next is whole."""
 
     def __init__(self, path: Path | None):
         self.path, self.database = path, None
@@ -47,11 +48,13 @@ class _Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError:
             return
-        for _ in range(2):   # the second in place of a damaged one
+        for _ in range(2):  # the second in place of a damaged one
             try:
                 self.database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
                 self.database.execute(
-                    "CREATE TABLE IF NOT EXISTS mappings (key TEXT PRIMARY KEY, mapping TEXT) WITHOUT ROWID")
+                    "CREATE TABLE IF NOT EXISTS mappings (key TEXT PRIMARY KEY, mapping TEXT) "
+                    "WITHOUT ROWID"
+                )
                 return
             except sqlite3.Error as error:
                 self._fail(error)
@@ -59,7 +62,9 @@ class _Store:
     def _fail(self, error: sqlite3.Error) -> None:
         self.database = None
         # Operational: locked, read-only, a full disk. Others tell of the file's content.
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        ):
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
@@ -67,7 +72,9 @@ class _Store:
         if self.database is None:
             return None
         try:
-            found = self.database.execute("SELECT mapping FROM mappings WHERE key = ?", (key,)).fetchone()
+            found = self.database.execute(
+                "SELECT mapping FROM mappings WHERE key = ?", (key,)
+            ).fetchone()
         except sqlite3.Error as error:
             return self._fail(error)
         return found and found[0]
@@ -94,13 +101,21 @@ def _search_part(part: tuple[list[Shape], Config, str]) -> dict[Shape, Mapping |
 
 
 class Mapper:
-    """The best mappings on a configuration. objective: as compiler.mapping.search.ranking; jobs: processes that search (with
-    more than one the calling program's main module must be guarded, as multiprocessing asks); keep: in the file
-    `store` (STORE by default), and read from there; progress: told of searches done. `searched` counts those that were
-    not kept, `seconds` is the time of it all."""
+    """The best mappings on a configuration. objective: as compiler.mapping.search.ranking; jobs:
+    processes that search (with more than one the calling program's main module must be guarded, as
+    multiprocessing asks); keep: in the file `store` (STORE by default), and read from there;
+    progress: told of searches done. `searched` counts those that were not kept, `seconds` is the
+    time of it all."""
 
-    def __init__(self, config: Config, objective: str = "cycles", jobs: int = 1, keep: bool = True,
-                 store: Path | None = None, progress: Progress = silent):
+    def __init__(
+        self,
+        config: Config,
+        objective: str = "cycles",
+        jobs: int = 1,
+        keep: bool = True,
+        store: Path | None = None,
+        progress: Progress = silent,
+    ):
         self.config, self.objective, self.jobs, self.progress = config, objective, jobs, progress
         self.searched, self.seconds = 0, 0.0
         self.store = _Store((store or STORE) if keep else None)
@@ -132,7 +147,10 @@ class Mapper:
         self.searched += len(todo)
         count = 0
         alone = self.jobs == 1 or len(todo) < FEW or multiprocessing.current_process().daemon
-        parts = [(todo[at:at + AT_ONCE], self.config, self.objective) for at in range(0, len(todo), AT_ONCE)]
+        parts = [
+            (todo[at : at + AT_ONCE], self.config, self.objective)
+            for at in range(0, len(todo), AT_ONCE)
+        ]
         for done in map(_search_part, parts) if alone else self._together(parts):
             self.found.update(done)
             count += len(done)
@@ -140,13 +158,15 @@ class Mapper:
             self.store.put([(self._key(shape), _written(m)) for shape, m in done.items()])
 
     def _together(self, parts: list[tuple[list[Shape], Config, str]]):
-        # Fresh processes: a fork would take over the locks of a progress display. They end with the block.
+        # Fresh processes: a fork would take over the locks of a progress display. They end with the
+        # block.
         with multiprocessing.get_context("spawn").Pool(self.jobs, _left_to_the_parent) as pool:
             yield from pool.imap_unordered(_search_part, parts)
 
     def settle(self, plan: Callable[[Search], Plan]) -> Plan:
-        """plan(search), again until nothing that it searches is new: the searches of a round run together. plan has no
-        effect but its result; what is not known yet it is given as PENDING."""
+        """plan(search), again until nothing that it searches is new: the searches of a round run
+        together. plan has no effect but its result; what is not known yet it is given as PENDING.
+        """
         started = time.perf_counter()
         while True:
             missing: dict[Shape, None] = {}
@@ -155,6 +175,7 @@ class Mapper:
                 if shape not in self.found:
                     missing[shape] = None
                 return self.found.get(shape, PENDING)
+
             result = plan(known)
             if not missing:
                 self.seconds += time.perf_counter() - started

@@ -25,9 +25,9 @@ from hdl.timing import HAZARD
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
 COMMAND_BYTES = 64
-FETCH = 600         # cycles that a command's read waits behind the bursts of LOAD
-SPREAD = 0.5        # of the non-zero entries of a window, in standard deviations, that a pace includes
-SHARPNESS = 3       # of the maximum of compute and DRAM time
+FETCH = 600  # cycles that a command's read waits behind the bursts of LOAD
+SPREAD = 0.5  # of the non-zero entries of a window, in standard deviations, that a pace includes
+SHARPNESS = 3  # of the maximum of compute and DRAM time
 
 
 class MappingError(ValueError):
@@ -41,6 +41,7 @@ class Shape:
     out_block: of the output; pool: (kernel, stride) rows of a pool to be fused, or None;
     density: share of ifmap entries that cost MACs (all, unless zeros are skipped); in_bytes,
     out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows."""
+
     N: int
     C: int
     H: int
@@ -53,7 +54,7 @@ class Shape:
     uy: int
     ux: int
     block: int
-    blocks: int      # blocks of the input that hold the group's channels, at most
+    blocks: int  # blocks of the input that hold the group's channels, at most
     out_block: int
     pool: tuple[int, int] | None = None
     density: float = 1.0
@@ -69,12 +70,13 @@ class Shape:
 class Mapping:
     """height, width: R', S' of a slice; p, q, r, t, e as Eyeriss's. A tile has n images, `bands`
     bands and `columns` ofmap columns. split: groups of q channels that a pass takes of one channel
-    block; with more than one all r are of that block. filter_blocks: blocks of p*t filters whose psums the
-    buffer holds at once (m = p*t*filter_blocks); chunk: blocks whose filters stay there, or all
-    if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
-    filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and
-    store_blocks filter blocks; ring: ofmap rows kept for a fused pool (0: none). bias_blocks: blocks whose biases are in
-    the buffer at once (0: all), as many as a chunk."""
+    block; with more than one all r are of that block. filter_blocks: blocks of p*t filters whose
+    psums the buffer holds at once (m = p*t*filter_blocks); chunk: blocks whose filters stay there,
+    or all if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
+    filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and store_blocks
+    filter blocks; ring: ofmap rows kept for a fused pool (0: none). bias_blocks: blocks whose
+    biases are in the buffer at once (0: all), as many as a chunk."""
+
     height: int
     width: int
     p: int
@@ -96,13 +98,15 @@ class Mapping:
     ring: int = 0
     split: int = 1
     bias_blocks: int = 0
-    cycles: int = 0        # the model's estimate for one group
-    dram_bytes: int = 0    # ... of all traffic
-    bound: str = ""        # what binds it
+    cycles: int = 0  # the model's estimate for one group
+    dram_bytes: int = 0  # ... of all traffic
+    bound: str = ""  # what binds it
 
     def __str__(self):
-        return (f"R'{self.height} S'{self.width} m{self.p * self.t * self.filter_blocks} n{self.n} "
-                f"e{self.e} p{self.p} q{self.q} r{self.r} t{self.t}")
+        return (
+            f"R'{self.height} S'{self.width} m{self.p * self.t * self.filter_blocks} n{self.n} "
+            f"e{self.e} p{self.p} q{self.q} r{self.r} t{self.t}"
+        )
 
     @property
     def channel_blocks(self) -> int:
@@ -115,7 +119,8 @@ class Mapping:
 
 
 def ceil(a, b):
-    """a / b rounded up, of integers; of arrays too, which then are float64: numpy divides those four times as fast."""
+    """a / b rounded up, of integers; of arrays too, which then are float64: numpy divides those
+    four times as fast."""
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.ceil(np.divide(a, b))
     return -(-a // b)
@@ -138,29 +143,33 @@ class Counts:
     """What a mapping comes to: the numbers that model, search and emitter share. The fields of
     the mapping may be numpy arrays, for many tilings at once.
 
-    rows: ifmap rows of a tile; groups: of channel blocks; strip: words of a strip; words: of a tag's filters; tags:
-    filter tags of a pass; lanes: psum words of a logical column; channel_passes, folds;
-    accumulations: passes that add to a psum; blocks: of p*t filters; chunks, tiles;
-    ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
-    laps: bands of all images of a pass; width: filters of an ofmap slot; bias, biases: words of those in the buffer,
-    and of all.
+    rows: ifmap rows of a tile; groups: of channel blocks; strip: words of a strip; words: of a
+    tag's filters; tags: filter tags of a pass; lanes: psum words of a logical column;
+    channel_passes, folds; accumulations: passes that add to a psum; blocks: of p*t filters; chunks,
+    tiles; ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
+    laps: bands of all images of a pass; width: filters of an ofmap slot; bias, biases: words of
+    those in the buffer, and of all.
     """
 
     def __init__(self, shape: Shape, m: Mapping):
         minimum, where = _choices(m)
         self.rows = minimum((m.bands * m.e - 1) * shape.uy + shape.R, shape.H)
-        self.strip = ceil(minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4)
+        self.strip = ceil(
+            minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4
+        )
         self.words = ceil(m.p * m.q * m.width, 4)
         self.tags = m.height * m.r * m.t
         self.lanes = ceil(m.p, PSUM_LANES)
         self.folds = ceil(shape.R, m.height) * ceil(shape.S, m.width)
-        self.groups = ceil(shape.blocks, m.channel_blocks)   # of channel blocks
+        self.groups = ceil(shape.blocks, m.channel_blocks)  # of channel blocks
         self.channel_passes = self.groups * (shape.block // (m.q * m.split))
         self.accumulations = self.channel_passes * self.folds
         self.blocks = ceil(shape.M, m.p * m.t)
         self.chunks = ceil(self.blocks, m.chunk)
-        self.tiles = (ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns))
-        self.ifmap_unit = m.ifmap_images * self.rows * minimum(m.channel_blocks, shape.blocks) * self.strip
+        self.tiles = ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns)
+        self.ifmap_unit = (
+            m.ifmap_images * self.rows * minimum(m.channel_blocks, shape.blocks) * self.strip
+        )
         self.filter_unit = self.words * self.tags
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
@@ -168,23 +177,35 @@ class Counts:
         self.width = m.p * m.t * m.store_blocks
         self.ifmap_resident = m.ifmap_slots >= self.loads
         self.filters_resident = m.filter_slots >= m.chunk * self.accumulations
-        self.ring = where(self.accumulations > 1,
-                          2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks, 2 + 0 * self.laps)
+        self.ring = where(
+            self.accumulations > 1,
+            2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks,
+            2 + 0 * self.laps,
+        )
         ofmap_rows = where(m.ring != 0, m.ring, m.e * m.store_bands)
-        self.ofmap_image = ofmap_rows * m.columns * self.width    # entries
+        self.ofmap_image = ofmap_rows * m.columns * self.width  # entries
         self.ofmap_slot = where(m.store_bands >= m.bands, m.n, 1) * self.ofmap_image
-        self.ofmap = ceil(where(m.ring != 0, 1, m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4)
+        self.ofmap = ceil(
+            where(m.ring != 0, 1, m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4
+        )
         self.bias = 2 * self.lanes * m.t * where(m.bias_blocks != 0, m.bias_blocks, self.blocks)
         self.biases = 2 * self.lanes * m.t * self.blocks
 
     def buffer_words(self, m: Mapping):
-        return (self.ifmap_unit * m.ifmap_slots + self.filter_unit * m.filter_slots + self.bias
-                + self.ring + self.ofmap + 2)
+        return (
+            self.ifmap_unit * m.ifmap_slots
+            + self.filter_unit * m.filter_slots
+            + self.bias
+            + self.ring
+            + self.ofmap
+            + 2
+        )
 
 
 def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
-    """What one group moves over DRAM, in 64-bit words: ifmap, filter, psum (biases), ofmap, coded as they are there;
-    beside them "commands", and "ifmap units" and "filter units" loaded, of `s.ifmap_unit` and `s.filter_unit` words."""
+    """What one group moves over DRAM, in 64-bit words: ifmap, filter, psum (biases), ofmap, coded
+    as they are there; beside them "commands", and "ifmap units" and "filter units" loaded, of
+    `s.ifmap_unit` and `s.filter_unit` words."""
     m_blocks = ceil(np.minimum(m.chunk, s.blocks), m.filter_blocks)
     passes = s.tiles * s.blocks * s.accumulations
     rounds = s.chunks * np.where(s.ifmap_resident, 1, m_blocks)
@@ -193,18 +214,26 @@ def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
     stored = shape.N * shape.E * ceil(shape.F * shape.M, 4)
     if shape.pool:
         stored //= shape.pool[1] ** 2
-    stores = s.tiles * ceil(s.blocks, m.store_blocks) * np.where(
-        m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
-    coded = m.columns >= shape.F   # only whole strips are
-    return {"ifmap": units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1), "filter": s.filter_unit * filter_units,
-            "psum": s.biases, "ofmap": stored * np.where(coded, shape.out_bytes, 1),
-            "commands": passes * (3 + s.units) + units + passes + 2 * stores,
-            "ifmap units": units, "filter units": filter_units}
+    stores = (
+        s.tiles
+        * ceil(s.blocks, m.store_blocks)
+        * np.where(m.store_bands < m.bands, m.n * ceil(m.bands, m.store_bands), 1)
+    )
+    coded = m.columns >= shape.F  # only whole strips are
+    return {
+        "ifmap": units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1),
+        "filter": s.filter_unit * filter_units,
+        "psum": s.biases,
+        "ofmap": stored * np.where(coded, shape.out_bytes, 1),
+        "commands": passes * (3 + s.units) + units + passes + 2 * stores,
+        "ifmap units": units,
+        "filter units": filter_units,
+    }
 
 
 def together(*times):
-    """What takes these times and overlaps: their maximum, where one is much the largest. The norm of exponent
-    2**SHARPNESS, by squares and roots."""
+    """What takes these times and overlaps: their maximum, where one is much the largest. The norm
+    of exponent 2**SHARPNESS, by squares and roots."""
     total = 0.0
     for time in times:
         for _ in range(SHARPNESS):
@@ -226,70 +255,126 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     pace = functools.reduce(np.maximum, each_pass.values()) + PASS_OVERHEAD
     moved = traffic(shape, m, s)
     units, loaded, commands = moved["ifmap units"], moved["ifmap"], moved["commands"]
-    dram_bytes = 8 * (loaded + moved["filter"] + moved["psum"] + moved["ofmap"]) + COMMAND_BYTES * commands
+    dram_bytes = (
+        8 * (loaded + moved["filter"] + moved["psum"] + moved["ofmap"]) + COMMAND_BYTES * commands
+    )
     dram = dram_bytes / rate
-    coded = m.columns >= shape.F   # only whole strips are
+    coded = m.columns >= shape.F  # only whole strips are
     # Without a place to spare, the next unit is loaded from the last use of the one it replaces on.
     fetch = 8 * s.ifmap_unit * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
-    others = np.minimum(1, (dram_bytes - 8 * loaded) / rate / (passes * pace))   # share the memory with it
+    others = np.minimum(
+        1, (dram_bytes - 8 * loaded) / rate / (passes * pace)
+    )  # share the memory with it
     fetch = fetch * (1 + others)
-    each = s.accumulations // s.groups * m.filter_blocks * pace     # cycles of a group of channels
-    late = np.where(s.ifmap_resident, np.maximum(
-        fetch - (s.groups - 1) * each, s.loads * fetch - 2 * (s.groups - 1) * each), fetch) \
+    each = s.accumulations // s.groups * m.filter_blocks * pace  # cycles of a group of channels
+    late = (
+        np.where(
+            s.ifmap_resident,
+            np.maximum(fetch - (s.groups - 1) * each, s.loads * fetch - 2 * (s.groups - 1) * each),
+            fetch,
+        )
         - each * (s.units - 1) / s.units
+    )
     times = np.where(s.ifmap_resident, s.tiles * s.chunks, units / s.units) - 1
     full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
     exposed = np.where(full, times * np.maximum(0, late), 0)
-    last = s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate  # what a last pass stores
+    last = (
+        s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate
+    )  # what a last pass stores
     if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
-        reads = m.n * m.e * m.columns * ceil(s.width, chunk_of(config, shape.out_block)) * kernel ** 2 / stride ** 2
+        reads = (
+            m.n
+            * m.e
+            * m.columns
+            * ceil(s.width, chunk_of(config, shape.out_block))
+            * kernel**2
+            / stride**2
+        )
         last = reads + config.dram_latency
-        alone = (m.ring < 2 * m.e) & (m.ring < shape.E)   # no rows of a ring to spare for the next band
-        drained = s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace)) \
-            + ceil(shape.N, m.n) * last                   # an image's first rows wait for those before
+        alone = (m.ring < 2 * m.e) & (
+            m.ring < shape.E
+        )  # no rows of a ring to spare for the next band
+        drained = (
+            s.tiles * np.where(alone, last, np.maximum(0, last - s.blocks * s.accumulations * pace))
+            + ceil(shape.N, m.n) * last
+        )  # an image's first rows wait for those before
     else:
-        drained = s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace))
-    edges = (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate + config.pes + 3 * config.dram_latency
+        drained = (
+            s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace))
+        )
+    edges = (
+        (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate
+        + config.pes
+        + 3 * config.dram_latency
+    )
     compute = 1.0 * passes * pace + exposed + drained
     # They come in bursts: when they take as long, they do not hide each other.
     fetch = FETCH / config.fetch_ahead * commands
-    return together(compute, dram, fetch) + edges, dram_bytes, {
-        **{name: passes * n for name, n in each_pass.items()}, "DRAM": dram, "commands": fetch, "unhidden transfers": exposed + drained}
+    return (
+        together(compute, dram, fetch) + edges,
+        dram_bytes,
+        {
+            **{name: passes * n for name, n in each_pass.items()},
+            "DRAM": dram,
+            "commands": fetch,
+            "unhidden transfers": exposed + drained,
+        },
+    )
 
 
 def least(shape: Shape, m: Mapping, s: Counts, config: Config, ifmaps_fit, filters_fit):
-    """(cycles, DRAM bytes) that no choice of places for ifmaps and filters goes below. m: with a chunk of all filters;
-    ifmaps_fit, filters_fit: where those of a tile, and of a psum block, can stay in the buffer."""
+    """(cycles, DRAM bytes) that no choice of places for ifmaps and filters goes below. m: with a
+    chunk of all filters; ifmaps_fit, filters_fit: where those of a tile, and of a psum block, can
+    stay in the buffer."""
     s.ifmap_resident, s.filters_resident = ifmaps_fit, filters_fit
     moved, rate = traffic(shape, m, s), config.dram_bytes_per_cycle
     pace = functools.reduce(np.maximum, paces(shape, m, s, config).values()) + PASS_OVERHEAD
-    dram_bytes = (8 * (moved["ifmap"] + moved["filter"] + moved["psum"] + moved["ofmap"])
-                  + COMMAND_BYTES * moved["commands"])
-    cycles = together(s.tiles * s.blocks * s.accumulations * pace, dram_bytes / rate,
-                      FETCH / config.fetch_ahead * moved["commands"])
-    return cycles + 8 * (s.ifmap_unit + s.filter_unit) / rate + config.pes + 3 * config.dram_latency, dram_bytes
+    dram_bytes = (
+        8 * (moved["ifmap"] + moved["filter"] + moved["psum"] + moved["ofmap"])
+        + COMMAND_BYTES * moved["commands"]
+    )
+    cycles = together(
+        s.tiles * s.blocks * s.accumulations * pace,
+        dram_bytes / rate,
+        FETCH / config.fetch_ahead * moved["commands"],
+    )
+    return cycles + 8 * (
+        s.ifmap_unit + s.filter_unit
+    ) / rate + config.pes + 3 * config.dram_latency, dram_bytes
 
 
 def ifmap_words(shape: Shape, m: Mapping, s: Counts, lanes: int = LANES):
     """Words of up to `lanes` entries that a pass sends over the ifmap network."""
     minimum, where = _choices(m)
     width = minimum(m.width, shape.S)
-    strip = where(m.q == shape.block,
-                  where(shape.ux <= width, ceil(((m.columns - 1) * shape.ux + width) * m.q, lanes),
-                        m.columns * ceil(width * m.q, lanes)),
-                  ((m.columns - 1) * minimum(shape.ux, width) + width) * ceil(m.q, lanes))
+    strip = where(
+        m.q == shape.block,
+        where(
+            shape.ux <= width,
+            ceil(((m.columns - 1) * shape.ux + width) * m.q, lanes),
+            m.columns * ceil(width * m.q, lanes),
+        ),
+        ((m.columns - 1) * minimum(shape.ux, width) + width) * ceil(m.q, lanes),
+    )
     return s.laps * ((m.e - 1) * shape.uy + m.height) * m.r * strip
 
 
 def paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
     """Cycles that a pass takes at each resource of the array."""
-    entries = m.q * ceil(shape.S, ceil(shape.S, m.width))   # of a window
-    if shape.density < 1:   # at least one, and the slowest PE of a column sets the pace
-        entries = np.maximum(1.0, entries * shape.density + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5)
+    entries = m.q * ceil(shape.S, ceil(shape.S, m.width))  # of a window
+    if shape.density < 1:  # at least one, and the slowest PE of a column sets the pace
+        entries = np.maximum(
+            1.0,
+            entries * shape.density
+            + SPREAD * (entries * shape.density * (1 - shape.density)) ** 0.5,
+        )
     return {
         "MACs": s.laps * m.columns * np.maximum(ceil(m.p, config.simd), HAZARD) * entries,
         "ifmap network": ifmap_words(shape, m, s, config.input_lanes),
         # A PE writes one entry a cycle into its filter spad.
-        "filter network": s.words * (np.maximum(s.tags, LANES) if config.input_lanes == LANES else s.tags * LANES) + 0 * s.laps,
-        "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes)}
+        "filter network": s.words
+        * (np.maximum(s.tags, LANES) if config.input_lanes == LANES else s.tags * LANES)
+        + 0 * s.laps,
+        "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes),
+    }

@@ -1,8 +1,9 @@
-"""The best mapping of a convolution: every use of the array worth a look, each with its best tiling.
+"""The best mapping of a convolution: every use of the array worth a look, each with its best
+tiling.
 
-Uses of the array are tried by the least cycles that their passes can take. The tilings of several are estimated at
-once, as columns of numpy; what cannot beat the best so far, by a bound on its cycles and traffic, is dropped before its
-buffers are drawn up.
+Uses of the array are tried by the least cycles that their passes can take. The tilings of several
+are estimated at once, as columns of numpy; what cannot beat the best so far, by a bound on its
+cycles and traffic, is dropped before its buffers are drawn up.
 """
 
 from __future__ import annotations
@@ -12,18 +13,29 @@ import functools
 
 import numpy as np
 
-from compiler.mapping.mapping import PASS_OVERHEAD, Counts, Mapping, Shape, ceil, estimate, least, paces
+from compiler.mapping.mapping import (
+    PASS_OVERHEAD,
+    Counts,
+    Mapping,
+    Shape,
+    ceil,
+    estimate,
+    least,
+    paces,
+)
 from hdl.config import PSUM_LANES, Config
 
 PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
-MOST = 255          # filter tags of a pass, and of each of e, r and t (FILTER and CONFIG in hdl/isa.py)
-FARTHEST = 1.3      # times the fewest cycles, that the passes of a use of the array may take
-SLOWEST = 2.2       # the same where the least traffic is looked for
-TOGETHER = 1, 3, 8, 24   # uses of the array whose tilings are estimated at once; the last again and again
-BIASES = 4          # part of the global buffer that biases may take, before they come by the chunk
-WORTH = 0.005       # of the figure that counts: the least traffic, or the MACs, of a layer
+# filter tags of a pass, and of each of e, r and t (FILTER and CONFIG in hdl/isa.py)
+MOST = 255
+FARTHEST = 1.3  # times the fewest cycles, that the passes of a use of the array may take
+SLOWEST = 2.2  # the same where the least traffic is looked for
+# uses of the array whose tilings are estimated at once; the last again and again
+TOGETHER = 1, 3, 8, 24
+BIASES = 4  # part of the global buffer that biases may take, before they come by the chunk
+WORTH = 0.005  # of the figure that counts: the least traffic, or the MACs, of a layer
 
-SPATIAL = ("height", "width", "q", "p", "r", "split", "e", "t")   # what a use of the array is
+SPATIAL = ("height", "width", "q", "p", "r", "split", "e", "t")  # what a use of the array is
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:
@@ -39,15 +51,16 @@ def _splits(n: int, limit: int, most: int = 6) -> list[int]:
 
 
 class Tilings:
-    """Tilings of several uses of the array, a row each: `use` is the row's index among `uses` (by name, an array of
-    a number for each), `columns` the fields that vary."""
+    """Tilings of several uses of the array, a row each: `use` is the row's index among `uses` (by
+    name, an array of a number for each), `columns` the fields that vary."""
 
     def __init__(self, uses: dict[str, np.ndarray], **fields: np.ndarray):
         self.columns = {name: column.astype(np.float64) for name, column in (uses | fields).items()}
         self.use = np.arange(len(uses["e"]))
 
     def cross(self, names: tuple[str, ...], options: list[np.ndarray]) -> None:
-        """Every row so far with each of the values of the named fields, [k, fields], that its use has."""
+        """Every row so far with each of the values of the named fields, [k, fields], that its
+        use has."""
         counts = np.array([len(rows) for rows in options])
         first = np.cumsum(counts) - counts
         repeats = counts[self.use]
@@ -74,26 +87,36 @@ class Tilings:
         return Mapping(**{**EMPTY, **self.columns, **fields})
 
     def row(self, n: int) -> Mapping:
-        return Mapping(**{**EMPTY, **{name: int(column[n]) for name, column in self.columns.items()}})
+        return Mapping(
+            **{**EMPTY, **{name: int(column[n]) for name, column in self.columns.items()}}
+        )
 
 
-EMPTY = {field.name: 1 for field in dataclasses.fields(Mapping) if field.default is dataclasses.MISSING}
+EMPTY = {
+    field.name: 1 for field in dataclasses.fields(Mapping) if field.default is dataclasses.MISSING
+}
 
 
 def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful) -> Tilings:
-    """All tiles and buffers worth a look that fit the global buffer, but for those of which hopeful(cycles, bytes), of a
-    bound on both, says no."""
+    """All tiles and buffers worth a look that fit the global buffer, but for those of which
+    hopeful(cycles, bytes), of a bound on both, says no."""
     words, pool = config.glb_words, shape.pool is not None
     each = [ceil(shape.M, int(p * t)) for p, t in zip(uses["p"], uses["t"])]
-    steps = []   # filter blocks that end on a block of the output
+    steps = []  # filter blocks that end on a block of the output
     for filters, blocks in zip((uses["p"] * uses["t"]).tolist(), each):
         step = 1
         while step < blocks and step * filters % shape.out_block:
             step += 1
         steps.append(step)
     # Filter blocks of a chunk at most: those whose biases have room.
-    room = [words // BIASES // int(2 * ceil(p, PSUM_LANES) * t) for p, t in zip(uses["p"].tolist(), uses["t"].tolist())]
-    most = [b if pool or b <= k else max(n // step * step, step) for b, k, n, step in zip(each, room, room, steps)]
+    room = [
+        words // BIASES // int(2 * ceil(p, PSUM_LANES) * t)
+        for p, t in zip(uses["p"].tolist(), uses["t"].tolist())
+    ]
+    most = [
+        b if pool or b <= k else max(n // step * step, step)
+        for b, k, n, step in zip(each, room, room, steps)
+    ]
     step, blocks = np.array(steps, np.float64), np.array(most, np.float64)
     by_chunk = np.where(blocks < each, blocks, 0)
     table = Tilings(uses, filter_blocks=step, chunk=blocks, store_blocks=step, bias_blocks=by_chunk)
@@ -104,16 +127,31 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     @functools.cache
     def tiles(e: int) -> np.ndarray:
         bands = [1] if pool else _splits(ceil(shape.E, e), ceil(shape.E, e))
-        return np.array([(n, b, c, images) for n in {shape.N, ceil(shape.N, 2), 1} for b in bands for c in columns
-                         for images in ((1, n) if n > 1 else (1,))])
+        return np.array(
+            [
+                (n, b, c, images)
+                for n in {shape.N, ceil(shape.N, 2), 1}
+                for b in bands
+                for c in columns
+                for images in ((1, n) if n > 1 else (1,))
+            ]
+        )
+
     table.cross(("n", "bands", "columns", "ifmap_images"), [tiles(e) for e in uses["e"].tolist()])
     whole = blocks[table.use]
     m = table.mapping(filter_blocks=whole, store_blocks=whole, store_bands=table.columns["bands"])
     s = Counts(shape, m)
     left = words - 2 - s.bias
     fits = s.units * s.ifmap_unit + s.filter_unit <= words
-    bound = least(shape, m, s, config, s.loads * s.ifmap_unit + s.filter_unit <= left,
-                  s.units * s.ifmap_unit + s.accumulations * table.columns["filter_blocks"] * s.filter_unit <= left)
+    bound = least(
+        shape,
+        m,
+        s,
+        config,
+        s.loads * s.ifmap_unit + s.filter_unit <= left,
+        s.units * s.ifmap_unit + s.accumulations * table.columns["filter_blocks"] * s.filter_unit
+        <= left,
+    )
     table.keep(fits & hopeful(*bound))
     if not table.size:
         return table
@@ -121,13 +159,40 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     # ---- ofmaps ---------------------------------------------------------------------------
     if pool:
         kernel, stride = shape.pool
-        options = [np.array([(b, b, 1, 2, ring) for ring in {
-            max(min(shape.E, e * slots + kernel), min(shape.E, e + max(kernel, stride)), e) for slots in (1, 2)}])
-            for b, e in zip(each, uses["e"].tolist())]
-        table.cross(("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring"), options)
+        options = [
+            np.array(
+                [
+                    (b, b, 1, 2, ring)
+                    for ring in {
+                        max(
+                            min(shape.E, e * slots + kernel),
+                            min(shape.E, e + max(kernel, stride)),
+                            e,
+                        )
+                        for slots in (1, 2)
+                    }
+                ]
+            )
+            for b, e in zip(each, uses["e"].tolist())
+        ]
+        table.cross(
+            ("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring"), options
+        )
     else:
-        table.cross(("filter_blocks",), [np.array([[n] for n in {
-            min(b, k * ceil(ceil(b, k), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, b)}]) for b, k in zip(most, steps)])
+        table.cross(
+            ("filter_blocks",),
+            [
+                np.array(
+                    [
+                        [n]
+                        for n in {
+                            min(b, k * ceil(ceil(b, k), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, b)
+                        }
+                    ]
+                )
+                for b, k in zip(most, steps)
+            ],
+        )
         # Ofmaps leave by the band, where a pass ends on a block of the output, or by the tile.
         by_tile = np.array([(0, 2), (0, 1)])
         by_band = np.concatenate((by_tile, [(k, slots) for k in (4, 2, 1) for slots in (3, 2)]))
@@ -138,27 +203,38 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     m = table.mapping()
     s = Counts(shape, m)
     left = words - 2 - s.bias - s.ring - s.ofmap
-    bound = least(shape, m, s, config, s.loads * s.ifmap_unit + s.filter_unit <= left,
-                  s.units * s.ifmap_unit + s.accumulations * table.columns["filter_blocks"] * s.filter_unit <= left)
+    bound = least(
+        shape,
+        m,
+        s,
+        config,
+        s.loads * s.ifmap_unit + s.filter_unit <= left,
+        s.units * s.ifmap_unit + s.accumulations * table.columns["filter_blocks"] * s.filter_unit
+        <= left,
+    )
     table.keep((left >= s.units * s.ifmap_unit + s.filter_unit) & hopeful(*bound))
     if not table.size:
         return table
 
     # ---- places for ifmaps and filters ------------------------------------------------------
-    # For ifmaps: all of a tile or those of a pass, and one ahead; for filters: those of passes to come, or of a chunk as
-    # large as there is room for.
+    # For ifmaps: all of a tile or those of a pass, and one ahead; for filters: those of passes to
+    # come, or of a chunk as large as there is room for.
     table.cross(("ifmap_slots",), [np.arange(5)[:, None]] * len(step))
     s = Counts(shape, table.mapping())
     c = table.columns
-    c["ifmap_slots"] = np.choose(c["ifmap_slots"].astype(int), [s.loads, s.loads + 1, s.units, s.units + 1, 2 * s.units])
+    c["ifmap_slots"] = np.choose(
+        c["ifmap_slots"].astype(int), [s.loads, s.loads + 1, s.units, s.units + 1, 2 * s.units]
+    )
     left = words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit
     table.keep(left >= s.filter_unit)
     table.cross(("filter_slots",), [np.arange(2)[:, None]] * len(step))
     s = Counts(shape, table.mapping())
     c = table.columns
     whole = blocks[table.use]
-    rest = np.floor((words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit) / s.filter_unit)
-    of_block = s.accumulations * c["filter_blocks"]   # filter units of a psum block
+    rest = np.floor(
+        (words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit) / s.filter_unit
+    )
+    of_block = s.accumulations * c["filter_blocks"]  # filter units of a psum block
     psum_blocks = ceil(whole, c["filter_blocks"])
     chunk = np.maximum(1, np.minimum(psum_blocks, np.floor(rest / of_block)))
     chunk = np.maximum(1, ceil(psum_blocks, np.maximum(1, ceil(psum_blocks, chunk))))
@@ -167,33 +243,56 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     possible = ~resident | ((rest >= of_block) & (rest >= chunk * s.accumulations) & (s.tiles > 1))
     c["chunk"] = np.where(resident, chunk, whole)
     c["bias_blocks"] = np.where(c["bias_blocks"] > 0, c["chunk"], 0)
-    c["filter_slots"] = np.where(resident, np.minimum(rest, chunk * s.accumulations + (chunk < whole)), np.minimum(4, rest))
+    c["filter_slots"] = np.where(
+        resident, np.minimum(rest, chunk * s.accumulations + (chunk < whole)), np.minimum(4, rest)
+    )
     table.keep(possible)
     return table
 
 
 def _spatial(shape: Shape, config: Config) -> dict[str, np.ndarray]:
-    """Every use of the array worth a look, SPATIAL by name, and "floor", the least cycles of its passes; the least
-    first."""
+    """Every use of the array worth a look, SPATIAL by name, and "floor", the least cycles of its
+    passes; the least first."""
     # Of the shape only what tells here, so that others share it.
-    return _uses(dataclasses.replace(shape, C=0, H=1, W=1, out_block=1, pool=None, in_bytes=1.0, out_bytes=1.0), config)
+    return _uses(
+        dataclasses.replace(
+            shape, C=0, H=1, W=1, out_block=1, pool=None, in_bytes=1.0, out_bytes=1.0
+        ),
+        config,
+    )
 
 
 @functools.lru_cache(maxsize=256)
 def _uses(shape: Shape, config: Config) -> dict[str, np.ndarray]:
     columns: dict[str, list] = {name: [np.zeros(0, int)] for name in (*SPATIAL, "floor")}
     for height in _splits(shape.R, config.logical_height, 3):
-        sets_of = np.array([0] + [config.logical_columns(height * n) for n in range(1, config.pes // height + 1)])
+        sets_of = np.array(
+            [0] + [config.logical_columns(height * n) for n in range(1, config.pes // height + 1)]
+        )
         for width in _splits(shape.S, config.ifmap_spad, 4):
-            for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0 and q * width <= config.ifmap_spad):
-                p_most = min(config.psum_spad, ceil(shape.M, config.simd) * config.simd, config.filter_half // (q * width))
+            for q in (
+                q
+                for q in range(1, shape.block + 1)
+                if shape.block % q == 0 and q * width <= config.ifmap_spad
+            ):
+                p_most = min(
+                    config.psum_spad,
+                    ceil(shape.M, config.simd) * config.simd,
+                    config.filter_half // (q * width),
+                )
                 most = config.logical_columns(height)
                 groups = [(r, 1) for r in _splits(shape.blocks, min(most, MOST // height), 12)]
-                groups += [(n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0]
+                groups += [
+                    (n, n)
+                    for n in range(2, min(most, shape.block // q) + 1)
+                    if shape.block // q % n == 0
+                ]
                 rows = [_splits(shape.E, min(int(sets_of[r]), MOST), shape.E) for r, _ in groups]
                 counts = [len(each) for each in rows]
                 ps = np.arange(config.simd, p_most + 1, config.simd)
-                r, split = (np.repeat(np.repeat([g[k] for g in groups], counts), len(ps)) for k in (0, 1))
+                r, split = (
+                    np.repeat(np.repeat([g[k] for g in groups], counts), len(ps)) for k in (0, 1)
+                )
                 e = np.repeat(np.concatenate(rows), len(ps)) if rows else np.zeros(0, int)
                 p = np.tile(ps, sum(counts))
                 if not len(p):
@@ -202,18 +301,44 @@ def _uses(shape: Shape, config: Config) -> dict[str, np.ndarray]:
                 want = -(-shape.M // p)
                 t = -(-want // -(-want // np.maximum(1, sets)))
                 # all bands of all images in a pass: the least that passes can take
-                m = Mapping(**{**EMPTY, "height": height, "width": width, "p": p, "q": q, "r": r, "t": t, "e": e,
-                               "n": np.full(len(p), shape.N), "bands": ceil(shape.E, e), "columns": shape.F, "split": split})
+                m = Mapping(
+                    **{
+                        **EMPTY,
+                        "height": height,
+                        "width": width,
+                        "p": p,
+                        "q": q,
+                        "r": r,
+                        "t": t,
+                        "e": e,
+                        "n": np.full(len(p), shape.N),
+                        "bands": ceil(shape.E, e),
+                        "columns": shape.F,
+                        "split": split,
+                    }
+                )
                 s = Counts(shape, m)
                 pace = functools.reduce(np.maximum, paces(shape, m, s, config).values())
                 floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
                 # of those that differ in nothing but p the one with the least
                 order = np.argsort(floor, kind="stable")
-                alike = functools.reduce(lambda key, column: key * (int(column.max()) + 1) + column.astype(np.int64),
-                                         (r, split, e, t, s.blocks, s.lanes), np.zeros(len(p), np.int64))
+                alike = functools.reduce(
+                    lambda key, column: key * (int(column.max()) + 1) + column.astype(np.int64),
+                    (r, split, e, t, s.blocks, s.lanes),
+                    np.zeros(len(p), np.int64),
+                )
                 order = order[np.unique(alike[order], return_index=True)[1]]
-                for name, column in (("height", height), ("width", width), ("q", q), ("p", p), ("r", r), ("split", split),
-                                     ("e", e), ("t", t), ("floor", floor)):
+                for name, column in (
+                    ("height", height),
+                    ("width", width),
+                    ("q", q),
+                    ("p", p),
+                    ("r", r),
+                    ("split", split),
+                    ("e", e),
+                    ("t", t),
+                    ("floor", floor),
+                ):
                     columns[name].append(np.broadcast_to(column, len(floor))[order])
     table = {name: np.concatenate(parts) for name, parts in columns.items()}
     order = np.argsort(table["floor"], kind="stable")
@@ -221,34 +346,47 @@ def _uses(shape: Shape, config: Config) -> dict[str, np.ndarray]:
 
 
 def _unlike(shape: Shape, uses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of uses of the array, the fastest first, those that differ in what traffic depends on and are not far too slow."""
+    """Of uses of the array, the fastest first, those that differ in what traffic depends on and
+    are not far too slow."""
     near = uses["floor"] <= SLOWEST * uses["floor"][:1]
     blocks = -(-shape.M // (uses["p"] * uses["t"]))
-    key = np.stack([uses["height"], uses["width"], blocks, uses["r"] // uses["split"], uses["e"]])[:, near]
+    key = np.stack([uses["height"], uses["width"], blocks, uses["r"] // uses["split"], uses["e"]])[
+        :, near
+    ]
     first = np.sort(np.unique(key, axis=1, return_index=True)[1])
     return {name: column[near][first] for name, column in uses.items()}
 
 
 @functools.lru_cache(maxsize=4096)
-def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int = 5) -> tuple[Mapping, ...]:
+def ranking(
+    shape: Shape, config: Config, objective: str = "cycles", most: int = 5
+) -> tuple[Mapping, ...]:
     """The best mappings, each of a different use of the array, best first; empty if nothing
     fits. objective: 'cycles' (then DRAM bytes) or 'dram' (then cycles)."""
-    compulsory = 2 * (shape.N * shape.C * min(shape.H, shape.E * shape.uy) * shape.W
-                      + shape.M * (shape.C * shape.R * shape.S + shape.N * shape.E * shape.F))
+    compulsory = 2 * (
+        shape.N * shape.C * min(shape.H, shape.E * shape.uy) * shape.W
+        + shape.M * (shape.C * shape.R * shape.S + shape.N * shape.E * shape.F)
+    )
 
     def score(cycles, dram_bytes):
         if objective == "cycles":
             return cycles * (1 + WORTH * dram_bytes / compulsory)
         return dram_bytes * (1 + WORTH * cycles * config.multipliers / shape.macs)
+
     best: list[tuple[float, Mapping]] = []
 
     def hopeful(cycles, dram_bytes):
         """Whether a bound leaves hope for one of the best."""
-        return score(cycles, dram_bytes) <= best[-1][0] if len(best) == most else np.full(np.shape(cycles), True)
+        return (
+            score(cycles, dram_bytes) <= best[-1][0]
+            if len(best) == most
+            else np.full(np.shape(cycles), True)
+        )
+
     uses = _spatial(shape, config)
     if objective == "dram":
         uses = _unlike(shape, uses)
-    at, barren = 0, 0   # barren: uses of the array tried since the best changed
+    at, barren = 0, 0  # barren: uses of the array tried since the best changed
     for turn in range(len(uses["floor"])):
         some = slice(at, at + TOGETHER[min(turn, len(TOGETHER) - 1)])
         floors = uses["floor"][some].tolist()
@@ -261,9 +399,16 @@ def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int =
             scores = score(cycles, dram_bytes)
         ends = np.searchsorted(table.use, np.arange(len(floors) + 1)).tolist()
         for floor, first, end in zip(floors, ends, ends[1:]):
-            if objective == "cycles" and best and (
+            if (
+                objective == "cycles"
+                and best
+                and (
                     barren > min(max(best[0][1].cycles // 4000, PATIENCE[0]), PATIENCE[1])
-                    or floor > FARTHEST * best[0][1].cycles or len(best) == most and floor >= best[-1][0]):
+                    or floor > FARTHEST * best[0][1].cycles
+                    or len(best) == most
+                    and floor >= best[-1][0]
+                )
+            ):
                 return _bound(shape, config, best)
             barren += 1
             if first == end:
@@ -271,16 +416,20 @@ def ranking(shape: Shape, config: Config, objective: str = "cycles", most: int =
             n = first + int(np.argmin(scores[first:end]))
             if not best or scores[n] < 0.998 * best[0][0]:
                 barren = 0
-            found = dataclasses.replace(table.row(n), cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n]))
+            found = dataclasses.replace(
+                table.row(n), cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n])
+            )
             best = sorted([*best, (float(scores[n]), found)], key=lambda item: item[0])[:most]
     return _bound(shape, config, best)
 
 
 def _bound(shape: Shape, config: Config, best: list[tuple[float, Mapping]]) -> tuple[Mapping, ...]:
     """The mappings, each with what binds it."""
+
     def bound(m):
         _, _, shares = estimate(shape, m, config)
         return max(shares, key=shares.get)
+
     return tuple(dataclasses.replace(m, bound=bound(m)) for _, m in best)
 
 

@@ -1,9 +1,10 @@
 """What a compiled layer costs: accesses at DRAM, global buffer, networks and spads, and cycles.
 
-Accesses are counted from the commands, by the loop nests of hdl/isa.py, and equal the RTL's counters exactly;
-where zeros decide (skipped and gated MACs, run-length coded strips) they are counted in the tensors. Cycles
-come from a model of the commands in time (compiler/model/timeline.py), which is not exact. The levels of the
-hierarchy are those of Eyeriss's energy analysis (Chen et al., ISCA 2016, table I).
+Accesses are counted from the commands, by the loop nests of hdl/isa.py, and equal the RTL's
+counters exactly; where zeros decide (skipped and gated MACs, run-length coded strips) they are
+counted in the tensors. Cycles come from a model of the commands in time
+(compiler/model/timeline.py), which is not exact. The levels of the hierarchy are those of Eyeriss's
+energy analysis (Chen et al., ISCA 2016, table I).
 """
 
 from __future__ import annotations
@@ -23,11 +24,24 @@ from hdl.config import LANES, PSUM_LANES, Config
 from hdl.isa import BODIES, COMMAND_BYTES, ENTRY_ADDR, Header, Mode, Opcode, fields
 from hdl.timing import BURST, CODED_BURST, HAZARD
 
-BEAT = 8            # bytes of a DRAM beat, a word of the global buffer
+BEAT = 8  # bytes of a DRAM beat, a word of the global buffer
 ENTRY_MASK = (1 << ENTRY_ADDR) - 1
-EXACT = ("macs", "macs_gated", "pe_busy", "pe_wait_hazard", "ifmap_words", "filter_words", "psum_words", "ofmap_words",
-         "glb_reads", "glb_writes", "dram_read_bytes", "dram_write_bytes", "command_bytes")
-SEED = 1            # of the zeros drawn where no tensor is given
+EXACT = (
+    "macs",
+    "macs_gated",
+    "pe_busy",
+    "pe_wait_hazard",
+    "ifmap_words",
+    "filter_words",
+    "psum_words",
+    "ofmap_words",
+    "glb_reads",
+    "glb_writes",
+    "dram_read_bytes",
+    "dram_write_bytes",
+    "command_bytes",
+)
+SEED = 1  # of the zeros drawn where no tensor is given
 
 
 class CostError(ValueError):
@@ -37,6 +51,7 @@ class CostError(ValueError):
 @dataclass
 class Command:
     """A decoded command; `index` counts from the segment's first."""
+
     index: int
     opcode: Opcode
     engine: str
@@ -56,9 +71,12 @@ def decode(raw: bytes) -> list[Command]:
 
     def column(rows, offset, width, signed=False):
         at = offset // 8
-        word = np.ascontiguousarray(padded[rows, at:at + 8]).view("<u8").reshape(-1) >> np.uint64(offset % 8)
+        word = np.ascontiguousarray(padded[rows, at : at + 8]).view("<u8").reshape(-1) >> np.uint64(
+            offset % 8
+        )
         value = (word & np.uint64((1 << width) - 1)).astype(np.int64)
         return np.where(value >> width - 1, value - (1 << width), value) if signed else value
+
     head = {name: column(slice(None), offset, width) for name, offset, width, _ in fields(Header)}
     opcodes = head["opcode"]
     out: list[Command] = [None] * len(padded)
@@ -66,40 +84,53 @@ def decode(raw: bytes) -> list[Command]:
         opcode = Opcode(code)
         rows = np.flatnonzero(opcodes == code)
         names = [name for name, *_ in fields(BODIES[opcode])]
-        columns = [column(rows, 64 + offset, width, signed).tolist()
-                   for _, offset, width, signed in fields(BODIES[opcode])]
+        columns = [
+            column(rows, 64 + offset, width, signed).tolist()
+            for _, offset, width, signed in fields(BODIES[opcode])
+        ]
         masks = zip(rows.tolist(), head["wait"][rows].tolist(), head["signal"][rows].tolist())
         for (index, wait, signal), *values in zip(masks, *columns):
-            out[index] = Command(index, opcode, ENGINE[opcode], wait, signal, dict(zip(names, values)))
+            out[index] = Command(
+                index, opcode, ENGINE[opcode], wait, signal, dict(zip(names, values))
+            )
     return out
 
 
 # ---- tensors -----------------------------------------------------------------------------
 
-def image(program: Program, tensors: dict[str, np.ndarray], zeros: dict[str, float] | None = None) -> np.ndarray:
-    """uint8: the tensors of a program in DRAM, from `base` to `constant`. tensors: int16 [images, C, H, W] by name;
-    the others are drawn at random with their share of zeros (none if not given)."""
+
+def image(
+    program: Program, tensors: dict[str, np.ndarray], zeros: dict[str, float] | None = None
+) -> np.ndarray:
+    """uint8: the tensors of a program in DRAM, from `base` to `constant`. tensors: int16 [images,
+    C, H, W] by name; the others are drawn at random with their share of zeros (none if not given).
+    """
     memory = np.zeros(program.constant - program.base, np.uint8)
     for name, view in program.views.items():
         plain, s = name.partition("@")[0], view.storage
         values = tensors.get(name, tensors.get(plain))
         if values is None:
-            drawn = np.random.default_rng(SEED).random((program.images, len(view.slots), s.height, s.width), np.float32)
+            drawn = np.random.default_rng(SEED).random(
+                (program.images, len(view.slots), s.height, s.width), np.float32
+            )
             values = (drawn >= (zeros or {}).get(plain, 0.0)).astype(np.int16)
         at = s.address - program.base
-        view.pack(values, memory[at:at + program.images * s.image_bytes])
+        view.pack(values, memory[at : at + program.images * s.image_bytes])
     return memory
 
 
 class Contents:
-    """Zeros of the tensors in DRAM, by address: of each entry, and of each coded strip with the words it takes."""
+    """Zeros of the tensors in DRAM, by address: of each entry, and of each coded strip with the
+    words it takes."""
 
     def __init__(self, program: Program, memory: np.ndarray):
         self.program, self.memory = program, memory
         self.kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.storages = {view.storage.address: view.storage for view in program.views.values()}
         self.starts = np.array(sorted(self.storages))
-        constants = np.frombuffer(program.constants.ljust(ceil(len(program.constants), BEAT) * BEAT, b"\0"), np.int16)
+        constants = np.frombuffer(
+            program.constants.ljust(ceil(len(program.constants), BEAT) * BEAT, b"\0"), np.int16
+        )
         self.constants = constants != 0
 
     def storage(self, address: int) -> Storage:
@@ -109,14 +140,26 @@ class Contents:
         """(bool [strips, entries in whole words]: not zero; words of each if it is coded)."""
         if s.address not in self.kept:
             at = s.address - self.program.base
-            raw = self.memory[at:at + self.program.images * s.image_bytes].reshape(self.program.images, -1)
-            used = raw[:, :s.row_bytes * s.height].reshape(-1, s.strip_bytes)
+            raw = self.memory[at : at + self.program.images * s.image_bytes].reshape(
+                self.program.images, -1
+            )
+            used = raw[:, : s.row_bytes * s.height].reshape(-1, s.strip_bytes)
             if s.rlc:
-                table = raw[:, s.row_bytes * s.height:][:, :s.table_row_bytes * s.height]
+                table = raw[:, s.row_bytes * s.height :][:, : s.table_row_bytes * s.height]
                 lengths = np.ascontiguousarray(table).view(np.uint16).ravel().astype(np.int64)
-                some = decode_strips(np.ascontiguousarray(used).view(np.uint64), lengths, ceil(s.entries, LANES) * LANES) != 0
+                some = (
+                    decode_strips(
+                        np.ascontiguousarray(used).view(np.uint64),
+                        lengths,
+                        ceil(s.entries, LANES) * LANES,
+                    )
+                    != 0
+                )
             else:
-                lengths, some = np.zeros(0, np.int64), np.ascontiguousarray(used).view(np.int16) != 0
+                lengths, some = (
+                    np.zeros(0, np.int64),
+                    np.ascontiguousarray(used).view(np.int16) != 0,
+                )
             self.kept[s.address] = some, lengths
         return self.kept[s.address]
 
@@ -133,7 +176,11 @@ class Contents:
 
     def loaded(self, v: dict[str, int]) -> np.ndarray:
         """bool: which entries that a LOAD brings are not zero, in order."""
-        start = v["dram"] + nest((v["count_a"], v["stride_a"]), (v["count_b"], v["stride_b"]), (v["count_c"], v["stride_c"]))
+        start = v["dram"] + nest(
+            (v["count_a"], v["stride_a"]),
+            (v["count_b"], v["stride_b"]),
+            (v["count_c"], v["stride_c"]),
+        )
         if v["rlc"]:
             s, number = self.strips(start.ravel())
             return self.of(s)[0][number].ravel()
@@ -155,11 +202,14 @@ def nest(*loops: tuple[int, int]) -> np.ndarray:
 
 # ---- commands of the array ---------------------------------------------------------------
 
+
 @dataclass
 class Windows:
-    """What an IFMAP brings to the PEs. reads: of the global buffer. Only if zeros count, entries that are not zero, by
-    [lap, row, group] and position: `used` in each window; of the strip, `sent` up to the last word that must have left a
-    PE's FIFO for the window's last word to enter it, and `freed` once the window is done; `entries` of the strip."""
+    """What an IFMAP brings to the PEs. reads: of the global buffer. Only if zeros count, entries
+    that are not zero, by [lap, row, group] and position: `used` in each window; of the strip,
+    `sent` up to the last word that must have left a PE's FIFO for the window's last word to enter
+    it, and `freed` once the window is done; `entries` of the strip."""
+
     laps: int
     reads: int
     used: np.ndarray | None = None
@@ -170,9 +220,11 @@ class Windows:
 
 @dataclass
 class Stream:
-    """Where the windows of a strip begin and end in its stream: entries [position]; `word`, the number of the last word
-    of each; `words` of the strip; `sent`, entries up to the word as many before it as a PE's FIFO holds. Words are those of
-    the ifmap network inside the array, of one entry with one input lane."""
+    """Where the windows of a strip begin and end in its stream: entries [position]; `word`, the
+    number of the last word of each; `words` of the strip; `sent`, entries up to the word as many
+    before it as a PE's FIFO holds. Words are those of the ifmap network inside the array, of one
+    entry with one input lane."""
+
     first: np.ndarray
     behind: np.ndarray
     freed: np.ndarray
@@ -190,13 +242,27 @@ class Stream:
         before = np.maximum(0, word + 1 - config.ifmap_fifo)
         freed = first + v["step"]
         freed[-1] = behind[-1]
-        return cls(first, behind, freed, word, v["outer"] * v["inner"] * each,
-                   before // each * length + np.minimum(before % each * lanes, length))
+        return cls(
+            first,
+            behind,
+            freed,
+            word,
+            v["outer"] * v["inner"] * each,
+            before // each * length + np.minimum(before % each * lanes, length),
+        )
 
 
 def ifmap_words(v: dict[str, int]) -> int:
     """Words onto the ifmap network, but for the header."""
-    return v["images"] * v["bands"] * v["outer"] * v["inner"] * ceil(v["length"], LANES) * v["rows"] * v["groups"]
+    return (
+        v["images"]
+        * v["bands"]
+        * v["outer"]
+        * v["inner"]
+        * ceil(v["length"], LANES)
+        * v["rows"]
+        * v["groups"]
+    )
 
 
 def psum_words(v: dict[str, int]) -> int:
@@ -204,48 +270,70 @@ def psum_words(v: dict[str, int]) -> int:
 
 
 class Buffer:
-    """The zeros in the global buffer, entry by entry, as LOADs leave them in the order of the program. What else
-    is written there is never read as an ifmap but by groups behind the last channel, whose filters are zero."""
+    """The zeros in the global buffer, entry by entry, as LOADs leave them in the order of the
+    program. What else is written there is never read as an ifmap but by groups behind the last
+    channel, whose filters are zero."""
 
     def __init__(self, config: Config):
         self.config = config
         # A word behind the last bank pair reads as 0.
         self.span = (1 << (config.glb_pairs - 1).bit_length()) * 2 * config.glb_depth * LANES
         self.some = np.zeros(self.span, bool)
-        self.source = np.full(self.span, -1, np.int32)   # the LOAD that brought an entry
+        self.source = np.full(self.span, -1, np.int32)  # the LOAD that brought an entry
         self.loads: list[tuple] = []
         self.seen: dict[tuple, Windows] = {}
-        self.strays = 0     # IFMAPs that read beside what one LOAD brought for them
+        self.strays = 0  # IFMAPs that read beside what one LOAD brought for them
 
     def load(self, v: dict[str, int], some: np.ndarray) -> None:
         at = v["word"] * LANES
-        self.some[at:at + len(some)] = some
-        self.source[at:at + len(some)] = len(self.loads)
+        self.some[at : at + len(some)] = some
+        self.source[at : at + len(some)] = len(self.loads)
         self.loads.append((tuple(x for name, x in v.items() if name != "word"), at))
 
     def windows(self, v: dict[str, int], zeros: bool) -> Windows:
         """Of an IFMAP; with `zeros`, which entries are zero counts."""
-        x = wrap(v["start"] + nest((v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]),
-                                   (v["length"], 1)).ravel(), ENTRY_ADDR)
+        x = wrap(
+            v["start"]
+            + nest(
+                (v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)
+            ).ravel(),
+            ENTRY_ADDR,
+        )
         row = v["row_first"] + nest((v["bands"], v["band_rows"]), (v["rows"], 1))
         valid = (row >= 0) & (row < v["rows_valid"])
         starts = x.reshape(-1, v["length"])[:, ::LANES]
-        reads = int(np.count_nonzero((starts > -LANES) & (starts < v["strip"]))) * int(valid.sum()) * v["images"] * v["groups"]
+        reads = (
+            int(np.count_nonzero((starts > -LANES) & (starts < v["strip"])))
+            * int(valid.sum())
+            * v["images"]
+            * v["groups"]
+        )
         out = Windows(v["images"] * v["bands"], reads)
         if not zeros:
             return out
-        strip = v["base"] + nest((v["images"], v["image_stride"]), (v["bands"], v["band_stride"]),
-                                 (v["rows"], v["row_stride"]), (v["groups"], v["group_stride"]))
+        strip = v["base"] + nest(
+            (v["images"], v["image_stride"]),
+            (v["bands"], v["band_stride"]),
+            (v["rows"], v["row_stride"]),
+            (v["groups"], v["group_stride"]),
+        )
         inside = (x >= 0) & (x < v["strip"])
         here = np.broadcast_to(valid[None, :, :, None], strip.shape)
         # Filter blocks that follow each other read the same ifmaps: counted once.
-        ends = (strip[here][:, None] + [x.min(), x.max()]) & ENTRY_MASK if here.any() and inside.any() else np.zeros((1, 2), int)
+        ends = (
+            (strip[here][:, None] + [x.min(), x.max()]) & ENTRY_MASK
+            if here.any() and inside.any()
+            else np.zeros((1, 2), int)
+        )
         sources = np.unique(self.source[np.clip(ends, 0, self.span - 1)])
         key = None
         if len(sources) == 1 and sources[0] >= 0:
             load, at = self.loads[sources[0]]
-            key = (load, (v["base"] - at) & ENTRY_MASK, tuple(
-                n for name, n in v.items() if name not in ("base", "p", "header", "laps")))
+            key = (
+                load,
+                (v["base"] - at) & ENTRY_MASK,
+                tuple(n for name, n in v.items() if name not in ("base", "p", "header", "laps")),
+            )
             if key in self.seen:
                 return self.seen[key]
         self.strays += key is None and bool(here.any() and inside.any())
@@ -256,7 +344,10 @@ class Buffer:
         np.cumsum(some, axis=3, out=total[..., 1:])
         at = Stream.of(v, self.config)
         out.used = (total[..., at.behind] - total[..., at.first]).astype(np.uint8)
-        out.sent, out.freed = total[..., at.sent].astype(np.uint16), total[..., at.freed].astype(np.uint16)
+        out.sent, out.freed = (
+            total[..., at.sent].astype(np.uint16),
+            total[..., at.freed].astype(np.uint16),
+        )
         out.entries = total[..., -1]
         if key is not None:
             self.seen[key] = out
@@ -266,6 +357,7 @@ class Buffer:
 @dataclass
 class Pass:
     """A processing pass: its commands, and what its IFMAPs bring. chain: fields of its CONFIG."""
+
     chain: dict[str, int]
     ifmaps: list[Command]
     windows: list[Windows]
@@ -297,7 +389,7 @@ class Pass:
         """PEs of a set that take each ifmap row."""
         c = self.chain
         rows = c["stride"] * np.arange(c["rows"])[:, None] + np.arange(c["height"])
-        return np.bincount(rows.ravel(), minlength=self.head["rows"])[:self.head["rows"]]
+        return np.bincount(rows.ravel(), minlength=self.head["rows"])[: self.head["rows"]]
 
 
 def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None) -> list[Pass]:
@@ -313,7 +405,9 @@ def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None
             if v["header"]:
                 out.append(Pass(chain, [], [], None, None, []))
             out[-1].ifmaps.append(c)
-            out[-1].windows.append(buffer.windows(v, contents is not None and chain["mode"] != Mode.DENSE))
+            out[-1].windows.append(
+                buffer.windows(v, contents is not None and chain["mode"] != Mode.DENSE)
+            )
         elif c.engine in waiting:
             waiting[c.engine].append(c)
     ofmaps = iter(waiting["ofmap"])
@@ -327,14 +421,42 @@ def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None
 
 def tile_writes(v: dict[str, int]) -> int:
     """64-bit words that an OFMAP touches in its tile: a word of psums may straddle two."""
-    return _tile_writes(v["base"] % LANES, *(v[name] for name in (
-        "rows", "rows_valid", "row_first", "ring", "row_stride", "images", "image_stride", "positions", "position_stride",
-        "sets", "p")))
+    return _tile_writes(
+        v["base"] % LANES,
+        *(
+            v[name]
+            for name in (
+                "rows",
+                "rows_valid",
+                "row_first",
+                "ring",
+                "row_stride",
+                "images",
+                "image_stride",
+                "positions",
+                "position_stride",
+                "sets",
+                "p",
+            )
+        ),
+    )
 
 
 @functools.lru_cache(maxsize=4096)
-def _tile_writes(base, rows, rows_valid, row_first, ring, row_stride, images, image_stride, positions, position_stride,
-                 sets, p):
+def _tile_writes(
+    base,
+    rows,
+    rows_valid,
+    row_first,
+    ring,
+    row_stride,
+    images,
+    image_stride,
+    positions,
+    position_stride,
+    sets,
+    p,
+):
     # Only the lane of an address matters, so count the lanes of each loop and add them modulo four.
     kept = (row_first + np.arange(min(rows, rows_valid))) % ring * row_stride
     lanes = np.bincount(kept % LANES, minlength=LANES)
@@ -345,21 +467,22 @@ def _tile_writes(base, rows, rows_valid, row_first, ring, row_stride, images, im
     words = ceil(p, PSUM_LANES)
     tail = p - PSUM_LANES * (words - 1)
     at = np.arange(LANES)
-    return int((words - 1) * (lanes * (1 + (at > 0))).sum() + (lanes * (1 + (at + tail > LANES))).sum())
+    return int(
+        (words - 1) * (lanes * (1 + (at > 0))).sum() + (lanes * (1 + (at + tail > LANES))).sum()
+    )
 
 
 @dataclass
 class Stored:
-    """A STORE: reads of the buffer; cycles of its walk (hdl/memory/store/strips.py) and taps; words and bursts onto the bus, bytes
-    strobed there, of which `table` are lengths of coded strips."""
+    """A STORE: reads of the buffer; cycles of its walk (hdl/memory/store/strips.py) and taps; words
+    and bursts onto the bus, bytes strobed there, of which `table` are lengths of coded strips."""
+
     reads: int
     walk: int
     words: int
     bursts: int
     bytes: int
     table: int
-
-
 
 
 def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) -> Stored:
@@ -373,7 +496,11 @@ def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) 
             first = shape[f"{axis}_first"] + np.arange(count) * shape[f"stride_{axis}"]
             low, high = np.maximum(first, 0), np.minimum(first + shape[f"kernel_{axis}"], size)
             return np.maximum(high - low, 0), np.maximum(1, high - first)
-        (rows, _), (columns, walked) = spans("y", v["rows"], shape["height"]), spans("x", v["columns"], shape["width"])
+
+        (rows, _), (columns, walked) = (
+            spans("y", v["rows"], shape["height"]),
+            spans("x", v["columns"], shape["width"]),
+        )
         reads = int(rows.sum() * columns.sum())
         taps = int(np.maximum(1, rows).sum() * walked.sum())
     else:
@@ -386,19 +513,39 @@ def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) 
     entries = v["columns"] * v["out_block"]
     if v["rlc"]:
         words = contents.lengths(start)
-        at = (v["table"] + nest((v["images"], v["out_image_stride"]), (v["rows"], v["table_row"]),
-                                (v["blocks"], LENGTH_BYTES))).ravel()
+        at = (
+            v["table"]
+            + nest(
+                (v["images"], v["out_image_stride"]),
+                (v["rows"], v["table_row"]),
+                (v["blocks"], LENGTH_BYTES),
+            )
+        ).ravel()
         lengths = 1 + int(np.count_nonzero((np.diff(at) != LENGTH_BYTES) | (at[1:] % BEAT == 0)))
-        return Stored(reads * each, walk, int(words.sum()) + lengths, int((-(-words // CODED_BURST)).sum()) + lengths,
-                      BEAT * int(words.sum()) + LENGTH_BYTES * at.size, LENGTH_BYTES * at.size)
+        return Stored(
+            reads * each,
+            walk,
+            int(words.sum()) + lengths,
+            int((-(-words // CODED_BURST)).sum()) + lengths,
+            BEAT * int(words.sum()) + LENGTH_BYTES * at.size,
+            LENGTH_BYTES * at.size,
+        )
     words = (start % BEAT // 2 + entries + LANES - 1) // LANES
-    return Stored(reads * each, walk, int(words.sum()), int((-(-words // BURST)).sum()), 2 * entries * start.size, 0)
+    return Stored(
+        reads * each,
+        walk,
+        int(words.sum()),
+        int((-(-words // BURST)).sum()),
+        2 * entries * start.size,
+        0,
+    )
 
 
 @dataclass
 class Loaded:
-    """A LOAD: words of each strip as they come from DRAM, in order; words of the length tables of each row; words that
-    the buffer gets; the data type it brings."""
+    """A LOAD: words of each strip as they come from DRAM, in order; words of the length tables of
+    each row; words that the buffer gets; the data type it brings."""
+
     strips: np.ndarray
     tables: list[int]
     words: int
@@ -409,7 +556,9 @@ def loaded(v: dict[str, int], kind: str, contents: Contents) -> Loaded:
     count = v["count_a"] * v["count_b"] * v["count_c"]
     if not v["rlc"]:
         return Loaded(np.full(count, v["length"]), [], count * v["length"], kind)
-    start = v["dram"] + nest((v["count_a"], v["stride_a"]), (v["count_b"], v["stride_b"]), (v["count_c"], v["stride_c"]))
+    start = v["dram"] + nest(
+        (v["count_a"], v["stride_a"]), (v["count_b"], v["stride_b"]), (v["count_c"], v["stride_c"])
+    )
     row = v["table"] + nest((v["count_a"], v["stride_a"]), (v["count_b"], v["table_b"]))
     tables = ((row % BEAT // 2 + v["count_c"] + LANES - 1) // LANES).ravel().tolist()
     return Loaded(contents.lengths(start).ravel(), tables, count * v["length"], kind)
@@ -417,10 +566,13 @@ def loaded(v: dict[str, int], kind: str, contents: Contents) -> Loaded:
 
 # ---- the whole ---------------------------------------------------------------------------
 
+
 @dataclass
 class Work:
-    """A segment's commands with what each of them moves. strays: IFMAPs whose groups behind the last channel read beside
-    their unit, if zeros count there: with zero filters, but the zeros met may depend on time or an earlier program."""
+    """A segment's commands with what each of them moves. strays: IFMAPs whose groups behind the
+    last channel read beside their unit, if zeros count there: with zero filters, but the zeros met
+    may depend on time or an earlier program."""
+
     config: Config
     commands: list[Command]
     passes: list[Pass]
@@ -430,13 +582,16 @@ class Work:
 
 
 def work(program: Program, segment: Segment, memory: np.ndarray) -> Work:
-    """memory: uint8, DRAM from `base` to `constant` behind the segment's run, or what `image` makes of tensors. The two
-    differ where channels do not fill their blocks: what the global buffer holds there is stored with them, so that
-    for those layers only a device's memory gives skipped MACs and coded strips exactly. Raises CostError."""
+    """memory: uint8, DRAM from `base` to `constant` behind the segment's run, or what `image` makes
+    of tensors. The two differ where channels do not fill their blocks: what the global buffer holds
+    there is stored with them, so that for those layers only a device's memory gives skipped MACs
+    and coded strips exactly. Raises CostError."""
     at = segment.first * COMMAND_BYTES
-    commands = decode(program.commands[at:at + segment.count * COMMAND_BYTES])
+    commands = decode(program.commands[at : at + segment.count * COMMAND_BYTES])
     if any(c.engine in ("fill", "sparse") for c in commands):
-        raise CostError(f"layer {segment.name!r} runs on the sparse engine, which this model does not cover")
+        raise CostError(
+            f"layer {segment.name!r} runs on the sparse engine, which this model does not cover"
+        )
     contents = Contents(program, memory)
     follow = any(c.opcode is Opcode.CONFIG and c.fields["mode"] != Mode.DENSE for c in commands)
     buffer = Buffer(program.config)
@@ -449,7 +604,13 @@ def work(program: Program, segment: Segment, memory: np.ndarray) -> Work:
         if c.opcode is Opcode.SHAPE:
             shape = v
         elif c.opcode is Opcode.LOAD:
-            kind = "ifmap" if v["dram"] < program.constant else "filter" if v["word"] in filters else "psum"
+            kind = (
+                "ifmap"
+                if v["dram"] < program.constant
+                else "filter"
+                if v["word"] in filters
+                else "psum"
+            )
             out.loads[c.index] = loaded(v, kind, contents)
         elif c.opcode is Opcode.STORE:
             out.stores[c.index] = stored(v, shape, contents)
@@ -458,12 +619,13 @@ def work(program: Program, segment: Segment, memory: np.ndarray) -> Work:
 
 @dataclass
 class Cost:
-    """counters: those of EXACT, by the RTL's names. accesses: level -> data type -> reads and writes. Units: `dram`
-    bytes, `glb` 64-bit bank accesses, `network` words of the networks (64-bit ifmaps and filters, 128-bit
-    psums) and single psums between PEs, `spad` entries of 16 bits and psums."""
+    """counters: those of EXACT, by the RTL's names. accesses: level -> data type -> reads and
+    writes. Units: `dram` bytes, `glb` 64-bit bank accesses, `network` words of the networks (64-bit
+    ifmaps and filters, 128-bit psums) and single psums between PEs, `spad` entries of 16 bits and
+    psums."""
+
     counters: dict[str, int]
     accesses: dict[str, dict[str, dict[str, int]]]
-
 
 
 def per_mac(accesses: dict[str, dict[str, dict[str, int]]], level: str, macs: int) -> float:
@@ -474,24 +636,34 @@ def per_mac(accesses: dict[str, dict[str, dict[str, int]]], level: str, macs: in
 
 def added(first: dict, second: dict) -> dict:
     """Sums of two nested dictionaries of counts, of the same or no keys."""
-    return {name: added(first.get(name, {}), n) if isinstance(n, dict) else first.get(name, 0) + n
-            for name, n in second.items()}
+    return {
+        name: added(first.get(name, {}), n) if isinstance(n, dict) else first.get(name, 0) + n
+        for name, n in second.items()
+    }
 
 
 def count(todo: Work) -> Cost:
     """All accesses of a segment.
 
-    Spads, from hdl/array/pe.py. A PE takes every ifmap entry sent to its tag into its spad, with `skip` only those that are
-    not zero, and every filter entry into the half that fills. A MAC reads an entry of each, config.simd of them the same ifmap entry; with a zero activation
-    that is gated the ifmap entry only, and in a window without entries (`skip`) nothing. A MAC reads its psum
-    unless it is the window's first on that filter, and writes it unless it is the last, whose sum goes to the drain
-    buffer instead, and is read from there: as many psum reads as writes as MACs. Each psum moves on to the next PE of the chain, or
-    from the tail to the output network.
+    Spads, from hdl/array/pe.py. A PE takes every ifmap entry sent to its tag into its spad, with
+    `skip` only those that are not zero, and every filter entry into the half that fills. A MAC
+    reads an entry of each, config.simd of them the same ifmap entry; with a zero activation that is
+    gated the ifmap entry only, and in a window without entries (`skip`) nothing. A MAC reads its
+    psum unless it is the window's first on that filter, and writes it unless it is the last, whose
+    sum goes to the drain buffer instead, and is read from there: as many psum reads as writes as
+    MACs. Each psum moves on to the next PE of the chain, or from the tail to the output network.
     """
     n, simd = dict.fromkeys(EXACT, 0), todo.config.simd
-    dram = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum", "ofmap", "table", "command")}
+    dram = {
+        kind: {"read": 0, "write": 0}
+        for kind in ("ifmap", "filter", "psum", "ofmap", "table", "command")
+    }
     glb = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum", "ofmap")}
-    network = {"ifmap": {"word": 0}, "filter": {"word": 0}, "psum": {"in": 0, "out": 0, "hand-over": 0}}
+    network = {
+        "ifmap": {"word": 0},
+        "filter": {"word": 0},
+        "psum": {"in": 0, "out": 0, "hand-over": 0},
+    }
     spad = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum")}
     dram["command"]["read"] = COMMAND_BYTES * len(todo.commands)
     for load in todo.loads.values():
@@ -501,7 +673,7 @@ def count(todo: Work) -> Cost:
     for store in todo.stores.values():
         dram["ofmap"]["write"] += store.bytes - store.table
         dram["table"]["write"] += store.table
-        glb["ofmap"]["read"] += 2 * store.reads      # a word and the one behind it
+        glb["ofmap"]["read"] += 2 * store.reads  # a word and the one behind it
     for item in todo.passes:
         v, laps, pes = item.head, item.head["laps"], item.pes
         windows = laps * v["positions"] * pes
@@ -509,14 +681,27 @@ def count(todo: Work) -> Cost:
         for c, w in zip(item.ifmaps, item.windows):
             network["ifmap"]["word"] += ifmap_words(c.fields) + c.fields["header"]
             glb["ifmap"]["read"] += 2 * w.reads
-            stored_entries += w.laps * c.fields["outer"] * c.fields["inner"] * c.fields["length"] * pes
+            stored_entries += (
+                w.laps * c.fields["outer"] * c.fields["inner"] * c.fields["length"] * pes
+            )
         if item.windows[0].used is not None:
             t, reach = item.chain["sets"], item.reach
-            used = sum(int(w.used.sum((0, 2, 3), dtype=np.int64) @ reach) for w in item.windows) * t * v["p"]
+            used = (
+                sum(int(w.used.sum((0, 2, 3), dtype=np.int64) @ reach) for w in item.windows)
+                * t
+                * v["p"]
+            )
             if item.chain["mode"] == Mode.SKIP:
-                gated = sum(int((w.used == 0).sum((0, 2, 3)) @ reach) for w in item.windows) * t * v["p"]
+                gated = (
+                    sum(int((w.used == 0).sum((0, 2, 3)) @ reach) for w in item.windows)
+                    * t
+                    * v["p"]
+                )
                 macs = used + gated
-                stored_entries = sum(int(w.entries.sum((0, 2), dtype=np.int64) @ reach) for w in item.windows) * t
+                stored_entries = (
+                    sum(int(w.entries.sum((0, 2), dtype=np.int64) @ reach) for w in item.windows)
+                    * t
+                )
             elif todo.config.gating:
                 gated = macs - used
         n["macs"] += macs

@@ -1,10 +1,12 @@
-"""A model of a segment's commands in time: an event for each command and engine, burst of LOAD and lap of the array.
+"""A model of a segment's commands in time: an event for each command and engine, burst of LOAD and
+lap of the array.
 
-It follows the fetcher and its queue in front of each engine, semaphores, the one budget of DRAM, and the array by
-*laps*, the windows of one band of an image. How long a lap takes comes from a recurrence over its windows
-(`paces`): the slowest PE's MACs within the slack of the PEs' buffers, the ifmap network and the psum networks. Not
-modelled: conflicts at the banks of the global buffer, single beats, stalls that a memory adds. Latencies are those
-of the components in hdl/; where several add up, the sum was checked against the RTL.
+It follows the fetcher and its queue in front of each engine, semaphores, the one budget of DRAM,
+and the array by *laps*, the windows of one band of an image. How long a lap takes comes from a
+recurrence over its windows (`paces`): the slowest PE's MACs within the slack of the PEs' buffers,
+the ifmap network and the psum networks. Not modelled: conflicts at the banks of the global buffer,
+single beats, stalls that a memory adds. Latencies are those of the components in hdl/; where
+several add up, the sum was checked against the RTL.
 """
 
 from __future__ import annotations
@@ -20,18 +22,32 @@ from compiler.model import cost
 from compiler.model.cost import Command, Pass, Stream, Work, ceil
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import COMMAND_BYTES, Mode, Opcode
-from hdl.timing import BURST, HAZARD, IN_FLIGHT, LENGTH_BURST, LENGTH_WORDS, LOADS, PAGE, READ_BURSTS, STORE_WORDS, WRITE_BURSTS
+from hdl.timing import (
+    BURST,
+    HAZARD,
+    IN_FLIGHT,
+    LENGTH_BURST,
+    LENGTH_WORDS,
+    LOADS,
+    PAGE,
+    READ_BURSTS,
+    STORE_WORDS,
+    WRITE_BURSTS,
+)
 
 BEATS = COMMAND_BYTES // cost.BEAT
-DECODE = 2          # cycles from a command's last beat to its dispatch
-ASK = 5             # cycles from a LOAD, or a command's place coming free, to its address on the bus
-SETTLE = 12         # cycles at both ends of a program: doorbell, quiet engines
-SEQUENCE = 8        # from a sequencer's command to its first word in a PE: request, bank, queue, two buses
-STORE_FILL = 32     # from a STORE to its first word: products, strips, taps, pooler, packer
-ANSWER = 4          # from a burst's last word to its AXI answer, beside the latency of the memory
-DRAIN = 12          # from the last MAC of a window to its psums in the chain and out of the output network
-HOP = 2             # of a psum through a PE of the chain
-X_BUS = 2           # words that wait in a row of a network
+DECODE = 2  # cycles from a command's last beat to its dispatch
+# cycles from a LOAD, or a command's place coming free, to its address on the bus
+ASK = 5
+SETTLE = 12  # cycles at both ends of a program: doorbell, quiet engines
+# from a sequencer's command to its first word in a PE: request, bank, queue, two buses
+SEQUENCE = 8
+STORE_FILL = 32  # from a STORE to its first word: products, strips, taps, pooler, packer
+ANSWER = 4  # from a burst's last word to its AXI answer, beside the latency of the memory
+# from the last MAC of a window to its psums in the chain and out of the output network
+DRAIN = 12
+HOP = 2  # of a psum through a PE of the chain
+X_BUS = 2  # words that wait in a row of a network
 
 
 class Sets(dict):
@@ -64,14 +80,14 @@ class Clock:
 
 
 class Memory:
-    """One budget of beats for reads, in the order of their addresses, and writes; where both want it each has half.
-    Actions are called when the last beat has passed."""
+    """One budget of beats for reads, in the order of their addresses, and writes; where both want
+    it each has half. Actions are called when the last beat has passed."""
 
     def __init__(self, clock: Clock, config: Config):
         self.clock, self.latency = clock, config.dram_latency
         self.rate = config.dram_bytes_per_cycle / cost.BEAT
-        self.reads: deque = deque()    # [beats left, cycle from which it may be answered, action]
-        self.writes: deque = deque()   # [beats left, least cycles of a beat, action]
+        self.reads: deque = deque()  # [beats left, cycle from which it may be answered, action]
+        self.writes: deque = deque()  # [beats left, least cycles of a beat, action]
         self.since = 0.0
         self.plan = 0
 
@@ -82,7 +98,7 @@ class Memory:
         self._add(self.writes, [beats, pace, action])
 
     def _add(self, queue: deque, item: list) -> None:
-        if queue:    # nothing changes before those ahead have ended
+        if queue:  # nothing changes before those ahead have ended
             queue.append(item)
             return
         self._pass()
@@ -135,8 +151,8 @@ class Memory:
 
 
 class Engine:
-    """A queue, its semaphores, the command register, and commands under way; `start` is called with what the engine
-    takes, which then calls `free` and, in order, `done`."""
+    """A queue, its semaphores, the command register, and commands under way; `start` is called with
+    what the engine takes, which then calls `free` and, in order, `done`."""
 
     def __init__(self, line: "Timeline", name: str, start: Callable):
         self.line, self.name, self.start = line, name, start
@@ -144,7 +160,7 @@ class Engine:
         self.depth = line.config.engine_queue(name)
         self.register: Command | None = None
         self.flight: deque[Command] = deque()
-        self.ready = True      # takes the command in the register
+        self.ready = True  # takes the command in the register
 
     @property
     def room(self) -> bool:
@@ -201,8 +217,10 @@ class Timeline:
         self.clock = Clock()
         self.memory = Memory(self.clock, self.config)
         self.semaphores = [0] * SEMAPHORES
-        self.engines = {name: Engine(self, name, getattr(self, "start_" + name))
-                        for name in ("load", "ifmap", "filter", "psum", "ofmap", "store")}
+        self.engines = {
+            name: Engine(self, name, getattr(self, "start_" + name))
+            for name in ("load", "ifmap", "filter", "psum", "ofmap", "store")
+        }
         self.left = len(work.commands)
         # fetch
         self.asked = self.arrived = self.sent = 0
@@ -218,17 +236,19 @@ class Timeline:
         self.filtered: dict[int, float] = {}
         self.filters = self.psums = 0
         self.taken: float | None = None  # when FILTER took its command, until its words go out
-        self.feeds: deque = deque()      # (time of the first word, laps left, command) of IFMAPs taken
-        self.outs: deque = deque()       # [time, laps left] of OFMAPs taken or in the register
-        self.ended = [0.0, 0.0]          # of the passes so far, with two before the first
-        self.lead = 0.0                  # cycles that the ifmap network is ahead
-        self.end = self.free_net = 0.0   # of the last lap's MACs and ifmap words
+        # (time of the first word, laps left, command) of IFMAPs taken
+        self.feeds: deque = deque()
+        self.outs: deque = deque()  # [time, laps left] of OFMAPs taken or in the register
+        self.ended = [0.0, 0.0]  # of the passes so far, with two before the first
+        self.lead = 0.0  # cycles that the ifmap network is ahead
+        self.end = self.free_net = 0.0  # of the last lap's MACs and ifmap words
         self.psum_time: dict[int, float] = {}
         self.working = self.leaving = False
-        self.worked_laps: deque = deque()    # (pass, last) of laps whose psums have not left, `waiting` windows
+        # (pass, last) of laps whose psums have not left, `waiting` windows
+        self.worked_laps: deque = deque()
         self.waiting = 0
-        self.gone = 0.0                  # of the last lap's psums
-        self.pushed: deque = deque()     # psum words of the ring, and when they are there
+        self.gone = 0.0  # of the last lap's psums
+        self.pushed: deque = deque()  # psum words of the ring, and when they are there
         self.pushes = self.pops = 0
 
     def run(self) -> int:
@@ -240,7 +260,10 @@ class Timeline:
 
     # ---- fetch and dispatch --------------------------------------------------------------
     def fetch(self, delay: float) -> None:
-        while self.asked < len(self.work.commands) and self.asked < self.sent + self.config.fetch_ahead:
+        while (
+            self.asked < len(self.work.commands)
+            and self.asked < self.sent + self.config.fetch_ahead
+        ):
             self.asked += 1
             self.memory.read(BEATS, self.fetched, self.clock.now + delay)
 
@@ -263,7 +286,10 @@ class Timeline:
             return
         command = self.work.commands[self.sent]
         if command.engine == "config":
-            if not any(self.engines[n].flight or self.engines[n].queue for n in ("ifmap", "filter", "psum", "ofmap")):
+            if not any(
+                self.engines[n].flight or self.engines[n].queue
+                for n in ("ifmap", "filter", "psum", "ofmap")
+            ):
                 self.busy = True
                 self.clock.at(self.clock.now + self.config.pes + 3, self.configured)
             return
@@ -297,7 +323,8 @@ class Timeline:
         self.memory.read(beats, action, self.issued)
 
     def walk(self) -> None:
-        """Asks for bursts as far as there is room for them: of the oldest LOAD, and lengths of the next one too."""
+        """Asks for bursts as far as there is room for them: of the oldest LOAD, and lengths of
+        the next one too."""
         while self.walks:
             walk = self.walks[0]
             if not walk.begun:
@@ -307,7 +334,9 @@ class Timeline:
                 self.loads_open += 1
                 self.engines["load"].free()
             for other in self.walks:
-                while other.tables and other.tables[0] <= other.room and self.under_way < READ_BURSTS:
+                while (
+                    other.tables and other.tables[0] <= other.room and self.under_way < READ_BURSTS
+                ):
                     beats = other.tables.popleft()
                     other.room -= beats
                     self.ask(beats, lambda other=other: self.lengths(other))
@@ -334,7 +363,7 @@ class Timeline:
     def landed(self, last: bool, walk: Walk) -> None:
         self.under_way -= 1
         walk.first = min(walk.first, self.clock.now)
-        if last:   # the decoder gives a word a cycle
+        if last:  # the decoder gives a word a cycle
             self.clock.at(max(self.clock.now, walk.first + walk.decoded) + 3, self.load_done)
         self.walk()
 
@@ -352,8 +381,17 @@ class Timeline:
             return
         stored = self.work.stores[command.index]
         words = max(1, stored.words)
-        pace = max(stored.walk, stored.bursts * (self.config.dram_latency + ANSWER) / (WRITE_BURSTS - 1)) / words
-        self.clock.at(self.clock.now + STORE_FILL, lambda: self.writing(words, pace, self.clock.now + stored.walk))
+        pace = (
+            max(
+                stored.walk,
+                stored.bursts * (self.config.dram_latency + ANSWER) / (WRITE_BURSTS - 1),
+            )
+            / words
+        )
+        self.clock.at(
+            self.clock.now + STORE_FILL,
+            lambda: self.writing(words, pace, self.clock.now + stored.walk),
+        )
 
     def writing(self, words: int, pace: float, walked: float) -> None:
         """The next STORE starts when all words of this one are packed."""
@@ -363,7 +401,11 @@ class Timeline:
             self.memory.write(words - kept, pace, lambda: self.clock.at(walked, engine.free))
         else:
             self.clock.at(walked, engine.free)
-        self.memory.write(kept, pace, lambda: self.clock.at(self.clock.now + self.memory.latency + ANSWER, engine.done))
+        self.memory.write(
+            kept,
+            pace,
+            lambda: self.clock.at(self.clock.now + self.memory.latency + ANSWER, engine.done),
+        )
 
     # ---- the array -----------------------------------------------------------------------
     def start_filter(self, command: Command) -> None:
@@ -377,7 +419,9 @@ class Timeline:
             return
         v = self.passes[n].filter.fields
         begin = max(self.taken + SEQUENCE, self.ended[n] + 2)
-        words = (max(v["tags"], LANES) if self.config.input_lanes == LANES else v["tags"] * LANES) * v["words"]
+        words = (
+            max(v["tags"], LANES) if self.config.input_lanes == LANES else v["tags"] * LANES
+        ) * v["words"]
         self.filters += 1
         ready = begin + words
         self.taken = None
@@ -386,8 +430,11 @@ class Timeline:
             self.filtered[n] = self.clock.now + LANES
             self.engines["filter"].done()
             self.work_lap()
+
         self.clock.at(ready, sent)
-        self.clock.at(max(self.clock.now + 1, ready - SEQUENCE - X_BUS), self.engines["filter"].free)
+        self.clock.at(
+            max(self.clock.now + 1, ready - SEQUENCE - X_BUS), self.engines["filter"].free
+        )
 
     def start_ifmap(self, command: Command) -> None:
         v = command.fields
@@ -406,7 +453,8 @@ class Timeline:
         self.work_lap()
 
     def psums_of(self, n: int) -> float | None:
-        """When the psums of the lap that leaves next can come and go, None if that is not known yet."""
+        """When the psums of the lap that leaves next can come and go, None if that is not known
+        yet."""
         item = self.passes[n]
         if n not in self.psum_time or not self.outs:
             return None
@@ -422,14 +470,21 @@ class Timeline:
         return known
 
     def work_lap(self) -> None:
-        """The PEs go on with the next lap if what it needs is there, or known to come. They run ahead of the psums by
-        no more than their drain buffers hold."""
-        if self.working or self.at_pass == len(self.passes) or not self.feeds or self.at_pass not in self.filtered:
+        """The PEs go on with the next lap if what it needs is there, or known to come. They run
+        ahead of the psums by no more than their drain buffers hold."""
+        if (
+            self.working
+            or self.at_pass == len(self.passes)
+            or not self.feeds
+            or self.at_pass not in self.filtered
+        ):
             return
         n, l = self.at_pass, self.at_lap
         item, pace = self.passes[n], self.laps[n]
         positions, duration = item.head["positions"], pace.laps[l]
-        begin = fed = max(self.end, self.feeds[0][0] + pace.fill, self.free_net + pace.fill if l == 0 else 0.0)
+        begin = fed = max(
+            self.end, self.feeds[0][0] + pace.fill, self.free_net + pace.fill if l == 0 else 0.0
+        )
         if l == 0:
             begin = max(begin, self.filtered[n])
         # While the PEs wait for something else the ifmap network gets ahead of them.
@@ -455,6 +510,7 @@ class Timeline:
             def fed():
                 self.engines["ifmap"].done()
                 self.engines["ifmap"].free()
+
             self.clock.at(self.free_net, fed)
         last = l + 1 == item.head["laps"]
         self.at_pass, self.at_lap = (n + 1, 0) if last else (n, l + 1)
@@ -479,8 +535,12 @@ class Timeline:
             return
         self.leaving = True
         item, positions = self.passes[n], self.passes[n].head["positions"]
-        left = min(positions, self.laps[n].slack)    # windows whose psums are still in the PEs
-        self.gone = max(self.clock.now, known + left * self.laps[n].psum, self.gone + positions * self.laps[n].psum)
+        left = min(positions, self.laps[n].slack)  # windows whose psums are still in the PEs
+        self.gone = max(
+            self.clock.now,
+            known + left * self.laps[n].psum,
+            self.gone + positions * self.laps[n].psum,
+        )
         self.clock.at(self.gone, lambda: self.has_left(item, last))
 
     def has_left(self, item: Pass, last: bool) -> None:
@@ -508,9 +568,10 @@ class Timeline:
 
 @dataclass
 class Walk:
-    """A LOAD: its bursts still to be asked for. tables: beats of those for lengths of coded strips; strips: (of which
-    table burst they need the lengths, beats, words of lengths that they use up); room: for words of lengths; known:
-    table bursts that have come."""
+    """A LOAD: its bursts still to be asked for. tables: beats of those for lengths of coded strips;
+    strips: (of which table burst they need the lengths, beats, words of lengths that they use up);
+    room: for words of lengths; known: table bursts that have come."""
+
     load: cost.Loaded
     fields: InitVar[dict[str, int]]
     tables: deque[int] = field(default_factory=deque)
@@ -518,26 +579,32 @@ class Walk:
     room: int = LENGTH_WORDS
     begun: bool = False
     known: int = 0
-    decoded: int = 0       # words that the decoder makes of coded strips
-    first: float = float("inf")   # when the first strip came
+    decoded: int = 0  # words that the decoder makes of coded strips
+    first: float = float("inf")  # when the first strip came
 
     def __post_init__(self, fields):
         words = self.load.strips
         if fields["rlc"]:
             self.decoded, group = self.load.words, 0
             for row, table in enumerate(self.load.tables):
-                mine = words[row * fields["count_c"]:(row + 1) * fields["count_c"]].tolist()
+                mine = words[row * fields["count_c"] : (row + 1) * fields["count_c"]].tolist()
                 each = LENGTH_BURST * LANES
                 for n in range(ceil(table, LENGTH_BURST)):
                     beats = min(LENGTH_BURST, table - n * LENGTH_BURST)
-                    part = mine[n * each:(n + 1) * each] if n + 1 < ceil(table, LENGTH_BURST) else mine[n * each:]
+                    part = (
+                        mine[n * each : (n + 1) * each]
+                        if n + 1 < ceil(table, LENGTH_BURST)
+                        else mine[n * each :]
+                    )
                     self.tables.append(beats)
                     self.strips.extend((group, x, 0) for x in part[:-1])
                     self.strips.append((group, part[-1] if part else 0, beats))
                     group += 1
             return
         self.known = 1
-        start = fields["dram"] + cost.nest(*((fields["count_" + k], fields["stride_" + k]) for k in "abc"))
+        start = fields["dram"] + cost.nest(
+            *((fields["count_" + k], fields["stride_" + k]) for k in "abc")
+        )
         for at in (start.ravel() // cost.BEAT % PAGE).tolist():
             left = fields["length"]
             while left:
@@ -548,16 +615,24 @@ class Walk:
 
 # ---- the pace of a pass ------------------------------------------------------------------
 
+
 def drain_cycles(item: Pass, config: Config) -> float:
-    """From the last MAC of a lap to the end of its psums: through the chain, and out of all columns."""
-    return DRAIN + HOP * item.chain["height"] * item.chain["groups"] + item.columns * ceil(item.head["p"], config.psum_lanes)
+    """From the last MAC of a lap to the end of its psums: through the chain, and out of all
+    columns."""
+    return (
+        DRAIN
+        + HOP * item.chain["height"] * item.chain["groups"]
+        + item.columns * ceil(item.head["p"], config.psum_lanes)
+    )
 
 
 @dataclass
 class Pace:
-    """laps: cycles of each lap; waits: of those, for ifmap words and psums; lead: what the PEs hold of the ifmap words
-    behind a window, in cycles of the network; fill: from the first ifmap word to the first MAC; tail: from a lap's last ifmap
-    word to its last MAC; slack: windows that the PEs run ahead of the psums; psum: cycles that those of a window take."""
+    """laps: cycles of each lap; waits: of those, for ifmap words and psums; lead: what the PEs hold
+    of the ifmap words behind a window, in cycles of the network; fill: from the first ifmap word to
+    the first MAC; tail: from a lap's last ifmap word to its last MAC; slack: windows that the PEs
+    run ahead of the psums; psum: cycles that those of a window take."""
+
     laps: np.ndarray
     waits: np.ndarray
     lead: float
@@ -568,9 +643,10 @@ class Pace:
 
 
 def psum_cycles(item: Pass, config: Config) -> float:
-    """Cycles that the psums of a window take through the output network, the slower one. The tails of a row take turns
-    (hdl/array/gon.py); a tail gathers a psum a cycle, so only its first is there when its turn comes, and of a
-    row those of its first tail. With one psum lane all take turns for every psum."""
+    """Cycles that the psums of a window take through the output network, the slower one. The tails
+    of a row take turns (hdl/array/gon.py); a tail gathers a psum a cycle, so only its first is
+    there when its turn comes, and of a row those of its first tail. With one psum lane all take
+    turns for every psum."""
     if config.psum_lanes == 1:
         return float(item.columns * item.head["p"])
     lanes = ceil(item.head["p"], PSUM_LANES)
@@ -582,7 +658,7 @@ def psum_cycles(item: Pass, config: Config) -> float:
     return float((lanes + (rows[rows > 0] - 1) * turn).sum())
 
 
-MOST_LAPS = 4    # of equal laps that are followed one by one
+MOST_LAPS = 4  # of equal laps that are followed one by one
 
 
 def paces(passes: list[Pass], config: Config) -> list[Pace]:
@@ -590,26 +666,59 @@ def paces(passes: list[Pass], config: Config) -> list[Pace]:
     groups: dict[tuple, list[int]] = {}
     for n, item in enumerate(passes):
         v, c = item.head, item.chain
-        key = (c["mode"], c["rows"], c["sets"], *(v[name] for name in (
-            "rows", "groups", "p", "window", "step", "positions", "laps", "outer", "inner", "length")))
+        key = (
+            c["mode"],
+            c["rows"],
+            c["sets"],
+            *(
+                v[name]
+                for name in (
+                    "rows",
+                    "groups",
+                    "p",
+                    "window",
+                    "step",
+                    "positions",
+                    "laps",
+                    "outer",
+                    "inner",
+                    "length",
+                )
+            ),
+        )
         groups.setdefault(key, []).append(n)
     out: list[Pace] = [None] * len(passes)
     for key, members in groups.items():
         item = passes[members[0]]
         v, stream = item.head, Stream.of(item.head, config)
         if key[0] == Mode.SKIP:
-            distinct: dict[tuple, list[int]] = {}   # passes of the same ifmaps
+            distinct: dict[tuple, list[int]] = {}  # passes of the same ifmaps
             for n in members:
                 distinct.setdefault(tuple(id(w) for w in passes[n].windows), []).append(n)
 
             def gather(name):
                 """[lap, position, pass, PE]"""
-                return np.stack([np.concatenate([getattr(w, name).reshape(w.laps, v["rows"] * v["groups"], -1)
-                                                 for w in passes[same[0]].windows])
-                                 for same in distinct.values()]).transpose(1, 3, 0, 2).astype(np.int64)
+                return (
+                    np.stack(
+                        [
+                            np.concatenate(
+                                [
+                                    getattr(w, name).reshape(w.laps, v["rows"] * v["groups"], -1)
+                                    for w in passes[same[0]].windows
+                                ]
+                            )
+                            for same in distinct.values()
+                        ]
+                    )
+                    .transpose(1, 3, 0, 2)
+                    .astype(np.int64)
+                )
+
             entries = gather("entries")
             base = np.cumsum(entries, axis=0) - entries
-            found = _recurrence(item, stream, gather("used"), base + gather("sent"), base + gather("freed"), config)
+            found = _recurrence(
+                item, stream, gather("used"), base + gather("sent"), base + gather("freed"), config
+            )
             for same, pace in zip(distinct.values(), found):
                 for n in same:
                     out[n] = pace
@@ -617,22 +726,38 @@ def paces(passes: list[Pass], config: Config) -> list[Pace]:
             laps = min(v["laps"], MOST_LAPS)
             base = np.arange(laps)[:, None, None, None] * stream.behind[-1]
             used = np.full((laps, v["positions"], 1, 1), v["window"])
-            pace, = _recurrence(item, stream, used, base + stream.sent[:, None, None], base + stream.freed[:, None, None],
-                                config)
-            pace.laps, pace.waits = (np.concatenate([x, np.repeat(x[-1:], v["laps"] - laps)]) for x in (pace.laps, pace.waits))
+            (pace,) = _recurrence(
+                item,
+                stream,
+                used,
+                base + stream.sent[:, None, None],
+                base + stream.freed[:, None, None],
+                config,
+            )
+            pace.laps, pace.waits = (
+                np.concatenate([x, np.repeat(x[-1:], v["laps"] - laps)])
+                for x in (pace.laps, pace.waits)
+            )
             for n in members:
                 out[n] = pace
     return out
 
 
-def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, freed: np.ndarray,
-                config: Config) -> list[Pace]:
-    """Paces of passes, from the entries of each window [lap, position, pass, PE] (cost.Windows; `sent` and `freed`
-    of all laps together).
+def _recurrence(
+    item: Pass,
+    stream: Stream,
+    used: np.ndarray,
+    sent: np.ndarray,
+    freed: np.ndarray,
+    config: Config,
+) -> list[Pace]:
+    """Paces of passes, from the entries of each window [lap, position, pass, PE] (cost.Windows;
+    `sent` and `freed` of all laps together).
 
-    A PE ends a window when it has worked on its entries, those of its last word once that has come, and the
-    psums of the window `slack` before have left its drain buffer. Psums leave in order, when all PEs have
-    theirs, as fast as the psum networks go. An ifmap word goes out when every PE has room for it.
+    A PE ends a window when it has worked on its entries, those of its last word once that has come,
+    and the psums of the window `slack` before have left its drain buffer. Psums leave in order,
+    when all PEs have theirs, as fast as the psum networks go. An ifmap word goes out when every PE
+    has room for it.
     """
     laps, positions, count, pes = used.shape
     total = laps * positions
@@ -645,12 +770,19 @@ def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, 
     slack = max(1, slack)
     work = np.maximum(used, 1).reshape(total, count, pes) * float(slot)
     # What is left of a window when its last word comes.
-    late = np.minimum(work, ((stream.behind - 1) % item.head["length"] % config.input_lanes + 1)[None, :, None, None].repeat(
-        laps, 0).reshape(total, 1, 1) * float(slot))
+    late = np.minimum(
+        work,
+        ((stream.behind - 1) % item.head["length"] % config.input_lanes + 1)[None, :, None, None]
+        .repeat(laps, 0)
+        .reshape(total, 1, 1)
+        * float(slot),
+    )
     # The window that must be done for a window's last word to have room in a PE.
     sent, freed = sent.reshape(total, -1).T - config.ifmap_spad, freed.reshape(total, -1).T
     span = np.arange(len(sent))[:, None] * (int(freed.max()) + config.ifmap_spad + 1)
-    need = np.searchsorted((freed + span).ravel(), (np.maximum(sent, 0) + span).ravel()).reshape(sent.shape)
+    need = np.searchsorted((freed + span).ravel(), (np.maximum(sent, 0) + span).ravel()).reshape(
+        sent.shape
+    )
     need = need - np.arange(len(sent))[:, None] * total
     need = np.where(sent > 0, np.minimum(need, np.arange(total) - 1), -1)
     # It frees entry by entry: cycles from there to the window's end.
@@ -659,28 +791,38 @@ def _recurrence(item: Pass, stream: Stream, used: np.ndarray, sent: np.ndarray, 
     early = np.take_along_axis(used.reshape(total, -1).T, at, 1) + before - np.maximum(sent, 0)
     early = (slot * np.maximum(0, early)).T.reshape(total, count, pes)
     need = need.T.reshape(total, count, pes)
-    words = np.diff((np.arange(laps)[:, None] * stream.words + stream.word).ravel(), prepend=stream.word[0]) * float(tags)
+    words = np.diff(
+        (np.arange(laps)[:, None] * stream.words + stream.word).ravel(), prepend=stream.word[0]
+    ) * float(tags)
     rows, columns = np.ogrid[:count, :pes]
-    ends = np.zeros((total + 1, count, pes))        # of windows, from the one before the first on
-    left = np.zeros((total + slack, count))         # psums, shifted by slack
+    ends = np.zeros((total + 1, count, pes))  # of windows, from the one before the first on
+    left = np.zeros((total + slack, count))  # psums, shifted by slack
     arrived = np.zeros((total, count))
     arrival, done = np.zeros(count), np.zeros((count, pes))
     for f in range(total):
-        if f % positions == 0 and f:    # nothing of a lap's first window is there before its first word
+        # nothing of a lap's first window is there before its first word
+        if f % positions == 0 and f:
             done = np.maximum(done, arrival[:, None] + tags)
-        arrival = np.maximum(arrival + words[f], (ends[need[f] + 1, rows, columns] - early[f]).max(1))
+        arrival = np.maximum(
+            arrival + words[f], (ends[need[f] + 1, rows, columns] - early[f]).max(1)
+        )
         arrived[f] = arrival
-        done = np.maximum(np.maximum(done + work[f], arrival[:, None] + late[f]), (left[f] + behind)[:, None])
+        done = np.maximum(
+            np.maximum(done + work[f], arrival[:, None] + late[f]), (left[f] + behind)[:, None]
+        )
         ends[f + 1] = done
         left[f + slack] = np.maximum(left[f + slack - 1] + psum, done.max(1))
     marks = ends[positions::positions].max(2)
-    tail = (marks - arrived[positions - 1::positions]).mean(0)
+    tail = (marks - arrived[positions - 1 :: positions]).mean(0)
     durations = np.diff(marks, axis=0, prepend=0.0)
     fill = float((stream.word[0] + 1) * tags)
     waits = durations - work.max(2).reshape(laps, positions, count).sum(1)
     room = config.ifmap_spad + LANES * config.ifmap_fifo - item.head["window"]
     lead = max(0.0, room * stream.words * tags / stream.behind[-1])
-    return [Pace(durations[:, n], np.maximum(0.0, waits[:, n]), lead, fill, float(tail[n]), slack, psum) for n in range(count)]
+    return [
+        Pace(durations[:, n], np.maximum(0.0, waits[:, n]), lead, fill, float(tail[n]), slack, psum)
+        for n in range(count)
+    ]
 
 
 def cycles(work: Work) -> int:

@@ -2,10 +2,10 @@
 
     python -m compiler.models.lenet5_prune
 
-Starts from lenet5.onnx, whose third convolution covers its whole input and becomes the fully connected
-layer it is. Magnitude pruning with retraining in steps down to DENSITIES, then 15 shared values a layer
-(k-means) whose centroids are fine-tuned. Needs PyTorch and scikit-learn. Writes lenet5_pruned.onnx
-(dense tensors of zeros and 15 values) and lenet5_pruned.json.
+Starts from lenet5.onnx, whose third convolution covers its whole input and becomes the fully
+connected layer it is. Magnitude pruning with retraining in steps down to DENSITIES, then 15 shared
+values a layer (k-means) whose centroids are fine-tuned. Needs PyTorch and scikit-learn. Writes
+lenet5_pruned.onnx (dense tensors of zeros and 15 values) and lenet5_pruned.json.
 """
 
 import json
@@ -18,23 +18,46 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from compiler.models.lenet5_train import BATCH, HELD_OUT, HERE, SPLIT_SEED, accuracy, digits, export, jitter
+from compiler.models.lenet5_train import (
+    BATCH,
+    HELD_OUT,
+    HERE,
+    SPLIT_SEED,
+    accuracy,
+    digits,
+    export,
+    jitter,
+)
 from compiler.sparse.prune import mask
 from compiler.sparse.share import share
 
 COMMAND = "python -m compiler.models.lenet5_prune"
 SEED = 11
-DENSITIES = (0.10, 0.15, 0.30)          # 400 -> 120, 120 -> 84, 84 -> 10
+DENSITIES = (0.10, 0.15, 0.30)  # 400 -> 120, 120 -> 84, 84 -> 10
 STEPS = ((0.4, 10), (0.2, 10), (0.0, 25))  # how far above its density a layer still is, epochs
 SHARED_EPOCHS = 15
 
 
 def load() -> nn.Sequential:
     """The trained network with its third convolution as a Linear layer."""
-    values = {t.name: numpy_helper.to_array(t).copy() for t in onnx.load(HERE / "lenet5.onnx").graph.initializer}
+    values = {
+        t.name: numpy_helper.to_array(t).copy()
+        for t in onnx.load(HERE / "lenet5.onnx").graph.initializer
+    }
     net = nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
     layers = [layer for layer in net if isinstance(layer, (nn.Conv2d, nn.Linear))]
     for layer, name in zip(layers, ("conv1", "conv2", "conv3", "fc1", "fc2"), strict=True):
         weight = torch.tensor(values[f"{name}.weight"])
@@ -65,7 +88,9 @@ class Codebook(nn.Module):
         return F.pad(centroids, (1, 0))[self.index]
 
 
-def train(net: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, rate: float, generator) -> None:
+def train(
+    net: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, rate: float, generator
+) -> None:
     net.train()
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
@@ -86,7 +111,10 @@ def main() -> None:
     images, labels = digits()
     order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
     held, rest = order[:HELD_OUT], order[HELD_OUT:]
-    x, y = torch.tensor(images[rest], dtype=torch.float32) / 255, torch.tensor(labels[rest], dtype=torch.long)
+    x, y = (
+        torch.tensor(images[rest], dtype=torch.float32) / 255,
+        torch.tensor(labels[rest], dtype=torch.long),
+    )
     net = load().eval()
     accuracies = {"trained": accuracy(net, images[held], labels[held])}
     layers = [layer for layer in net if isinstance(layer, nn.Linear)]
@@ -103,8 +131,9 @@ def main() -> None:
         parametrize.remove_parametrizations(layer, "weight")
         shared = share(layer.weight.detach().numpy())
         layer.weight = nn.Parameter(torch.tensor(shared.centroids, dtype=torch.float32))
-        parametrize.register_parametrization(layer, "weight", Codebook(torch.tensor(shared.index.astype(np.int64))),
-                                             unsafe=True)
+        parametrize.register_parametrization(
+            layer, "weight", Codebook(torch.tensor(shared.index.astype(np.int64))), unsafe=True
+        )
     accuracies["shared"] = accuracy(net, images[held], labels[held])
     train(net, x, y, SHARED_EPOCHS, 3e-4, generator)
     plain = load().eval()
@@ -117,10 +146,20 @@ def main() -> None:
     accuracies["fine_tuned"] = accuracy(net, images[held], labels[held])
     onnx.save(export(net), HERE / "lenet5_pruned.onnx")
     facts = {
-        "command": COMMAND, "start": "lenet5.onnx", "seed": SEED, "split_seed": SPLIT_SEED, "heldout_images": HELD_OUT,
-        "densities": {f"fc{n + 1}": round(float((layer.weight != 0).float().mean()), 4) for n, layer in enumerate(layers)},
-        "shared_values": {f"fc{n + 1}": int(layer.weight.unique().numel()) - 1 for n, layer in enumerate(layers)},
-        "heldout_accuracy": {name: round(value, 4) for name, value in accuracies.items()}}
+        "command": COMMAND,
+        "start": "lenet5.onnx",
+        "seed": SEED,
+        "split_seed": SPLIT_SEED,
+        "heldout_images": HELD_OUT,
+        "densities": {
+            f"fc{n + 1}": round(float((layer.weight != 0).float().mean()), 4)
+            for n, layer in enumerate(layers)
+        },
+        "shared_values": {
+            f"fc{n + 1}": int(layer.weight.unique().numel()) - 1 for n, layer in enumerate(layers)
+        },
+        "heldout_accuracy": {name: round(value, 4) for name, value in accuracies.items()},
+    }
     (HERE / "lenet5_pruned.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(json.dumps(facts, indent=2))
 

@@ -2,10 +2,11 @@
 
     python -m compiler.models.lenet5_train
 
-The network: 1-6-16-120-84-10, 5x5 filters (the first padded by 2), ReLU, 2x2 max pooling, on the 8x8
-digits scaled to 28x28. Needs PyTorch and scikit-learn, which nothing else in the project imports.
-Writes lenet5.onnx (raw pixels 0..255 in, logits out), digits_heldout.npz (images it never saw),
-digits_calibration.npz (a part of the training images) and lenet5.json (accuracy, seeds, sizes).
+The network: 1-6-16-120-84-10, 5x5 filters (the first padded by 2), ReLU, 2x2 max pooling, on the
+8x8 digits scaled to 28x28. Needs PyTorch and scikit-learn, which nothing else in the project
+imports. Writes lenet5.onnx (raw pixels 0..255 in, logits out), digits_heldout.npz (images it never
+saw), digits_calibration.npz (a part of the training images) and lenet5.json (accuracy, seeds,
+sizes).
 """
 
 import json
@@ -35,15 +36,27 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 def network() -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 120, 5), nn.ReLU(), nn.Flatten(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 120, 5),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
 
 
 def jitter(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Every image rotated, scaled and shifted a little."""
     n = len(x)
-    angle, scale, dx, dy = ((torch.rand(4, n, generator=generator) * 2 - 1)
-                            * torch.tensor([0.2, 0.1, 0.12, 0.12])[:, None])
+    angle, scale, dx, dy = (torch.rand(4, n, generator=generator) * 2 - 1) * torch.tensor(
+        [0.2, 0.1, 0.12, 0.12]
+    )[:, None]
     cos, sin = torch.cos(angle) * (1 + scale), torch.sin(angle) * (1 + scale)
     theta = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
     return F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), align_corners=False)
@@ -82,13 +95,21 @@ def export(net: nn.Sequential) -> onnx.ModelProto:
         match layer:
             case nn.Conv2d():
                 convs += 1
-                name, op, attributes = f"conv{convs}", "Conv", dict(kernel_shape=[5, 5], pads=[layer.padding[0]] * 4)
+                name, op, attributes = (
+                    f"conv{convs}",
+                    "Conv",
+                    dict(kernel_shape=[5, 5], pads=[layer.padding[0]] * 4),
+                )
             case nn.Linear():
                 fcs += 1
                 name, op, attributes = f"fc{fcs}", "Gemm", dict(transB=1)
             case nn.MaxPool2d():
                 pools += 1
-                name, op, attributes = f"pool{pools}", "MaxPool", dict(kernel_shape=[2, 2], strides=[2, 2])
+                name, op, attributes = (
+                    f"pool{pools}",
+                    "MaxPool",
+                    dict(kernel_shape=[2, 2], strides=[2, 2]),
+                )
             case nn.ReLU():
                 name, op, attributes = last + "_relu", "Relu", {}
             case nn.Flatten():
@@ -100,9 +121,15 @@ def export(net: nn.Sequential) -> onnx.ModelProto:
         nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         last = name
     graph = helper.make_graph(
-        nodes, "lenet5", [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 1, 28, 28])],
-        [helper.make_tensor_value_info(last, TensorProto.FLOAT, ["N", 10])], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="eyrie")
+        nodes,
+        "lenet5",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 1, 28, 28])],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, ["N", 10])],
+        constants,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="eyrie"
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -117,11 +144,17 @@ def main() -> None:
     for name, part in (("heldout", held), ("calibration", rest[:CALIBRATION])):
         np.savez_compressed(HERE / f"digits_{name}.npz", images=images[part], labels=labels[part])
     facts = {
-        "command": COMMAND, "data": "scikit-learn load_digits, 8x8 scaled to 28x28 (bilinear)",
-        "split_seed": SPLIT_SEED, "train_seed": TRAIN_SEED, "epochs": EPOCHS, "train_images": len(rest),
-        "calibration_images": CALIBRATION, "heldout_images": HELD_OUT,
+        "command": COMMAND,
+        "data": "scikit-learn load_digits, 8x8 scaled to 28x28 (bilinear)",
+        "split_seed": SPLIT_SEED,
+        "train_seed": TRAIN_SEED,
+        "epochs": EPOCHS,
+        "train_images": len(rest),
+        "calibration_images": CALIBRATION,
+        "heldout_images": HELD_OUT,
         "train_accuracy": round(accuracy(net, images[rest], labels[rest]), 4),
-        "heldout_accuracy": round(accuracy(net, images[held], labels[held]), 4)}
+        "heldout_accuracy": round(accuracy(net, images[held], labels[held]), 4),
+    }
     (HERE / "lenet5.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(json.dumps(facts, indent=2))
 

@@ -1,8 +1,8 @@
 """Known networks at full size as ONNX models, with random weights: what `run --net` runs.
 
-Sizes of the layers are those of compiler/networks/layer_tables.py where it has them. Local response normalisation (AlexNet,
-GoogLeNet), dropout and auxiliary classifiers are left out, and ReLU6 is ReLU. Weights are drawn so that activations
-keep their size from layer to layer (He 2015).
+Sizes of the layers are those of compiler/networks/layer_tables.py where it has them. Local response
+normalisation (AlexNet, GoogLeNet), dropout and auxiliary classifiers are left out, and ReLU6 is
+ReLU. Weights are drawn so that activations keep their size from layer to layer (He 2015).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from compiler.networks.layer_tables import NETWORKS, ConvLayer
 
 OPSET = 19
-LINEAR = 0.5      # variance of weights that no ReLU follows, of those that one does
-BRANCH = 0.1      # ... of the last layer of a residual's branch, so that sums grow slowly
+LINEAR = 0.5  # variance of weights that no ReLU follows, of those that one does
+BRANCH = 0.1  # ... of the last layer of a residual's branch, so that sums grow slowly
 
 
 class _Model:
@@ -43,18 +43,40 @@ class _Model:
         values = self.rng.standard_normal(shape, np.float32)
         return self.constant(name, values * np.float32(math.sqrt(2 * size / math.prod(shape[1:]))))
 
-    def conv(self, name: str, x: str, filters: int, kernel: int = 1, stride: int = 1, pad: int | None = None,
-             groups: int = 1, norm: bool = False, bias: bool = True, relu: bool = True,
-             size: float | None = None) -> str:
-        """norm: batch normalisation in place of a bias; pad: by default an odd kernel's half; size: of the variance of
-        weights, 1 where a ReLU follows."""
+    def conv(
+        self,
+        name: str,
+        x: str,
+        filters: int,
+        kernel: int = 1,
+        stride: int = 1,
+        pad: int | None = None,
+        groups: int = 1,
+        norm: bool = False,
+        bias: bool = True,
+        relu: bool = True,
+        size: float | None = None,
+    ) -> str:
+        """norm: batch normalisation in place of a bias; pad: by default an odd kernel's half; size:
+        of the variance of weights, 1 where a ReLU follows."""
         size = size or (1.0 if relu else LINEAR)
         pad = kernel // 2 if pad is None else pad
-        inputs = [x, self.weights(f"{name}.w", (filters, self.channels[x] // groups, kernel, kernel), size)]
+        inputs = [
+            x,
+            self.weights(f"{name}.w", (filters, self.channels[x] // groups, kernel, kernel), size),
+        ]
         if bias and not norm:
             inputs.append(self.constant(f"{name}.b", 0.1 * self.rng.standard_normal(filters)))
-        y = self.put("Conv", name, inputs, filters, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4,
-                     group=groups)
+        y = self.put(
+            "Conv",
+            name,
+            inputs,
+            filters,
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[pad] * 4,
+            group=groups,
+        )
         if norm:
             y = self.norm(f"{name}.norm", y)
         return self.relu(f"{name}.relu", y) if relu else y
@@ -64,20 +86,42 @@ class _Model:
         ones = 1 + 0.1 * self.rng.standard_normal((2, count)).clip(-3, 3)
         small = 0.1 * self.rng.standard_normal((2, count))
         values = {"scale": ones[0], "bias": small[0], "mean": small[1], "variance": ones[1]}
-        return self.put("BatchNormalization", name, [x, *(self.constant(f"{name}.{k}", v) for k, v in values.items())],
-                        count)
+        return self.put(
+            "BatchNormalization",
+            name,
+            [x, *(self.constant(f"{name}.{k}", v) for k, v in values.items())],
+            count,
+        )
 
     def layer(self, x: str, layer: ConvLayer, **options) -> str:
         """A layer of a table."""
-        return self.conv(layer.name, x, layer.M, layer.R, layer.stride, layer.pad, layer.groups, **options)
+        return self.conv(
+            layer.name, x, layer.M, layer.R, layer.stride, layer.pad, layer.groups, **options
+        )
 
     def relu(self, name: str, x: str) -> str:
         return self.put("Relu", name, [x], self.channels[x])
 
-    def pool(self, name: str, x: str, kernel: int, stride: int, pad: int = 0, ceil: bool = False,
-             kind: str = "MaxPool") -> str:
-        return self.put(kind, name, [x], self.channels[x], kernel_shape=[kernel] * 2, strides=[stride] * 2,
-                        pads=[pad] * 4, ceil_mode=int(ceil))
+    def pool(
+        self,
+        name: str,
+        x: str,
+        kernel: int,
+        stride: int,
+        pad: int = 0,
+        ceil: bool = False,
+        kind: str = "MaxPool",
+    ) -> str:
+        return self.put(
+            kind,
+            name,
+            [x],
+            self.channels[x],
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[pad] * 4,
+            ceil_mode=int(ceil),
+        )
 
     def add(self, name: str, a: str, b: str, relu: bool = True) -> str:
         y = self.put("Add", name, [a, b], self.channels[a])
@@ -91,7 +135,9 @@ class _Model:
         x = self.put("Flatten", f"{x}.flat", [x], layers[0].C * layers[0].H ** 2)
         for n, layer in enumerate(layers):
             last = n == len(layers) - 1
-            matrix = self.weights(f"{layer.name}.w", (layer.M, self.channels[x]), LINEAR if last else 1.0)
+            matrix = self.weights(
+                f"{layer.name}.w", (layer.M, self.channels[x]), LINEAR if last else 1.0
+            )
             bias = self.constant(f"{layer.name}.b", 0.1 * self.rng.standard_normal(layer.M))
             x = self.put("Gemm", layer.name, [x, matrix, bias], layer.M, transB=1)
             x = x if last else self.relu(f"{layer.name}.relu", x)
@@ -104,9 +150,16 @@ class _Model:
 
     def model(self, output: str) -> onnx.ModelProto:
         info = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
-        graph = helper.make_graph(self.nodes, self.name, [self.input], [info],
-                                  [numpy_helper.from_array(v, k) for k, v in self.constants.items()])
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+        graph = helper.make_graph(
+            self.nodes,
+            self.name,
+            [self.input],
+            [info],
+            [numpy_helper.from_array(v, k) for k, v in self.constants.items()],
+        )
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9
+        )
 
 
 def _lenet5(name: str) -> onnx.ModelProto:
@@ -143,14 +196,23 @@ def _googlenet(name: str) -> onnx.ModelProto:
     x = b.pool("pool1", b.layer("x", table["conv1"]), 3, 2, ceil=True)
     x = b.layer(b.layer(x, table["conv2-reduce"]), table["conv2"])
     x, side = b.pool("pool2", x, 3, 2, ceil=True), 28
-    for module in dict.fromkeys(key.partition("-")[0] for key in table if not key.startswith("conv")):
-        rows = {key.partition("-")[2]: layer for key, layer in table.items() if key.startswith(f"{module}-")}
+    for module in dict.fromkeys(
+        key.partition("-")[0] for key in table if not key.startswith("conv")
+    ):
+        rows = {
+            key.partition("-")[2]: layer
+            for key, layer in table.items()
+            if key.startswith(f"{module}-")
+        }
         if rows["1x1"].H < side:
             x, side = b.pool(f"pool{module}", x, 3, 2, ceil=True), rows["1x1"].H
-        x = b.concat(f"{module}-concat", b.layer(x, rows["1x1"]),
-                     b.layer(b.layer(x, rows["3x3-reduce"]), rows["3x3"]),
-                     b.layer(b.layer(x, rows["5x5-reduce"]), rows["5x5"]),
-                     b.layer(b.pool(f"{module}-maximum", x, 3, 1, 1), rows["pool"]))
+        x = b.concat(
+            f"{module}-concat",
+            b.layer(x, rows["1x1"]),
+            b.layer(b.layer(x, rows["3x3-reduce"]), rows["3x3"]),
+            b.layer(b.layer(x, rows["5x5-reduce"]), rows["5x5"]),
+            b.layer(b.pool(f"{module}-maximum", x, 3, 1, 1), rows["pool"]),
+        )
     return b.model(b.classes(x))
 
 
@@ -160,7 +222,10 @@ def _squeezenet(name: str) -> onnx.ModelProto:
     x, side = b.layer("x", first), first.E
     for squeeze, one, three in zip(fires[::3], fires[1::3], fires[2::3]):
         if squeeze.H < side:
-            x, side = b.pool(f"pool-{squeeze.name.partition('-')[0]}", x, 3, 2, ceil=True), squeeze.H
+            x, side = (
+                b.pool(f"pool-{squeeze.name.partition('-')[0]}", x, 3, 2, ceil=True),
+                squeeze.H,
+            )
         s = b.layer(x, squeeze)
         x = b.concat(squeeze.name.replace("squeeze", "concat"), b.layer(s, one), b.layer(s, three))
     if last.H < side:
@@ -174,7 +239,9 @@ def _bottleneck(b: _Model, x: str, rows: dict[str, ConvLayer], name: str) -> str
     """A residual block of ResNet-50: its layers by the last part of their names."""
     y = b.layer(b.layer(x, rows["1"], norm=True), rows["2"], norm=True)
     y = b.layer(y, rows["3"], norm=True, relu=False, size=BRANCH)
-    return b.add(f"{name}-add", b.layer(x, rows["skip"], norm=True, relu=False) if "skip" in rows else x, y)
+    return b.add(
+        f"{name}-add", b.layer(x, rows["skip"], norm=True, relu=False) if "skip" in rows else x, y
+    )
 
 
 def _blocks(name: str) -> dict[str, dict[str, ConvLayer]]:
@@ -210,7 +277,11 @@ def _resnet18(name: str) -> onnx.ModelProto:
             y = b.conv(f"{at}-1", x, width, 3, stride, norm=True)
             y = b.conv(f"{at}-2", y, width, 3, norm=True, relu=False, size=BRANCH)
             same = b.channels[x] == width
-            x = b.add(f"{at}-add", x if same else b.conv(f"{at}-skip", x, width, 1, stride, norm=True, relu=False), y)
+            x = b.add(
+                f"{at}-add",
+                x if same else b.conv(f"{at}-skip", x, width, 1, stride, norm=True, relu=False),
+                y,
+            )
     return b.model(b.classes(x))
 
 
@@ -228,7 +299,15 @@ def _mobilenetv1(name: str) -> onnx.ModelProto:
 def _mobilenetv2(name: str) -> onnx.ModelProto:
     b = _Model(name, 3, 224, 224)
     x = b.conv("conv1", "x", 32, 3, 2, norm=True)
-    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    stages = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     n = 0
     for expansion, width, repeats, first in stages:
         for repeat in range(repeats):
@@ -246,6 +325,7 @@ def _densenet121(name: str) -> onnx.ModelProto:
 
     def active(at, x):
         return b.relu(f"{at}.relu", b.norm(f"{at}.norm", x))
+
     x = b.pool("pool1", b.conv("conv1", "x", 64, 7, 2, norm=True), 3, 2, 1)
     for block, count in enumerate((6, 12, 24, 16), 1):
         for n in range(1, count + 1):
@@ -253,29 +333,50 @@ def _densenet121(name: str) -> onnx.ModelProto:
             y = b.conv(f"{at}-1", active(f"{at}-in", x), 128, norm=True)
             x = b.concat(f"{at}-concat", x, b.conv(f"{at}-2", y, 32, 3, bias=False, relu=False))
         if block < 4:
-            x = b.conv(f"transition{block}", active(f"transition{block}-in", x), b.channels[x] // 2, bias=False,
-                       relu=False)
+            x = b.conv(
+                f"transition{block}",
+                active(f"transition{block}-in", x),
+                b.channels[x] // 2,
+                bias=False,
+                relu=False,
+            )
             x = b.pool(f"transition{block}-pool", x, 2, 2, kind="AveragePool")
     return b.model(b.classes(active("last", x)))
 
 
 CLASSICS: dict[str, Callable[[str], onnx.ModelProto]] = {
-    "lenet5": _lenet5, "alexnet": _alexnet, "vgg16": _vgg16, "googlenet": _googlenet, "resnet18": _resnet18,
-    "resnet50": _resnet50, "resnet50-last": _resnet50_last, "squeezenet1.0": _squeezenet, "squeezenet1.1": _squeezenet,
-    "mobilenetv1": _mobilenetv1, "mobilenetv2": _mobilenetv2, "densenet121": _densenet121}
+    "lenet5": _lenet5,
+    "alexnet": _alexnet,
+    "vgg16": _vgg16,
+    "googlenet": _googlenet,
+    "resnet18": _resnet18,
+    "resnet50": _resnet50,
+    "resnet50-last": _resnet50_last,
+    "squeezenet1.0": _squeezenet,
+    "squeezenet1.1": _squeezenet,
+    "mobilenetv1": _mobilenetv1,
+    "mobilenetv2": _mobilenetv2,
+    "densenet121": _densenet121,
+}
 
 
 def classic(name: str) -> onnx.ModelProto:
-    """A known network with random weights, the same at every call; input `x` [N, C, H, W], N open. Raises ValueError
-    for another name."""
+    """A known network with random weights, the same at every call; input `x` [N, C, H, W], N open.
+    Raises ValueError for another name."""
     if name not in CLASSICS:
         raise ValueError(f"network {name!r}: choose from {', '.join(CLASSICS)}")
     return CLASSICS[name](name)
 
 
 def classic_images(shape: tuple[int, int, int], count: int) -> np.ndarray:
-    """float32 [count, *shape], normal, the same at every call: as images of zero mean and unit variance, and in patches
-    as those have them."""
+    """float32 [count, *shape], normal, the same at every call: as images of zero mean and unit
+    variance, and in patches as those have them."""
     rng, (c, h, w) = np.random.default_rng(1), shape
-    coarse = rng.standard_normal((count, c, -(-h // 8), -(-w // 8)), np.float32).repeat(8, 2).repeat(8, 3)[:, :, :h, :w]
-    return (0.8 * coarse + 0.6 * rng.standard_normal((count, *shape), np.float32)).astype(np.float32)
+    coarse = (
+        rng.standard_normal((count, c, -(-h // 8), -(-w // 8)), np.float32)
+        .repeat(8, 2)
+        .repeat(8, 3)[:, :, :h, :w]
+    )
+    return (0.8 * coarse + 0.6 * rng.standard_normal((count, *shape), np.float32)).astype(
+        np.float32
+    )

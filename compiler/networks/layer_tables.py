@@ -1,11 +1,11 @@
-"""Layer tables of known networks: convolutions and fully connected layers, with the Eyeriss chip's figures where it was
-measured.
+"""Layer tables of known networks: convolutions and fully connected layers, with the Eyeriss chip's
+figures where it was measured.
 
-Shapes are those of the papers: LeNet-5 with every channel connected to every filter (LeCun 1998), AlexNet of two
-columns (groups in CONV2, 4 and 5; Krizhevsky 2012), VGG-16 (Simonyan 2014, D), GoogLeNet without its auxiliary
-classifiers (Szegedy 2014, table 1), ResNet-50 with strides in the first 1x1 of a stage (He 2015), SqueezeNet on 227 x
-227 pixels (Iandola 2016; v1.1 as its authors' release). Zeros of each ifmap and the chip's times: JSSC 2017, tables V
-and VI.
+Shapes are those of the papers: LeNet-5 with every channel connected to every filter (LeCun 1998),
+AlexNet of two columns (groups in CONV2, 4 and 5; Krizhevsky 2012), VGG-16 (Simonyan 2014, D),
+GoogLeNet without its auxiliary classifiers (Szegedy 2014, table 1), ResNet-50 with strides in the
+first 1x1 of a stage (He 2015), SqueezeNet on 227 x 227 pixels (Iandola 2016; v1.1 as its authors'
+release). Zeros of each ifmap and the chip's times: JSSC 2017, tables V and VI.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ CHIP_MHZ = 200
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A convolution, or a fully connected layer, whose filter covers its whole ifmap (`full`). C, M: all channels and
-    filters; H: ifmap height and width without padding; zeros: share of the ifmap's entries; chip_ms: the chip's time
-    for the published batch, None if not published."""
+    """A convolution, or a fully connected layer, whose filter covers its whole ifmap (`full`). C,
+    M: all channels and filters; H: ifmap height and width without padding; zeros: share of the
+    ifmap's entries; chip_ms: the chip's time for the published batch, None if not published."""
+
     name: str
     C: int
     H: int
@@ -43,11 +44,11 @@ class ConvLayer:
     @property
     def macs(self) -> int:
         """Of one image."""
-        return self.E ** 2 * self.M * self.C // self.groups * self.R ** 2
+        return self.E**2 * self.M * self.C // self.groups * self.R**2
 
     @property
     def weights(self) -> int:
-        return self.M * self.C // self.groups * self.R ** 2
+        return self.M * self.C // self.groups * self.R**2
 
     @property
     def chip_cycles(self) -> float | None:
@@ -57,17 +58,35 @@ class ConvLayer:
         """This layer alone, followed by a ReLU; weights of zeros if not given."""
         if weights is None:
             weights = np.zeros((self.M, self.C // self.groups, self.R, self.R), np.float32)
-        conv = Conv(self.name, "in", "out", weights, np.zeros(self.M, np.float32), (self.stride,) * 2,
-                    (self.pad,) * 4, self.groups, True, self.full)
-        return Graph("in", "out", [conv], {"in": Tensor("in", self.C, self.H, self.H),
-                                           "out": Tensor("out", self.M, self.E, self.E)})
+        conv = Conv(
+            self.name,
+            "in",
+            "out",
+            weights,
+            np.zeros(self.M, np.float32),
+            (self.stride,) * 2,
+            (self.pad,) * 4,
+            self.groups,
+            True,
+            self.full,
+        )
+        return Graph(
+            "in",
+            "out",
+            [conv],
+            {
+                "in": Tensor("in", self.C, self.H, self.H),
+                "out": Tensor("out", self.M, self.E, self.E),
+            },
+        )
 
 
 @dataclass(frozen=True)
 class Network:
-    """layers: convolutions; full: fully connected layers; batch: the chip's, or 1. last_zeros: share of zeros in the
-    last convolution's ofmap; accesses_per_mac: the chip's DRAM accesses of 16 bits, None if not published. chain:
-    layers follow one another."""
+    """layers: convolutions; full: fully connected layers; batch: the chip's, or 1. last_zeros:
+    share of zeros in the last convolution's ofmap; accesses_per_mac: the chip's DRAM accesses of 16
+    bits, None if not published. chain: layers follow one another."""
+
     name: str
     batch: int
     layers: tuple[ConvLayer, ...]
@@ -86,7 +105,8 @@ class Network:
         return {"conv": self.layers, "fc": self.full, "all": self.layers + self.full}[name]
 
     def ofmap_zeros(self, layer: ConvLayer) -> float:
-        """Share of zeros that a layer's ofmap should have: those of the next one's ifmap, if there is one next."""
+        """Share of zeros that a layer's ofmap should have: those of the next one's ifmap, if
+        there is one next."""
         layers = self.layers + self.full
         at = layers.index(layer) + 1
         if at == len(self.layers) and self.last_zeros:
@@ -95,8 +115,13 @@ class Network:
 
 
 def _vgg():
-    sizes = ((224, (3, 64), (64, 64)), (112, (64, 128), (128, 128)), (56, (128, 256), (256, 256), (256, 256)),
-             (28, (256, 512), (512, 512), (512, 512)), (14, (512, 512), (512, 512), (512, 512)))
+    sizes = (
+        (224, (3, 64), (64, 64)),
+        (112, (64, 128), (128, 128)),
+        (56, (128, 256), (256, 256), (256, 256)),
+        (28, (256, 512), (512, 512), (512, 512)),
+        (14, (512, 512), (512, 512), (512, 512)),
+    )
     zeros = (1.6, 47.7, 24.8, 38.7, 39.7, 58.1, 58.7, 64.3, 74.7, 85.4, 79.4, 87.4, 88.5)
     times = (76.2, 910.3, 470.3, 894.3, 241.1, 460.9, 457.7, 135.8, 254.8, 246.3, 54.3, 53.7, 53.7)
     at = 0
@@ -107,10 +132,13 @@ def _vgg():
 
 
 def _full(*widths: int, side: int = 1, zeros: tuple[float, ...] = (), first: int = 6):
-    """Fully connected layers FC<first>... of these widths, the first on an ifmap of side x side pixels."""
+    """Fully connected layers FC<first>... of these widths, the first on an ifmap of side x side
+    pixels."""
     for n, (C, M) in enumerate(zip(widths, widths[1:])):
         H = side if n == 0 else 1
-        yield ConvLayer(f"FC{first + n}", C, H, M, H, 1, 0, 1, zeros[n] if zeros else 0.0, None, True)
+        yield ConvLayer(
+            f"FC{first + n}", C, H, M, H, 1, 0, 1, zeros[n] if zeros else 0.0, None, True
+        )
 
 
 def _googlenet():
@@ -118,16 +146,27 @@ def _googlenet():
     yield ConvLayer("conv2-reduce", 64, 56, 64, 1, 1, 0)
     yield ConvLayer("conv2", 64, 56, 192, 3, 1, 1)
     # Filters: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, after the pool.
-    modules = {"3a": (28, 64, 96, 128, 16, 32, 32), "3b": (28, 128, 128, 192, 32, 96, 64),
-               "4a": (14, 192, 96, 208, 16, 48, 64),
-               "4b": (14, 160, 112, 224, 24, 64, 64), "4c": (14, 128, 128, 256, 24, 64, 64),
-               "4d": (14, 112, 144, 288, 32, 64, 64),
-               "4e": (14, 256, 160, 320, 32, 128, 128), "5a": (7, 256, 160, 320, 32, 128, 128),
-               "5b": (7, 384, 192, 384, 48, 128, 128)}
+    modules = {
+        "3a": (28, 64, 96, 128, 16, 32, 32),
+        "3b": (28, 128, 128, 192, 32, 96, 64),
+        "4a": (14, 192, 96, 208, 16, 48, 64),
+        "4b": (14, 160, 112, 224, 24, 64, 64),
+        "4c": (14, 128, 128, 256, 24, 64, 64),
+        "4d": (14, 112, 144, 288, 32, 64, 64),
+        "4e": (14, 256, 160, 320, 32, 128, 128),
+        "5a": (7, 256, 160, 320, 32, 128, 128),
+        "5b": (7, 384, 192, 384, 48, 128, 128),
+    }
     C = 192
     for name, (H, one, reduce3, three, reduce5, five, pool) in modules.items():
-        for kind, channels, M, R in (("1x1", C, one, 1), ("3x3-reduce", C, reduce3, 1), ("3x3", reduce3, three, 3),
-                                     ("5x5-reduce", C, reduce5, 1), ("5x5", reduce5, five, 5), ("pool", C, pool, 1)):
+        for kind, channels, M, R in (
+            ("1x1", C, one, 1),
+            ("3x3-reduce", C, reduce3, 1),
+            ("3x3", reduce3, three, 3),
+            ("5x5-reduce", C, reduce5, 1),
+            ("5x5", reduce5, five, 5),
+            ("pool", C, pool, 1),
+        ):
             yield ConvLayer(f"{name}-{kind}", channels, H, M, R, 1, R // 2)
         C = one + three + five + pool
 
@@ -161,24 +200,64 @@ def _squeezenet(first: ConvLayer, sides: tuple[int, ...]):
     yield ConvLayer("conv10", C, sides[-1], 1000, 1, 1, 0)
 
 
-# What leaves the last convolution, and zeros before FC7 and FC8: the activations in EIE's table (ISCA 2016, table III).
-NETWORKS: dict[str, Network] = {network.name: network for network in (
-    Network("alexnet", 4, (
-        ConvLayer("CONV1", 3, 227, 96, 11, 4, 0, 1, 0.0001, 20.9),
-        ConvLayer("CONV2", 96, 27, 256, 5, 1, 2, 2, 0.387, 41.9),
-        ConvLayer("CONV3", 256, 13, 384, 3, 1, 1, 1, 0.725, 23.6),
-        ConvLayer("CONV4", 384, 13, 384, 3, 1, 1, 2, 0.793, 18.4),
-        ConvLayer("CONV5", 384, 13, 256, 3, 1, 1, 2, 0.776, 10.5)), 0.649, 0.0029,
-        tuple(_full(256, 4096, 4096, 1000, side=6, zeros=(0.649, 0.647, 0.625)))),
-    Network("vgg16", 3, tuple(_vgg()), 0.817, 0.0035,
-            tuple(_full(512, 4096, 4096, 1000, side=7, zeros=(0.817, 0.625, 0.589)))),
-    Network("lenet5", 1, (ConvLayer("C1", 1, 32, 6, 5, 1, 0), ConvLayer("C3", 6, 14, 16, 5, 1, 0)),
-            full=tuple(_full(16, 120, 84, 10, side=5, first=5))),
-    Network("googlenet", 1, tuple(_googlenet()), full=tuple(_full(1024, 1000, first=1)), chain=False),
-    Network("resnet50", 1, tuple(_resnet50()), full=tuple(_full(2048, 1000, first=1)), chain=False),
-    Network("squeezenet1.0", 1,
-            tuple(_squeezenet(ConvLayer("conv1", 3, 227, 96, 7, 2, 0), (55, 55, 55, 27, 27, 27, 27, 13, 13))),
-            chain=False),
-    Network("squeezenet1.1", 1,
-            tuple(_squeezenet(ConvLayer("conv1", 3, 227, 64, 3, 2, 0), (56, 56, 28, 28, 14, 14, 14, 14, 14))),
-            chain=False))}
+# What leaves the last convolution, and zeros before FC7 and FC8: the activations in EIE's table
+# (ISCA 2016, table III).
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network(
+            "alexnet",
+            4,
+            (
+                ConvLayer("CONV1", 3, 227, 96, 11, 4, 0, 1, 0.0001, 20.9),
+                ConvLayer("CONV2", 96, 27, 256, 5, 1, 2, 2, 0.387, 41.9),
+                ConvLayer("CONV3", 256, 13, 384, 3, 1, 1, 1, 0.725, 23.6),
+                ConvLayer("CONV4", 384, 13, 384, 3, 1, 1, 2, 0.793, 18.4),
+                ConvLayer("CONV5", 384, 13, 256, 3, 1, 1, 2, 0.776, 10.5),
+            ),
+            0.649,
+            0.0029,
+            tuple(_full(256, 4096, 4096, 1000, side=6, zeros=(0.649, 0.647, 0.625))),
+        ),
+        Network(
+            "vgg16",
+            3,
+            tuple(_vgg()),
+            0.817,
+            0.0035,
+            tuple(_full(512, 4096, 4096, 1000, side=7, zeros=(0.817, 0.625, 0.589))),
+        ),
+        Network(
+            "lenet5",
+            1,
+            (ConvLayer("C1", 1, 32, 6, 5, 1, 0), ConvLayer("C3", 6, 14, 16, 5, 1, 0)),
+            full=tuple(_full(16, 120, 84, 10, side=5, first=5)),
+        ),
+        Network(
+            "googlenet", 1, tuple(_googlenet()), full=tuple(_full(1024, 1000, first=1)), chain=False
+        ),
+        Network(
+            "resnet50", 1, tuple(_resnet50()), full=tuple(_full(2048, 1000, first=1)), chain=False
+        ),
+        Network(
+            "squeezenet1.0",
+            1,
+            tuple(
+                _squeezenet(
+                    ConvLayer("conv1", 3, 227, 96, 7, 2, 0), (55, 55, 55, 27, 27, 27, 27, 13, 13)
+                )
+            ),
+            chain=False,
+        ),
+        Network(
+            "squeezenet1.1",
+            1,
+            tuple(
+                _squeezenet(
+                    ConvLayer("conv1", 3, 227, 64, 3, 2, 0), (56, 56, 28, 28, 14, 14, 14, 14, 14)
+                )
+            ),
+            chain=False,
+        ),
+    )
+}

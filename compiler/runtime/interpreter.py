@@ -1,7 +1,7 @@
 """A functional interpreter of the command stream: what a program does, without time.
 
-Commands run in program order, which docs/architecture.md makes a legal order; what a program does wrong
-in a way the hardware would not notice (or would hang on) raises ProgramError here.
+Commands run in program order, which docs/architecture.md makes a legal order; what a program does
+wrong in a way the hardware would not notice (or would hang on) raises ProgramError here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ PASS = (Opcode.IFMAP, Opcode.FILTER, Opcode.PSUM, Opcode.OFMAP)
 
 
 class ProgramError(RuntimeError):
-    """A program that breaks the contract of the command set; names the command's index and opcode."""
+    """A program that breaks the contract of the command set; names the command's index and
+    opcode."""
 
 
 class _Stop(Exception):
@@ -68,10 +69,10 @@ def _inside(first: int, count: int, size: int) -> np.ndarray:
 class Interpreter:
     """A Device without time: a byte memory, the global buffer, and passes computed whole.
 
-    memory_size: bytes of DRAM at address 0; a bus access beyond it gets an error response. A program runs
-    inside the write of CONTROL and is over when that returns. Of the counters it keeps macs, macs_gated,
-    pe_busy, filter_words, psum_words, ofmap_words, dram_read_bytes, dram_write_bytes and command_bytes.
-    Raises ProgramError (see the module) from that write.
+    memory_size: bytes of DRAM at address 0; a bus access beyond it gets an error response. A
+    program runs inside the write of CONTROL and is over when that returns. Of the counters it keeps
+    macs, macs_gated, pe_busy, filter_words, psum_words, ofmap_words, dram_read_bytes,
+    dram_write_bytes and command_bytes. Raises ProgramError (see the module) from that write.
     """
 
     def __init__(self, config: Config, memory_size: int):
@@ -79,23 +80,31 @@ class Interpreter:
         self.sparse = SparseMemories(config)
         self.memory = np.zeros(-(-memory_size // 8) * 8, np.uint8)
         self.registers = {int(r): 0 for r in Register}
-        self.registers.update({Register.ID: ID_VALUE, Register.VERSION: VERSION_VALUE, Register.PES: config.pes,
-                               Register.GLB_WORDS: config.glb_words})
+        self.registers.update(
+            {
+                Register.ID: ID_VALUE,
+                Register.VERSION: VERSION_VALUE,
+                Register.PES: config.pes,
+                Register.GLB_WORDS: config.glb_words,
+            }
+        )
         self.glb = np.zeros(config.glb_words * LANES, np.int16)
         self._reset()
 
     # ---- Device --------------------------------------------------------------------------
     def _bounds(self, address: int, size: int) -> None:
         if address < 0 or size < 0 or address + size > len(self.memory):
-            raise ValueError(f"{size} bytes at {address:#x}: outside the memory of {len(self.memory)} bytes")
+            raise ValueError(
+                f"{size} bytes at {address:#x}: outside the memory of {len(self.memory)} bytes"
+            )
 
     def read(self, address: int, size: int) -> bytes:
         self._bounds(address, size)
-        return self.memory[address:address + size].tobytes()
+        return self.memory[address : address + size].tobytes()
 
     def write(self, address: int, data: bytes) -> None:
         self._bounds(address, len(data))
-        self.memory[address:address + len(data)] = np.frombuffer(data, np.uint8)
+        self.memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
 
     def read_register(self, offset: int) -> int:
         index = (offset - Register.COUNTERS) // 4
@@ -158,7 +167,9 @@ class Interpreter:
         self._reads(np.array(address), COMMAND_BYTES)
         self.counters["command_bytes"] += COMMAND_BYTES
         try:
-            opcode, wait, signal, v = unpack(self.memory[address:address + COMMAND_BYTES].tobytes())
+            opcode, wait, signal, v = unpack(
+                self.memory[address : address + COMMAND_BYTES].tobytes()
+            )
         except VersionError:
             raise _Stop(Error.VERSION) from None
         except ValueError:
@@ -170,9 +181,14 @@ class Interpreter:
         engine = ENGINE[opcode]
         for bit in range(SEMAPHORES):
             if wait >> bit & 1:
-                self._need(self.semaphores[bit] > 0, f"waits for semaphore {bit}, which nothing before it gives")
-                self._need(self.consumers[bit] in (None, engine),
-                           f"semaphore {bit} is also taken by {self.consumers[bit]}")
+                self._need(
+                    self.semaphores[bit] > 0,
+                    f"waits for semaphore {bit}, which nothing before it gives",
+                )
+                self._need(
+                    self.consumers[bit] in (None, engine),
+                    f"semaphore {bit} is also taken by {self.consumers[bit]}",
+                )
                 self.consumers[bit] = engine
                 self.semaphores[bit] -= 1
         if opcode in PASS:
@@ -180,7 +196,9 @@ class Interpreter:
             captured = capture(v) if capture else None
             queue = self.queues[opcode]
             if opcode is Opcode.IFMAP and not v["header"]:
-                self._need(queue and len(queue[-1][1]) < queue[-1][0]["laps"], "no pass to go on with")
+                self._need(
+                    queue and len(queue[-1][1]) < queue[-1][0]["laps"], "no pass to go on with"
+                )
                 joined = np.concatenate([queue[-1][1], captured])
                 queue[-1] = (*queue[-1][:1], joined, *queue[-1][2:])
             else:
@@ -215,7 +233,8 @@ class Interpreter:
 
         def read(address: int, size: int) -> bytes:
             self._reads(np.array(address), size)
-            return self.memory[address:address + size].tobytes()
+            return self.memory[address : address + size].tobytes()
+
         try:
             *counts, size = self.sparse.stream(v, self.glb, read)
         except StreamError:
@@ -242,19 +261,33 @@ class Interpreter:
             raise _Stop(Error.ILLEGAL_COMMAND)
 
     # ---- memory and global buffer --------------------------------------------------------
-    def _window(self, start: np.ndarray, size: int, base: int, limit: int, window: Error, response: Error) -> None:
+    def _window(
+        self, start: np.ndarray, size: int, base: int, limit: int, window: Error, response: Error
+    ) -> None:
         if start.min() < base or int(start.max()) + size > limit:
             raise _Stop(window)
         if int(start.max()) + size > len(self.memory):
             raise _Stop(response)
 
     def _reads(self, start: np.ndarray, size: int) -> None:
-        self._window(start, size, self.registers[Register.READ_BASE], self.registers[Register.READ_LIMIT],
-                     Error.READ_WINDOW, Error.READ_RESPONSE)
+        self._window(
+            start,
+            size,
+            self.registers[Register.READ_BASE],
+            self.registers[Register.READ_LIMIT],
+            Error.READ_WINDOW,
+            Error.READ_RESPONSE,
+        )
 
     def _writes(self, start: np.ndarray, size: int) -> None:
-        self._window(start, size, self.registers[Register.WRITE_BASE], self.registers[Register.WRITE_LIMIT],
-                     Error.WRITE_WINDOW, Error.WRITE_RESPONSE)
+        self._window(
+            start,
+            size,
+            self.registers[Register.WRITE_BASE],
+            self.registers[Register.WRITE_LIMIT],
+            Error.WRITE_WINDOW,
+            Error.WRITE_RESPONSE,
+        )
 
     def _positive(self, v: dict[str, int], *names: str) -> None:
         for name in names:
@@ -263,18 +296,30 @@ class Interpreter:
     def _entries(self, address: np.ndarray) -> np.ndarray:
         """Entry addresses, reduced to their field and checked against the global buffer."""
         address = address & ENTRY_MASK
-        self._need(address.max(initial=0) < len(self.glb), f"entry {address.max(initial=0)} is outside the global buffer")
+        self._need(
+            address.max(initial=0) < len(self.glb),
+            f"entry {address.max(initial=0)} is outside the global buffer",
+        )
         return address
 
     def _words(self, first: int, count: int) -> slice:
         """Entries of consecutive words."""
-        self._need(first + count <= self.config.glb_words, f"word {first + count - 1} is outside the global buffer")
+        self._need(
+            first + count <= self.config.glb_words,
+            f"word {first + count - 1} is outside the global buffer",
+        )
         return slice(first * LANES, (first + count) * LANES)
 
     def _load(self, v: dict[str, int]) -> None:
         self._positive(v, "length", "count_a", "count_b", "count_c")
-        self._need(all(v[k] % 8 == 0 for k in ("dram", "stride_a", "stride_b", "stride_c")), "DRAM address not 8-byte aligned")
-        start = v["dram"] + _span(*((v["count_" + k], v["stride_" + k]) for k in "abc")).ravel() & MASK32
+        self._need(
+            all(v[k] % 8 == 0 for k in ("dram", "stride_a", "stride_b", "stride_c")),
+            "DRAM address not 8-byte aligned",
+        )
+        start = (
+            v["dram"] + _span(*((v["count_" + k], v["stride_" + k]) for k in "abc")).ravel()
+            & MASK32
+        )
         if v["rlc"]:
             self._load_coded(v, start)
             return
@@ -287,11 +332,16 @@ class Interpreter:
     def _load_coded(self, v: dict[str, int], start: np.ndarray) -> None:
         """Strips by their lengths; the words of a table that hold a row's lengths are read once."""
         self._need(all(v[k] % 2 == 0 for k in ("table", "table_b")), "odd address of lengths")
-        row = v["table"] + _span((v["count_a"], v["stride_a"]), (v["count_b"], v["table_b"])).ravel() & MASK32
+        row = (
+            v["table"] + _span((v["count_a"], v["stride_a"]), (v["count_b"], v["table_b"])).ravel()
+            & MASK32
+        )
         words = (row % 8 // 2 + v["count_c"] + 3) // 4
         for first, count in zip((row // 8 * 8).tolist(), words.tolist()):
             self._reads(np.array(first), 8 * count)
-        lengths = self.memory.view(np.uint16)[(row[:, None] // 2 + np.arange(v["count_c"])).ravel()].astype(np.int64)
+        lengths = self.memory.view(np.uint16)[
+            (row[:, None] // 2 + np.arange(v["count_c"])).ravel()
+        ].astype(np.int64)
         if lengths.max() > v["slot"]:
             raise _Stop(Error.RLC_STREAM)
         for length in np.unique(lengths):
@@ -308,11 +358,20 @@ class Interpreter:
     # ---- the array -----------------------------------------------------------------------
     def _config(self, v: dict[str, int]) -> None:
         self._positive(v, "height", "groups", "sets", "rows", "stride")
-        self._need(self.sums is None and not any(self.queues.values()), "the array cannot drain: a pass is not complete")
+        self._need(
+            self.sums is None and not any(self.queues.values()),
+            "the array cannot drain: a pass is not complete",
+        )
         self._need(self.ring_level == 0, "stored psums were not read back")
         height, columns = v["height"] * v["groups"], v["sets"] * v["rows"]
-        self._need(columns <= self.config.logical_columns(height), f"{columns} logical columns of {height} PEs")
-        self._need(v["mode"] in (Mode.DENSE, Mode.GATE) + (Mode.SKIP,) * self.config.skip, f"mode {v['mode']}")
+        self._need(
+            columns <= self.config.logical_columns(height),
+            f"{columns} logical columns of {height} PEs",
+        )
+        self._need(
+            v["mode"] in (Mode.DENSE, Mode.GATE) + (Mode.SKIP,) * self.config.skip,
+            f"mode {v['mode']}",
+        )
         self._need(v["ring"] % 2 == 0 and v["ring_size"] % 2 == 0, "ring not even")
         self._words(v["ring"], v["ring_size"])
         self.chain = v
@@ -320,18 +379,42 @@ class Interpreter:
 
     def _ifmap(self, v: dict[str, int]) -> np.ndarray:
         """Entries int16 [lap, row, group, sequence] as the PEs receive them."""
-        self._positive(v, "images", "bands", "rows", "groups", "outer", "inner", "length", "p", "window", "step", "positions", "laps")
-        x = (v["start"] + _span((v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)).ravel())
+        self._positive(
+            v,
+            "images",
+            "bands",
+            "rows",
+            "groups",
+            "outer",
+            "inner",
+            "length",
+            "p",
+            "window",
+            "step",
+            "positions",
+            "laps",
+        )
+        x = (
+            v["start"]
+            + _span(
+                (v["outer"], v["outer_stride"]), (v["inner"], v["inner_stride"]), (v["length"], 1)
+            ).ravel()
+        )
         x = wrap(x, ENTRY_ADDR)
         row = v["row_first"] + _span((v["bands"], v["band_rows"]), (v["rows"], 1))
-        strip = (v["base"] + _span((v["images"], v["image_stride"]), (v["bands"], v["band_stride"]),
-                                   (v["rows"], v["row_stride"]), (v["groups"], v["group_stride"])))
+        strip = v["base"] + _span(
+            (v["images"], v["image_stride"]),
+            (v["bands"], v["band_stride"]),
+            (v["rows"], v["row_stride"]),
+            (v["groups"], v["group_stride"]),
+        )
         strip = strip.reshape(-1, v["rows"], v["groups"])
         inside = (x >= 0) & (x < v["strip"])
         row = np.tile(row, (v["images"], 1))
         valid = ((row >= 0) & (row < v["rows_valid"]))[:, :, None, None] & inside
         address = (strip[..., None] + x) & ENTRY_MASK
-        # Groups past the last channel carry zero weights and may point anywhere; the first has channels.
+        # Groups past the last channel carry zero weights and may point anywhere; the first has
+        # channels.
         self._entries(np.where(valid, address, 0)[:, :, 0])
         return np.where(valid, self.glb[address % len(self.glb)], np.int16(0))
 
@@ -339,8 +422,14 @@ class Interpreter:
         """Weights int16 [tag, entry]."""
         self._positive(v, "tags", "words")
         self._need(1 <= v["tail"] <= LANES, f"tail {v['tail']}")
-        region = self.glb[self._words(v["word"], v["words"] * v["tags"])].reshape(v["words"], v["tags"], LANES)
-        return region.transpose(1, 0, 2).reshape(v["tags"], -1)[:, :(v["words"] - 1) * LANES + v["tail"]].copy()
+        region = self.glb[self._words(v["word"], v["words"] * v["tags"])].reshape(
+            v["words"], v["tags"], LANES
+        )
+        return (
+            region.transpose(1, 0, 2)
+            .reshape(v["tags"], -1)[:, : (v["words"] - 1) * LANES + v["tail"]]
+            .copy()
+        )
 
     def _psum(self, v: dict[str, int]) -> np.ndarray | None:
         """Biases int64 [set, p]; None if the psums come from the ring, when the pass runs."""
@@ -350,7 +439,7 @@ class Interpreter:
         self._need(v["bias"] % 2 == 0, "bias not even")
         words = -(-v["p"] // PSUM_LANES)
         bias = self.glb[self._words(v["bias"], 2 * words * v["sets"])].view(np.int32)
-        return bias.reshape(v["sets"], -1)[:, :v["p"]].astype(np.int64)
+        return bias.reshape(v["sets"], -1)[:, : v["p"]].astype(np.int64)
 
     def _ring(self, level: int, slots: int) -> np.ndarray:
         """32-bit slot indices of the ring's next words, counted in slots from `level`."""
@@ -359,7 +448,9 @@ class Interpreter:
     def _pop(self, columns: int, p: int) -> np.ndarray:
         """Psums [columns, p] from the ring."""
         slots = columns * -(-p // PSUM_LANES) * PSUM_LANES
-        self._need(slots <= self.ring_level, f"reads {slots} psum slots, the ring holds {self.ring_level}")
+        self._need(
+            slots <= self.ring_level, f"reads {slots} psum slots, the ring holds {self.ring_level}"
+        )
         out = self.glb.view(np.int32)[self._ring(self.ring_read, slots)].astype(np.int64)
         self.ring_read, self.ring_level = self.ring_read + slots, self.ring_level - slots
         return out.reshape(columns, -1)[:, :p]
@@ -368,17 +459,26 @@ class Interpreter:
         columns, p = psums.shape
         words = np.zeros((columns, -(-p // PSUM_LANES) * PSUM_LANES), np.int32)
         words[:, :p] = psums
-        self._need(self.ring_level + words.size <= self.chain["ring_size"] * 2, "the psum ring overflows")
+        self._need(
+            self.ring_level + words.size <= self.chain["ring_size"] * 2, "the psum ring overflows"
+        )
         self.glb.view(np.int32)[self._ring(self.ring_write, words.size)] = words.ravel()
-        self.ring_write, self.ring_level = self.ring_write + words.size, self.ring_level + words.size
+        self.ring_write, self.ring_level = (
+            self.ring_write + words.size,
+            self.ring_level + words.size,
+        )
 
     def _passes(self) -> None:
         """Goes on with passes as far as the commands so far allow."""
         while True:
             if self.sums is None:
                 ifmaps = self.queues[Opcode.IFMAP]
-                if not (ifmaps and len(ifmaps[0][1]) >= ifmaps[0][0]["laps"] and self.queues[Opcode.FILTER]
-                        and self.queues[Opcode.PSUM]):
+                if not (
+                    ifmaps
+                    and len(ifmaps[0][1]) >= ifmaps[0][0]["laps"]
+                    and self.queues[Opcode.FILTER]
+                    and self.queues[Opcode.PSUM]
+                ):
                     return
                 self._pass(*(self.queues[o].popleft() for o in PASS[:3]))
             if not self.queues[Opcode.OFMAP]:
@@ -388,24 +488,43 @@ class Interpreter:
     def _pass(self, ifmap, filters, psum) -> None:
         """Computes a pass from its commands: (fields, captured data, signals, name) each."""
         (i, entries, _, _), (w, weights, _, _), (s, bias, _, _) = ifmap, filters, psum
-        chain, p, window, step, positions = self.chain, i["p"], i["window"], i["step"], i["positions"]
+        chain, p, window, step, positions = (
+            self.chain,
+            i["p"],
+            i["window"],
+            i["step"],
+            i["positions"],
+        )
         self._need(chain is not None, "a pass before any CONFIG")
         high, r, t, e, stride = (chain[k] for k in ("height", "groups", "sets", "rows", "stride"))
         for what, got, expected in (
-                ("FILTER.tags", w["tags"], high * r * t), ("filter entries of a PE", weights.shape[1], p * window),
-                ("IFMAP.groups", i["groups"], r), ("IFMAP.rows", i["rows"], (e - 1) * stride + high),
-                ("laps of the IFMAPs", len(entries), i["laps"]),
-                ("ifmap entries of a lap", entries.shape[3], (positions - 1) * step + window),
-                ("PSUM.positions", s["positions"], i["laps"] * positions), ("PSUM.rows", s["rows"], e),
-                ("PSUM.sets", s["sets"], t), ("PSUM.p", s["p"], p)):
+            ("FILTER.tags", w["tags"], high * r * t),
+            ("filter entries of a PE", weights.shape[1], p * window),
+            ("IFMAP.groups", i["groups"], r),
+            ("IFMAP.rows", i["rows"], (e - 1) * stride + high),
+            ("laps of the IFMAPs", len(entries), i["laps"]),
+            ("ifmap entries of a lap", entries.shape[3], (positions - 1) * step + window),
+            ("PSUM.positions", s["positions"], i["laps"] * positions),
+            ("PSUM.rows", s["rows"], e),
+            ("PSUM.sets", s["sets"], t),
+            ("PSUM.p", s["p"], p),
+        ):
             self._need(got == expected, f"{what} is {got}, the pass has {expected}")
-        for what, got, limit in (("p", p, self.config.psum_spad), ("p * window", p * window, self.config.filter_half),
-                                 ("window", window, self.config.ifmap_spad)):
+        for what, got, limit in (
+            ("p", p, self.config.psum_spad),
+            ("p * window", p * window, self.config.filter_half),
+            ("window", window, self.config.ifmap_spad),
+        ):
             self._need(got <= limit, f"{what} is {got}, a PE holds {limit}")
-        self._need(p % self.config.simd == 0, f"p is {p}, a PE works on {self.config.simd} filters at a time")
-        view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]  # lap, row, group, position, entry
+        self._need(
+            p % self.config.simd == 0,
+            f"p is {p}, a PE works on {self.config.simd} filters at a time",
+        )
+        # lap, row, group, position, entry
+        view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]
         rows = stride * np.arange(e)[:, None] + np.arange(high)
-        operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)  # lap, position, ofmap row, group, filter row, entry
+        # lap, position, ofmap row, group, filter row, entry
+        operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)
         matrix = weights.reshape(t, r, high, window, p).transpose(1, 2, 3, 0, 4).reshape(-1, t * p)
         columns = i["laps"] * positions * e
         operands = operands.reshape(columns, -1)
@@ -417,12 +536,18 @@ class Interpreter:
         macs, gated = operands.size * t * p, 0
         if chain["mode"] == Mode.GATE:
             gated = int(np.count_nonzero(operands == 0)) * t * p
-        elif chain["mode"] == Mode.SKIP:   # a window without any hands over zeros all the same
+        elif chain["mode"] == Mode.SKIP:  # a window without any hands over zeros all the same
             used = np.count_nonzero(operands.reshape(-1, window), axis=1)
             gated = int(np.count_nonzero(used == 0)) * t * p
             macs = int(used.sum()) * t * p + gated
-        for name, n in (("macs", macs), ("macs_gated", gated), ("pe_busy", macs // self.config.simd), ("psum_words", words),
-                        ("ofmap_words", words), ("filter_words", w["tags"] * w["words"])):
+        for name, n in (
+            ("macs", macs),
+            ("macs_gated", gated),
+            ("pe_busy", macs // self.config.simd),
+            ("psum_words", words),
+            ("ofmap_words", words),
+            ("filter_words", w["tags"] * w["words"]),
+        ):
             self.counters[name] += n
 
     def _collect(self, o, _, signal: int, where: str) -> None:
@@ -430,10 +555,15 @@ class Interpreter:
         self.where = where
         chain, laps = self.chain, o["images"]
         for what, got, expected in (
-                ("positions", o["positions"], self.positions), ("rows", o["rows"], chain["rows"]),
-                ("sets", o["sets"], chain["sets"]), ("p", o["p"], self.sums.shape[2])):
+            ("positions", o["positions"], self.positions),
+            ("rows", o["rows"], chain["rows"]),
+            ("sets", o["sets"], chain["sets"]),
+            ("p", o["p"], self.sums.shape[2]),
+        ):
             self._need(got == expected, f"OFMAP.{what} is {got}, the pass has {expected}")
-        self._need(laps <= len(self.sums), f"OFMAP.images is {laps}, the pass has {len(self.sums)} left")
+        self._need(
+            laps <= len(self.sums), f"OFMAP.images is {laps}, the pass has {len(self.sums)} left"
+        )
         sums = self.sums[:laps].reshape(-1, o["p"])
         self.sums = self.sums[laps:] if laps < len(self.sums) else None
         if o["to_ring"]:
@@ -445,11 +575,20 @@ class Interpreter:
     def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
         """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""
         self._positive(o, "ring")
-        self._need(o["row_start"] == o["row_first"] * o["row_stride"], "row_start is not row_first * row_stride")
+        self._need(
+            o["row_start"] == o["row_first"] * o["row_stride"],
+            "row_start is not row_first * row_stride",
+        )
         kept = min(o["rows"], o["rows_valid"])
         row = (o["row_first"] + np.arange(kept)) % o["ring"] * o["row_stride"]
-        address = (o["base"] + _span((o["images"], o["image_stride"]), (o["positions"], o["position_stride"]))[..., None, None]
-                   + row[:, None] + _span((o["sets"] * o["p"], 1)))
+        address = (
+            o["base"]
+            + _span((o["images"], o["image_stride"]), (o["positions"], o["position_stride"]))[
+                ..., None, None
+            ]
+            + row[:, None]
+            + _span((o["sets"] * o["p"], 1))
+        )
         values = values.reshape(o["images"], o["positions"], o["rows"], -1)
         self.glb[self._entries(address)] = values[:, :, :kept]
 
@@ -457,26 +596,50 @@ class Interpreter:
     def _shape(self, v: dict[str, int]) -> None:
         self.shape = v
 
-    def _operand(self, v: dict[str, int], images: int, row: np.ndarray, column: np.ndarray, channel: np.ndarray) -> np.ndarray:
+    def _operand(
+        self,
+        v: dict[str, int],
+        images: int,
+        row: np.ndarray,
+        column: np.ndarray,
+        channel: np.ndarray,
+    ) -> np.ndarray:
         """int16 [image, row, column, channel] of a tile."""
         self._positive(v, "block")
         lane = channel // v["block"] * v["block_stride"] + channel % v["block"]
-        address = (v["base"] + _span((images, v["image_stride"]))[:, None, None, None] + (row * v["row_stride"])[:, None, None]
-                   + (column * v["column_stride"])[:, None] + lane)
+        address = (
+            v["base"]
+            + _span((images, v["image_stride"]))[:, None, None, None]
+            + (row * v["row_stride"])[:, None, None]
+            + (column * v["column_stride"])[:, None]
+            + lane
+        )
         return self.glb[self._entries(address)]
 
     def _store(self, v: dict[str, int]) -> None:
         self._positive(v, "ring", "images", "rows", "blocks", "columns", "out_block")
         for k in ("block", "out_block"):
-            self._need(1 <= v["chunk"] <= LANES and v[k] % v["chunk"] == 0, f"chunk {v['chunk']} does not divide {k} {v[k]}")
-        self._need(all(v[k] % 2 == 0 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")),
-                   "odd DRAM address")
+            self._need(
+                1 <= v["chunk"] <= LANES and v[k] % v["chunk"] == 0,
+                f"chunk {v['chunk']} does not divide {k} {v[k]}",
+            )
+        self._need(
+            all(
+                v[k] % 2 == 0
+                for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
+            ),
+            "odd DRAM address",
+        )
         self._need(self.shape or not (v["pool"] or v["add"]), "no SHAPE before it")
         b = self.shape
         channel = np.arange(v["blocks"] * v["out_block"])
         if v["pool"]:
-            row = _inside(b["y_first"], (v["rows"] - 1) * b["stride_y"] + b["kernel_y"], b["height"])
-            column = _inside(b["x_first"], (v["columns"] - 1) * b["stride_x"] + b["kernel_x"], b["width"])
+            row = _inside(
+                b["y_first"], (v["rows"] - 1) * b["stride_y"] + b["kernel_y"], b["height"]
+            )
+            column = _inside(
+                b["x_first"], (v["columns"] - 1) * b["stride_x"] + b["kernel_x"], b["width"]
+            )
         else:
             row, column = np.arange(v["rows"]), np.arange(v["columns"])
         x = self._operand(v, v["images"], (v["row_first"] + row) % v["ring"], column, channel)
@@ -487,44 +650,72 @@ class Interpreter:
             x = np.maximum(x, np.int16(0))
         if v["pool"]:
             x = self._pooled(v, x, row, column)
-        data = x.reshape(v["images"], v["rows"], v["columns"], v["blocks"], v["out_block"]).transpose(0, 1, 3, 2, 4)
-        start = v["dram"] + _span((v["images"], v["out_image_stride"]), (v["rows"], v["out_row_stride"]),
-                                  (v["blocks"], v["out_block_stride"])) & MASK32
+        data = x.reshape(
+            v["images"], v["rows"], v["columns"], v["blocks"], v["out_block"]
+        ).transpose(0, 1, 3, 2, 4)
+        start = (
+            v["dram"]
+            + _span(
+                (v["images"], v["out_image_stride"]),
+                (v["rows"], v["out_row_stride"]),
+                (v["blocks"], v["out_block_stride"]),
+            )
+            & MASK32
+        )
         entries = v["columns"] * v["out_block"]
         if v["rlc"]:
             self._store_coded(v, start.ravel(), data.reshape(-1, entries))
             return
         self._writes(start, entries * 2)
-        self.memory.view(np.int16)[start[..., None] // 2 + np.arange(entries)] = data.reshape(*start.shape, entries)
+        self.memory.view(np.int16)[start[..., None] // 2 + np.arange(entries)] = data.reshape(
+            *start.shape, entries
+        )
         self.counters["dram_write_bytes"] += data.size * 2
 
     def _store_coded(self, v: dict[str, int], start: np.ndarray, strips: np.ndarray) -> None:
         """Strips and their lengths."""
-        self._need(all(v[k] % 8 == 0 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")),
-                   "a coded strip not 8-byte aligned")
+        self._need(
+            all(
+                v[k] % 8 == 0
+                for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
+            ),
+            "a coded strip not 8-byte aligned",
+        )
         self._need(all(v[k] % 2 == 0 for k in ("table", "table_row")), "odd address of lengths")
         self._need(strips.shape[1] < 1 << 17, "a coded strip of 2**17 entries or more")
         words, lengths = encode(strips)
-        table = v["table"] + _span((v["images"], v["out_image_stride"]), (v["rows"], v["table_row"]),
-                                   (v["blocks"], 2)).ravel() & MASK32
+        table = (
+            v["table"]
+            + _span(
+                (v["images"], v["out_image_stride"]), (v["rows"], v["table_row"]), (v["blocks"], 2)
+            ).ravel()
+            & MASK32
+        )
         for length in np.unique(lengths[lengths > 0]):
             self._writes(start[lengths == length], 8 * int(length))
         self._writes(table, 2)
         used = np.arange(words.shape[1]) < lengths[:, None]
-        self.memory.view(np.uint64)[(start[:, None] // 8 + np.arange(words.shape[1]))[used]] = words[used]
+        self.memory.view(np.uint64)[(start[:, None] // 8 + np.arange(words.shape[1]))[used]] = (
+            words[used]
+        )
         self.memory.view(np.uint16)[table // 2] = lengths
         self.counters["dram_write_bytes"] += 8 * int(lengths.sum(dtype=np.int64)) + 2 * len(table)
 
-    def _pooled(self, v: dict[str, int], x: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """Pools x [image, row, column, channel], given where its rows and columns lie in the tile."""
+    def _pooled(
+        self, v: dict[str, int], x: np.ndarray, row: np.ndarray, column: np.ndarray
+    ) -> np.ndarray:
+        """Pools x [image, row, column, channel], given where its rows and columns lie in the
+        tile."""
         b = self.shape
         self._positive(b, "kernel_y", "kernel_x", "stride_y", "stride_x")
         kernel, stride = (b["kernel_y"], b["kernel_x"]), (b["stride_y"], b["stride_x"])
         size = [(n - 1) * s + k for n, s, k in zip((v["rows"], v["columns"]), stride, kernel)]
-        canvas = np.full((v["images"], x.shape[3], *size), -32768 if v["pool"] == Pool.MAX else 0, np.int16)
+        canvas = np.full(
+            (v["images"], x.shape[3], *size), -32768 if v["pool"] == Pool.MAX else 0, np.int16
+        )
         if x.size:
             top, left = int(row[0]) - b["y_first"], int(column[0]) - b["x_first"]
-            canvas[:, :, top:top + len(row), left:left + len(column)] = x.transpose(0, 3, 1, 2)
+            canvas[:, :, top : top + len(row), left : left + len(column)] = x.transpose(0, 3, 1, 2)
         if v["pool"] == Pool.MAX:
             return pool.max_pool(canvas, kernel, stride).transpose(0, 2, 3, 1)
         self._need(v["pool"] == Pool.AVERAGE, f"pool {v['pool']}")
@@ -532,7 +723,11 @@ class Interpreter:
         if b["fixed"]:
             out = saturate(round_shift(total * b["reciprocal"], b["shift"]))
         else:
-            counted = (b["count_top"] - b["y_first"], b["count_left"] - b["x_first"],
-                       b["count_bottom"] - b["y_first"], b["count_right"] - b["x_first"])
+            counted = (
+                b["count_top"] - b["y_first"],
+                b["count_left"] - b["x_first"],
+                b["count_bottom"] - b["y_first"],
+                b["count_right"] - b["x_first"],
+            )
             out = pool.average(total, pool.divisors(size, kernel, stride, (0, 0, 0, 0), counted))
         return out.transpose(0, 2, 3, 1)

@@ -23,11 +23,13 @@ class RunError(RuntimeError):
 
 @dataclass
 class LayerResult:
-    """A row of the table. Cycles, MACs and bytes are means of a batch; `utilisation` is
-    macs / (cycles * PEs), of a sparse layer the non-zero MACs over the sparse PEs; `filter_bound`: the cycles it takes at least to bring every filter
-    word once over DRAM and the filter network; `load_bound`: of a sparse layer, to bring its weights, pointers and
-    vectors over DRAM, as often as the batch does; `wrapped`: final psums that wrapped;
-    `mismatches`: elements that differ from golden, over all images."""
+    """A row of the table. Cycles, MACs and bytes are means of a batch; `utilisation` is macs /
+    (cycles * PEs), of a sparse layer the non-zero MACs over the sparse PEs; `filter_bound`: the
+    cycles it takes at least to bring every filter word once over DRAM and the filter network;
+    `load_bound`: of a sparse layer, to bring its weights, pointers and vectors over DRAM, as often
+    as the batch does; `wrapped`: final psums that wrapped; `mismatches`: elements that differ from
+    golden, over all images."""
+
     name: str
     kind: str
     shape: str
@@ -48,6 +50,7 @@ class FmapResult:
     """A feature map run-length coded in memory, over all images: share of zeros; `dense` bytes
     if it were not coded, and those measured, its lengths included; ratio of the two; `entropy`,
     the ratio that a code of independent zeros and 16-bit levels cannot exceed (0: no limit)."""
+
     name: str
     zeros: float = 0.0
     dense: int = 0
@@ -59,6 +62,7 @@ class FmapResult:
 @dataclass
 class RunReport:
     """What a run found. `device`, `golden`: class scores int16 [images, K]."""
+
     layers: list[LayerResult]
     fmaps: list[FmapResult]
     images: int
@@ -71,18 +75,26 @@ class RunReport:
         return sum(layer.mismatches for layer in self.layers)
 
     def to_dict(self) -> dict:
-        return {"images": self.images, "batch": self.batch, "mismatches": self.mismatches,
-                "total": {"cycles": sum(row.cycles for row in self.layers),
-                          "macs": sum(row.macs for row in self.layers),
-                          "dram_bytes": sum(row.dram_bytes for row in self.layers)},
-                "layers": [asdict(row) for row in self.layers],
-                "fmaps": [asdict(fmap) for fmap in self.fmaps]}
+        return {
+            "images": self.images,
+            "batch": self.batch,
+            "mismatches": self.mismatches,
+            "total": {
+                "cycles": sum(row.cycles for row in self.layers),
+                "macs": sum(row.macs for row in self.layers),
+                "dram_bytes": sum(row.dram_bytes for row in self.layers),
+            },
+            "layers": [asdict(row) for row in self.layers],
+            "fmaps": [asdict(fmap) for fmap in self.fmaps],
+        }
 
 
 def describe(program: Program, segment: Segment) -> str:
     """'6x28x28 -> 16x10x10, 5x5' of a segment."""
+
     def size(name):
         return "x".join(str(n) for n in program.graph.tensors[name].shape)
+
     if segment.kind == "reorder":
         blocks = [program.views[name].storage.block for name in (segment.tensor, segment.output)]
         return f"{size(segment.tensor)}, blocks of {blocks[0]} -> {blocks[1]}"
@@ -100,8 +112,10 @@ def placed(program: Program, segment: Segment) -> str:
     if segment.sparse is None:
         return str(segment.mapping or "")
     plan = segment.sparse
-    return (f"sparse, {100 * plan.nonzeros / plan.weights:.1f} % dense, "
-            f"{plan.bits_per_weight(program.config):.1f} b/weight")
+    return (
+        f"sparse, {100 * plan.nonzeros / plan.weights:.1f} % dense, "
+        f"{plan.bits_per_weight(program.config):.1f} b/weight"
+    )
 
 
 def start_segment(program: Program, device: Device, segment: Segment) -> RunResult:
@@ -111,25 +125,38 @@ def start_segment(program: Program, device: Device, segment: Segment) -> RunResu
 
 def _run(program, device, what, first, count):
     result = run_program(
-        device, program.program + first * COMMAND_BYTES, count,
-        read_window=(program.base, program.end), write_window=(program.base, program.constant),
-        watchdog=WATCHDOG)
+        device,
+        program.program + first * COMMAND_BYTES,
+        count,
+        read_window=(program.base, program.end),
+        write_window=(program.base, program.constant),
+        watchdog=WATCHDOG,
+    )
     if not result.ok:
-        raise RunError(f"layer {what!r}: the device stopped with {result.error.name} at its "
-                       f"command {result.index} (command {first + result.index} of the program)")
+        raise RunError(
+            f"layer {what!r}: the device stopped with {result.error.name} at its "
+            f"command {result.index} (command {first + result.index} of the program)"
+        )
     return result
 
 
 def measure(program: Program, device: Device, fmap: FmapResult, images: int) -> None:
     """Adds the bytes that the first `images` of a coded tensor take in memory."""
     view = program.views[fmap.name]
-    raw = np.frombuffer(device.read(view.storage.address, images * view.storage.image_bytes), np.uint8)
+    raw = np.frombuffer(
+        device.read(view.storage.address, images * view.storage.image_bytes), np.uint8
+    )
     fmap.coded += view.coded_bytes(raw, images)
     fmap.dense += images * view.storage.dense_bytes
 
 
-def run_network(program: Program, network: QuantisedGraph, device: Device, images: np.ndarray,
-                progress: Callable[[int, str], None] | None = None) -> RunReport:
+def run_network(
+    program: Program,
+    network: QuantisedGraph,
+    device: Device,
+    images: np.ndarray,
+    progress: Callable[[int, str], None] | None = None,
+) -> RunReport:
     """Run raw images [N, C, H, W] in batches, layer by layer, comparing each with golden.
 
     progress(images done, layer) is called before each layer of each batch. Raises RunError.
@@ -137,19 +164,32 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
     graph = program.graph
     fixed = quantise_input(network, images)
     golden: GoldenRun = golden_run(network, fixed)
-    word_cycles = max(1, 8 / program.config.dram_bytes_per_cycle)  # the port takes a word a cycle at most
-    rows = [LayerResult(s.name, s.kind, describe(program, s), placed(program, s), macs=s.macs,
-                        filter_bound=int(s.filter_words * word_cycles), load_bound=int(s.load_words * word_cycles))
-            for s in program.segments]
+    # the port takes a word a cycle at most
+    word_cycles = max(1, 8 / program.config.dram_bytes_per_cycle)
+    rows = [
+        LayerResult(
+            s.name,
+            s.kind,
+            describe(program, s),
+            placed(program, s),
+            macs=s.macs,
+            filter_bound=int(s.filter_words * word_cycles),
+            load_bound=int(s.load_words * word_cycles),
+        )
+        for s in program.segments
+    ]
     for row, segment in zip(rows, program.segments, strict=True):
         row.wrapped = golden.wrapped.get(segment.layer or segment.name, 0)
-    fmaps = {name: FmapResult(name, golden.zeros[tensor_of(name, golden.zeros)])
-             for name, view in program.views.items() if view.storage.rlc}
+    fmaps = {
+        name: FmapResult(name, golden.zeros[tensor_of(name, golden.zeros)])
+        for name, view in program.views.items()
+        if view.storage.rlc
+    }
     program.load(device)
     scores = []
     batches = -(-len(fixed) // program.images)
     for batch in range(batches):
-        part = fixed[batch * program.images:(batch + 1) * program.images]
+        part = fixed[batch * program.images : (batch + 1) * program.images]
         program.write_input(device, part)
         if graph.input in fmaps:
             measure(program, device, fmaps[graph.input], len(part))
@@ -160,22 +200,28 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
             for name, value in counters.items():
                 row.counters[name] = row.counters.get(name, 0) + value
             for view, tensor in segment.written:
-                got = program.read_tensor(device, view)[:len(part)]
-                want = golden.tensors[tensor][batch * program.images:][:len(part)]
+                got = program.read_tensor(device, view)[: len(part)]
+                want = golden.tensors[tensor][batch * program.images :][: len(part)]
                 if got.shape != want.shape:
-                    raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
+                    raise RunError(
+                        f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}"
+                    )
                 row.mismatches += int((got != want).sum())
             if segment.output in fmaps:
                 measure(program, device, fmaps[segment.output], len(part))
-        scores.append(program.read_tensor(device, graph.output)[:len(part)])
+        scores.append(program.read_tensor(device, graph.output)[: len(part)])
     for row in rows:
         row.cycles = row.counters["cycles"] / batches
-        row.dram_bytes = (row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]) / batches
+        row.dram_bytes = (
+            row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]
+        ) / batches
         macs, rate = row.macs, program.config.multipliers
         if row.kind == "sparse":
             macs, rate = row.counters["sparse_macs"] / batches, program.config.sparse_pes
             # the columns that were streamed
-            row.load_bound += int(row.counters["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle)
+            row.load_bound += int(
+                row.counters["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle
+            )
         if row.cycles:
             row.utilisation = macs / (row.cycles * rate)
     if progress:
@@ -184,6 +230,11 @@ def run_network(program: Program, network: QuantisedGraph, device: Device, image
         fmap.ratio = fmap.dense / fmap.coded
         bits = entropy_bits(fmap.zeros)
         fmap.entropy = LEVEL_BITS / bits if bits else 0.0
-    return RunReport(rows, list(fmaps.values()), len(fixed), program.images,
-                     golden.tensors[graph.output].reshape(len(fixed), -1),
-                     np.concatenate(scores).reshape(len(fixed), -1))
+    return RunReport(
+        rows,
+        list(fmaps.values()),
+        len(fixed),
+        program.images,
+        golden.tensors[graph.output].reshape(len(fixed), -1),
+        np.concatenate(scores).reshape(len(fixed), -1),
+    )

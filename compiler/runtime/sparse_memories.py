@@ -12,7 +12,8 @@ from hdl.isa import Target
 
 
 class StreamError(ValueError):
-    """A pointer or a row outside a PE's memories, or counts that do not add up (isa.Error.SPARSE_STREAM)."""
+    """A pointer or a row outside a PE's memories, or counts that do not add up
+    (isa.Error.SPARSE_STREAM)."""
 
 
 class SparseMemories:
@@ -31,23 +32,30 @@ class SparseMemories:
         first, count, k = v["address"], v["count"], self.config.sparse_pes
 
         def words(n):
-            return glb[4 * v["word"]:4 * (v["word"] + n)].copy()
+            return glb[4 * v["word"] : 4 * (v["word"] + n)].copy()
+
         where = slice(first, first + count)
         pes = slice(v["pe"], v["pe"] + v["pes"])
         match v["target"]:
             case Target.WEIGHTS:
-                self.entries[pes, 8 * first:8 * (first + count)] = \
+                self.entries[pes, 8 * first : 8 * (first + count)] = (
                     words(count * v["pes"]).view(np.uint8).reshape(v["pes"], -1)
+                )
             case Target.POINTERS:
                 mask = (1 << self.config.sparse_pointer_bits) - 1
-                self.pointers[pes, 2 * first:2 * (first + count)] = \
+                self.pointers[pes, 2 * first : 2 * (first + count)] = (
                     words(count * v["pes"]).view(np.uint32).reshape(v["pes"], -1) & mask
+                )
             case Target.CODEBOOK:
-                self.codebook[4 * first:4 * (first + count)] = words(count)
+                self.codebook[4 * first : 4 * (first + count)] = words(count)
             case Target.ACCUMULATORS:
-                self.sums[:, where] = words(count * k // LANES * 2).view(np.int32).reshape(count, k).T
+                self.sums[:, where] = (
+                    words(count * k // LANES * 2).view(np.int32).reshape(count, k).T
+                )
             case Target.ACTIVATIONS:
-                self.activations[v["half"], :, where] = words(count * k // LANES).reshape(count, k).T
+                self.activations[v["half"], :, where] = (
+                    words(count * k // LANES).reshape(count, k).T
+                )
 
     def run(self, v: dict[str, int]) -> tuple[int, int, int]:
         """SPARSE_RUN; (columns broadcast, multiply-accumulates, padding entries met).
@@ -55,7 +63,9 @@ class SparseMemories:
         Raises StreamError.
         """
         c = self.config
-        part = self.activations[v["half"], :, v["address"]:v["address"] + v["count"]].T.reshape(-1)
+        part = self.activations[v["half"], :, v["address"] : v["address"] + v["count"]].T.reshape(
+            -1
+        )
         columns = np.flatnonzero(part)
         values = part[columns].astype(np.int64)
         columns = columns + v["base"]
@@ -81,21 +91,34 @@ class SparseMemories:
         if (row >= self.config.sparse_rows).any():
             raise StreamError(f"PE {pe}: a row out of range")
         real = entry & 15 != 0
-        np.add.at(self.sums[pe], row[real], self.codebook[entry[real] & 15] * np.repeat(values, size)[real])
+        np.add.at(
+            self.sums[pe],
+            row[real],
+            self.codebook[entry[real] & 15] * np.repeat(values, size)[real],
+        )
         return int(real.sum())
 
-    def stream(self, v: dict[str, int], glb: np.ndarray,
-               read: Callable[[int, int], bytes]) -> tuple[int, int, int, int]:
+    def stream(
+        self, v: dict[str, int], glb: np.ndarray, read: Callable[[int, int], bytes]
+    ) -> tuple[int, int, int, int]:
         """SPARSE_STREAM: (columns found, multiply-accumulates, padding entries met, bytes read).
 
         read(address, bytes) is the memory. Raises StreamError.
         """
         c, k, bits = self.config, self.config.sparse_pes, self.config.sparse_length_bits
-        part = self.activations[v["half"], :, v["address"]:v["address"] + v["count"]].T.reshape(-1)
+        part = self.activations[v["half"], :, v["address"] : v["address"] + v["count"]].T.reshape(
+            -1
+        )
         columns = np.flatnonzero(part)
-        table = glb[4 * v["word"]:4 * v["word"] + len(part)].copy().view(np.uint64)
-        lengths = np.stack([table >> np.uint64(20 + 11 * n) & np.uint64(0x7FF) for n in range(4)], axis=1)
-        place = (table & np.uint64(0xFFFFF))[:, None] + np.cumsum(lengths, axis=1, dtype=np.uint64) - lengths
+        table = glb[4 * v["word"] : 4 * v["word"] + len(part)].copy().view(np.uint64)
+        lengths = np.stack(
+            [table >> np.uint64(20 + 11 * n) & np.uint64(0x7FF) for n in range(4)], axis=1
+        )
+        place = (
+            (table & np.uint64(0xFFFFF))[:, None]
+            + np.cumsum(lengths, axis=1, dtype=np.uint64)
+            - lengths
+        )
         lengths, place = lengths.reshape(-1).astype(int), place.reshape(-1).astype(int)
         each, final, head = record_head(k, bits)
         sizes, entries = [], [[] for _ in range(k)]
@@ -105,28 +128,35 @@ class SparseMemories:
             raw = np.frombuffer(read(at, 8 * int(lengths[column])), np.uint8)
             counts = [0] * k
             if final < lengths[column]:
-                words = raw[:8 * final + 8].view(np.uint64)
-                counts = [int(words[n // each]) >> n % each * bits & (1 << bits) - 1 for n in range(k)]
+                words = raw[: 8 * final + 8].view(np.uint64)
+                counts = [
+                    int(words[n // each]) >> n % each * bits & (1 << bits) - 1 for n in range(k)
+                ]
             ends = head + np.cumsum(counts)
             if -(-int(ends[-1]) // 8) != lengths[column]:
                 raise StreamError(f"column {column}: its counts do not add up")
             sizes.append(counts)
             for pe, (end, count) in enumerate(zip(ends, counts)):
-                entries[pe].append(raw[end - count:end])
+                entries[pe].append(raw[end - count : end])
         macs = total = 0
         if sizes:
             for pe, (own, size) in enumerate(zip(entries, np.array(sizes).T)):
                 entry = np.concatenate(own)
-                macs, total = macs + self._add(pe, entry, size, part[fetched].astype(np.int64)), total + len(entry)
+                macs, total = (
+                    macs + self._add(pe, entry, size, part[fetched].astype(np.int64)),
+                    total + len(entry),
+                )
         self.sums = wrap(self.sums, c.psum_bits)
         return len(columns), macs, total - macs, 8 * int(lengths[fetched].sum())
 
     def output(self, v: dict[str, int]) -> None:
         """SPARSE_OUTPUT."""
-        done = requantise(self.sums[:, :v["rows"]], v["shift"], bool(v["relu"]))
-        self.activations[v["half"], :, v["address"]:v["address"] + v["rows"]] = done
-        self.sums[:, :v["rows"]] = 0
+        done = requantise(self.sums[:, : v["rows"]], v["shift"], bool(v["relu"]))
+        self.activations[v["half"], :, v["address"] : v["address"] + v["rows"]] = done
+        self.sums[:, : v["rows"]] = 0
 
     def dump(self, v: dict[str, int]) -> np.ndarray:
         """SPARSE_DUMP: int16 entries to be written from v['word'] on."""
-        return self.activations[v["half"], :, v["address"]:v["address"] + v["count"]].T.reshape(-1)
+        return self.activations[v["half"], :, v["address"] : v["address"] + v["count"]].T.reshape(
+            -1
+        )

@@ -1,4 +1,5 @@
-"""A program tried before it leaves: the interpreter runs it, and every tensor in memory is compared with golden."""
+"""A program tried before it leaves: the interpreter runs it, and every tensor in memory is
+compared with golden."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ class Mismatch(Exception):
 
 
 def sample_of(program: Program, images: np.ndarray | None = None) -> np.ndarray:
-    """int16 [program.images, C, H, W] to try a program on: int16 `images`, again and again as far as they are too few,
-    or random ones."""
+    """int16 [program.images, C, H, W] to try a program on: int16 `images`, again and again as far
+    as they are too few, or random ones."""
     if images is not None and len(images):
         return images[np.arange(program.images) % len(images)]
     graph = program.graph
@@ -26,20 +27,28 @@ def sample_of(program: Program, images: np.ndarray | None = None) -> np.ndarray:
     return np.random.default_rng(0).integers(-1 << 12, 1 << 12, shape, np.int16)
 
 
-def verify(program: Program, network: QuantisedGraph, images: np.ndarray | None = None) -> tuple[int, int]:
+def verify(
+    program: Program, network: QuantisedGraph, images: np.ndarray | None = None
+) -> tuple[int, int]:
     """Runs a program made with `chained` on sample_of(images) by the interpreter.
 
-    Returns how many tensors are equal to golden, and how many the program keeps on chip (those before a
-    fused pool), which are not compared. Raises Mismatch naming the first tensor that differs, the layer
-    that makes it and the first element, or what the program does against its contract.
+    Returns how many tensors are equal to golden, and how many the program keeps on chip (those
+    before a fused pool), which are not compared. Raises Mismatch naming the first tensor that
+    differs, the layer that makes it and the first element, or what the program does against its
+    contract.
     """
     graph, images = network.graph, sample_of(program, images)
     device = Interpreter(program.config, program.end)
     program.load(device)
     program.write_input(device, images)
     try:
-        result = run_program(device, program.program, program.command_count,
-                             read_window=(program.base, program.end), write_window=(program.base, program.constant))
+        result = run_program(
+            device,
+            program.program,
+            program.command_count,
+            read_window=(program.base, program.end),
+            write_window=(program.base, program.constant),
+        )
     except ProgramError as error:
         raise Mismatch(f"the program breaks its contract: {error}") from None
     if not result.ok:
@@ -57,7 +66,11 @@ def verify(program: Program, network: QuantisedGraph, images: np.ndarray | None 
         if len(wrong):
             maker = graph.producer(tensor)
             at, by = tuple(wrong[0].tolist()), f"layer {maker.name!r}" if maker else "the input"
-            raise Mismatch(f"tensor {name!r} ({by}): {len(wrong)} of {got.size} elements differ from golden, the first "
-                           f"(image, channel, row, column) {at}: {got[at]}, golden {golden[tensor][at]}")
+            raise Mismatch(
+                f"tensor {name!r} ({by}): {len(wrong)} of {got.size} elements differ from golden, "
+                "the first "
+                f"(image, channel, row, column) {at}: {got[at]}, golden "
+                f"{golden[tensor][at]}"
+            )
     kept = {tensor_of(view, order) for view in program.views}
     return len(program.views), len(order) - len(kept)

@@ -1,8 +1,10 @@
-"""Encoder of compressed-sparse matrices (golden.csc has the format) and the placement of rows on PEs.
+"""Encoder of compressed-sparse matrices (golden.csc has the format) and the placement of rows on
+PEs.
 
-`modulo` is EIE's placement (ISCA 2016, section III): row m on PE m % K. The others give every PE as many rows,
-within one, and balance its work: `balanced` the total of non-zeros, `windows` the non-zeros within windows
-of columns as well, because a queue in front of a PE evens out only as many columns as it holds.
+`modulo` is EIE's placement (ISCA 2016, section III): row m on PE m % K. The others give every PE as
+many rows, within one, and balance its work: `balanced` the total of non-zeros, `windows` the
+non-zeros within windows of columns as well, because a queue in front of a PE evens out only as many
+columns as it holds.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from hdl.config import record_head
 
 PLACEMENTS = ("modulo", "balanced", "windows")
 WINDOWS = (1, 4, 16, 64)  # columns in a window, each size weighed alike
-_BLOCK = 12288            # rows whose inner products are held at a time
+_BLOCK = 12288  # rows whose inner products are held at a time
 _SWEEPS, _GAIN = 12, 2e-3
 
 
@@ -28,6 +30,7 @@ class Sparse:
     pointers: int64 [columns + 1]; row: uint16 [non-zeros], ascending within a column; index: uint8
     [non-zeros], codebook indices 1..15.
     """
+
     rows: int
     columns: int
     pointers: np.ndarray
@@ -55,7 +58,10 @@ class Sparse:
 
 def _check_codebook(codebook: np.ndarray) -> None:
     if codebook.shape != (CODEBOOK,) or codebook.dtype != np.int16 or codebook[0]:
-        raise ValueError(f"codebook {codebook.dtype} {codebook.shape}: expected int16 ({CODEBOOK},) that begins with 0")
+        raise ValueError(
+            f"codebook {codebook.dtype} {codebook.shape}: expected int16 ({CODEBOOK},) that "
+            "begins with 0"
+        )
 
 
 def sparse(weights: np.ndarray, codebook: np.ndarray) -> Sparse:
@@ -64,8 +70,16 @@ def sparse(weights: np.ndarray, codebook: np.ndarray) -> Sparse:
     Raises ValueError, with its place, for a weight that the codebook lacks.
     """
     _check_codebook(codebook)
-    if weights.ndim != 2 or weights.dtype != np.int16 or not 0 < weights.size or weights.shape[0] > 1 << 16:
-        raise ValueError(f"weights {weights.dtype} {weights.shape}: expected int16, 1..65536 rows, one column or more")
+    if (
+        weights.ndim != 2
+        or weights.dtype != np.int16
+        or not 0 < weights.size
+        or weights.shape[0] > 1 << 16
+    ):
+        raise ValueError(
+            f"weights {weights.dtype} {weights.shape}: expected int16, 1..65536 rows, one column "
+            "or more"
+        )
     column, row = np.nonzero(weights.T)
     table = np.zeros(1 << 16, np.uint8)
     for v in range(CODEBOOK - 1, 0, -1):
@@ -73,7 +87,9 @@ def sparse(weights: np.ndarray, codebook: np.ndarray) -> Sparse:
     index = table[weights[row, column].view(np.uint16)]
     if not index.all():
         i = int((index == 0).argmax())
-        raise ValueError(f"row {row[i]}, column {column[i]}: {weights[row[i], column[i]]} is not in the codebook")
+        raise ValueError(
+            f"row {row[i]}, column {column[i]}: {weights[row[i], column[i]]} is not in the codebook"
+        )
     pointers = np.concatenate(([0], np.cumsum(np.bincount(column, minlength=weights.shape[1]))))
     return Sparse(*weights.shape, pointers, row.astype(np.uint16), index)
 
@@ -88,7 +104,8 @@ def _locals(pe: np.ndarray, pes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balanced(weight: np.ndarray, pes: int) -> np.ndarray:
-    """PE of each row: the heaviest row left goes to the PE with the least work that has a place left."""
+    """PE of each row: the heaviest row left goes to the PE with the least work that has a place
+    left."""
     low, more = divmod(len(weight), pes)  # `more` PEs take low + 1 rows
     pe, held = np.empty(len(weight), np.int64), [0] * pes
     heap = [(0, k) for k in range(pes)]
@@ -105,7 +122,8 @@ def _balanced(weight: np.ndarray, pes: int) -> np.ndarray:
 
 
 def _products(matrix: Sparse, rows: np.ndarray, windows: tuple[int, ...]) -> np.ndarray:
-    """float32 [n, n]: inner products of rows' non-zero counts per window about their mean, summed over sizes."""
+    """float32 [n, n]: inner products of rows' non-zero counts per window about their mean,
+    summed over sizes."""
     n, column = len(rows), matrix.column()
     place = np.full(matrix.rows, -1)
     place[rows] = np.arange(n)
@@ -127,8 +145,8 @@ def _products(matrix: Sparse, rows: np.ndarray, windows: tuple[int, ...]) -> np.
 def _swap(pe: np.ndarray, products: np.ndarray, pes: int) -> None:
     """Swaps rows between PEs, in place, as long as it lowers the sum over PEs of |work|**2.
 
-    That sum over windows is the sum of `products` over pairs of rows of one PE, so that the gain of a
-    swap needs a few additions: of one product per row and PE, kept up to date.
+    That sum over windows is the sum of `products` over pairs of rows of one PE, so that the gain of
+    a swap needs a few additions: of one product per row and PE, kept up to date.
     """
     members = [np.flatnonzero(pe == k) for k in range(pes)]
     to = np.stack([products[:, m].sum(axis=1) for m in members], axis=1)
@@ -143,8 +161,11 @@ def _swap(pe: np.ndarray, products: np.ndarray, pes: int) -> None:
             a, b = members[i], members[j]
             between = 2 * products[np.ix_(a, b)]
             for _ in range(4):
-                gain = ((to[a, i] - to[a, j] - diagonal[a])[:, None] + (to[b, j] - to[b, i] - diagonal[b])
-                        + between)
+                gain = (
+                    (to[a, i] - to[a, j] - diagonal[a])[:, None]
+                    + (to[b, j] - to[b, i] - diagonal[b])
+                    + between
+                )
                 x, y = divmod(int(gain.argmax()), len(b))
                 if gain[x, y] <= 1e-3 * diagonal[a[x]] + 1e-3:
                     break
@@ -161,15 +182,17 @@ def _swap(pe: np.ndarray, products: np.ndarray, pes: int) -> None:
 
 
 def records(c: Compressed, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns as SPARSE_STREAM reads them (isa.SparseStreamBody), counts of `bits` bits: the words of each
-    column's record, int64 [columns], and the records, uint64, one after the other.
+    """Columns as SPARSE_STREAM reads them (isa.SparseStreamBody), counts of `bits` bits: the words
+    of each column's record, int64 [columns], and the records, uint64, one after the other.
 
     Raises OverflowError for a PE with more entries in a column than a count can hold.
     """
-    sizes = np.array([np.diff(p.astype(np.int64)) for p in c.pointers])    # [pes, columns]
+    sizes = np.array([np.diff(p.astype(np.int64)) for p in c.pointers])  # [pes, columns]
     if sizes.max() >> bits:
         pe, column = divmod(int(sizes.argmax()), c.columns)
-        raise OverflowError(f"PE {pe}, column {column}: {sizes.max()} entries exceed a count of {bits} bits")
+        raise OverflowError(
+            f"PE {pe}, column {column}: {sizes.max()} entries exceed a count of {bits} bits"
+        )
     each, _, head = record_head(c.pes, bits)
     some = sizes.any(axis=0)
     words = np.where(some, -(-(head + sizes.sum(axis=0)) // 8), 0)
@@ -184,12 +207,14 @@ def records(c: Compressed, bits: int) -> tuple[np.ndarray, np.ndarray]:
     return words, out
 
 
-def place(matrix: Sparse, pes: int, placement: str = "modulo",
-          windows: tuple[int, ...] = WINDOWS) -> tuple[np.ndarray, np.ndarray]:
+def place(
+    matrix: Sparse, pes: int, placement: str = "modulo", windows: tuple[int, ...] = WINDOWS
+) -> tuple[np.ndarray, np.ndarray]:
     """(pe, local) of each row, uint16 [rows], deterministic.
 
     windows: for `windows`, columns in a window; several sizes are weighed by the variance that
-    independent non-zeros would have. Raises ValueError for an unknown placement or pes outside 1..65536.
+    independent non-zeros would have. Raises ValueError for an unknown placement or pes outside
+    1..65536.
     """
     if not 1 <= pes <= 1 << 16:
         raise ValueError(f"{pes} PEs: expected 1..65536")
@@ -209,9 +234,14 @@ def place(matrix: Sparse, pes: int, placement: str = "modulo",
     return _locals(pe, pes)
 
 
-def encode(weights: np.ndarray | Sparse, codebook: np.ndarray, pes: int,
-           placement: str | tuple[np.ndarray, np.ndarray] = "modulo") -> Compressed:
-    """Compressed form of int16 weights [rows, columns] that are 0 or in codebook int16 [16], codebook[0] = 0.
+def encode(
+    weights: np.ndarray | Sparse,
+    codebook: np.ndarray,
+    pes: int,
+    placement: str | tuple[np.ndarray, np.ndarray] = "modulo",
+) -> Compressed:
+    """Compressed form of int16 weights [rows, columns] that are 0 or in codebook int16 [16],
+    codebook[0] = 0.
 
     placement: a name for `place`, or its result. Raises ValueError as `sparse` and `place`.
     """
@@ -233,7 +263,9 @@ def encode(weights: np.ndarray | Sparse, codebook: np.ndarray, pes: int,
     begin = np.cumsum(sizes)
     streams, pointers = [], []
     for k in range(pes):
-        p = begin[k * matrix.columns:(k + 1) * matrix.columns + 1]
-        streams.append(entries[p[0]:p[-1]].copy())
+        p = begin[k * matrix.columns : (k + 1) * matrix.columns + 1]
+        streams.append(entries[p[0] : p[-1]].copy())
         pointers.append((p - p[0]).astype(np.uint32))
-    return Compressed(matrix.rows, matrix.columns, pes, codebook.copy(), pe, local, streams, pointers)
+    return Compressed(
+        matrix.rows, matrix.columns, pes, codebook.copy(), pe, local, streams, pointers
+    )

@@ -16,10 +16,10 @@ import numpy as np
 
 from golden.csc import Compressed
 
-LONGEST = 48     # bits of a code; 57 of a word are left behind the bits of a byte
+LONGEST = 48  # bits of a code; 57 of a word are left behind the bits of a byte
 ALPHABET = 1 << 20
-HEAD, CHECK = 8, 4   # bytes
-_CHUNK = 1 << 17     # bytes of codes that are looked up at a time
+HEAD, CHECK = 8, 4  # bytes
+_CHUNK = 1 << 17  # bytes of codes that are looked up at a time
 
 
 class HuffmanError(ValueError):
@@ -67,35 +67,48 @@ def encode(symbols: np.ndarray) -> bytes:
     end = np.cumsum(each)
     words = np.zeros(int(each.sum()) // 64 + 1, np.uint64)
     if size:
-        # No code is as long as a word: one begins in every word, and one at most crosses into the next.
+        # No code is as long as a word: one begins in every word, and one at most crosses into the
+        # next.
         word, code = (end - each) >> 6, codes[symbols]
-        left = 64 - ((end - each) & 63) - each      # bits free behind the code, negative where it crosses
-        inside = np.where(left < 0, code >> np.maximum(-left, 0).astype(np.uint64),
-                          code << np.maximum(left, 0).astype(np.uint64))
-        words[:word[-1] + 1] = np.add.reduceat(inside, np.flatnonzero(np.diff(word, prepend=-1)))
+        # bits free behind the code, negative where it crosses
+        left = 64 - ((end - each) & 63) - each
+        inside = np.where(
+            left < 0,
+            code >> np.maximum(-left, 0).astype(np.uint64),
+            code << np.maximum(left, 0).astype(np.uint64),
+        )
+        words[: word[-1] + 1] = np.add.reduceat(inside, np.flatnonzero(np.diff(word, prepend=-1)))
         crosses = np.flatnonzero(left < 0)
         words[word[crosses] + 1] += code[crosses] << (64 + left[crosses]).astype(np.uint64)
-    data = (np.array([len(symbols), size], "<u4").tobytes() + lengths.tobytes()
-            + words.astype(">u8").tobytes()[:-(-int(each.sum()) // 8)])
+    data = (
+        np.array([len(symbols), size], "<u4").tobytes()
+        + lengths.tobytes()
+        + words.astype(">u8").tobytes()[: -(-int(each.sum()) // 8)]
+    )
     return data + zlib.crc32(data).to_bytes(CHECK, "little")
 
 
 def _lookup(payload: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Which of the ascending codes, moved up to bit 63, begins at each bit of uint8 payload: int32 [bits]."""
+    """Which of the ascending codes, moved up to bit 63, begins at each bit of uint8 payload:
+    int32 [bits]."""
     first = np.arange(1 << 16, dtype=np.uint64) << np.uint64(48)
-    table, last = (np.searchsorted(codes, x, "right").astype(np.int32) - 1
-                   for x in (first, first | np.uint64((1 << 48) - 1)))
+    table, last = (
+        np.searchsorted(codes, x, "right").astype(np.int32) - 1
+        for x in (first, first | np.uint64((1 << 48) - 1))
+    )
     table[table != last] = -1  # 16 bits do not tell
     padded = np.concatenate((payload, np.zeros(8, np.uint8)))
     out = np.empty((len(payload), 8), np.int32)
     for first in range(0, len(payload), _CHUNK):
         n = min(_CHUNK, len(payload) - first)
-        rows = np.lib.stride_tricks.sliding_window_view(padded[first:first + n + 7], 8)
-        words = np.ascontiguousarray(rows).view(">u8").astype(np.uint64) << np.arange(8, dtype=np.uint64)
+        rows = np.lib.stride_tricks.sliding_window_view(padded[first : first + n + 7], 8)
+        words = np.ascontiguousarray(rows).view(">u8").astype(np.uint64) << np.arange(
+            8, dtype=np.uint64
+        )
         found = table[words >> np.uint64(48)]
         longer = np.nonzero(found < 0)
         found[longer] = np.searchsorted(codes, words[longer], "right") - 1
-        out[first:first + n] = found
+        out[first : first + n] = found
     return out.reshape(-1)
 
 
@@ -106,7 +119,9 @@ def decode(data: bytes) -> np.ndarray:
         raise HuffmanError("the stream ends in its header", len(data))
     stored, actual = int.from_bytes(data[end:], "little"), zlib.crc32(data[:end])
     if stored != actual:
-        raise HuffmanError(f"checksum {stored:#010x}: that of the stream before it is {actual:#010x}", end)
+        raise HuffmanError(
+            f"checksum {stored:#010x}: that of the stream before it is {actual:#010x}", end
+        )
     count, size = (int(n) for n in np.frombuffer(data, "<u4", 2))
     if size > ALPHABET or end < start + size:
         raise HuffmanError(f"the stream ends in its table of {size} code lengths", end)
@@ -147,20 +162,39 @@ def encode_streams(c: Compressed) -> dict[str, bytes]:
     return {"v": encode(entries & 15), "z": encode(entries >> 4), "pointers": encode(differences)}
 
 
-def decode_streams(coded: dict[str, bytes], rows: int, columns: int, pes: int, codebook: np.ndarray,
-                   pe: np.ndarray, local: np.ndarray) -> Compressed:
+def decode_streams(
+    coded: dict[str, bytes],
+    rows: int,
+    columns: int,
+    pes: int,
+    codebook: np.ndarray,
+    pe: np.ndarray,
+    local: np.ndarray,
+) -> Compressed:
     """The matrix of coded streams and its placement, to be checked by golden.csc.
 
     Raises HuffmanError on a damaged stream, ValueError where the streams do not fit together.
     """
     v, z, differences = (decode(coded[name]) for name in ("v", "z", "pointers"))
     if len(v) != len(z) or (len(v) and max(v.max(), z.max()) > 15):
-        raise ValueError(f"{len(v)} codebook indices and {len(z)} runs of 4 bits do not make entries")
+        raise ValueError(
+            f"{len(v)} codebook indices and {len(z)} runs of 4 bits do not make entries"
+        )
     if len(differences) != pes * columns or differences.sum() != len(v):
-        raise ValueError(f"{len(differences)} columns of {differences.sum()} entries for {pes} x {columns} "
-                         f"columns and {len(v)} entries")
+        raise ValueError(
+            f"{len(differences)} columns of {differences.sum()} entries for {pes} x {columns} "
+            f"columns and {len(v)} entries"
+        )
     entries = (z << 4 | v).astype(np.uint8)
     ends = np.cumsum(differences.reshape(pes, columns), axis=1)
     pointers = [np.concatenate(([0], end)).astype(np.uint32) for end in ends]
-    return Compressed(rows, columns, pes, codebook, pe, local,
-                      np.split(entries, np.cumsum(ends[:, -1])[:-1]), pointers)
+    return Compressed(
+        rows,
+        columns,
+        pes,
+        codebook,
+        pe,
+        local,
+        np.split(entries, np.cumsum(ends[:, -1])[:-1]),
+        pointers,
+    )

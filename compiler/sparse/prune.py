@@ -4,7 +4,8 @@ import numpy as np
 
 
 def mask(weights: np.ndarray, density: float) -> np.ndarray:
-    """bool, of the shape of `weights`: the round(density * size) largest magnitudes, ties to the first in memory order.
+    """bool, of the shape of `weights`: the round(density * size) largest magnitudes, ties to the
+    first in memory order.
 
     Raises ValueError if the density is outside 0..1 or a weight is not finite.
     """
@@ -19,7 +20,7 @@ def mask(weights: np.ndarray, density: float) -> np.ndarray:
     limit = np.partition(magnitude, magnitude.size - keep)[magnitude.size - keep]
     kept = magnitude > limit
     ties = np.flatnonzero(magnitude == limit)
-    kept[ties[:keep - np.count_nonzero(kept)]] = True
+    kept[ties[: keep - np.count_nonzero(kept)]] = True
     return kept.reshape(weights.shape)
 
 

@@ -24,8 +24,9 @@ from hdl.isa import TableWord, fields
 
 @dataclass
 class Block:
-    """Columns first .. first + columns - 1 of a band. words: of weights in the fullest PE; table, records:
-    of a streamed layer, uint64."""
+    """Columns first .. first + columns - 1 of a band. words: of weights in the fullest PE; table,
+    records: of a streamed layer, uint64."""
+
     first: int
     columns: int
     compressed: Compressed
@@ -38,6 +39,7 @@ class Block:
 class Band:
     """Rows computed together. rows: their indices; locals_: local rows of a PE; pe, local:
     the placement."""
+
     rows: np.ndarray
     locals_: int
     pe: np.ndarray
@@ -48,21 +50,31 @@ class Band:
 @dataclass
 class SparseLayer:
     """A fully connected layer, cut and encoded for one engine."""
+
     bands: list[Band]
-    slots: np.ndarray     # output position of each row
-    positions: int        # output positions
+    slots: np.ndarray  # output position of each row
+    positions: int  # output positions
     codebook: np.ndarray
     nonzeros: int
-    entries: int          # padding included
-    weights: int          # of the dense matrix
+    entries: int  # padding included
+    weights: int  # of the dense matrix
     streamed: bool
 
     def bits_per_weight(self, config: Config) -> float:
-        """Stored bits, entries and pointers or counts and tables, for each weight of the dense matrix."""
+        """Stored bits, entries and pointers or counts and tables, for each weight of the dense
+        matrix."""
         if self.streamed:
-            return sum(64 * (len(block.table) + len(block.records))
-                       for band in self.bands for block in band.blocks) / self.weights
-        pointers = sum(config.sparse_pes * (block.columns + 1) for band in self.bands for block in band.blocks)
+            return (
+                sum(
+                    64 * (len(block.table) + len(block.records))
+                    for band in self.bands
+                    for block in band.blocks
+                )
+                / self.weights
+            )
+        pointers = sum(
+            config.sparse_pes * (block.columns + 1) for band in self.bands for block in band.blocks
+        )
         return (8 * self.entries + config.sparse_pointer_bits * pointers) / self.weights
 
 
@@ -70,9 +82,11 @@ def positions_of(view: View, height: int, width: int) -> np.ndarray:
     """Position of each (channel, row, column) in the entries of the view's storage, int64."""
     s = view.storage
     block, channel = np.divmod(view.slots, s.block)
-    return (np.arange(height)[None, :, None] * (s.row_bytes // 2)
-            + ((view.first_block + block) * (s.strip_bytes // 2) + channel)[:, None, None]
-            + np.arange(width)[None, None, :] * s.block)
+    return (
+        np.arange(height)[None, :, None] * (s.row_bytes // 2)
+        + ((view.first_block + block) * (s.strip_bytes // 2) + channel)[:, None, None]
+        + np.arange(width)[None, None, :] * s.block
+    )
 
 
 def vector_size(view: View) -> int:
@@ -92,11 +106,16 @@ def output_slots(rows: int, config: Config, bands: list[Band]) -> tuple[np.ndarr
 def box(matrix: Sparse, row: int, rows: int, column: int, columns: int) -> Sparse:
     """The non-zeros of a part of a matrix."""
     begin, end = matrix.pointers[column], matrix.pointers[column + columns]
-    of = np.repeat(np.arange(columns), np.diff(matrix.pointers[column:column + columns + 1]))
+    of = np.repeat(np.arange(columns), np.diff(matrix.pointers[column : column + columns + 1]))
     inside = (matrix.row[begin:end] >= row) & (matrix.row[begin:end] < row + rows)
     pointers = np.concatenate(([0], np.cumsum(np.bincount(of[inside], minlength=columns))))
-    return Sparse(rows, columns, pointers, (matrix.row[begin:end][inside] - row).astype(np.uint16),
-                  matrix.index[begin:end][inside])
+    return Sparse(
+        rows,
+        columns,
+        pointers,
+        (matrix.row[begin:end][inside] - row).astype(np.uint16),
+        matrix.index[begin:end][inside],
+    )
 
 
 def table_words(words: np.ndarray) -> np.ndarray:
@@ -117,7 +136,8 @@ def table_words(words: np.ndarray) -> np.ndarray:
 def stream_blocks(part: Sparse, codebook: np.ndarray, config: Config, placement) -> list[Block]:
     """Blocks of a band whose columns are streamed. Raises OverflowError as `records`."""
     k = config.sparse_pes
-    # Three tables and two vectors in half of the global buffer and an eighth (compiler.lowering.sparse_emit).
+    # Three tables and two vectors in half of the global buffer and an eighth
+    # (compiler.lowering.sparse_emit).
     limit, blocks, at = min(k * config.sparse_activations, config.glb_words // 2 // k * k), [], 0
     while at < part.columns:
         wide = min(limit, part.columns - at)
@@ -129,7 +149,9 @@ def stream_blocks(part: Sparse, codebook: np.ndarray, config: Config, placement)
             blocks.append(Block(at, wide, compressed, 0, table_words(table), data))
         except ValueError as e:
             if wide <= k:
-                raise MappingError(f"columns {at} to {at + wide - 1}: {e}, too many for a table") from None
+                raise MappingError(
+                    f"columns {at} to {at + wide - 1}: {e}, too many for a table"
+                ) from None
             limit = max(k, wide // 2 // k * k)
             continue
         at += wide
@@ -148,8 +170,10 @@ def resident_blocks(part: Sparse, codebook: np.ndarray, config: Config, placemen
             if words <= config.sparse_words:
                 break
             if wide <= k:
-                raise MappingError(f"{wide} columns exceed the sparse engine's weight memory of "
-                                   f"{config.sparse_words} words")
+                raise MappingError(
+                    f"{wide} columns exceed the sparse engine's weight memory of "
+                    f"{config.sparse_words} words"
+                )
             wide = max(k, wide // 2 // k * k)
         blocks.append(Block(at, wide, compressed, words))
         at += wide
@@ -162,19 +186,27 @@ def resident_columns(config: Config) -> int:
     return min(k * config.sparse_activations, (config.sparse_pointers - 2) // k * k)
 
 
-def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement: str = "balanced",
-                stream: bool | None = None) -> SparseLayer:
+def plan_sparse(
+    matrix: Sparse,
+    codebook: np.ndarray,
+    config: Config,
+    placement: str = "balanced",
+    stream: bool | None = None,
+) -> SparseLayer:
     """Cut and encode a matrix [rows, positions] for an engine.
 
-    stream: whether columns come from DRAM when they are needed, or every block fits the engine's memories;
-    None, if one block does not hold all. Raises MappingError if a PE's row of columns exceeds its weight
-    memory (unless streamed), or a streamed column its table.
+    stream: whether columns come from DRAM when they are needed, or every block fits the engine's
+    memories; None, if one block does not hold all. Raises MappingError if a PE's row of columns
+    exceeds its weight memory (unless streamed), or a streamed column its table.
     """
     k = config.sparse_pes
     if stream is None:
         stream = True
-        if matrix.rows <= k * config.sparse_rows and matrix.columns <= resident_columns(config) \
-                and matrix.nonzeros <= 8 * k * config.sparse_words:
+        if (
+            matrix.rows <= k * config.sparse_rows
+            and matrix.columns <= resident_columns(config)
+            and matrix.nonzeros <= 8 * k * config.sparse_words
+        ):
             try:
                 plan = plan_sparse(matrix, codebook, config, placement, stream=False)
                 if len(plan.bands[0].blocks) == 1:
@@ -190,12 +222,27 @@ def plan_sparse(matrix: Sparse, codebook: np.ndarray, config: Config, placement:
             for first in range(0, matrix.rows, per_band):
                 part = box(matrix, first, min(per_band, matrix.rows - first), 0, matrix.columns)
                 pe, local = place(part, k, placement)
-                bands.append(Band(np.arange(first, first + part.rows), int(local.max()) + 1, pe, local,
-                                  cut(part, codebook, config, (pe, local))))
+                bands.append(
+                    Band(
+                        np.arange(first, first + part.rows),
+                        int(local.max()) + 1,
+                        pe,
+                        local,
+                        cut(part, codebook, config, (pe, local)),
+                    )
+                )
             break
         except OverflowError:
             continue
     slots, positions = output_slots(matrix.rows, config, bands)
     entries = sum(block.compressed.total for band in bands for block in band.blocks)
-    return SparseLayer(bands, slots, positions, codebook, matrix.nonzeros, entries,
-                       matrix.rows * matrix.columns, stream)
+    return SparseLayer(
+        bands,
+        slots,
+        positions,
+        codebook,
+        matrix.nonzeros,
+        entries,
+        matrix.rows * matrix.columns,
+        stream,
+    )

@@ -1,9 +1,11 @@
-"""Memory images as files hold them: the sparse engine's weights and pointers Huffman-coded (compiler.sparse.huffman).
+"""Memory images as files hold them: the sparse engine's weights and pointers Huffman-coded
+(compiler.sparse.huffman).
 
-A file is "EYRH", then parts, each u32 kind, u32 bytes of the image, u32 bytes of a PE, u32 stored bytes and its
-data, in the order of the image; then the u32 CRC-32 of all before it. All integers little endian. The data
-of a part is its bytes (PLAIN), the coded v and z nibbles of its entries, each behind its u32 size (ENTRIES), or the
-coded differences of every PE's u32 pointers (POINTERS). The host decodes it before or at load.
+A file is "EYRH", then parts, each u32 kind, u32 bytes of the image, u32 bytes of a PE, u32 stored
+bytes and its data, in the order of the image; then the u32 CRC-32 of all before it. All integers
+little endian. The data of a part is its bytes (PLAIN), the coded v and z nibbles of its entries,
+each behind its u32 size (ENTRIES), or the coded differences of every PE's u32 pointers (POINTERS).
+The host decodes it before or at load.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Table:
-    """Streams of the sparse engine in a memory image: `size` bytes from `start` on, `each` of a PE."""
+    """Streams of the sparse engine in a memory image: `size` bytes from `start` on, `each` of a
+    PE."""
+
     kind: Kind
     start: int
     size: int
@@ -46,7 +50,11 @@ def _ints(*values: int) -> bytes:
 
 def _coded(kind: Kind, raw: bytes, each: int) -> bytes:
     if kind is Kind.POINTERS:
-        return encode(np.diff(np.frombuffer(raw, "<u4").reshape(-1, each // 4).astype(np.int64), prepend=0).reshape(-1))
+        return encode(
+            np.diff(
+                np.frombuffer(raw, "<u4").reshape(-1, each // 4).astype(np.int64), prepend=0
+            ).reshape(-1)
+        )
     entries = np.frombuffer(raw, np.uint8)
     streams = encode(entries & 15), encode(entries >> 4)
     return b"".join(_ints(len(stream)) + stream for stream in streams)
@@ -59,12 +67,13 @@ def pack(image: bytes, tables: list[Table]) -> bytes:
     def add(kind, raw, each, data):
         if raw:
             parts.append(_ints(kind, len(raw), each, len(data)) + data)
+
     for table in sorted(tables, key=lambda table: table.start):
-        raw = image[table.start:table.start + table.size]
+        raw = image[table.start : table.start + table.size]
         coded = _coded(table.kind, raw, table.each)
         if len(coded) >= len(raw):
             continue
-        plain = image[at:table.start]
+        plain = image[at : table.start]
         add(Kind.PLAIN, plain, 0, plain)
         add(table.kind, raw, table.each, coded)
         at = table.start + table.size
@@ -94,8 +103,8 @@ def _decoded(data: bytes, kind: int, each: int, first: int, end: int) -> bytes:
         case Kind.ENTRIES:
             nibbles = []
             for _ in range(2):
-                size = int.from_bytes(data[first:first + 4], "little")
-                nibbles.append(decode(data[first + 4:min(first + 4 + size, end)]))
+                size = int.from_bytes(data[first : first + 4], "little")
+                nibbles.append(decode(data[first + 4 : min(first + 4 + size, end)]))
                 first += 4 + size
             v, z = nibbles
             if len(v) == len(z) and first == end and max(v.max(initial=0), z.max(initial=0)) < 16:
@@ -113,7 +122,10 @@ def unpack(data: bytes) -> bytes:
         raise StoredError("byte 0: not a stored memory image")
     stored, actual = int.from_bytes(data[-4:], "little"), zlib.crc32(data[:-4])
     if stored != actual:
-        raise StoredError(f"byte {len(data) - 4}: checksum {stored:#010x}: that of the file before it is {actual:#010x}")
+        raise StoredError(
+            f"byte {len(data) - 4}: checksum {stored:#010x}: that of the file before it is "
+            f"{actual:#010x}"
+        )
     image = []
     for kind, size, each, first, end in _parts(data):
         try:

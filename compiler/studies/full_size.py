@@ -1,7 +1,8 @@
-"""Known networks at full size through the whole compiler: is the program right, and how long does it take?
+"""Known networks at full size through the whole compiler: is the program right, and how long does
+it take?
 
-Each is read as onnxruntime reads it, quantised, mapped, emitted and run by the interpreter; every tensor in memory is
-compared with golden, and golden's output with onnxruntime's.
+Each is read as onnxruntime reads it, quantised, mapped, emitted and run by the interpreter; every
+tensor in memory is compared with golden, and golden's output with onnxruntime's.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ from compiler.runtime.verify import verify
 from compiler.tables import new_table
 from hdl.config import Config
 
-CALIBRATION = 2   # images beside the one that is run
+CALIBRATION = 2  # images beside the one that is run
 
 
 @dataclass(frozen=True)
 class FullSize:
-    """A network of one image. parameters: weights and biases of layers as they run; searches, cold_s, warm_s: of the
-    mapper, nothing kept and all; compile_s: of the compiler when mappings are kept; equal: tensors in memory, all equal
-    to golden; fused: tensors before a fused pool, which are not in memory; sqnr_db: of golden's output against
-    onnxruntime's; same_top1; wrapped: final psums; estimate: cycles by the mapper's formula; peak_gb: of the process so
-    far."""
+    """A network of one image. parameters: weights and biases of layers as they run; searches,
+    cold_s, warm_s: of the mapper, nothing kept and all; compile_s: of the compiler when mappings
+    are kept; equal: tensors in memory, all equal to golden; fused: tensors before a fused pool,
+    which are not in memory; sqnr_db: of golden's output against onnxruntime's; same_top1; wrapped:
+    final psums; estimate: cycles by the mapper's formula; peak_gb: of the process so far."""
+
     name: str
     layers: int
     macs: int
@@ -58,8 +60,8 @@ class FullSize:
 
 
 def measure(name: str, config: Config, jobs: int, progress: Progress = silent) -> FullSize:
-    """Raises ValueError for an unknown network, compiler.runtime.verify.Mismatch for a wrong program, NetworkError and
-    MappingError for one that cannot be compiled."""
+    """Raises ValueError for an unknown network, compiler.runtime.verify.Mismatch for a wrong
+    program, NetworkError and MappingError for one that cannot be compiled."""
     model = classic(name).SerializeToString()
     graph = load(model)
     images = classic_images(graph.tensors[graph.input].shape, 1 + CALIBRATION)
@@ -84,27 +86,76 @@ def measure(name: str, config: Config, jobs: int, progress: Progress = silent) -
     noise = float(np.square(got - expected).sum())
     convs = [layer for layer in graph.layers if isinstance(layer, Conv)]
     return FullSize(
-        name, len(graph.layers), graph.macs(), sum(layer.weights.size + layer.bias.size for layer in convs),
-        cold.searched, round(cold.seconds, 2), round(warm.seconds, 2), round(compiled, 2), program.command_count,
-        round(program.end / 1e6, 1), equal, fused, round(verified, 1),
-        round(10 * np.log10(float(np.square(expected).sum()) / noise), 1), bool(got.argmax() == expected.argmax()),
+        name,
+        len(graph.layers),
+        graph.macs(),
+        sum(layer.weights.size + layer.bias.size for layer in convs),
+        cold.searched,
+        round(cold.seconds, 2),
+        round(warm.seconds, 2),
+        round(compiled, 2),
+        program.command_count,
+        round(program.end / 1e6, 1),
+        equal,
+        fused,
+        round(verified, 1),
+        round(10 * np.log10(float(np.square(expected).sum()) / noise), 1),
+        bool(got.argmax() == expected.argmax()),
         sum(run.wrapped.values()),
-        sum(s.mapping.cycles * layer.groups for s in program.segments if s.mapping
-            for layer in convs if layer.name == s.layer),
-        round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1))
+        sum(
+            s.mapping.cycles * layer.groups
+            for s in program.segments
+            if s.mapping
+            for layer in convs
+            if layer.name == s.layer
+        ),
+        round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1),
+    )
 
 
 def table(config: Config, jobs: int, rows: list[FullSize]) -> Table:
     """A row a network."""
-    out = new_table(f"{config.name}: full-size networks with random weights, one image, {jobs} processes", ("network",),
-                    "network", "layers", "M MACs", "M weights", "searches", "mapper cold, s", "warm, s", "compiler, s",
-                    "commands", "memory, MB", "tensors equal", "fused", "interpreter, s", "SQNR, dB", "top-1", "M cycles",
-                    "peak, GB")
+    out = new_table(
+        f"{config.name}: full-size networks with random weights, one image, {jobs} processes",
+        ("network",),
+        "network",
+        "layers",
+        "M MACs",
+        "M weights",
+        "searches",
+        "mapper cold, s",
+        "warm, s",
+        "compiler, s",
+        "commands",
+        "memory, MB",
+        "tensors equal",
+        "fused",
+        "interpreter, s",
+        "SQNR, dB",
+        "top-1",
+        "M cycles",
+        "peak, GB",
+    )
     for r in rows:
-        out.add_row(r.name, str(r.layers), f"{r.macs / 1e6:,.0f}", f"{r.parameters / 1e6:.1f}", f"{r.searches:,}",
-                    f"{r.cold_s:.1f}", f"{r.warm_s:.2f}", f"{r.compile_s:.1f}", f"{r.commands:,}", f"{r.memory_mb:.0f}",
-                    str(r.equal), str(r.fused), f"{r.verify_s:.1f}", f"{r.sqnr_db:.1f}",
-                    "same" if r.same_top1 else "other", f"{r.estimate / 1e6:.1f}", f"{r.peak_gb:.1f}")
+        out.add_row(
+            r.name,
+            str(r.layers),
+            f"{r.macs / 1e6:,.0f}",
+            f"{r.parameters / 1e6:.1f}",
+            f"{r.searches:,}",
+            f"{r.cold_s:.1f}",
+            f"{r.warm_s:.2f}",
+            f"{r.compile_s:.1f}",
+            f"{r.commands:,}",
+            f"{r.memory_mb:.0f}",
+            str(r.equal),
+            str(r.fused),
+            f"{r.verify_s:.1f}",
+            f"{r.sqnr_db:.1f}",
+            "same" if r.same_top1 else "other",
+            f"{r.estimate / 1e6:.1f}",
+            f"{r.peak_gb:.1f}",
+        )
     return out
 
 

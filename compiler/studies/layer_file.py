@@ -1,4 +1,5 @@
-"""The plain-text layers of the Eyeriss group's estimation tool: 25 integers a line, and a line of energies for each.
+"""The plain-text layers of the Eyeriss group's estimation tool: 25 integers a line, and a line of
+energies for each.
 
     index,
     input fmap:  height, width, channels, maps, zero entries, bitwidth,
@@ -6,9 +7,9 @@
     output fmap: the same six,
     stride y, stride x, pad top, bottom, left, right
 
-separated by commas; maps of feature maps are images, zero entries those of all maps. Filters with fewer channels than
-the input are grouped. Out come lines `index,input,output,weights,computation`. Zero weights save nothing on the array,
-and are only checked.
+separated by commas; maps of feature maps are images, zero entries those of all maps. Filters with
+fewer channels than the input are grouped. Out come lines `index,input,output,weights,computation`.
+Zero weights save nothing on the array, and are only checked.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from compiler.studies.energy import Bits, LayerEnergy
 from hdl.config import ENTRY_BITS
 
 PARTS = ("height", "width", "channels", "maps", "zero entries", "bitwidth")
-FIELDS = ("index", *(f"{tensor} {part}" for tensor in ("input", "filter", "output") for part in PARTS),
-          "stride y", "stride x", "pad top", "pad bottom", "pad left", "pad right")
+FIELDS = (
+    "index",
+    *(f"{tensor} {part}" for tensor in ("input", "filter", "output") for part in PARTS),
+    "stride y",
+    "stride x",
+    "pad top",
+    "pad bottom",
+    "pad left",
+    "pad right",
+)
 ENTRIES = len(FIELDS)
 
 
@@ -34,7 +43,9 @@ class LayerFileError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """A layer: the number of its line, its index, batch, widths, share of zeros by tensor (in, out), and graph."""
+    """A layer: the number of its line, its index, batch, widths, share of zeros by tensor (in,
+    out), and graph."""
+
     number: int
     index: int
     images: int
@@ -52,7 +63,9 @@ def read(path: str | Path) -> list[Line]:
             continue
         line = _line(f"{path}: line {number}", number, text)
         if line.index in seen:
-            raise LayerFileError(f"{path}: line {number}: index {line.index} is that of line {seen[line.index]} too")
+            raise LayerFileError(
+                f"{path}: line {number}: index {line.index} is that of line {seen[line.index]} too"
+            )
         seen[line.index] = number
         layers.append(line)
     if not layers:
@@ -74,46 +87,92 @@ def _line(where: str, number: int, text: str) -> Line:
     def need(good, field, why):
         if not good:
             raise LayerFileError(f"{where}: {field} = {v[field]}: {why}")
+
     for field in FIELDS[1:]:
         least = 0 if "zero" in field or "pad" in field else 1
         need(v[field] >= least, field, f"must be {least} or more")
     for tensor in ("input", "filter", "output"):
-        need(v[f"{tensor} bitwidth"] <= ENTRY_BITS, f"{tensor} bitwidth", f"must be 1..{ENTRY_BITS}")
+        need(
+            v[f"{tensor} bitwidth"] <= ENTRY_BITS, f"{tensor} bitwidth", f"must be 1..{ENTRY_BITS}"
+        )
         size = np.prod([v[f"{tensor} {part}"] for part in PARTS[:4]], dtype=object)
-        need(v[f"{tensor} zero entries"] <= size, f"{tensor} zero entries", f"the tensor has {size} entries")
+        need(
+            v[f"{tensor} zero entries"] <= size,
+            f"{tensor} zero entries",
+            f"the tensor has {size} entries",
+        )
     need(v["stride y"] in (1, 2, 4), "stride y", "1, 2, 4 supported")
     need(v["stride x"] <= 12, "stride x", "1..12 supported")
     groups, rest = divmod(v["input channels"], v["filter channels"])
     need(rest == 0, "filter channels", f"must divide the input's {v['input channels']}")
-    need(v["filter maps"] % groups == 0, "filter maps", f"must divide into {groups} groups, as the channels do")
-    need(v["output channels"] == v["filter maps"], "output channels", f"there are {v['filter maps']} filters")
+    need(
+        v["filter maps"] % groups == 0,
+        "filter maps",
+        f"must divide into {groups} groups, as the channels do",
+    )
+    need(
+        v["output channels"] == v["filter maps"],
+        "output channels",
+        f"there are {v['filter maps']} filters",
+    )
     need(v["output maps"] == v["input maps"], "output maps", f"the input has {v['input maps']}")
-    for axis, size, before, after in (("y", "height", "pad top", "pad bottom"),
-                                      ("x", "width", "pad left", "pad right")):
+    for axis, size, before, after in (
+        ("y", "height", "pad top", "pad bottom"),
+        ("x", "width", "pad left", "pad right"),
+    ):
         room = v[f"input {size}"] + v[before] + v[after] - v[f"filter {size}"]
-        need(room >= 0, f"filter {size}", f"is above the padded input's {room + v[f'filter {size}']}")
+        need(
+            room >= 0, f"filter {size}", f"is above the padded input's {room + v[f'filter {size}']}"
+        )
         made = room // v[f"stride {axis}"] + 1
         need(v[f"output {size}"] == made, f"output {size}", f"the other fields make it {made}")
-    full = (v["output height"] == v["output width"] == groups == 1
-            and all(v[f"filter {size}"] == v[f"input {size}"] for size in ("height", "width")))
+    full = v["output height"] == v["output width"] == groups == 1 and all(
+        v[f"filter {size}"] == v[f"input {size}"] for size in ("height", "width")
+    )
     need(full or v["filter height"] <= 12, "filter height", "1..12 supported")
     need(full or v["filter width"] <= 32, "filter width", "1..32 supported")
     shape = (v["filter maps"], v["filter channels"], v["filter height"], v["filter width"])
     name = f"layer {v['index']}"
-    conv = Conv(name, "in", "out", np.zeros(shape, np.float32), np.zeros(shape[0], np.float32),
-                (v["stride y"], v["stride x"]),
-                (v["pad top"], v["pad left"], v["pad bottom"], v["pad right"]), groups, True, full)
-    tensors = {end: Tensor(end, *(v[f"{tensor} {part}"] for part in ("channels", "height", "width")))
-               for end, tensor in (("in", "input"), ("out", "output"))}
-    zeros = {end: v[f"{tensor} zero entries"] / (tensors[end].size * v[f"{tensor} maps"]) for end,
-             tensor in (("in", "input"), ("out", "output"))}
-    return Line(number, v["index"], v["input maps"],
-                Bits(v["input bitwidth"], v["filter bitwidth"], v["output bitwidth"]), zeros,
-                Graph("in", "out", [conv], tensors), conv)
+    conv = Conv(
+        name,
+        "in",
+        "out",
+        np.zeros(shape, np.float32),
+        np.zeros(shape[0], np.float32),
+        (v["stride y"], v["stride x"]),
+        (v["pad top"], v["pad left"], v["pad bottom"], v["pad right"]),
+        groups,
+        True,
+        full,
+    )
+    tensors = {
+        end: Tensor(end, *(v[f"{tensor} {part}"] for part in ("channels", "height", "width")))
+        for end, tensor in (("in", "input"), ("out", "output"))
+    }
+    zeros = {
+        end: v[f"{tensor} zero entries"] / (tensors[end].size * v[f"{tensor} maps"])
+        for end, tensor in (("in", "input"), ("out", "output"))
+    }
+    return Line(
+        number,
+        v["index"],
+        v["input maps"],
+        Bits(v["input bitwidth"], v["filter bitwidth"], v["output bitwidth"]),
+        zeros,
+        Graph("in", "out", [conv], tensors),
+        conv,
+    )
 
 
 def lines(indices: list[int], energies: list[LayerEnergy]) -> str:
     """What is written: a line a layer."""
-    return "".join(",".join([str(index), *(f"{value:.9g}" for value in (e.input, e.output, e.kind("filter"), e.mac))])
-                   + "\n"
-                   for index, e in zip(indices, energies, strict=True))
+    return "".join(
+        ",".join(
+            [
+                str(index),
+                *(f"{value:.9g}" for value in (e.input, e.output, e.kind("filter"), e.mac)),
+            ]
+        )
+        + "\n"
+        for index, e in zip(indices, energies, strict=True)
+    )

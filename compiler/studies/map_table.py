@@ -33,15 +33,16 @@ from hdl.emit.sources import fingerprint
 from hdl.isa import Mode
 
 FOLDER = BUILD / "map"
-SAVED = 3   # runners-up
+SAVED = 3  # runners-up
 
 
 @dataclass
 class MappedLayer:
     """A convolution of all groups. block: channels of a block of its ifmap (q_T); cycles,
-    dram_bytes, shares (what takes how many cycles): of all groups; bound: the largest of
-    shares; macs: of the batch; chip_cycles: of the Eyeriss chip, None if not published. accesses: exact, as
+    dram_bytes, shares (what takes how many cycles): of all groups; bound: the largest of shares;
+    macs: of the batch; chip_cycles: of the Eyeriss chip, None if not published. accesses: exact, as
     model_cycles, where commands were made, else estimated, with model_cycles 0."""
+
     name: str
     mapping: str
     block: int
@@ -58,46 +59,95 @@ class MappedLayer:
     accesses: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 
-def layers_of(network: Network, part: str = "conv") -> list[tuple[Graph, Conv, dict[str, float], float | None]]:
+def layers_of(
+    network: Network, part: str = "conv"
+) -> list[tuple[Graph, Conv, dict[str, float], float | None]]:
     """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's layers."""
-    return [(graph := layer.graph(), graph.layers[0],
-             {"in": layer.zeros, "out": network.ofmap_zeros(layer)},
-             layer.chip_cycles and layer.chip_cycles / network.batch)
-            for layer in network.part(part)]
+    return [
+        (
+            graph := layer.graph(),
+            graph.layers[0],
+            {"in": layer.zeros, "out": network.ofmap_zeros(layer)},
+            layer.chip_cycles and layer.chip_cycles / network.batch,
+        )
+        for layer in network.part(part)
+    ]
 
 
-def layers_named(net: str, part: str,
-                 batch: int | None) -> tuple[list[tuple[Graph, Conv, dict[str, float], float | None]], int]:
-    """(layers of a part of a known network or an ONNX file, as layers_of gives them; batch, by default the published
-    one, or 1). Raises ValueError."""
+def layers_named(
+    net: str, part: str, batch: int | None
+) -> tuple[list[tuple[Graph, Conv, dict[str, float], float | None]], int]:
+    """(layers of a part of a known network or an ONNX file, as layers_of gives them; batch, by
+    default the published one, or 1). Raises ValueError."""
     if net in NETWORKS:
         return layers_of(NETWORKS[net], part), batch or NETWORKS[net].batch
     if net.endswith(".onnx") or net in CLASSICS:
         graph = load(classic(net).SerializeToString() if net in CLASSICS else net)
-        convs = [layer for layer in graph.layers if isinstance(layer, Conv)
-                 and part in ("all", "fc" if layer.full else "conv")]
+        convs = [
+            layer
+            for layer in graph.layers
+            if isinstance(layer, Conv) and part in ("all", "fc" if layer.full else "conv")
+        ]
         return [(graph, layer, {}, None) for layer in convs], batch or 1
-    raise ValueError(f"network {net!r}: choose from {', '.join({**NETWORKS, **CLASSICS})}, or give a .onnx file")
+    raise ValueError(
+        f"network {net!r}: choose from {', '.join({**NETWORKS, **CLASSICS})}, or give a .onnx file"
+    )
 
 
-def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, config: Config, mode: Mode,
-              objective: str = "cycles", commands: bool = False) -> MappedLayer:
-    """The best mapping over all block sizes of ifmap and ofmap; with `commands` it is emitted, and its commands
-    counted. Raises MappingError naming the layer."""
+def map_layer(
+    graph: Graph,
+    layer: Conv,
+    zeros: dict[str, float],
+    batch: int,
+    config: Config,
+    mode: Mode,
+    objective: str = "cycles",
+    commands: bool = False,
+) -> MappedLayer:
+    """The best mapping over all block sizes of ifmap and ofmap; with `commands` it is emitted, and
+    its commands counted. Raises MappingError naming the layer."""
     channels, each = graph.tensors[layer.input].channels, len(layer.weights) // layer.groups
     # Filters of a group end on a block.
     sizes = [block for block in BLOCK_SIZES if layer.groups == 1 or each % block == 0]
     first = max(block for block in sizes if block <= 8)
-    shapes = [conv_shape(graph, layer, batch, np.arange(channels), block, first, mode=mode, zeros=zeros, uncoded=())
-              for block in BLOCK_SIZES
-              if block <= channels // layer.groups and (layer.groups == 1 or channels // layer.groups % block == 0)]
-    modules = ("compiler.mapping.search", *(
-        ("compiler.lowering.program", "compiler.model.cost", "compiler.model.timeline") if commands
-        else ("compiler.model.access_estimate",)))
+    shapes = [
+        conv_shape(
+            graph,
+            layer,
+            batch,
+            np.arange(channels),
+            block,
+            first,
+            mode=mode,
+            zeros=zeros,
+            uncoded=(),
+        )
+        for block in BLOCK_SIZES
+        if block <= channels // layer.groups
+        and (layer.groups == 1 or channels // layer.groups % block == 0)
+    ]
+    modules = (
+        "compiler.mapping.search",
+        *(
+            ("compiler.lowering.program", "compiler.model.cost", "compiler.model.timeline")
+            if commands
+            else ("compiler.model.access_estimate",)
+        ),
+    )
     # Zeros and mode are not all in the shapes, but decide accesses.
-    key = hashlib.sha256(repr((
-        shapes, config.to_dict(), objective, mode, sorted(zeros.items()),
-        fingerprint(*modules))).encode() + Path(__file__).read_bytes()).hexdigest()[:24]
+    key = hashlib.sha256(
+        repr(
+            (
+                shapes,
+                config.to_dict(),
+                objective,
+                mode,
+                sorted(zeros.items()),
+                fingerprint(*modules),
+            )
+        ).encode()
+        + Path(__file__).read_bytes()
+    ).hexdigest()[:24]
     kept = FOLDER / f"{key}.json"
     if kept.exists():
         found = MappedLayer(**json.loads(kept.read_text()))
@@ -107,28 +157,57 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
     def best_first(shapes):
         for shape in shapes:
             ranked.extend((m, shape) for m in ranking(shape, config, objective))
-        ranked.sort(key=lambda item: (item[0].dram_bytes, item[0].cycles) if objective == "dram" else
-                    (item[0].cycles, item[0].dram_bytes))
+        ranked.sort(
+            key=lambda item: (
+                (item[0].dram_bytes, item[0].cycles)
+                if objective == "dram"
+                else (item[0].cycles, item[0].dram_bytes)
+            )
+        )
+
     best_first(shapes)
     if not ranked:
         raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
-    best_first([dataclasses.replace(ranked[0][1], out_block=block) for block in OUT_SIZES
-                if block in sizes and block != first])
+    best_first(
+        [
+            dataclasses.replace(ranked[0][1], out_block=block)
+            for block in OUT_SIZES
+            if block in sizes and block != first
+        ]
+    )
     best, shape = ranked[0]
     _, _, shares = estimate(shape, best, config)
     groups = layer.groups
     result = MappedLayer(
-        layer.name, str(best), shape.block, best.pes, best.cycles * groups, shape.macs * groups,
-        best.dram_bytes * groups, best.bound, {name: int(n) * groups for name, n in shares.items()},
+        layer.name,
+        str(best),
+        shape.block,
+        best.pes,
+        best.cycles * groups,
+        shape.macs * groups,
+        best.dram_bytes * groups,
+        best.bound,
+        {name: int(n) * groups for name, n in shares.items()},
         shape.macs / (best.cycles * config.multipliers),
-        [dict(mapping=str(m), block=s.block, cycles=m.cycles * groups, dram_bytes=m.dram_bytes * groups, bound=m.bound)
-         for m, s in ranked[1:1 + SAVED]])
+        [
+            dict(
+                mapping=str(m),
+                block=s.block,
+                cycles=m.cycles * groups,
+                dram_bytes=m.dram_bytes * groups,
+                bound=m.bound,
+            )
+            for m, s in ranked[1 : 1 + SAVED]
+        ],
+    )
     if commands:
         todo = compile_mapped(graph, layer, shape, best, config, batch, mode, zeros)
         work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
         result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
     else:
-        result.accesses = access_estimate.accesses(shape, best, config, mode, zeros.get("in", 0.0), groups)
+        result.accesses = access_estimate.accesses(
+            shape, best, config, mode, zeros.get("in", 0.0), groups
+        )
     FOLDER.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(dataclasses.asdict(result)))
@@ -138,8 +217,9 @@ def map_layer(graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, co
 
 @dataclass
 class NetworkMap:
-    """Layers of a network on a configuration, of a batch of images. mode: what zeros do; objective: what mappings were
-    chosen for first."""
+    """Layers of a network on a configuration, of a batch of images. mode: what zeros do; objective:
+    what mappings were chosen for first."""
+
     net: str
     config: Config
     batch: int
@@ -150,46 +230,111 @@ class NetworkMap:
     @property
     def total(self) -> dict:
         """Of all layers."""
-        return {"cycles": sum(r.cycles for r in self.rows), "macs": sum(r.macs for r in self.rows),
-                "dram_bytes": sum(r.dram_bytes for r in self.rows),
-                "model_cycles": sum(r.model_cycles for r in self.rows),
-                "accesses": functools.reduce(cost.added, (r.accesses for r in self.rows), {})}
+        return {
+            "cycles": sum(r.cycles for r in self.rows),
+            "macs": sum(r.macs for r in self.rows),
+            "dram_bytes": sum(r.dram_bytes for r in self.rows),
+            "model_cycles": sum(r.model_cycles for r in self.rows),
+            "accesses": functools.reduce(cost.added, (r.accesses for r in self.rows), {}),
+        }
 
     def table(self, runners_up: bool = False) -> Table:
         """A row a layer, with `runners_up` those below it, and one for all."""
-        table = new_table(f"{self.net} on {self.config.name}, batch {self.batch}, {self.mode}, {self.objective} first: "
-                          "a model, not a measurement", ("layer", "mapping", "bound by"),
-                          "layer", "mapping", "q_T", "PEs", "estimate", "model", "chip's", "of peak %", "DRAM MB",
-                          "DRAM/MAC", "GLB/MAC", "bound by", "next best")
+        table = new_table(
+            f"{self.net} on {self.config.name}, batch {self.batch}, {self.mode}, {self.objective} "
+            "first: "
+            "a model, not a measurement",
+            ("layer", "mapping", "bound by"),
+            "layer",
+            "mapping",
+            "q_T",
+            "PEs",
+            "estimate",
+            "model",
+            "chip's",
+            "of peak %",
+            "DRAM MB",
+            "DRAM/MAC",
+            "GLB/MAC",
+            "bound by",
+            "next best",
+        )
 
         def per_mac(accesses, macs):
             return [f"{cost.per_mac(accesses, level, macs):.4f}" for level in ("dram", "glb")]
+
         for r in self.rows:
             second = r.runners_up[0] if r.runners_up else None
-            table.add_row(r.name, r.mapping, str(r.block), str(r.pes), f"{r.cycles:,}", f"{r.model_cycles:,}",
-                          f"{r.chip_cycles:,.0f}" if r.chip_cycles else "-", f"{100 * r.utilisation:.1f}",
-                          f"{r.dram_bytes / 1e6:.2f}", *per_mac(r.accesses, r.macs), r.bound,
-                          f"+{100 * (second['cycles'] / r.cycles - 1):.1f} %" if second else "-")
+            table.add_row(
+                r.name,
+                r.mapping,
+                str(r.block),
+                str(r.pes),
+                f"{r.cycles:,}",
+                f"{r.model_cycles:,}",
+                f"{r.chip_cycles:,.0f}" if r.chip_cycles else "-",
+                f"{100 * r.utilisation:.1f}",
+                f"{r.dram_bytes / 1e6:.2f}",
+                *per_mac(r.accesses, r.macs),
+                r.bound,
+                f"+{100 * (second['cycles'] / r.cycles - 1):.1f} %" if second else "-",
+            )
             for other in r.runners_up if runners_up else ():
-                table.add_row("", other["mapping"], str(other["block"]), "", f"{other['cycles']:,}", "", "", "",
-                              f"{other['dram_bytes'] / 1e6:.2f}", "", "", other["bound"], "")
+                table.add_row(
+                    "",
+                    other["mapping"],
+                    str(other["block"]),
+                    "",
+                    f"{other['cycles']:,}",
+                    "",
+                    "",
+                    "",
+                    f"{other['dram_bytes'] / 1e6:.2f}",
+                    "",
+                    "",
+                    other["bound"],
+                    "",
+                )
         total, chip = self.total, [r.chip_cycles for r in self.rows]
         table.add_section()
-        table.add_row("all", "", "", "", f"{total['cycles']:,}", f"{total['model_cycles']:,}",
-                      f"{sum(chip):,.0f}" if all(chip) else "-",
-                      f"{100 * total['macs'] / total['cycles'] / self.config.multipliers:.1f}",
-                      f"{total['dram_bytes'] / 1e6:.2f}", *per_mac(total["accesses"], total["macs"]), "", "")
+        table.add_row(
+            "all",
+            "",
+            "",
+            "",
+            f"{total['cycles']:,}",
+            f"{total['model_cycles']:,}",
+            f"{sum(chip):,.0f}" if all(chip) else "-",
+            f"{100 * total['macs'] / total['cycles'] / self.config.multipliers:.1f}",
+            f"{total['dram_bytes'] / 1e6:.2f}",
+            *per_mac(total["accesses"], total["macs"]),
+            "",
+            "",
+        )
         return table
 
     def to_dict(self) -> dict:
-        return {"config": self.config.to_dict(), "batch": self.batch, "mode": self.mode, "objective": self.objective,
-                "total": self.total, "layers": [dataclasses.asdict(r) for r in self.rows]}
+        return {
+            "config": self.config.to_dict(),
+            "batch": self.batch,
+            "mode": self.mode,
+            "objective": self.objective,
+            "total": self.total,
+            "layers": [dataclasses.asdict(r) for r in self.rows],
+        }
 
 
-def map_network(net: str, part: str, batch: int | None, config: Config, mode: Mode, objective: str,
-                progress: Progress = silent) -> NetworkMap:
-    """A part of a known network or an ONNX file, with the commands counted. progress: layers done, of how many, the one
-    that is mapped. Raises MappingError, ValueError."""
+def map_network(
+    net: str,
+    part: str,
+    batch: int | None,
+    config: Config,
+    mode: Mode,
+    objective: str,
+    progress: Progress = silent,
+) -> NetworkMap:
+    """A part of a known network or an ONNX file, with the commands counted. progress: layers done,
+    of how many, the one that is mapped. Raises MappingError, ValueError."""
     layers, batch = layers_named(net, part, batch)
     if not layers:
         raise MappingError(f"{net} has no {part} layers")

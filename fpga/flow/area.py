@@ -2,7 +2,8 @@
 
 python -m fpga.flow.area COMPONENT [field=value ...]   one, its parts, and its critical path
 python -m fpga.flow.area [field=value ...]             a line for each
-The fields are those of hdl/config.py, changed from preset `ecp5-45`; `preset=NAME` takes another. `route=false` stops
+The fields are those of hdl/config.py, changed from preset `ecp5-45`; `preset=NAME` takes another.
+`route=false` stops
 after synthesis and says which paths are long, by estimate (fpga/flow/estimate.py).
 """
 
@@ -58,43 +59,74 @@ from hdl.sparse.fill import SparseFiller
 from hdl.sparse.pe import SparsePe
 from hdl.sparse.spread import RecordSpreader
 
-CLOCK_HZ = 200_000_000   # asked for, so that routing does not stop at less than there is
+CLOCK_HZ = 200_000_000  # asked for, so that routing does not stop at less than there is
 BOARD_HZ, BAUD, PART = 50_000_000, 3_000_000, "32MB-7"
 
 
 def _bridge(config: Config) -> Bridge:
     size = PARTS[PART].size
-    return Bridge(Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), size, BOARD_HZ, config.name))
+    return Bridge(
+        Identity(VERSION, RECEIVE_FIFO, configuration_hash(config), size, BOARD_HZ, config.name)
+    )
 
 
 # What can be measured, by name; a queue is that of its engine.
 COMPONENTS = {
-    "pe": ProcessingElement, "array": ProcessingArray,
-    "store": lambda c: Store(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc),
-    "strips": lambda c: StripWalker(c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc),
-    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes, c.registered), "pool": lambda c: Pooler(c.store_lanes, c.registered),
-    "packer": lambda c: Packer(c.store_lanes), "encoder": lambda c: RlcEncoder(), "slots": lambda c: SlotWriter(),
-    "load": lambda c: Load(c.registered, address=c.address_bits, rlc=c.rlc), "lengths": lambda c: LengthReader(c.registered, c.address_bits),
+    "pe": ProcessingElement,
+    "array": ProcessingArray,
+    "store": lambda c: Store(
+        c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc
+    ),
+    "strips": lambda c: StripWalker(
+        c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc
+    ),
+    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes, c.registered),
+    "pool": lambda c: Pooler(c.store_lanes, c.registered),
+    "packer": lambda c: Packer(c.store_lanes),
+    "encoder": lambda c: RlcEncoder(),
+    "slots": lambda c: SlotWriter(),
+    "load": lambda c: Load(c.registered, address=c.address_bits, rlc=c.rlc),
+    "lengths": lambda c: LengthReader(c.registered, c.address_bits),
     "decoder": lambda c: RlcDecoder(),
-    "glb": GlobalBuffer, "fetch": Fetch, "control": lambda c: Control(c, 1 + len(engines(c))),
-    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0, c.registered), "semaphores": lambda c: Semaphores(len(engines(c))),
-    "ifmap": IfmapSequencer, "filter": FilterSequencer, "psum": PsumSequencer, "ofmap": OfmapSequencer,
+    "glb": GlobalBuffer,
+    "fetch": Fetch,
+    "control": lambda c: Control(c, 1 + len(engines(c))),
+    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0, c.registered),
+    "semaphores": lambda c: Semaphores(len(engines(c))),
+    "ifmap": IfmapSequencer,
+    "filter": FilterSequencer,
+    "psum": PsumSequencer,
+    "ofmap": OfmapSequencer,
     "requantise": Requantise,
-    "queue-load": lambda c: _queue(c, "load"), "queue-ifmap": lambda c: _queue(c, "ifmap"),
-    "queue-filter": lambda c: _queue(c, "filter"), "queue-psum": lambda c: _queue(c, "psum"),
-    "queue-ofmap": lambda c: _queue(c, "ofmap"), "queue-store": lambda c: _queue(c, "store"),
-    "sparse": SparseEngine, "sparse-pe": SparsePe, "sparse-fill": SparseFiller, "sparse-fetch": ColumnFetcher,
+    "queue-load": lambda c: _queue(c, "load"),
+    "queue-ifmap": lambda c: _queue(c, "ifmap"),
+    "queue-filter": lambda c: _queue(c, "filter"),
+    "queue-psum": lambda c: _queue(c, "psum"),
+    "queue-ofmap": lambda c: _queue(c, "ofmap"),
+    "queue-store": lambda c: _queue(c, "store"),
+    "sparse": SparseEngine,
+    "sparse-pe": SparsePe,
+    "sparse-fill": SparseFiller,
+    "sparse-fetch": ColumnFetcher,
     "sparse-spread": RecordSpreader,
-    "window": lambda c: Window(c.registered), "splitter": lambda c: BurstSplitter(c.address_bits),
-    "bridge": _bridge, "board-arbiter": lambda c: Arbiter(registered=True), "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
+    "window": lambda c: Window(c.registered),
+    "splitter": lambda c: BurstSplitter(c.address_bits),
+    "bridge": _bridge,
+    "board-arbiter": lambda c: Arbiter(registered=True),
+    "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
     "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
 }
-GROUPS = 12     # of long paths that are shown
-SPARSE = 4      # sparse PEs of those components, if the configuration has none
+GROUPS = 12  # of long paths that are shown
+SPARSE = 4  # sparse PEs of those components, if the configuration has none
 
 
 def _queue(config: Config, engine: str) -> Issue:
-    return Issue(engines(config)[engine], config.engine_queue(engine), in_flight=config.in_flight(engine), registered=config.registered)
+    return Issue(
+        engines(config)[engine],
+        config.engine_queue(engine),
+        in_flight=config.in_flight(engine),
+        registered=config.registered,
+    )
 
 
 class Harness(Elaboratable):
@@ -113,7 +145,9 @@ class Harness(Elaboratable):
         m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
         m.submodules.unit = unit = self.component
         ports = [(member, Value.cast(value)) for _, member, value in unit.signature.flatten(unit)]
-        into, out = (Cat(v for member, v in ports if (member.flow == In) == way) for way in (True, False))
+        into, out = (
+            Cat(v for member, v in ports if (member.flow == In) == way) for way in (True, False)
+        )
         feed = Signal(len(into), attrs={"keep": "1"})
         kept = Signal(len(out))
         take = Signal()
@@ -127,65 +161,89 @@ class Harness(Elaboratable):
 
 
 def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dict:
-    """LUTs (a carry cell counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs of a component and of its
-    `parts`; if routed its fmax, and the `path` that limits it, else `estimates` of its paths. Raises KeyError for an unknown component."""
+    """LUTs (a carry cell counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs of a
+    component and of its `parts`; if routed its fmax, and the `path` that limits it, else
+    `estimates` of its paths. Raises KeyError for an unknown component."""
     if name.startswith("sparse") and not config.sparse_pes:
         config = config.replace(sparse_pes=SPARSE)
     platform = ULX3S_85F_Platform()
     plan = platform.prepare(
-        Harness(COMPONENTS[name](config)), "top", emit_src=False, **options("ecp5", seed))
+        Harness(COMPONENTS[name](config)), "top", emit_src=False, **options("ecp5", seed)
+    )
     root = plan.extract(str(BUILD / "fpga" / f"{name}-{config.name}"))
     env = environment(platform.required_tools)
-    command = ["sh", f"{plan.script}.sh"] if route else [env["YOSYS"], "-q", "-l", "top.rpt", "top.ys"]
+    command = (
+        ["sh", f"{plan.script}.sh"] if route else [env["YOSYS"], "-q", "-l", "top.rpt", "top.ys"]
+    )
     with open(root / "build.log", "w", encoding="utf-8") as log:
         subprocess.run(command, cwd=root, env=env, stdout=log, stderr=log, check=True)
     netlist = json.loads((root / "top.json").read_text())["modules"]["top"]
     fed = set(netlist["netnames"]["feed"]["bits"]) | set("01x")
-    for name in list(netlist["netnames"]):   # the harness's registers are not the component's, whose ports they drive
+    # the harness's registers are not the component's, whose ports they drive
+    for name in list(netlist["netnames"]):
         if name.startswith("unit.") and set(netlist["netnames"][name]["bits"]) <= fed:
             del netlist["netnames"][name]
     found = count(netlist, "unit") | {"parts": by_component(netlist, 2)}
     if route:
         report = json.loads((root / "report.json").read_text())
         slowest = min(report["fmax"], key=lambda clock: report["fmax"][clock]["achieved"])
-        found |= {"fmax_mhz": round(report["fmax"][slowest]["achieved"], 1),
-                  "path": critical_path(report, netlist, slowest)}
+        found |= {
+            "fmax_mhz": round(report["fmax"][slowest]["achieved"], 1),
+            "path": critical_path(report, netlist, slowest),
+        }
     else:
         found["estimates"] = estimate.endpoints(netlist)
     return found
 
 
 def critical_path(report: dict, netlist: dict, clock: str) -> dict:
-    """{start, end, levels, net_ns} of the slowest path of a clock in nextpnr's report: its registers, LUTs between
-    them, and the time in wires."""
-    path = next(p["path"] for p in report["critical_paths"] if p["from"] == p["to"] == f"posedge {clock}")
+    """{start, end, levels, net_ns} of the slowest path of a clock in nextpnr's report: its
+    registers, LUTs between them, and the time in wires."""
+    path = next(
+        p["path"] for p in report["critical_paths"] if p["from"] == p["to"] == f"posedge {clock}"
+    )
     names = owners(netlist)
 
     def shown(cell):
-        """A cell by the name of what it drives; those of the packer are called after a cell of the netlist."""
+        """A cell by the name of what it drives; those of the packer are called after a cell of
+        the netlist."""
         found = netlist["cells"].get(cell)
-        bits = [b for name, bits in (found or {"connections": {}})["connections"].items()
-                if name in ("Q", "Z", "DO", "S0", "P0", "DOB0") for b in bits]
+        bits = [
+            b
+            for name, bits in (found or {"connections": {}})["connections"].items()
+            if name in ("Q", "Z", "DO", "S0", "P0", "DOB0")
+            for b in bits
+        ]
         return names.get(bits[0], cell) if bits else cell
+
     wires = [step for step in path if step["type"] == "routing"]
-    return {"start": shown(path[0]["from"]["cell"]), "end": shown(path[-1]["to"]["cell"]),
-            "levels": sum(step["type"] == "logic" for step in path),
-            "net_ns": round(sum(step["delay"] for step in wires), 1)}
+    return {
+        "start": shown(path[0]["from"]["cell"]),
+        "end": shown(path[-1]["to"]["cell"]),
+        "levels": sum(step["type"] == "logic" for step in path),
+        "net_ns": round(sum(step["delay"] for step in wires), 1),
+    }
 
 
 def line(name: str, row: dict) -> str:
-    return f"{name:24}{row['lut']:7,}{row['ff']:7,}{row['dsp']:5}{row['bram']:6}{row.get('fmax_mhz', ''):>8}"
+    return (
+        f"{name:24}{row['lut']:7,}{row['ff']:7,}{row['dsp']:5}{row['bram']:6}"
+        f"{row.get('fmax_mhz', ''):>8}"
+    )
 
 
 def main(arguments: list[str]) -> None:
     chosen = [a for a in arguments if "=" not in a]
     options = dict(a.split("=", 1) for a in arguments if a.startswith(("preset=", "route=")))
     config = Config.load(options.get("preset", "ecp5-45")).override(
-        [a for a in arguments if "=" in a and not a.startswith(("preset=", "route="))])
+        [a for a in arguments if "=" in a and not a.startswith(("preset=", "route="))]
+    )
     unknown = [name for name in chosen if name not in COMPONENTS]
     if unknown or options.get("route", "true") not in ("true", "false"):
-        raise SystemExit(f"fpga.flow.area: cannot measure {' '.join(unknown) or options}: "
-                         f"choose from {', '.join(COMPONENTS)}")
+        raise SystemExit(
+            f"fpga.flow.area: cannot measure {' '.join(unknown) or options}: "
+            f"choose from {', '.join(COMPONENTS)}"
+        )
     print(f"{'':24}{'LUT4':>7}{'FF':>7}{'DSP':>5}{'BRAM':>6}{'MHz':>8}")
     for name in chosen or COMPONENTS:
         found = measure(name, config, route=options.get("route") != "false")
@@ -194,10 +252,18 @@ def main(arguments: list[str]) -> None:
             for part, row in sorted(found["parts"].items(), key=lambda item: -item[1]["lut"]):
                 if part.startswith("unit"):
                     print(line("  " + (part[5:] or "itself"), row))
-            for (start, end), paths in list(estimate.groups(found.get("estimates", []), 2).items())[:GROUPS]:
-                print(f"  {len(paths)} from {start or 'top'} to {end or 'top'}, at worst\n    {paths[0]}")
+            for (start, end), paths in list(estimate.groups(found.get("estimates", []), 2).items())[
+                :GROUPS
+            ]:
+                print(
+                    f"  {len(paths)} from {start or 'top'} to {end or 'top'}, at worst\n    "
+                    f"{paths[0]}"
+                )
         if "path" in found:
-            print("  {start} -> {end}: {levels} levels, {net_ns} ns in wires".format(**found["path"]), flush=True)
+            print(
+                "  {start} -> {end}: {levels} levels, {net_ns} ns in wires".format(**found["path"]),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -12,16 +12,23 @@ from fpga.top import BoardTop
 
 # Both ways a register in the pad, so that the times at the pins do not depend on placement.
 SDRAM_DELAY = 2
-# The part's clock is late by that: commands are there 3/4 cycle before its edge, its words 3/8 to 1/2 before ours.
+# The part's clock is late by that: commands are there 3/4 cycle before its edge, its words 3/8 to
+# 1/2 before ours.
 SDRAM_SHIFT = 270
 
 
 def board_top(board: Board) -> BoardTop:
-    return BoardTop(board.config, board.clock_hz, board.baud, memory_of(board.memory, board.clock_hz, SDRAM_DELAY))
+    return BoardTop(
+        board.config,
+        board.clock_hz,
+        board.baud,
+        memory_of(board.memory, board.clock_hz, SDRAM_DELAY),
+    )
 
 
 class FpgaTop(Elaboratable):
-    """Clock generator, reset, pad buffers, and the board's BoardTop. Reset while the PLL is not locked."""
+    """Clock generator, reset, pad buffers, and the board's BoardTop. Reset while the PLL is not
+    locked."""
 
     def __init__(self, board: Board):
         self.board, self.top = board, board_top(board)
@@ -31,26 +38,38 @@ class FpgaTop(Elaboratable):
         oscillator = int(platform.default_clk_frequency)
         if not isinstance(platform, LatticePlatform):
             if oscillator != self.board.clock_hz:
-                raise ValueError(f"board {self.board.name}: no PLL for this device: its clock must be {oscillator} Hz")
+                raise ValueError(
+                    f"board {self.board.name}: no PLL for this device: its clock must be "
+                    f"{oscillator} Hz"
+                )
             return  # the platform's own domain does
-        m.submodules.clock_in = pad = io.Buffer("i", platform.request(platform.default_clk, dir="-"))
+        m.submodules.clock_in = pad = io.Buffer(
+            "i", platform.request(platform.default_clk, dir="-")
+        )
         m.domains.sync = sync = ClockDomain()
-        unready = Signal()  # constant without a PLL: the synchronizer's initial state resets after power-up
+        # constant without a PLL: the synchronizer's initial state resets after power-up
+        unready = Signal()
         m.submodules.reset = ResetSynchronizer(unready, domain="sync")
         if oscillator == self.board.clock_hz:
             m.d.comb += sync.clk.eq(pad.i)
         else:
             m.submodules.pll = pll = Ecp5Pll(oscillator, self.board.clock_hz, SDRAM_SHIFT)
             m.domains.shifted = shifted = ClockDomain(reset_less=True)
-            m.d.comb += [pll.clk_in.eq(pad.i), sync.clk.eq(pll.clk_out), shifted.clk.eq(pll.clk_shifted),
-                         unready.eq(~pll.locked)]
+            m.d.comb += [
+                pll.clk_in.eq(pad.i),
+                sync.clk.eq(pll.clk_out),
+                shifted.clk.eq(pll.clk_shifted),
+                unready.eq(~pll.locked),
+            ]
 
     def elaborate(self, platform):
         m = Module()
         self._clock(m, platform)
         m.submodules.top = top = self.top
         platform.add_resources(self.board.resources)
-        uart = platform.request("uart", 0, dir={"rx": "-", "tx": "-"} | {n: "-" for n in ("rts", "dtr")})
+        uart = platform.request(
+            "uart", 0, dir={"rx": "-", "tx": "-"} | {n: "-" for n in ("rts", "dtr")}
+        )
         m.submodules.rx = rx = io.FFBuffer("i", uart.rx)
         m.submodules.tx = tx = io.FFBuffer("o", uart.tx)
         settled = Signal(init=1)
@@ -62,12 +81,26 @@ class FpgaTop(Elaboratable):
 
     def _sdram(self, m, platform):
         top = self.top
-        pads = platform.request("sdram", 0, dir={n: "-" for n in (
-            "clk", "clk_en", "cs", "we", "ras", "cas", "ba", "a", "dq", "dqm")})
+        pads = platform.request(
+            "sdram",
+            0,
+            dir={
+                n: "-" for n in ("clk", "clk_en", "cs", "we", "ras", "cas", "ba", "a", "dq", "dqm")
+            },
+        )
         m.submodules.sdram_clk = clk = io.DDRBuffer("o", pads.clk, o_domain="shifted")
         m.d.comb += [clk.o[0].eq(1), clk.o[1].eq(0)]
         # The platform inverts the pins that are low when active; BoardTop's are what the part sees.
-        for name, invert in (("cke", 0), ("cs", 1), ("we", 1), ("ras", 1), ("cas", 1), ("ba", 0), ("a", 0), ("dqm", 0)):
+        for name, invert in (
+            ("cke", 0),
+            ("cs", 1),
+            ("we", 1),
+            ("ras", 1),
+            ("cas", 1),
+            ("ba", 0),
+            ("a", 0),
+            ("dqm", 0),
+        ):
             pad = io.FFBuffer("o", getattr(pads, {"cke": "clk_en"}.get(name, name)))
             m.submodules[f"sdram_{name}"] = pad
             value = getattr(top, f"sdram_{name}_n" if invert else f"sdram_{name}")

@@ -1,5 +1,5 @@
-"""Yosys, nextpnr and the packers: the native ones where they are on PATH, else Yosys of the wheel pyosys (hdl/emit/yosys.py) and the
-others of the YoWASP wheels."""
+"""Yosys, nextpnr and the packers: the native ones where they are on PATH, else Yosys of the wheel
+pyosys (hdl/emit/yosys.py) and the others of the YoWASP wheels."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ NARROW = "-nowidelut"
 # Of Yosys's synthesis for an ECP5, behind `parts` and before `rest`.
 FIRST = f"{NARROW} -run begin:map_ffs"
 
-# For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than eight become logic.
-# The eight flip-flops of a tile have one reset, each two one enable: one with its own keeps others out.
-FEW = """dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r \
-    -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
+# For Yosys, between these two: an enable of fewer than four flip-flops, a reset of fewer than eight
+# become logic. The eight flip-flops of a tile have one reset, each two one enable: one with its own
+# keeps others out.
+FEW = """dfflegalize -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r \
+    -cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r -mince 4 -minsrst 8"""
 # For Yosys, at the end: what a netlist has no use for.
 UNMARK = f"setattr {' '.join(f'-unset {name}' for name in MARKS)} *"
 
@@ -55,16 +56,17 @@ def exactly(count: int, selection: str) -> str:
 
 def collisions(config: Config | None = None) -> str:
     """For Yosys, of what it has read: a clocked read port's word is not needed where a write meets
-    it (hdl/buffer/global_buffer.py, hdl/lib/block_ram.py, hdl/lib/stream/block_queue.py). Else every block RAM of an ECP5 gets a
-    register and a multiplexer a bit, to read the old word. config: of the machine that it is, in
-    which there are some; None for a component of one."""
+    it (hdl/buffer/global_buffer.py, hdl/lib/block_ram.py, hdl/lib/stream/block_queue.py). Else
+    every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
+    config: of the machine that it is, in which there are some; None for a component of one."""
     least = [f"select -assert-min 1 {READ_PORTS}"] if config else []
     return "\n".join([*least, f"setparam -set COLLISION_X_MASK 1'1 {READ_PORTS}"])
 
 
 def parts(top: str = "top", config: Config | None = None) -> str:
-    """For Yosys, before its synthesis and together with `rest` behind it: PEs are mapped by themselves. A module is mapped to
-    the depth of its longest path, so that in one flat design every part may be as slow as the slowest.
+    """For Yosys, before its synthesis and together with `rest` behind it: PEs are mapped by
+    themselves. A module is mapped to the depth of its longest path, so that in one flat design
+    every part may be as slow as the slowest.
 
     config: of the machine that it is, all PEs of which must be found; None for a component of one.
     Sparse PEs are mapped by themselves too: so they were in all of docs/fpga.md, and whether it
@@ -85,7 +87,7 @@ def rest(top: str = "top", soft: str = ALL, config: Config | None = None) -> str
     """For Yosys, after FIRST: the last steps of its synthesis, and one module of all. soft: what
     FEW is for, or nothing; config: as in `parts`: with BUT_MATCHES those must be found."""
     few = ["opt_clean", f"{FEW} {soft}"] if soft else []
-    if config and soft == BUT_MATCHES:      # without registers no bus's agreement is in one
+    if config and soft == BUT_MATCHES:  # without registers no bus's agreement is in one
         few.insert(1, exactly(len(MATCHED) * config.pes * config.registered, MATCHES))
     few = "\n".join(few)
     return f"""{few}
@@ -104,22 +106,31 @@ def why(log: str) -> str:
     found = re.search(r"(?m)^.*ERROR: *(.*)$", log)
     if not found:
         return ""
-    wrong = re.match(r"Assertion failed: selection contains (\d+) elements(?: instead of the "
-                     r"asserted|, less than the minimum number) (\d+): *(.*)", found[1])
+    wrong = re.match(
+        r"Assertion failed: selection contains (\d+) elements(?: instead of the "
+        r"asserted|, less than the minimum number) (\d+): *(.*)",
+        found[1],
+    )
     if not wrong:
         return found[1]
     some = "at least " if "less than" in found[1] else ""
-    return (f"Yosys's selection `{wrong[3].strip()}` has {wrong[1]} objects "
-            f"and must have {some}{wrong[2]}")
+    return (
+        f"Yosys's selection `{wrong[3].strip()}` has {wrong[1]} objects "
+        f"and must have {some}{wrong[2]}"
+    )
 
 
 def find(name: str) -> str:
     """The command of a tool. Raises ToolError saying what installs it."""
     beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     names = (f"eyrie-{name}", f"yowasp-{name}", name)
-    found = shutil.which(name) or next(filter(None, (shutil.which(n, path=beside) for n in names)), None)
+    found = shutil.which(name) or next(
+        filter(None, (shutil.which(n, path=beside) for n in names)), None
+    )
     if not found:
-        wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40", "gowin_pack": GOWIN}.get(name, name)
+        wheel = {"ecppack": "nextpnr-ecp5", "icepack": "nextpnr-ice40", "gowin_pack": GOWIN}.get(
+            name, name
+        )
         wheel = "-e ." if name == "yosys" else f"yowasp-{wheel}"
         raise ToolError(f"{name} is missing: pip install {wheel}, or put {name} on PATH")
     return found
@@ -130,10 +141,14 @@ def environment(names) -> dict[str, str]:
     env = dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache"))
     for name in names:
         if name in ("dfu-suffix", "openFPGALoader", "iceprog"):
-            env[tool_env_var(name)] = shutil.which("true") or "true"  # only loading a board needs these
+            # only loading a board needs these
+            env[tool_env_var(name)] = shutil.which("true") or "true"
         elif name == "nextpnr-gowin":
             script = BUILD / "fpga" / name
-            write_atomic(script, NEXTPNR_GOWIN.replace("@TOOL@", shutil.which("nextpnr-himbaechel") or find(GOWIN)))
+            write_atomic(
+                script,
+                NEXTPNR_GOWIN.replace("@TOOL@", shutil.which("nextpnr-himbaechel") or find(GOWIN)),
+            )
             script.chmod(0o755)
             env[tool_env_var(name)] = str(script)
         else:
@@ -143,8 +158,16 @@ def environment(names) -> dict[str, str]:
 
 def version(command: str) -> str:
     """The first line that says one. The YoWASP tools answer as the native ones do."""
-    done = subprocess.run([command, "--version"], capture_output=True, text=True,
-                          env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")))
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if any(c.isdigit() for c in line)]
+    done = subprocess.run(
+        [command, "--version"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, YOWASP_CACHE_DIR=str(BUILD / ".cache")),
+    )
+    lines = [
+        line for line in (done.stdout + done.stderr).splitlines() if any(c.isdigit() for c in line)
+    ]
     # Yosys goes on with its compiler, a path among it.
-    return re.sub(r", .*\)$", ")", " ".join(lines[0].replace('"', "").split())) if lines else "unknown"
+    return (
+        re.sub(r", .*\)$", ")", " ".join(lines[0].replace('"', "").split())) if lines else "unknown"
+    )

@@ -9,10 +9,22 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from compiler.runtime.device import DeviceError
-from fpga.serial.protocol import FLAG, LINE, MAX_FRAME, REPLY, WINDOW, Decoder, Frame, Opcode, Reason, encode
+from fpga.serial.protocol import (
+    FLAG,
+    LINE,
+    MAX_FRAME,
+    REPLY,
+    WINDOW,
+    Decoder,
+    Frame,
+    Opcode,
+    Reason,
+    encode,
+)
 
-POLL = 0.02                    # seconds that a read of the port waits at most
-GARBAGE = 16 * MAX_FRAME       # bytes without a reply among them after which the line counts as silent
+POLL = 0.02  # seconds that a read of the port waits at most
+# bytes without a reply among them after which the line counts as silent
+GARBAGE = 16 * MAX_FRAME
 
 
 class LinkError(DeviceError):
@@ -22,14 +34,19 @@ class LinkError(DeviceError):
 def open_port(port: str, baud: int):
     """The serial port. Raises LinkError, in one line, if it cannot be opened."""
     import serial
+
     try:
         opened = serial.Serial(port, baud, timeout=POLL, write_timeout=30, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as e:
         why = getattr(e, "strerror", None) or str(e).splitlines()[0]
-        hint = {2: "no such port; is the board plugged in?", 13: "permission denied; is the user in its group?",
-                11: "in use by another program"}.get(getattr(e, "errno", None), why)
+        hint = {
+            2: "no such port; is the board plugged in?",
+            13: "permission denied; is the user in its group?",
+            11: "in use by another program",
+        }.get(getattr(e, "errno", None), why)
         raise LinkError(f"port {port}: {hint}") from None
-    # Else USB bridges hold short replies back for 16 ms. Ports that have no such mode raise one of these.
+    # Else USB bridges hold short replies back for 16 ms. Ports that have no such mode raise one of
+    # these.
     with suppress(ValueError, OSError, NotImplementedError, AttributeError):
         opened.set_low_latency_mode(True)
     return opened
@@ -68,11 +85,14 @@ class Link:
         """One request; the data of its reply. Raises LinkError."""
         return self.exchange([(opcode, address, length, data)])[0]
 
-    def exchange(self, requests: Sequence[tuple[int, int, int, bytes]],
-                 done: Callable[[int], None] | None = None) -> list[bytes]:
-        """Sends (opcode, address, length, data) in order, up to WINDOW ahead of the replies; the data of
-        each reply. Where one is lost, later ones may be executed before it is sent again: those of one
-        call must not depend on each other. done(replies so far). Raises LinkError.
+    def exchange(
+        self,
+        requests: Sequence[tuple[int, int, int, bytes]],
+        done: Callable[[int], None] | None = None,
+    ) -> list[bytes]:
+        """Sends (opcode, address, length, data) in order, up to WINDOW ahead of the replies; the
+        data of each reply. Where one is lost, later ones may be executed before it is sent again:
+        those of one call must not depend on each other. done(replies so far). Raises LinkError.
         """
         replies: list[bytes | None] = [None] * len(requests)
         frames = []
@@ -86,8 +106,10 @@ class Link:
                 at = todo.popleft()
                 attempts[at] += 1
                 if attempts[at] > 1 + self.retries:
-                    raise LinkError(f"board on {self.name}: no answer to {attempts[at] - 1} requests of "
-                                    f"{self.timeout:g} s; is it configured, at this baud rate?")
+                    raise LinkError(
+                        f"board on {self.name}: no answer to {attempts[at] - 1} requests of "
+                        f"{self.timeout:g} s; is it configured, at this baud rate?"
+                    )
                 self.retried += attempts[at] > 1
                 self._write(encode(frames[at]))
                 waiting.append(at)
@@ -108,12 +130,20 @@ class Link:
             at = next((i for i in waiting if frames[i].sequence == got.sequence), None)
             if at is None:  # of a request that has been answered before
                 continue
-            if got.is_nak and got.address == Reason.NO_SESSION and frames[at].opcode == Opcode.HELLO:
+            if (
+                got.is_nak
+                and got.address == Reason.NO_SESSION
+                and frames[at].opcode == Opcode.HELLO
+            ):
                 continue  # an earlier host's that had this number: HELLO itself needs no session
             if got.is_nak:
                 raise LinkError(self._refusal(frames[at], got.address))
             want = frames[at]
-            if got.opcode != want.opcode | REPLY or got.address != want.address or got.length != len(got.data):
+            if (
+                got.opcode != want.opcode | REPLY
+                or got.address != want.address
+                or got.length != len(got.data)
+            ):
                 continue
             lost = []
             while waiting[0] != at:  # older ones that were passed over
@@ -134,6 +164,7 @@ class Link:
 
     def _write(self, raw: bytes) -> None:
         import serial
+
         try:
             self.port.write(raw)
         except (serial.SerialException, OSError) as e:
@@ -143,6 +174,7 @@ class Link:
     def _receive(self) -> Frame | Reason | None:
         """The next that arrives, None after a time-out of silence or too much garbage."""
         import serial
+
         silent_since = time.monotonic()
         while not self._arrived:
             if self._useless > GARBAGE:

@@ -9,20 +9,21 @@ from hdl.lib.stream.shift_queue import ShiftQueue
 from hdl.lib.stream.stage import stage, stage_before
 from hdl.memory.words import TaggedBurst, TaggedData
 
-OUTSTANDING = 4    # bursts under way each way
+OUTSTANDING = 4  # bursts under way each way
 HOST, ACCELERATOR = 0, 1
 
 
 class Arbiter(wiring.Component):
     """Bursts of host and accelerator by turns; one that is alone never waits for the other.
 
-    Members: `host_read` and `host_write`; `address` and `data`, the accelerator's read channels with
-    their ID, which comes back in order whatever it is, and `write`; to the memory `memory_read` and
-    `memory_write`. The memory answers in order. OUTSTANDING bursts each way; who does not take its data
-    or does not bring it holds up the other.
+    Members: `host_read` and `host_write`; `address` and `data`, the accelerator's read channels
+    with their ID, which comes back in order whatever it is, and `write`; to the memory
+    `memory_read` and `memory_write`. The memory answers in order. OUTSTANDING bursts each way; who
+    does not take its data or does not bring it holds up the other.
 
     Latency one cycle for addresses, none for data and responses; throughput one of each per cycle.
-    registered: one cycle for data and responses, two to the host, and throughput one of each every two.
+    registered: one cycle for data and responses, two to the host, and throughput one of each every
+    two.
     """
 
     host_read: In(ReadMaster)
@@ -38,8 +39,8 @@ class Arbiter(wiring.Component):
         super().__init__()
 
     def _merge(self, m, name, ports, target, orders):
-        """Moves addresses of the two `ports` (stream, ID) to `target` by turns, noting (ID, whose) in every
-        FIFO of `orders`."""
+        """Moves addresses of the two `ports` (stream, ID) to `target` by turns, noting (ID, whose)
+        in every FIFO of `orders`."""
         last = Signal(name=f"{name}_last")
         room = Signal(name=f"{name}_room")
         m.d.comb += room.eq(~target.valid & Cat(f.w_rdy for f in orders).all())
@@ -53,35 +54,61 @@ class Arbiter(wiring.Component):
                 payload = port.p.burst if hasattr(port.p, "burst") else port.payload
                 m.d.sync += [target.valid.eq(1), target.payload.eq(payload), last.eq(who)]
                 for fifo in orders:
-                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident)[:fifo.width])]
+                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident)[: fifo.width])]
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.reads = reads = ShiftQueue(width=2, depth=OUTSTANDING)
-        m.submodules.writes = writes = ShiftQueue(width=1, depth=OUTSTANDING)        # whose data comes next
-        m.submodules.answers = answers = ShiftQueue(width=1, depth=2 * OUTSTANDING)  # whose response comes next
-        self._merge(m, "read", ((self.host_read.address, 0), (self.address, self.address.p.id)),
-                    self.memory_read.address, (reads,))
-        self._merge(m, "write", ((self.host_write.address, 0), (self.write.address, 0)),
-                    self.memory_write.address, (writes, answers))
+        # whose data comes next
+        m.submodules.writes = writes = ShiftQueue(width=1, depth=OUTSTANDING)
+        # whose response comes next
+        m.submodules.answers = answers = ShiftQueue(width=1, depth=2 * OUTSTANDING)
+        self._merge(
+            m,
+            "read",
+            ((self.host_read.address, 0), (self.address, self.address.p.id)),
+            self.memory_read.address,
+            (reads,),
+        )
+        self._merge(
+            m,
+            "write",
+            ((self.host_write.address, 0), (self.write.address, 0)),
+            self.memory_write.address,
+            (writes, answers),
+        )
 
         beat = stage(m, self.registered, "beat", wiring.flipped(self.memory_read.data), half=True)
-        answer = stage(m, self.registered, "answer", wiring.flipped(self.memory_write.response), half=True)
+        answer = stage(
+            m, self.registered, "answer", wiring.flipped(self.memory_write.response), half=True
+        )
         word = stage_before(m, self.registered, "word", self.memory_write.data)
         to_host = stage_before(m, self.registered, "to_host", self.host_read.data, half=True)
-        m.d.comb += [to_host.payload.eq(beat.payload), self.data.p.beat.eq(beat.payload),
-                     self.data.p.id.eq(reads.r_data[1]),
-                     reads.r_en.eq(beat.valid & beat.ready & beat.p.last)]
+        m.d.comb += [
+            to_host.payload.eq(beat.payload),
+            self.data.p.beat.eq(beat.payload),
+            self.data.p.id.eq(reads.r_data[1]),
+            reads.r_en.eq(beat.valid & beat.ready & beat.p.last),
+        ]
         for who, port in enumerate((to_host, self.data)):
             with m.If(reads.r_rdy & (reads.r_data[0] == who)):
                 m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
 
-        m.d.comb += [writes.r_en.eq(word.valid & word.ready & word.p.last), answers.r_en.eq(answer.valid & answer.ready)]
+        m.d.comb += [
+            writes.r_en.eq(word.valid & word.ready & word.p.last),
+            answers.r_en.eq(answer.valid & answer.ready),
+        ]
         for who, port in enumerate((self.host_write, self.write)):
             with m.If(writes.r_rdy & (writes.r_data == who)):
-                m.d.comb += [word.valid.eq(port.data.valid), word.payload.eq(port.data.payload),
-                             port.data.ready.eq(word.ready)]
+                m.d.comb += [
+                    word.valid.eq(port.data.valid),
+                    word.payload.eq(port.data.payload),
+                    port.data.ready.eq(word.ready),
+                ]
             m.d.comb += port.response.payload.eq(answer.payload)
             with m.If(answers.r_rdy & (answers.r_data == who)):
-                m.d.comb += [port.response.valid.eq(answer.valid), answer.ready.eq(port.response.ready)]
+                m.d.comb += [
+                    port.response.valid.eq(answer.valid),
+                    answer.ready.eq(port.response.ready),
+                ]
         return m

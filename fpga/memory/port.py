@@ -5,11 +5,12 @@ from fpga.memory.sdram import Sdram
 from fpga.memory.sdram_timing import PARTS, SdramPart
 from fpga.memory.single_port import BLOCK, WORD
 
-SPRAM = "SPRAM"     # all of an UP5K's
+SPRAM = "SPRAM"  # all of an UP5K's
 
 
 def memory_of(what: int | str | SdramPart, clock_hz: int, delay: int = 0) -> Ram | Sdram:
-    """what: bytes of block RAM, SPRAM, or an SDRAM part or its name; delay: registers at its pads both ways.
+    """what: bytes of block RAM, SPRAM, or an SDRAM part or its name; delay: registers at its pads
+    both ways.
 
     Raises ValueError.
     """

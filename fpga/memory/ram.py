@@ -11,14 +11,16 @@ DECERR = 3
 
 
 class Ram(wiring.Component):
-    """RAM of `size` bytes at address 0 behind an AXI port: block RAM, or with `single_port` a SinglePort.
+    """RAM of `size` bytes at address 0 behind an AXI port: block RAM, or with `single_port` a
+    SinglePort.
 
-    Members: `read` and `write`. Bursts are served in order, one at a time each way. One that reaches
-    beyond the memory is answered with DECERR; it reads as 0 and writes nothing.
+    Members: `read` and `write`. Bursts are served in order, one at a time each way. One that
+    reaches beyond the memory is answered with DECERR; it reads as 0 and writes nothing.
 
     Latency: two cycles from an address to its first word, one from the last word to its response.
-    Throughput: a word a cycle each way, and one cycle more a burst; of a single port a word a cycle, writes first.
-    Raises ValueError for a size that is not a multiple of 8, or more than a SinglePort has.
+    Throughput: a word a cycle each way, and one cycle more a burst; of a single port a word a
+    cycle, writes first. Raises ValueError for a size that is not a multiple of 8, or more than a
+    SinglePort has.
     """
 
     read: In(ReadMaster)
@@ -33,19 +35,35 @@ class Ram(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = self.size // 8
-        at, to, fetch, word_in, store = Signal(ADDRESS - 3), Signal(ADDRESS - 3), Signal(), Signal(64), Signal(8)
-        blocked = Signal()   # the port is taken by a write
+        at, to, fetch, word_in, store = (
+            Signal(ADDRESS - 3),
+            Signal(ADDRESS - 3),
+            Signal(),
+            Signal(64),
+            Signal(8),
+        )
+        blocked = Signal()  # the port is taken by a write
         if self.single_port:
             m.submodules.array = array = SinglePort(depth)
             word_out = array.word
-            m.d.comb += [blocked.eq(store.any()), array.address.eq(Mux(blocked, to, at)), array.read.eq(fetch),
-                         array.write.eq(store), array.data.eq(word_in)]
+            m.d.comb += [
+                blocked.eq(store.any()),
+                array.address.eq(Mux(blocked, to, at)),
+                array.read.eq(fetch),
+                array.write.eq(store),
+                array.data.eq(word_in),
+            ]
         else:
             m.submodules.array = array = memory.Memory(shape=64, depth=depth, init=[])
             reader, writer = array.read_port(), array.write_port(granularity=8)
             word_out = reader.data
-            m.d.comb += [reader.addr.eq(at), reader.en.eq(fetch), writer.addr.eq(to), writer.en.eq(store),
-                         writer.data.eq(word_in)]
+            m.d.comb += [
+                reader.addr.eq(at),
+                reader.en.eq(fetch),
+                writer.addr.eq(to),
+                writer.en.eq(store),
+                writer.data.eq(word_in),
+            ]
 
         def beyond(burst):
             return (burst.address[3:] + burst.length) >= depth
@@ -54,22 +72,29 @@ class Ram(wiring.Component):
         left, bad, advance, answered_bad = Signal(9), Signal(), Signal(), Signal()
         address, out = self.read.address, self.read.data
         m.d.comb += [
-            address.ready.eq(left == 0), advance.eq(~out.valid | out.ready),
+            address.ready.eq(left == 0),
+            advance.eq(~out.valid | out.ready),
             fetch.eq(advance & (left != 0) & ~blocked),
-            out.p.data.eq(Mux(answered_bad, 0, word_out)), out.p.resp.eq(Mux(answered_bad, DECERR, OKAY)),
+            out.p.data.eq(Mux(answered_bad, 0, word_out)),
+            out.p.resp.eq(Mux(answered_bad, DECERR, OKAY)),
         ]
         with m.If(advance):
             m.d.sync += [out.valid.eq(fetch), out.p.last.eq(left == 1), answered_bad.eq(bad)]
         with m.If(fetch):
             m.d.sync += [at.eq(at + 1), left.eq(left - 1)]
         with m.If(address.valid & address.ready):
-            m.d.sync += [at.eq(address.p.address[3:]), left.eq(address.p.length + 1), bad.eq(beyond(address.p))]
+            m.d.sync += [
+                at.eq(address.p.address[3:]),
+                left.eq(address.p.length + 1),
+                bad.eq(beyond(address.p)),
+            ]
 
         # ---- writes ---------------------------------------------------------------------
         busy, wrong = Signal(), Signal()
         address, word, answer = self.write.address, self.write.data, self.write.response
         m.d.comb += [
-            address.ready.eq(~busy), word.ready.eq(busy & (~answer.valid | answer.ready)),
+            address.ready.eq(~busy),
+            word.ready.eq(busy & (~answer.valid | answer.ready)),
             word_in.eq(word.p.data),
         ]
         with m.If(answer.ready):
@@ -78,7 +103,11 @@ class Ram(wiring.Component):
             m.d.comb += store.eq(Mux(wrong, 0, word.p.strobe))
             m.d.sync += to.eq(to + 1)
             with m.If(word.p.last):
-                m.d.sync += [busy.eq(0), answer.valid.eq(1), answer.payload.eq(Mux(wrong, DECERR, OKAY))]
+                m.d.sync += [
+                    busy.eq(0),
+                    answer.valid.eq(1),
+                    answer.payload.eq(Mux(wrong, DECERR, OKAY)),
+                ]
         with m.If(address.valid & address.ready):
             m.d.sync += [to.eq(address.p.address[3:]), busy.eq(1), wrong.eq(beyond(address.p))]
         return m

@@ -4,16 +4,16 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-POLYNOMIAL = 0xEDB88320     # of Ethernet and zlib, the lowest bit first
-RESIDUE = 0xDEBB20E3        # what is left behind a message and its CRC
+POLYNOMIAL = 0xEDB88320  # of Ethernet and zlib, the lowest bit first
+RESIDUE = 0xDEBB20E3  # what is left behind a message and its CRC
 
 
 class Crc32(wiring.Component):
     """The CRC-32 of fpga/serial/protocol.py, in a tenth of the LUTs that whole bytes take.
 
-    Members: `start` forgets; `enable` adds `bit`, bytes begin with their lowest; `drain` shifts the register by a bit,
-    so that `byte`, the CRC's next, is the one above eight cycles later; `match`, a cycle late: what was added ends with
-    its own CRC. Latency and throughput: a bit a cycle.
+    Members: `start` forgets; `enable` adds `bit`, bytes begin with their lowest; `drain` shifts the
+    register by a bit, so that `byte`, the CRC's next, is the one above eight cycles later; `match`,
+    a cycle late: what was added ends with its own CRC. Latency and throughput: a bit a cycle.
     """
 
     start: In(1)

@@ -12,6 +12,7 @@ from fpga.serial.uart_receiver import LineByte
 class FrameByte(data.Struct):
     """A byte of a frame, the CRC's included; or, with `end`, no byte: the frame is whole and right
     (data 0) or to be forgotten (data is the Reason)."""
+
     data: 8
     end: 1
 
@@ -19,12 +20,13 @@ class FrameByte(data.Struct):
 class Deframer(wiring.Component):
     """Removes flags and escapes, checks CRC and length.
 
-    Members: `bytes` in, `frame` out. Every frame that begins ends with one `end`; what lies between two
-    flags and is empty is nothing. A broken frame ends at its flag, so that the next one is whole, or when
-    no byte has come for `timeout` cycles. longest: bytes of a frame, CRC included.
+    Members: `bytes` in, `frame` out. Every frame that begins ends with one `end`; what lies between
+    two flags and is empty is nothing. A broken frame ends at its flag, so that the next one is
+    whole, or when no byte has come for `timeout` cycles. longest: bytes of a frame, CRC included.
 
-    A byte on the line is some hundreds of cycles, so that this one is small and slow: latency ten cycles, of an end
-    three; throughput a byte every eleven cycles, a flag or an escape in four at most.
+    A byte on the line is some hundreds of cycles, so that this one is small and slow: latency ten
+    cycles, of an end three; throughput a byte every eleven cycles, a flag or an escape in four at
+    most.
     """
 
     bytes: In(stream.Signature(LineByte))
@@ -39,18 +41,22 @@ class Deframer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.checksum = crc = Crc32()
-        value, framing = Signal(8), Signal()      # the byte; at an end the verdict
+        value, framing = Signal(8), Signal()  # the byte; at an end the verdict
         bits = Signal(3)
-        count = Signal(range(self.longest + 2))   # bytes of the frame, its flags and escapes apart
-        full, short = Signal(), Signal()          # of `count`, a cycle late
-        inside = Signal()                         # a frame has begun
+        count = Signal(range(self.longest + 2))  # bytes of the frame, its flags and escapes apart
+        full, short = Signal(), Signal()  # of `count`, a cycle late
+        inside = Signal()  # a frame has begun
         escaped, expired = Signal(), Signal()
-        broken = Signal(range(16))                # Reason why the frame is lost already
+        broken = Signal(range(16))  # Reason why the frame is lost already
         silence = Signal(range(self.timeout + 1))
-        waiting, over = Signal(), Signal()        # over: the silence has been too long
+        waiting, over = Signal(), Signal()  # over: the silence has been too long
         m.d.comb += [crc.bit.eq(value[0]), self.frame.p.data.eq(value)]
-        m.d.sync += [full.eq(count == self.longest), short.eq(count < HEADER.size + CRC_BYTES),
-                     over.eq(waiting & (silence == 0)), silence.eq(self.timeout)]
+        m.d.sync += [
+            full.eq(count == self.longest),
+            short.eq(count < HEADER.size + CRC_BYTES),
+            over.eq(waiting & (silence == 0)),
+            silence.eq(self.timeout),
+        ]
         with m.If(waiting & (silence != 0)):
             m.d.sync += silence.eq(silence - 1)
         with m.FSM():
@@ -76,9 +82,13 @@ class Deframer(wiring.Component):
                     with m.Elif(full):
                         m.d.sync += broken.eq(Reason.TOO_LONG)
                     with m.Else():
-                        m.d.sync += [value[5].eq(value[5] ^ escaped), escaped.eq(0), count.eq(count + 1)]
+                        m.d.sync += [
+                            value[5].eq(value[5] ^ escaped),
+                            escaped.eq(0),
+                            count.eq(count + 1),
+                        ]
                         m.next = "Sum"
-            with m.State("Sum"):                  # turns it once round
+            with m.State("Sum"):  # turns it once round
                 m.d.comb += crc.enable.eq(1)
                 m.d.sync += [value.eq(Cat(value[1:], value[0])), bits.eq(bits + 1)]
                 with m.If(bits == 7):

@@ -10,15 +10,16 @@ from fpga.serial.protocol import CRC_BYTES, ESCAPE, FLAG, FLIP
 
 class SentByte(data.Struct):
     data: 8
-    last: 1     # of the frame
+    last: 1  # of the frame
 
 
 class Framer(wiring.Component):
     """Adds CRC, escapes and flags.
 
-    Members: `frame` in, `bytes` out. A byte on the line is some hundreds of cycles, so that this one is small and
-    slow: latency eleven cycles from a byte to the same on `bytes`, throughput a byte every twelve cycles, thirteen with
-    its escape, so for the CRC's four; four cycles more for a frame's flags.
+    Members: `frame` in, `bytes` out. A byte on the line is some hundreds of cycles, so that this
+    one is small and slow: latency eleven cycles from a byte to the same on `bytes`, throughput a
+    byte every twelve cycles, thirteen with its escape, so for the CRC's four; four cycles more for
+    a frame's flags.
     """
 
     frame: In(stream.Signature(SentByte))
@@ -27,9 +28,9 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.checksum = crc = Crc32()
-        value = Signal(8)                       # what is sent next
+        value = Signal(8)  # what is sent next
         bits = Signal(3)
-        left = Signal(range(CRC_BYTES + 1))     # bytes of the CRC
+        left = Signal(range(CRC_BYTES + 1))  # bytes of the CRC
         last, special, escape, ending = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [crc.bit.eq(value[0]), self.bytes.payload.eq(Mux(escape, ESCAPE, value))]
         m.d.sync += special.eq((value == FLAG) | (value == ESCAPE))
@@ -44,7 +45,7 @@ class Framer(wiring.Component):
                 m.d.sync += [value.eq(self.frame.p.data), last.eq(self.frame.p.last)]
                 with m.If(self.frame.valid):
                     m.next = "Sum"
-            with m.State("Sum"):                # turns it once round
+            with m.State("Sum"):  # turns it once round
                 m.d.comb += crc.enable.eq(1)
                 m.d.sync += [value.eq(Cat(value[1:], value[0])), bits.eq(bits + 1)]
                 with m.If(bits == 7):

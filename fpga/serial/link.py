@@ -35,9 +35,13 @@ class Link(wiring.Component):
         m.submodules.deframer = deframer = Deframer(self.timeout)
         m.submodules.framer = framer = Framer()
         m.d.comb += [
-            uart.rx.eq(self.rx), self.tx.eq(uart.tx),
-            fifo.w_data.eq(uart.received.payload.as_value()), fifo.w_en.eq(uart.received.valid), uart.received.ready.eq(1),
-            deframer.bytes.payload.eq(fifo.r_data), deframer.bytes.valid.eq(fifo.r_rdy),
+            uart.rx.eq(self.rx),
+            self.tx.eq(uart.tx),
+            fifo.w_data.eq(uart.received.payload.as_value()),
+            fifo.w_en.eq(uart.received.valid),
+            uart.received.ready.eq(1),
+            deframer.bytes.payload.eq(fifo.r_data),
+            deframer.bytes.valid.eq(fifo.r_rdy),
             fifo.r_en.eq(deframer.bytes.ready),
         ]
         wiring.connect(m, deframer.frame, wiring.flipped(self.received))

@@ -17,51 +17,58 @@ from hdl.config import Config
 from hdl.isa import VERSION_VALUE
 
 VERSION = 1
-FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20   # as in HDLC: a frame's end, the next byte is XORed with FLIP
-HEADER = struct.Struct("<BBHI")         # opcode, sequence, length, address
+# as in HDLC: a frame's end, the next byte is XORed with FLIP
+FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20
+HEADER = struct.Struct("<BBHI")  # opcode, sequence, length, address
 CRC_BYTES = 4
-MAX_DATA = 1024                         # bytes behind a header
-WORD = 8                                # memory accesses are of whole words
+MAX_DATA = 1024  # bytes behind a header
+WORD = 8  # memory accesses are of whole words
 MAX_FRAME = HEADER.size + MAX_DATA + CRC_BYTES
-RECEIVE_FIFO = 512                      # bytes the board holds while it executes
-WINDOW = 8                              # requests under way: short ones of them fit the FIFO, escapes and all
+RECEIVE_FIFO = 512  # bytes the board holds while it executes
+# requests under way: short ones of them fit the FIFO, escapes and all
+WINDOW = 8
 MAGIC = int.from_bytes(b"EYRB", "little")
-IDENTITY = struct.Struct("<IHHQII16s")  # magic, version, FIFO bytes, configuration, memory bytes, clock Hz, name
+# magic, version, FIFO bytes, configuration, memory bytes, clock Hz, name
+IDENTITY = struct.Struct("<IHHQII16s")
 
 
 class Opcode(enum.IntEnum):
-    HELLO = 1            # opens a session; the reply's data is the board's IDENTITY
-    READ = 2             # `length` bytes of memory from `address`
-    WRITE = 3            # data to memory at `address`
-    READ_REGISTERS = 4   # `length` / 4 registers from `address`
-    WRITE_REGISTER = 5   # four bytes of data to the register at `address`
-    RESET = 6            # accelerator and memory controller
+    HELLO = 1  # opens a session; the reply's data is the board's IDENTITY
+    READ = 2  # `length` bytes of memory from `address`
+    WRITE = 3  # data to memory at `address`
+    READ_REGISTERS = 4  # `length` / 4 registers from `address`
+    WRITE_REGISTER = 5  # four bytes of data to the register at `address`
+    RESET = 6  # accelerator and memory controller
 
 
-REPLY = 0x80             # set in the opcode of a reply
-NAK = 0xFF               # opcode of a refusal; `address` is the Reason
+REPLY = 0x80  # set in the opcode of a reply
+NAK = 0xFF  # opcode of a refusal; `address` is the Reason
 
 
 class Reason(enum.IntEnum):
     """Why a frame was refused. After one of LINE the host sends again; the others are final."""
-    CRC = 1              # or shorter than a header
+
+    CRC = 1  # or shorter than a header
     TOO_LONG = 2
-    TIMEOUT = 3          # silence inside a frame
-    FRAMING = 4          # a stop bit that was none
-    NO_SESSION = 5       # no HELLO since the board's reset
+    TIMEOUT = 3  # silence inside a frame
+    FRAMING = 4  # a stop bit that was none
+    NO_SESSION = 5  # no HELLO since the board's reset
     OPCODE = 6
-    LENGTH = 7           # of the data, or asked for
-    ADDRESS = 8          # not aligned
-    BUS = 9              # memory or register answered with an error
+    LENGTH = 7  # of the data, or asked for
+    ADDRESS = 8  # not aligned
+    BUS = 9  # memory or register answered with an error
 
 
 LINE = frozenset((Reason.CRC, Reason.TOO_LONG, Reason.TIMEOUT, Reason.FRAMING))
-SIDE_EFFECTS = frozenset((Opcode.WRITE_REGISTER, Opcode.RESET))  # a repetition is answered, not executed
+# a repetition is answered, not executed
+SIDE_EFFECTS = frozenset((Opcode.WRITE_REGISTER, Opcode.RESET))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A request, a reply or a NAK. length: of `data`, or the bytes that a READ or READ_REGISTERS asks for."""
+    """A request, a reply or a NAK. length: of `data`, or the bytes that a READ or READ_REGISTERS
+    asks for."""
+
     opcode: int
     sequence: int
     address: int = 0
@@ -75,7 +82,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a board says of itself. configuration: `configuration_hash` of what was built into it."""
+    """What a board says of itself. configuration: `configuration_hash` of what was built into
+    it."""
+
     version: int
     fifo: int
     configuration: int
@@ -84,8 +93,15 @@ class Identity:
     name: str
 
     def pack(self) -> bytes:
-        return IDENTITY.pack(MAGIC, self.version, self.fifo, self.configuration, self.memory, self.clock_hz,
-                             self.name.encode()[:16])
+        return IDENTITY.pack(
+            MAGIC,
+            self.version,
+            self.fifo,
+            self.configuration,
+            self.memory,
+            self.clock_hz,
+            self.name.encode()[:16],
+        )
 
     @classmethod
     def unpack(cls, raw: bytes) -> Identity:
@@ -108,10 +124,14 @@ def configuration_hash(config: Config) -> int:
 
 
 def encode(frame: Frame) -> bytes:
-    """The bytes of a frame on the line, flags included. Raises ValueError for data above MAX_DATA."""
+    """The bytes of a frame on the line, flags included. Raises ValueError for data above
+    MAX_DATA."""
     if len(frame.data) > MAX_DATA:
         raise ValueError(f"{len(frame.data)} bytes in a frame: at most {MAX_DATA}")
-    raw = HEADER.pack(frame.opcode, frame.sequence, frame.length or len(frame.data), frame.address) + frame.data
+    raw = (
+        HEADER.pack(frame.opcode, frame.sequence, frame.length or len(frame.data), frame.address)
+        + frame.data
+    )
     raw += zlib.crc32(raw).to_bytes(CRC_BYTES, "little")
     flag, escape = bytes((FLAG,)), bytes((ESCAPE,))
     for byte in (escape, flag):  # escapes first, or those of the flags would be escaped again
@@ -131,10 +151,12 @@ def parse(raw: bytes) -> Frame | Reason:
     """The frame of unescaped bytes, CRC included, or why there is none."""
     if len(raw) > MAX_FRAME:
         return Reason.TOO_LONG
-    if len(raw) < HEADER.size + CRC_BYTES or zlib.crc32(raw[:-CRC_BYTES]) != int.from_bytes(raw[-CRC_BYTES:], "little"):
+    if len(raw) < HEADER.size + CRC_BYTES or zlib.crc32(raw[:-CRC_BYTES]) != int.from_bytes(
+        raw[-CRC_BYTES:], "little"
+    ):
         return Reason.CRC
     opcode, sequence, length, address = HEADER.unpack_from(raw)
-    return Frame(opcode, sequence, address, length, raw[HEADER.size:-CRC_BYTES])
+    return Frame(opcode, sequence, address, length, raw[HEADER.size : -CRC_BYTES])
 
 
 class Decoder:

@@ -31,8 +31,12 @@ class Uart(wiring.Component):
         m.submodules.ticks = ticks = Ticks(self.clock_hz, self.baud)
         m.submodules.receiver = receiver = UartReceiver(ticks.oversample)
         m.submodules.transmitter = transmitter = UartTransmitter(ticks.oversample)
-        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx),
-                     receiver.tick.eq(ticks.tick), transmitter.tick.eq(ticks.tick)]
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            receiver.tick.eq(ticks.tick),
+            transmitter.tick.eq(ticks.tick),
+        ]
         wiring.connect(m, receiver.bytes, wiring.flipped(self.received))
         wiring.connect(m, wiring.flipped(self.send), transmitter.bytes)
         return m

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 class LineByte(data.Struct):
     """A byte off the line; framing: its stop bit was none."""
+
     data: 8
     framing: 1
 
@@ -15,13 +16,14 @@ class LineByte(data.Struct):
 class UartReceiver(wiring.Component):
     """Eight data bits, no parity, one stop bit, the lowest bit first.
 
-    Members: `rx`, the pin, asynchronous; `tick`, of Ticks, `oversample` to a bit; `bytes`, a stream.
-    Each bit is the majority of the three ticks around its middle, so that a glitch of one tick is not
-    seen; a start bit that does not last to its middle is none. After a missing stop bit the line has to
-    be high before the next start bit. A byte that is not taken before the next one is whole is lost.
+    Members: `rx`, the pin, asynchronous; `tick`, of Ticks, `oversample` to a bit; `bytes`, a
+    stream. Each bit is the majority of the three ticks around its middle, so that a glitch of one
+    tick is not seen; a start bit that does not last to its middle is none. After a missing stop bit
+    the line has to be high before the next start bit. A byte that is not taken before the next one
+    is whole is lost.
 
-    Latency: a byte is offered three cycles and one tick after the middle of its stop bit; throughput: one
-    byte every ten bit times, and down to 9.5 if the sender's clock is fast.
+    Latency: a byte is offered three cycles and one tick after the middle of its stop bit;
+    throughput: one byte every ten bit times, and down to 9.5 if the sender's clock is fast.
     """
 
     rx: In(1, init=1)
@@ -45,11 +47,15 @@ class UartReceiver(wiring.Component):
         level = Signal()
         decide = Signal()
         a, b, c = line, before[0], before[1]
-        m.d.comb += [level.eq((a & b) | (a & c) | (b & c)),
-                     decide.eq(self.tick & (count == (self.oversample + 1) // 2))]
+        m.d.comb += [
+            level.eq((a & b) | (a & c) | (b & c)),
+            decide.eq(self.tick & (count == (self.oversample + 1) // 2)),
+        ]
         with m.If(self.tick):
-            m.d.sync += [before.eq(Cat(line, before[0])),
-                         count.eq(Mux(count == self.oversample - 1, 0, count + 1))]
+            m.d.sync += [
+                before.eq(Cat(line, before[0])),
+                count.eq(Mux(count == self.oversample - 1, 0, count + 1)),
+            ]
         with m.If(self.bytes.ready):
             m.d.sync += self.bytes.valid.eq(0)
         with m.FSM():
@@ -67,8 +73,11 @@ class UartReceiver(wiring.Component):
                 with m.If(decide):
                     m.d.sync += [shift.eq(Cat(shift[1:], level)), left.eq(left - 1)]
                     with m.If(left == 1):
-                        m.d.sync += [self.bytes.valid.eq(1), self.bytes.p.data.eq(shift[1:]),
-                                     self.bytes.p.framing.eq(~level)]
+                        m.d.sync += [
+                            self.bytes.valid.eq(1),
+                            self.bytes.p.data.eq(shift[1:]),
+                            self.bytes.p.framing.eq(~level),
+                        ]
                         m.next = "Wait for start"
                         with m.If(~level):
                             m.next = "Wait for idle"

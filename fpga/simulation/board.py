@@ -17,7 +17,7 @@ from hdl.emit.verilog import emit
 from sim.build import harness
 
 HERE = Path(__file__).resolve().parent
-CYCLES_PER_BIT = 4          # the fewest: it is bytes that a simulation waits for
+CYCLES_PER_BIT = 4  # the fewest: it is bytes that a simulation waits for
 CLOCK_HZ = 80_000_000
 PART = PARTS["32MB-7"]
 
@@ -29,6 +29,7 @@ class BoardError(RuntimeError):
 @dataclass(frozen=True)
 class Counts:
     """Clock cycles, bytes over the line to the board and from it, and those damaged on purpose."""
+
     cycles: int
     to_board: int
     from_board: int
@@ -44,18 +45,37 @@ class Counts:
 
 def model_times(part: SdramPart, clock_hz: int) -> tuple:
     """The fields of SdramTimes in sdram_model.h."""
-    return (part.row_bits, part.column_bits, 1e9 / clock_hz, part.t_rcd, part.t_rp, part.t_ras, part.t_rc, part.t_rrd,
-            part.t_rfc, part.t_wr, part.t_mrd, part.t_refresh_ms * 1e6 / (1 << part.row_bits), 1000 * part.t_init_us,
-            1000 / part.max_mhz[0])
+    return (
+        part.row_bits,
+        part.column_bits,
+        1e9 / clock_hz,
+        part.t_rcd,
+        part.t_rp,
+        part.t_ras,
+        part.t_rc,
+        part.t_rrd,
+        part.t_rfc,
+        part.t_wr,
+        part.t_mrd,
+        part.t_refresh_ms * 1e6 / (1 << part.row_bits),
+        1000 * part.t_init_us,
+        1000 / part.max_mhz[0],
+    )
 
 
 @functools.lru_cache(maxsize=2)
-def _built(config: Config, cycles_per_bit: float, memory: SdramPart | int | str, clock_hz: int) -> Path:
+def _built(
+    config: Config, cycles_per_bit: float, memory: SdramPart | int | str, clock_hz: int
+) -> Path:
     baud = int(clock_hz / cycles_per_bit)
     memory = memory_of(memory, clock_hz)
     board = BoardTop(config, clock_hz, baud, memory, longest_frame(clock_hz, baud))
     text, sidecar = emit(board, "board")
-    defines = ["SDRAM={%s}" % ", ".join(map(str, model_times(memory.part, clock_hz)))] if isinstance(memory, Sdram) else []
+    defines = (
+        ["SDRAM={%s}" % ", ".join(map(str, model_times(memory.part, clock_hz)))]
+        if isinstance(memory, Sdram)
+        else []
+    )
     return harness(text, sidecar["top"], [HERE / "main.cpp"], defines)
 
 
@@ -66,13 +86,23 @@ class SimulatedBoard:
     cycles_per_bit: of the serial line, 4 or more; clock_hz: what the SDRAM's times are counted in.
     """
 
-    def __init__(self, config: Config, memory: SdramPart | int | str = PART, cycles_per_bit: float = CYCLES_PER_BIT,
-                 clock_hz: int = CLOCK_HZ):
+    def __init__(
+        self,
+        config: Config,
+        memory: SdramPart | int | str = PART,
+        cycles_per_bit: float = CYCLES_PER_BIT,
+        clock_hz: int = CLOCK_HZ,
+    ):
         self.config = config
         built = _built(config, cycles_per_bit, memory, clock_hz)
         self._log = tempfile.TemporaryFile()
-        self._process = subprocess.Popen([str(built / "simulator"), str(cycles_per_bit)], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=self._log, text=True)
+        self._process = subprocess.Popen(
+            [str(built / "simulator"), str(cycles_per_bit)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
         self.port = self._line()
 
     def _line(self) -> str:
@@ -96,8 +126,11 @@ class SimulatedBoard:
         """Raises BoardError if the simulation has ended."""
         return self._command("counts")
 
-    def faults(self, flip: float = 0.0, drop: float = 0.0, double: float = 0.0, seed: int = 1) -> None:
-        """From now on: the probability that a byte on the line has a flipped bit, is lost, comes twice."""
+    def faults(
+        self, flip: float = 0.0, drop: float = 0.0, double: float = 0.0, seed: int = 1
+    ) -> None:
+        """From now on: the probability that a byte on the line has a flipped bit, is lost, comes
+        twice."""
         self._command(f"faults {flip} {drop} {double} {seed}")
 
     def reset(self, cycles: int = 0) -> None:

@@ -27,19 +27,24 @@ class ProcessingArray(wiring.Component):
 
     Members
     -------
-    config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a
-               cycle, or in two with config.registered; to be offered only while the array is drained
+    config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a cycle,
+               or in two with config.registered; to be offered only while the array is drained
     config_error  the ConfigBody being accepted asks for more PEs than there are
-    ifmap, filter, psum   word streams in (one word a cycle each; with one lane an entry or a psum a cycle)
-    ofmap      word stream out, in the order position, logical column, filter (with one psum lane psums)
+    ifmap, filter, psum   word streams in (one word a cycle each; with one lane an entry or a psum a
+                          cycle)
+    ofmap      word stream out, in the order position, logical column, filter (with one psum lane
+               psums)
     events_<name>  PEs with the event of pe.EVENTS, two cycles late
     """
 
     def __init__(self, config: Config):
         self.config = config
         ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORK_WORDS.items()}
-        ports |= {"ofmap": Out(stream.Signature(ofmap_bus_word(config))),
-                  "config_": In(stream.Signature(ConfigBody)), "config_error": Out(1)}
+        ports |= {
+            "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
+            "config_": In(stream.Signature(ConfigBody)),
+            "config_error": Out(1),
+        }
         ports |= {f"events_{e}": Out(range(config.pes + 1)) for e in EVENTS}
         super().__init__(ports)
 
@@ -57,8 +62,11 @@ class ProcessingArray(wiring.Component):
             m.submodules[f"{net}_y_bus"] = bus = YBus(layout(c), c.rows)
             source = wiring.flipped(getattr(self, net))
             if (c.psum_lanes if net == "psum" else c.input_lanes) == 1:
-                m.submodules[f"{net}_splitter"] = splitter = Splitter(NETWORK_WORDS[net](c), layout(c))
-                source, _ = cut(m, c.registered and net != "ifmap", f"{net}_words", source)     # IFMAP ends in a Slice
+                m.submodules[f"{net}_splitter"] = splitter = Splitter(
+                    NETWORK_WORDS[net](c), layout(c)
+                )
+                # IFMAP ends in a Slice
+                source, _ = cut(m, c.registered and net != "ifmap", f"{net}_words", source)
                 wiring.connect(m, source, splitter.input)
                 # The rows' agreement ends here.
                 source, _ = cut(m, c.registered, f"{net}_skid", splitter.output)
@@ -73,7 +81,8 @@ class ProcessingArray(wiring.Component):
         if c.counters:
             for event in EVENTS:
                 m.d.sync += getattr(self, f"events_{event}").eq(
-                    sum(getattr(row, f"events_{event}") for row in rows))
+                    sum(getattr(row, f"events_{event}") for row in rows)
+                )
 
         # ---- configuration: walk i, g, k, j along the chain and shift the tags in -------
         body = self.config_.payload
@@ -81,14 +90,14 @@ class ProcessingArray(wiring.Component):
         left = Signal(range(c.pes + 1))
         i, g, k, j = (Signal(8, name=f"config_{n}") for n in "igkj")
         column_base = Signal(c.ifmap_tag_bits)  # U*i*r
-        row_base = Signal(c.ifmap_tag_bits)     # (U*i + j)*r
+        row_base = Signal(c.ifmap_tag_bits)  # (U*i + j)*r
         filter_tag, psum_tag = Signal(c.pe_tag_bits), Signal(c.pe_tag_bits)
-        placed = Signal()                       # all logical columns are in
+        placed = Signal()  # all logical columns are in
         last_j, last_k, last_g, last_i = (Signal(name=f"config_last_{n}") for n in "jkgi")
-        found = Signal()                        # they are there
+        found = Signal()  # they are there
         slide = Signal(c.ifmap_tag_bits)
         m.d.sync += slide.eq(body.stride * body.groups)
-        used = ~placed                          # the PE belongs to a logical column
+        used = ~placed  # the PE belongs to a logical column
         if c.segment:
             need, room = Signal(16), Signal(range(c.segment + 1))
             m.d.sync += need.eq(body.height * body.groups)
@@ -99,24 +108,39 @@ class ProcessingArray(wiring.Component):
                 m.d.sync += room.eq(c.segment)
         m.d.sync += found.eq(~found)
         m.d["sync" if c.registered else "comb"] += [
-            last_j.eq(j + 1 == body.height), last_k.eq(k + 1 == body.groups),
-            last_g.eq(g + 1 == body.sets), last_i.eq(i + 1 == body.rows)]
+            last_j.eq(j + 1 == body.height),
+            last_k.eq(k + 1 == body.groups),
+            last_g.eq(g + 1 == body.sets),
+            last_i.eq(i + 1 == body.rows),
+        ]
         tags = rows[-1].tags_in
         m.d.comb += [
-            tags.enable.eq(used), tags.head.eq((j == 0) & (k == 0)),
-            tags.tail.eq(last_j & last_k), tags.ifmap.eq(row_base + k),
-            tags.filter.eq(filter_tag), tags.psum.eq(psum_tag)]
+            tags.enable.eq(used),
+            tags.head.eq((j == 0) & (k == 0)),
+            tags.tail.eq(last_j & last_k),
+            tags.ifmap.eq(row_base + k),
+            tags.filter.eq(filter_tag),
+            tags.psum.eq(psum_tag),
+        ]
         # Registered, rows shift one after the other, the last first.
         for row, after in zip(rows, [*rows[1:], None]):
-            m.d.comb += [row.shift.eq(after.shift_out if c.registered and after else shift),
-                         row.gate.eq(gate), row.skip.eq(skip)]
+            m.d.comb += [
+                row.shift.eq(after.shift_out if c.registered and after else shift),
+                row.gate.eq(gate),
+                row.skip.eq(skip),
+            ]
         settled = Signal()
-        m.d.comb += [settled.eq(~Cat(row.shift_out for row in rows).any()), output.restart.eq(shift | ~settled)]
+        m.d.comb += [
+            settled.eq(~Cat(row.shift_out for row in rows).any()),
+            output.restart.eq(shift | ~settled),
+        ]
         with m.FSM(name="config_state"):
             with m.State("idle"):
                 with m.If(self.config_.valid):
-                    m.d.sync += [sig.eq(0) for sig in (i, g, k, j, column_base, row_base,
-                                                       filter_tag, psum_tag, placed)]
+                    m.d.sync += [
+                        sig.eq(0)
+                        for sig in (i, g, k, j, column_base, row_base, filter_tag, psum_tag, placed)
+                    ]
                     m.d.sync += [left.eq(c.pes), found.eq(0)]
                     m.next = "shift"
             with m.State("shift"):
@@ -124,16 +148,23 @@ class ProcessingArray(wiring.Component):
                 with m.If(shift):
                     m.d.sync += left.eq(left - 1)
                 with m.If(shift & used):
-                    m.d.sync += [j.eq(j + 1), row_base.eq(row_base + body.groups),
-                                 filter_tag.eq(filter_tag + 1)]
+                    m.d.sync += [
+                        j.eq(j + 1),
+                        row_base.eq(row_base + body.groups),
+                        filter_tag.eq(filter_tag + 1),
+                    ]
                     with m.If(last_j):
                         m.d.sync += [j.eq(0), k.eq(k + 1), row_base.eq(column_base)]
                         with m.If(last_k):
                             m.d.sync += [k.eq(0), g.eq(g + 1), psum_tag.eq(psum_tag + 1)]
                             with m.If(last_g):
-                                m.d.sync += [g.eq(0), i.eq(i + 1), filter_tag.eq(0),
-                                             column_base.eq(column_base + slide),
-                                             row_base.eq(column_base + slide)]
+                                m.d.sync += [
+                                    g.eq(0),
+                                    i.eq(i + 1),
+                                    filter_tag.eq(0),
+                                    column_base.eq(column_base + slide),
+                                    row_base.eq(column_base + slide),
+                                ]
                                 with m.If(last_i):
                                     m.d.sync += placed.eq(1)
                 with m.If(shift & (left == 1)):

@@ -9,41 +9,66 @@ from hdl.config import Config
 
 
 class DrainBuffer(wiring.Component):
-    """A FIFO of `drain_depth` psums in which a place, of `config.simd` psums, is taken before they are there.
+    """A FIFO of `drain_depth` psums in which a place, of `config.simd` psums, is taken before they
+    are there.
 
-    Members: `take` takes a place, only while `room`; `write` fills the oldest place taken with `psums`, of whose last `last` is;
-    `valid`, the oldest psum is at `out` and `out_last`; `next` removes it, and with the last of a place gives that back.
+    Members: `take` takes a place, only while `room`; `write` fills the oldest place taken with
+    `psums`, of whose last `last` is; `valid`, the oldest psum is at `out` and `out_last`; `next`
+    removes it, and with the last of a place gives that back.
 
-    A psum is at `out` in the cycle after `write`, a place is there in the cycle after `next`; one of each a cycle.
-    `room` and `valid` are registers, so that nothing is compared before what waits for them.
+    A psum is at `out` in the cycle after `write`, a place is there in the cycle after `next`; one
+    of each a cycle. `room` and `valid` are registers, so that nothing is compared before what waits
+    for them.
     """
 
     def __init__(self, config: Config):
         self.config = config
         psum = signed(config.psum_bits)
-        super().__init__({"take": In(1), "room": Out(1, init=1), "write": In(1),
-                          "psums": In(config.simd * config.psum_bits), "last": In(1),
-                          "valid": Out(1), "out": Out(psum), "out_last": Out(1), "next": In(1)})
+        super().__init__(
+            {
+                "take": In(1),
+                "room": Out(1, init=1),
+                "write": In(1),
+                "psums": In(config.simd * config.psum_bits),
+                "last": In(1),
+                "valid": Out(1),
+                "out": Out(psum),
+                "out_last": Out(1),
+                "next": In(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         bits, each = self.config.psum_bits, self.config.simd
         depth = self.config.drain_depth // each
-        m.submodules.storage = storage = Memory(shape=unsigned(each * bits + 1), depth=depth, init=[])
+        m.submodules.storage = storage = Memory(
+            shape=unsigned(each * bits + 1), depth=depth, init=[]
+        )
         read, write = storage.read_port(domain="comb"), storage.write_port()
         produce, consume = Signal(range(depth)), Signal(range(depth))
-        after = Signal.like(consume)                 # the place behind the oldest
+        after = Signal.like(consume)  # the place behind the oldest
         free = Signal(range(depth + 1), init=depth)  # places not taken
-        out, last, leaves = read.data[:bits], read.data[-1], self.next     # leaves: a place becomes free
+        # leaves: a place becomes free
+        out, last, leaves = read.data[:bits], read.data[-1], self.next
         if each == 2:
-            second = Signal()               # of a place, is at `out`
-            out, last, leaves = Mux(second, read.data[bits:2 * bits], out), last & second, leaves & second
+            second = Signal()  # of a place, is at `out`
+            out, last, leaves = (
+                Mux(second, read.data[bits : 2 * bits], out),
+                last & second,
+                leaves & second,
+            )
             with m.If(self.next):
                 m.d.sync += second.eq(~second)
         m.d.comb += [
-            write.addr.eq(produce), write.data.eq(Cat(self.psums, self.last)), write.en.eq(self.write),
-            read.addr.eq(consume), self.out.eq(out), self.out_last.eq(last),
-            after.eq(_following(consume, depth))]
+            write.addr.eq(produce),
+            write.data.eq(Cat(self.psums, self.last)),
+            write.en.eq(self.write),
+            read.addr.eq(consume),
+            self.out.eq(out),
+            self.out_last.eq(last),
+            after.eq(_following(consume, depth)),
+        ]
         with m.If(self.write):
             m.d.sync += [produce.eq(_following(produce, depth)), self.valid.eq(1)]
         with m.Elif(leaves & (after == produce)):
@@ -51,12 +76,12 @@ class DrainBuffer(wiring.Component):
         with m.If(leaves):
             m.d.sync += consume.eq(after)
         with m.If(leaves ^ self.take):
-            change = Mux(leaves, Const(1, signed(2)), Const(-1, signed(2)))      # one adder
+            change = Mux(leaves, Const(1, signed(2)), Const(-1, signed(2)))  # one adder
             m.d.sync += [free.eq(free + change), self.room.eq(leaves | (free != 1))]
         return m
 
 
 def _following(place, depth):
     if depth & (depth - 1) == 0:
-        return (place + 1)[:len(place)]
+        return (place + 1)[: len(place)]
     return Mux(place == depth - 1, 0, place + 1)

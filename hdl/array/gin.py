@@ -8,27 +8,44 @@ from amaranth.lib.wiring import In, Out
 class XBus(wiring.Component):
     """One row of a GIN: a registered stage that offers its word to all PEs of the row.
 
-    Members: `input` stream; `word`, `fire`, `accept` (a bit per PE); `load`, in the next cycle `word` is what is
-    `next` now, for PEs that compare tags a cycle ahead. A PE accepts when the
-    word's tag is not its own or it has room; the word moves when all accept, and is dropped
-    where none matches. Two words deep, so one word a cycle is sustained; latency 1 cycle.
+    Members: `input` stream; `word`, `fire`, `accept` (a bit per PE); `load`, in the next cycle
+    `word` is what is `next` now, for PEs that compare tags a cycle ahead. A PE accepts when the
+    word's tag is not its own or it has room; the word moves when all accept, and is dropped where
+    none matches. Two words deep, so one word a cycle is sustained; latency 1 cycle.
     """
 
     def __init__(self, layout, pes):
         self.layout, self.pes = layout, pes
-        super().__init__({"input": In(stream.Signature(layout)), "word": Out(layout),
-                          "next": Out(layout), "load": Out(1), "fire": Out(1), "accept": In(pes)})
+        super().__init__(
+            {
+                "input": In(stream.Signature(layout)),
+                "word": Out(layout),
+                "next": Out(layout),
+                "load": Out(1),
+                "fire": Out(1),
+                "accept": In(pes),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         word, spare = Signal(self.layout, reset_less=True), Signal(self.layout, reset_less=True)
         valid, spare_valid = Signal(), Signal()
         moves = Signal()
-        m.d.comb += [self.input.ready.eq(~spare_valid), moves.eq(self.accept.all()),
-                     self.fire.eq(valid & moves), self.word.eq(word), self.load.eq(self.fire | ~valid),
-                     self.next.eq(Mux(spare_valid, spare, self.input.payload))]
+        m.d.comb += [
+            self.input.ready.eq(~spare_valid),
+            moves.eq(self.accept.all()),
+            self.fire.eq(valid & moves),
+            self.word.eq(word),
+            self.load.eq(self.fire | ~valid),
+            self.next.eq(Mux(spare_valid, spare, self.input.payload)),
+        ]
         with m.If(self.load):
-            m.d.sync += [word.eq(self.next), valid.eq(spare_valid | self.input.valid), spare_valid.eq(0)]
+            m.d.sync += [
+                word.eq(self.next),
+                valid.eq(spare_valid | self.input.valid),
+                spare_valid.eq(0),
+            ]
         with m.Elif(self.input.valid & self.input.ready):
             m.d.sync += [spare.eq(self.input.payload), spare_valid.eq(1)]
         return m
@@ -42,8 +59,10 @@ class YBus(wiring.Component):
 
     def __init__(self, layout, rows):
         self.layout, self.rows = layout, rows
-        super().__init__({"input": In(stream.Signature(layout))}
-                         | {f"row_{n}": Out(stream.Signature(layout)) for n in range(rows)})
+        super().__init__(
+            {"input": In(stream.Signature(layout))}
+            | {f"row_{n}": Out(stream.Signature(layout)) for n in range(rows)}
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -55,6 +74,5 @@ class YBus(wiring.Component):
         m.d.comb += [ready.eq(together), self.input.ready.eq(ready)]
         # Rows are XBus inputs, whose ready does not depend on valid.
         for row in rows:
-            m.d.comb += [row.valid.eq(self.input.valid & ready),
-                         row.payload.eq(self.input.payload)]
+            m.d.comb += [row.valid.eq(self.input.valid & ready), row.payload.eq(self.input.payload)]
         return m

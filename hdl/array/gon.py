@@ -16,9 +16,9 @@ def lowest(bits):
 class OutputBus(wiring.Component):
     """One level of the GON: takes turns among its sources, a turn ending with `last`.
 
-    Members: `source_<n>` streams of {data, last}; `members`, the sources that take part, which change only
-    with `restart`: return to the first; `output` stream of {data, last}: `last` ends the turn
-    of the last member (the whole level's turn).
+    Members: `source_<n>` streams of {data, last}; `members`, the sources that take part, which
+    change only with `restart`: return to the first; `output` stream of {data, last}: `last` ends
+    the turn of the last member (the whole level's turn).
 
     Order is fixed: all of the first member's turn, then the second's, and again. One word
     a cycle, two words deep, latency 1 cycle; nothing is taken in the three cycles behind a restart.
@@ -26,38 +26,60 @@ class OutputBus(wiring.Component):
 
     def __init__(self, layout, sources):
         self.layout, self.sources = layout, sources
-        super().__init__({f"source_{n}": In(stream.Signature(layout)) for n in range(sources)}
-                         | {"members": In(sources), "restart": In(1),
-                            "output": Out(stream.Signature(layout))})
+        super().__init__(
+            {f"source_{n}": In(stream.Signature(layout)) for n in range(sources)}
+            | {"members": In(sources), "restart": In(1), "output": Out(stream.Signature(layout))}
+        )
 
     def elaborate(self, platform):
         m = Module()
         sources = [getattr(self, f"source_{n}") for n in range(self.sources)]
-        # One-hot: whose turn is and will be next; none yet behind a restart. wrapped: the turn is the last member's.
+        # One-hot: whose turn is and will be next; none yet behind a restart. wrapped: the turn is
+        # the last member's.
         turn, ahead, wrapped = Signal(self.sources), Signal(self.sources), Signal()
-        # They are the same from a configuration to the next: a register, which is late when they change.
+        # They are the same from a configuration to the next: a register, which is late when they
+        # change.
         members, changing = Signal(self.sources), Signal()
         m.d.sync += [members.eq(self.members), changing.eq(self.restart)]
         above = Signal(self.sources)
-        m.d.comb += above.eq(members & Cat(ahead[:n].any() if n else Const(0, 1) for n in range(self.sources)))
+        m.d.comb += above.eq(
+            members & Cat(ahead[:n].any() if n else Const(0, 1) for n in range(self.sources))
+        )
         valid, payload = Signal(), Signal(self.layout)
         spare, spare_valid = Signal(self.layout, reset_less=True), Signal()
         out, out_valid = Signal(self.layout, reset_less=True), Signal()
         take = Signal()
         m.d.comb += [
-            take.eq(~spare_valid), valid.eq(Cat(source.valid & turn[n] for n, source in enumerate(sources)).any()),
+            take.eq(~spare_valid),
+            valid.eq(Cat(source.valid & turn[n] for n, source in enumerate(sources)).any()),
             *(source.ready.eq(take & turn[n]) for n, source in enumerate(sources)),
-            payload.as_value().eq(reduce(or_, (
-                Mux(turn[n], source.payload.as_value(), 0) for n, source in enumerate(sources))))]
+            payload.as_value().eq(
+                reduce(
+                    or_,
+                    (
+                        Mux(turn[n], source.payload.as_value(), 0)
+                        for n, source in enumerate(sources)
+                    ),
+                )
+            ),
+        ]
         incoming = Signal(self.layout)
-        m.d.comb += [incoming.eq(payload), incoming.last.eq(payload.last & wrapped),
-                     self.output.valid.eq(out_valid), self.output.payload.eq(out)]
+        m.d.comb += [
+            incoming.eq(payload),
+            incoming.last.eq(payload.last & wrapped),
+            self.output.valid.eq(out_valid),
+            self.output.payload.eq(out),
+        ]
         begins = Signal()
         m.d.comb += begins.eq(~turn.any() & ~changing)
         with m.If(self.restart):
             m.d.sync += [turn.eq(0), ahead.eq(0)]
         with m.Elif(begins | (valid & take & payload.last)):
-            m.d.sync += [turn.eq(ahead), wrapped.eq(~above.any()), ahead.eq(Mux(above.any(), lowest(above), lowest(members)))]
+            m.d.sync += [
+                turn.eq(ahead),
+                wrapped.eq(~above.any()),
+                ahead.eq(Mux(above.any(), lowest(above), lowest(members))),
+            ]
         with m.If(self.output.ready | ~out_valid):
             with m.If(spare_valid):
                 m.d.sync += [out.eq(spare), out_valid.eq(1), spare_valid.eq(0)]

@@ -7,7 +7,14 @@ from amaranth.lib.wiring import In, Out
 from hdl.array.gin import XBus
 from hdl.array.gon import OutputBus
 from hdl.array.pe import ProcessingElement
-from hdl.array.words import EVENTS, filter_bus_word, ifmap_bus_word, ofmap_bus_word, psum_bus_word, tag_layout
+from hdl.array.words import (
+    EVENTS,
+    filter_bus_word,
+    ifmap_bus_word,
+    ofmap_bus_word,
+    psum_bus_word,
+    tag_layout,
+)
 from hdl.config import Config
 from hdl.lib.near_reset import near_reset
 
@@ -17,14 +24,15 @@ NETWORKS = (("ifmap", ifmap_bus_word), ("filter", filter_bus_word), ("psum", psu
 class PeRow(wiring.Component):
     """A physical row: `columns` PEs, an X-bus per network, and their output bus.
 
-    Members: `ifmap`, `filter`, `psum` word streams in, `ofmap` out; `chain_in`,
-    `chain_out`; `shift`, `tags_in`, `tags_out` (tags enter at the last PE and move towards
-    the first); `gate`, `skip`; `tails` is high when any PE of the row is a tail;
-    `events_<name>`, PEs with the event, one cycle late; `shift_out`, for the next row; `held`, `resetting`.
+    Members: `ifmap`, `filter`, `psum` word streams in, `ofmap` out; `chain_in`, `chain_out`;
+    `shift`, `tags_in`, `tags_out` (tags enter at the last PE and move towards the first); `gate`,
+    `skip`; `tails` is high when any PE of the row is a tail; `events_<name>`, PEs with the event,
+    one cycle late; `shift_out`, for the next row; `held`, `resetting`.
 
-    config.registered: `shift` and `tags_in` go through registers, and `shift_out` goes with `tags_out`, so that no net goes to
-    every PE; and the row has a reset of its own (hdl/lib/near_reset.py), held by the row before, whose `resetting` it is.
-    first: place in the chain of the row's first PE.
+    config.registered: `shift` and `tags_in` go through registers, and `shift_out` goes with
+    `tags_out`, so that no net goes to every PE; and the row has a reset of its own
+    (hdl/lib/near_reset.py), held by the row before, whose `resetting` it is. first: place in the
+    chain of the row's first PE.
     """
 
     def __init__(self, config: Config, first: int = 0):
@@ -33,9 +41,18 @@ class PeRow(wiring.Component):
         ports = {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS}
         ports |= {
             "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
-            "chain_in": In(stream.Signature(psum)), "chain_out": Out(stream.Signature(psum)),
-            "shift": In(1), "tags_in": In(tags), "shift_out": Out(1), "tags_out": Out(tags), "gate": In(1), "skip": In(1),
-            "held": In(1), "resetting": Out(1), "tails": Out(1)}
+            "chain_in": In(stream.Signature(psum)),
+            "chain_out": Out(stream.Signature(psum)),
+            "shift": In(1),
+            "tags_in": In(tags),
+            "shift_out": Out(1),
+            "tags_out": Out(tags),
+            "gate": In(1),
+            "skip": In(1),
+            "held": In(1),
+            "resetting": Out(1),
+            "tails": Out(1),
+        }
         ports |= {f"events_{e}": Out(range(config.columns + 1)) for e in EVENTS}
         super().__init__(ports)
 
@@ -45,7 +62,10 @@ class PeRow(wiring.Component):
         shift, tags, inside = self.shift, self.tags_in, lambda component: component
         if c.registered:
             inside, reset = near_reset(m, "row", self.held)
-            shift, tags = Signal(name="near_shift"), Signal.like(self.tags_in, name="near_tags", reset_less=True)
+            shift, tags = (
+                Signal(name="near_shift"),
+                Signal.like(self.tags_in, name="near_tags", reset_less=True),
+            )
             m.d.sync += [shift.eq(self.shift), tags.eq(self.tags_in)]
             m.d.comb += self.resetting.eq(reset)
         m.d.comb += self.shift_out.eq(shift)
@@ -66,10 +86,15 @@ class PeRow(wiring.Component):
             wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
             for n, pe in enumerate(pes):
                 if c.registered:
-                    m.d.comb += [getattr(pe, f"{net}_next").eq(bus.next), getattr(pe, f"{net}_load").eq(bus.load)]
-                m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word),
-                             getattr(pe, f"{net}_fire").eq(bus.fire),
-                             bus.accept[n].eq(getattr(pe, f"{net}_accept"))]
+                    m.d.comb += [
+                        getattr(pe, f"{net}_next").eq(bus.next),
+                        getattr(pe, f"{net}_load").eq(bus.load),
+                    ]
+                m.d.comb += [
+                    getattr(pe, f"{net}_word").eq(bus.word),
+                    getattr(pe, f"{net}_fire").eq(bus.fire),
+                    bus.accept[n].eq(getattr(pe, f"{net}_accept")),
+                ]
         output = OutputBus(ofmap_bus_word(c), c.columns)
         m.submodules.output_bus = inside(output)
         for n, pe in enumerate(pes):

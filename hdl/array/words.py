@@ -9,6 +9,7 @@ EVENTS = ("busy", "gated", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazar
 
 class PassHeader(data.Struct):
     """The shape of a pass, sent to every PE before its first ifmap word."""
+
     p: 8
     window: 8
     step: 8
@@ -18,26 +19,36 @@ class PassHeader(data.Struct):
 
 def tag_layout(config: Config) -> data.StructLayout:
     """What a PE is in the current mapping: set by CONFIG through the chain."""
-    return data.StructLayout({
-        "enable": 1, "head": 1, "tail": 1, "ifmap": config.ifmap_tag_bits,
-        "filter": config.pe_tag_bits, "psum": config.pe_tag_bits})
+    return data.StructLayout(
+        {
+            "enable": 1,
+            "head": 1,
+            "tail": 1,
+            "ifmap": config.ifmap_tag_bits,
+            "filter": config.pe_tag_bits,
+            "psum": config.pe_tag_bits,
+        }
+    )
 
 
 def ifmap_word(config: Config) -> data.StructLayout:
     """Up to four entries for a tag, or (`header`) a PassHeader for everyone."""
-    return data.StructLayout({
-        "data": WORD_BITS, "count": 3, "header": 1, "tag": config.ifmap_tag_bits})
+    return data.StructLayout(
+        {"data": WORD_BITS, "count": 3, "header": 1, "tag": config.ifmap_tag_bits}
+    )
 
 
 def filter_word(config: Config) -> data.StructLayout:
     """Up to four filter entries for a tag; `last` closes the half being filled."""
-    return data.StructLayout({
-        "data": WORD_BITS, "count": 3, "last": 1, "tag": config.pe_tag_bits})
+    return data.StructLayout({"data": WORD_BITS, "count": 3, "last": 1, "tag": config.pe_tag_bits})
 
 
 def single_ifmap(config: Config) -> data.StructLayout:
-    """An entry for a tag, or (`header`) the next 16 bits of a PassHeader for everyone; `last` of a word's entries."""
-    return data.StructLayout({"data": ENTRY_BITS, "last": 1, "header": 1, "tag": config.ifmap_tag_bits})
+    """An entry for a tag, or (`header`) the next 16 bits of a PassHeader for everyone; `last` of
+    a word's entries."""
+    return data.StructLayout(
+        {"data": ENTRY_BITS, "last": 1, "header": 1, "tag": config.ifmap_tag_bits}
+    )
 
 
 def single_filter(config: Config) -> data.StructLayout:
@@ -57,8 +68,9 @@ def filter_bus_word(config: Config) -> data.StructLayout:
 
 def psum_word(config: Config) -> data.StructLayout:
     """Up to four psums for the head with this tag."""
-    return data.StructLayout({
-        "data": config.psum_bits * PSUM_LANES, "count": 3, "tag": config.pe_tag_bits})
+    return data.StructLayout(
+        {"data": config.psum_bits * PSUM_LANES, "count": 3, "tag": config.pe_tag_bits}
+    )
 
 
 def single_psum(config: Config) -> data.StructLayout:
@@ -77,7 +89,8 @@ def ofmap_word(config: Config) -> data.StructLayout:
 
 
 def single_ofmap(config: Config) -> data.StructLayout:
-    """A psum from a tail; `end` ends its p psums of a position, and so does `last`, which a bus changes."""
+    """A psum from a tail; `end` ends its p psums of a position, and so does `last`, which a bus
+    changes."""
     return data.StructLayout({"data": config.psum_bits, "end": 1, "last": 1})
 
 

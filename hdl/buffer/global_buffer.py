@@ -30,17 +30,25 @@ def writers(config: Config) -> tuple[str, ...]:
 
 
 class GlbBank(wiring.Component):
-    """`depth` words of 64 bits, one read and one write a cycle, written by 16-bit lanes.
-    Read data comes one cycle after `read`. What is read of a word while it is written is not defined (here the old word,
-    in a block RAM perhaps neither): semaphores and the ring's pointers see to it that nobody needs it. registered: two cycles
-    after `read`, through the output registers of block RAMs."""
+    """`depth` words of 64 bits, one read and one write a cycle, written by 16-bit lanes. Read data
+    comes one cycle after `read`. What is read of a word while it is written is not defined (here
+    the old word, in a block RAM perhaps neither): semaphores and the ring's pointers see to it that
+    nobody needs it. registered: two cycles after `read`, through the output registers of block
+    RAMs."""
 
     def __init__(self, depth, registered=False):
         self.depth, self.registered = depth, registered
         bits = (depth - 1).bit_length()
-        super().__init__({
-            "read": In(1), "read_row": In(bits), "read_data": Out(WORD_BITS),
-            "mask": In(4), "write_row": In(bits), "write_data": In(WORD_BITS)})
+        super().__init__(
+            {
+                "read": In(1),
+                "read_row": In(bits),
+                "read_data": Out(WORD_BITS),
+                "mask": In(4),
+                "write_row": In(bits),
+                "write_data": In(WORD_BITS),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -48,33 +56,42 @@ class GlbBank(wiring.Component):
             for lane in range(WORD_BITS // ENTRY_BITS):
                 m.submodules[f"lane_{lane}"] = ram = BlockRam(self.depth)
                 m.d.comb += [
-                    ram.read.en.eq(self.read), ram.read.addr.eq(self.read_row),
+                    ram.read.en.eq(self.read),
+                    ram.read.addr.eq(self.read_row),
                     self.read_data.word_select(lane, ENTRY_BITS).eq(ram.read.data),
-                    ram.write.en.eq(self.mask[lane]), ram.write.addr.eq(self.write_row),
-                    ram.write.data.eq(self.write_data.word_select(lane, ENTRY_BITS))]
+                    ram.write.en.eq(self.mask[lane]),
+                    ram.write.addr.eq(self.write_row),
+                    ram.write.data.eq(self.write_data.word_select(lane, ENTRY_BITS)),
+                ]
             return m
         m.submodules.memory = memory = Memory(
-            shape=data.ArrayLayout(ENTRY_BITS, 4), depth=self.depth, init=[])
+            shape=data.ArrayLayout(ENTRY_BITS, 4), depth=self.depth, init=[]
+        )
         read = memory.read_port()
         write = memory.write_port(granularity=1)
         m.d.comb += [
-            read.en.eq(self.read), read.addr.eq(self.read_row), self.read_data.eq(read.data),
-            write.en.eq(self.mask), write.addr.eq(self.write_row),
-            write.data.eq(self.write_data)]
+            read.en.eq(self.read),
+            read.addr.eq(self.read_row),
+            self.read_data.eq(read.data),
+            write.en.eq(self.mask),
+            write.addr.eq(self.write_row),
+            write.data.eq(self.write_data),
+        ]
         return m
 
 
 class GlobalBuffer(wiring.Component):
     """The banks and their crossbar.
 
-    Members: `read_<client>` for readers(config), `write_<client>` for writers(config); counters `reads` and
-    `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
+    Members: `read_<client>` for readers(config), `write_<client>` for writers(config); counters
+    `reads` and `writes` (64-bit bank accesses this cycle) and `conflict` (a client was refused).
 
-    A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an accepted request to the
-    response; three more with config.registered: `request.ready` is a register then, and
-    what a queue's RAM shows goes to one. Throughput: every client one access a cycle unless a client of higher priority
-    addresses one of the same banks. A client without room for its response never blocks another. With one pair a read and
-    a write a cycle, and one multiplexer for all clients.
+    A read of word a returns words a and a+1, wherever pairs end. Latency: 4 cycles from an accepted
+    request to the response; three more with config.registered: `request.ready` is a register then,
+    and what a queue's RAM shows goes to one. Throughput: every client one access a cycle unless a
+    client of higher priority addresses one of the same banks. A client without room for its
+    response never blocks another. With one pair a read and a write a cycle, and one multiplexer for
+    all clients.
     """
 
     def __init__(self, config: Config):
@@ -82,7 +99,8 @@ class GlobalBuffer(wiring.Component):
         super().__init__(
             {f"read_{c}": In(READ_SIGNATURE) for c in readers(config)}
             | {f"write_{c}": In(WRITE_SIGNATURE) for c in writers(config)}
-            | {"reads": Out(4), "writes": Out(3), "conflict": Out(1)})
+            | {"reads": Out(4), "writes": Out(3), "conflict": Out(1)}
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -95,7 +113,9 @@ class GlobalBuffer(wiring.Component):
             """(pair, row) of the bank of this half that serves words `word`, `word`+1."""
             index = Signal(WORD_ADDR)
             m.d.comb += index.eq((word + (1 - half)) >> 1)
-            return index[row_bits:row_bits + pair_bits] if pairs > 1 else Const(0, 1), index[:row_bits]
+            return index[row_bits : row_bits + pair_bits] if pairs > 1 else Const(0, 1), index[
+                :row_bits
+            ]
 
         def requests(ports, valids, needs):
             """Grants by falling priority: a client waits for any before it on a bank."""
@@ -104,12 +124,17 @@ class GlobalBuffer(wiring.Component):
             for c in range(len(ports)):
                 blocked = 0
                 for h in range(c):
-                    if pairs == 1 and self.config.registered:   # whatever it needs: one more refusal costs little
+                    # whatever it needs: one more refusal costs little
+                    if pairs == 1 and self.config.registered:
                         blocked = blocked | valids[h]
                         continue
                     for half in range(2):
-                        blocked = blocked | (valids[h] & needs[h][half] & needs[c][half]
-                                             & (places[h][half][0] == places[c][half][0]))
+                        blocked = blocked | (
+                            valids[h]
+                            & needs[h][half]
+                            & needs[c][half]
+                            & (places[h][half][0] == places[c][half][0])
+                        )
                 grant = Signal(name=f"grant_{c}_{len(ports)}")
                 m.d.comb += grant.eq(valids[c] & ~blocked)
                 grants.append(grant)
@@ -130,42 +155,75 @@ class GlobalBuffer(wiring.Component):
         for c, port in zip(names, read_ports):
             if self.config.registered:
                 m.submodules[f"request_{c}"] = place = Slice(unsigned(self.config.glb_word_bits))
-                m.d.comb += [place.input.payload.eq(port.request.payload), place.input.valid.eq(port.request.valid),
-                             port.request.ready.eq(place.input.ready)]
+                m.d.comb += [
+                    place.input.payload.eq(port.request.payload),
+                    place.input.valid.eq(port.request.valid),
+                    port.request.ready.eq(place.input.ready),
+                ]
                 asked.append(place.output)
             else:
                 asked.append(port.request)
-        places, grants = requests([request.payload for request in asked], wants, [(1, 1)] * len(read_ports))
+        places, grants = requests(
+            [request.payload for request in asked], wants, [(1, 1)] * len(read_ports)
+        )
         issued = []  # registered grants and their places
         swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS, reset_less=True)
         for c, port in enumerate(read_ports):
             name = names[c]
-            m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(width=2 * WORD_BITS, depth=RESPONSE_DEPTH)
+            m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(
+                width=2 * WORD_BITS, depth=RESPONSE_DEPTH
+            )
             under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
             room = Signal(init=1, name=f"room_{name}")
             taken = Signal(name=f"taken_{name}")
             m.d.comb += [wants[c].eq(asked[c].valid & room), asked[c].ready.eq(grants[c])]
             m.d["sync" if self.config.registered else "comb"] += taken.eq(queue.r_rdy & queue.r_en)
             with m.If(grants[c] ^ taken):
-                m.d.sync += [under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
-                             room.eq(taken | (under_way != RESPONSE_DEPTH - 1))]
-            if self.config.registered:    # what a RAM shows is late
-                out, there = Signal(2 * WORD_BITS, name=f"out_{name}", reset_less=True), Signal(name=f"there_{name}")
-                m.d.comb += [port.response.valid.eq(there), port.response.payload.eq(out),
-                             queue.r_en.eq(~there | port.response.ready)]
+                m.d.sync += [
+                    under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
+                    room.eq(taken | (under_way != RESPONSE_DEPTH - 1)),
+                ]
+            if self.config.registered:  # what a RAM shows is late
+                out, there = (
+                    Signal(2 * WORD_BITS, name=f"out_{name}", reset_less=True),
+                    Signal(name=f"there_{name}"),
+                )
+                m.d.comb += [
+                    port.response.valid.eq(there),
+                    port.response.payload.eq(out),
+                    queue.r_en.eq(~there | port.response.ready),
+                ]
                 with m.If(queue.r_en):
                     m.d.sync += [there.eq(queue.r_rdy), out.eq(queue.r_data)]
             else:
-                m.d.comb += [port.response.valid.eq(queue.r_rdy), port.response.payload.eq(queue.r_data),
-                             queue.r_en.eq(port.response.ready)]
-            stage = Signal(data.StructLayout({
-                "swap": 1, "even_pair": pair_bits, "even_row": row_bits,
-                "odd_pair": pair_bits, "odd_row": row_bits}), name=f"stage_{name}", reset_less=True)
-            valid = Signal(3 + self.config.registered, name=f"valid_{name}")   # of stage, reading, selecting, selected
+                m.d.comb += [
+                    port.response.valid.eq(queue.r_rdy),
+                    port.response.payload.eq(queue.r_data),
+                    queue.r_en.eq(port.response.ready),
+                ]
+            stage = Signal(
+                data.StructLayout(
+                    {
+                        "swap": 1,
+                        "even_pair": pair_bits,
+                        "even_row": row_bits,
+                        "odd_pair": pair_bits,
+                        "odd_row": row_bits,
+                    }
+                ),
+                name=f"stage_{name}",
+                reset_less=True,
+            )
+            # of stage, reading, selecting, selected
+            valid = Signal(3 + self.config.registered, name=f"valid_{name}")
             m.d.sync += [
-                valid.eq(Cat(grants[c], valid)), stage.swap.eq(asked[c].payload[0]),
-                stage.even_pair.eq(places[c][0][0]), stage.even_row.eq(places[c][0][1]),
-                stage.odd_pair.eq(places[c][1][0]), stage.odd_row.eq(places[c][1][1])]
+                valid.eq(Cat(grants[c], valid)),
+                stage.swap.eq(asked[c].payload[0]),
+                stage.even_pair.eq(places[c][0][0]),
+                stage.even_row.eq(places[c][0][1]),
+                stage.odd_pair.eq(places[c][1][0]),
+                stage.odd_row.eq(places[c][1][1]),
+            ]
             issued.append((valid[0], stage))
             # data of the banks addressed one cycle ago, or two
             selecting = Signal(stage.shape(), name=f"selecting_{name}", reset_less=True)
@@ -185,8 +243,11 @@ class GlobalBuffer(wiring.Component):
                     with m.Case(p):
                         m.d.comb += odd.eq(banks[p][1].read_data)
             if pairs > 1:
-                swap, selected = selecting.swap, Signal(2 * WORD_BITS, name=f"selected_{name}", reset_less=True)
-            else:    # of all clients one has been granted
+                swap, selected = (
+                    selecting.swap,
+                    Signal(2 * WORD_BITS, name=f"selected_{name}", reset_less=True),
+                )
+            else:  # of all clients one has been granted
                 swaps.append(valid[-2] & selecting.swap)
                 swap, selected = swapped, selected_any
             if pairs > 1 or c == 0:
@@ -211,31 +272,46 @@ class GlobalBuffer(wiring.Component):
             masks = Mux(odd_first, high, low), Mux(odd_first, low, high)
             words = port.payload.data[:WORD_BITS], port.payload.data[WORD_BITS:]
             needs.append((masks[0].any(), masks[1].any()))
-            rotated.append((masks, (Mux(odd_first, words[1], words[0]),
-                                    Mux(odd_first, words[0], words[1]))))
-        w_places, w_grants = requests([p.payload.word for p in write_ports],
-                                      [p.valid for p in write_ports], needs)
+            rotated.append(
+                (masks, (Mux(odd_first, words[1], words[0]), Mux(odd_first, words[0], words[1])))
+            )
+        w_places, w_grants = requests(
+            [p.payload.word for p in write_ports], [p.valid for p in write_ports], needs
+        )
         written = []
         for c, port in enumerate(write_ports):
             m.d.comb += port.ready.eq(w_grants[c])
             for half in range(2):
-                stage = Signal(data.StructLayout({"data": WORD_BITS, "pair": pair_bits, "row": row_bits}),
-                               name=f"write_{sinks[c]}_{half}", reset_less=True)
+                stage = Signal(
+                    data.StructLayout({"data": WORD_BITS, "pair": pair_bits, "row": row_bits}),
+                    name=f"write_{sinks[c]}_{half}",
+                    reset_less=True,
+                )
                 mask = Signal(4, name=f"mask_{sinks[c]}_{half}")
                 m.d.sync += [
                     mask.eq(Mux(w_grants[c], rotated[c][0][half], 0)),
                     stage.data.eq(rotated[c][1][half]),
-                    stage.pair.eq(w_places[c][half][0]), stage.row.eq(w_places[c][half][1])]
+                    stage.pair.eq(w_places[c][half][0]),
+                    stage.row.eq(w_places[c][half][1]),
+                ]
                 written.append(mask)
                 for p in range(pairs):
                     bank = banks[p][half]
                     with m.If(mask.any() & (stage.pair == p)):
-                        m.d.comb += [bank.mask.eq(mask), bank.write_row.eq(stage.row),
-                                     bank.write_data.eq(stage.data)]
+                        m.d.comb += [
+                            bank.mask.eq(mask),
+                            bank.write_row.eq(stage.row),
+                            bank.write_data.eq(stage.data),
+                        ]
 
         m.d.comb += [
             self.reads.eq(sum(2 * valid for valid, _ in issued)),
             self.writes.eq(sum(mask.any() for mask in written)),
-            self.conflict.eq(Cat(*(w & ~g for w, g in zip(wants, grants)),
-                                 *(p.valid & ~g for p, g in zip(write_ports, w_grants))).any())]
+            self.conflict.eq(
+                Cat(
+                    *(w & ~g for w, g in zip(wants, grants)),
+                    *(p.valid & ~g for p, g in zip(write_ports, w_grants)),
+                ).any()
+            ),
+        ]
         return m

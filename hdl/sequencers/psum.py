@@ -22,37 +22,60 @@ class PsumSequencer(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(engine_ports(PsumBody) | {
-            "glb": Out(READ_SIGNATURE), "output": Out(stream.Signature(psum_word(config))),
-            "ring_word": In(WORD_ADDR), "ring_some": In(1), "pop": Out(1)})
+        super().__init__(
+            engine_ports(PsumBody)
+            | {
+                "glb": Out(READ_SIGNATURE),
+                "output": Out(stream.Signature(psum_word(config))),
+                "ring_word": In(WORD_ADDR),
+                "ring_some": In(1),
+                "pop": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         c = self.config
         body = Signal(PsumBody, reset_less=True)
-        words = Signal(8, reset_less=True)       # of a column's p psums
+        words = Signal(8, reset_less=True)  # of a column's p psums
         m.submodules.nest = nest = Nest(
-            (8, 8, 8, 24), {"bias": (c.glb_word_bits, (0, 1)), "left": (8, (0,)),
-                            "tag": (c.pe_tag_bits, (1, 2))})
+            (8, 8, 8, 24),
+            {"bias": (c.glb_word_bits, (0, 1)), "left": (8, (0,)), "tag": (c.pe_tag_bits, (1, 2))},
+        )
         m.d.comb += [
-            nest.count_0.eq(words), nest.count_1.eq(body.sets), nest.count_2.eq(body.rows),
+            nest.count_0.eq(words),
+            nest.count_1.eq(body.sets),
+            nest.count_2.eq(body.rows),
             nest.count_3.eq(body.positions),
-            nest.bias_start.eq(body.bias), nest.bias_stride_0.eq(2),
-            nest.bias_stride_1.eq(words << 1), nest.left_start.eq(body.p),
-            nest.left_stride_0.eq(-PSUM_LANES), nest.tag_stride_1.eq(1),
-            nest.tag_stride_2.eq(body.sets)]
+            nest.bias_start.eq(body.bias),
+            nest.bias_stride_0.eq(2),
+            nest.bias_stride_1.eq(words << 1),
+            nest.left_start.eq(body.p),
+            nest.left_stride_0.eq(-PSUM_LANES),
+            nest.tag_stride_1.eq(1),
+            nest.tag_stride_2.eq(body.sets),
+        ]
         note_layout = data.StructLayout({"tag": c.pe_tag_bits, "count": 3, "last": 1})
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=under_way(self.config))
+        m.submodules.notes = notes = fifo.SyncFIFO(
+            width=note_layout.size, depth=under_way(self.config)
+        )
         note, noted, room = Signal(note_layout), Signal(note_layout), room_for_note(m, c, notes)
         m.d.comb += [
-            note.tag.eq(nest.tag), note.last.eq(nest.last),
+            note.tag.eq(nest.tag),
+            note.last.eq(nest.last),
             note.count.eq(Mux(nest.left > PSUM_LANES, PSUM_LANES, nest.left)),
-            notes.w_data.eq(note), noted.eq(notes.r_data), notes.w_en.eq(nest.step),
-            self.glb.request.payload.eq(Mux(body.from_ring, self.ring_word, nest.bias))]
+            notes.w_data.eq(note),
+            noted.eq(notes.r_data),
+            notes.w_en.eq(nest.step),
+            self.glb.request.payload.eq(Mux(body.from_ring, self.ring_word, nest.bias)),
+        ]
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += [body.eq(self.command.payload), words.eq((self.command.p.p + PSUM_LANES - 1) >> 2)]
+                m.d.sync += [
+                    body.eq(self.command.payload),
+                    words.eq((self.command.p.p + PSUM_LANES - 1) >> 2),
+                ]
                 with m.If(self.command.valid):
                     m.next = "start"
             with m.State("start"):
@@ -62,7 +85,8 @@ class PsumSequencer(wiring.Component):
                 m.d.comb += [
                     self.glb.request.valid.eq(room & (~body.from_ring | self.ring_some)),
                     nest.step.eq(self.glb.request.valid & self.glb.request.ready),
-                    self.pop.eq(nest.step & body.from_ring)]
+                    self.pop.eq(nest.step & body.from_ring),
+                ]
                 with m.If(nest.step & nest.last):
                     m.next = "idle"
         m.d.comb += [
@@ -70,8 +94,15 @@ class PsumSequencer(wiring.Component):
             self.glb.response.ready.eq(self.output.ready & notes.r_rdy),
             notes.r_en.eq(self.output.valid & self.output.ready),
             self.done.eq(notes.r_en & noted.last),
-            self.output.payload.data.eq(Cat(*(
-                self.glb.response.payload.word_select(n, PSUM_SLOT_BITS)[:c.psum_bits]
-                for n in range(PSUM_LANES)))),
-            self.output.payload.count.eq(noted.count), self.output.payload.tag.eq(noted.tag)]
+            self.output.payload.data.eq(
+                Cat(
+                    *(
+                        self.glb.response.payload.word_select(n, PSUM_SLOT_BITS)[: c.psum_bits]
+                        for n in range(PSUM_LANES)
+                    )
+                )
+            ),
+            self.output.payload.count.eq(noted.count),
+            self.output.payload.tag.eq(noted.tag),
+        ]
         return m

@@ -53,23 +53,35 @@ class SparseEngine(wiring.Component):
     the memory's latency is met once and not in every command; other commands wait until all
     have drained.
 
-    config.registered: OUTPUT takes LANES cycles a row, an activation of every four PEs in each through one RoundShift, and is
-    under way for LANES * rows + 6. What a command says and what the PEs tell end in registers, so that RUN, STREAM and
-    DUMP begin and end some cycles later.
+    config.registered: OUTPUT takes LANES cycles a row, an activation of every four PEs in each
+    through one RoundShift, and is under way for LANES * rows + 6. What a command says and what the
+    PEs tell end in registers, so that RUN, STREAM and DUMP begin and end some cycles later.
     """
 
     def __init__(self, config: Config):
         self.config = config
         k = config.sparse_pes
-        super().__init__({
-            "fill": In(stream.Signature(SparseFillBody)), "fill_done": Out(1),
-            "sparse": In(stream.Signature(SparseCommand)), "sparse_done": Out(1),
-            "glb_fill": Out(READ_SIGNATURE), "glb_dump": Out(WRITE_SIGNATURE),
-            "glb_table": Out(READ_SIGNATURE), "column_read": Out(ReadMaster),
-            "read_base": In(ADDRESS), "read_limit": In(ADDRESS),
-            "error": Out(Error), "active": Out(1), "broadcast": Out(1),
-            "macs": Out(range(k + 1)), "starved": Out(range(k + 1)), "blocked": Out(range(k + 1)),
-            "padding": Out(range(8 * k + 1))})
+        super().__init__(
+            {
+                "fill": In(stream.Signature(SparseFillBody)),
+                "fill_done": Out(1),
+                "sparse": In(stream.Signature(SparseCommand)),
+                "sparse_done": Out(1),
+                "glb_fill": Out(READ_SIGNATURE),
+                "glb_dump": Out(WRITE_SIGNATURE),
+                "glb_table": Out(READ_SIGNATURE),
+                "column_read": Out(ReadMaster),
+                "read_base": In(ADDRESS),
+                "read_limit": In(ADDRESS),
+                "error": Out(Error),
+                "active": Out(1),
+                "broadcast": Out(1),
+                "macs": Out(range(k + 1)),
+                "starved": Out(range(k + 1)),
+                "blocked": Out(range(k + 1)),
+                "padding": Out(range(8 * k + 1)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -93,7 +105,7 @@ class SparseEngine(wiring.Component):
             above = []
             for first in range(0, len(level), FAN_IN):
                 m.submodules[f"lnzd_{depth}_{first // FAN_IN}"] = node = LnzdNode(column_layout(c))
-                for n, child in enumerate(level[first:first + FAN_IN]):
+                for n, child in enumerate(level[first : first + FAN_IN]):
                     wiring.connect(m, child, getattr(node, f"child_{n}"))
                 nodes.append(node)
                 above.append(node.output)
@@ -101,11 +113,17 @@ class SparseEngine(wiring.Component):
         root, waits = cut(m, c.registered, "root_cut", level[0])
         everyone, streaming = Signal(), Signal()
         broadcast = Signal()
-        m.d.comb += [everyone.eq(Cat(pe.column.ready for pe in pes).all()), broadcast.eq(root.valid & root.ready)]
+        m.d.comb += [
+            everyone.eq(Cat(pe.column.ready for pe in pes).all()),
+            broadcast.eq(root.valid & root.ready),
+        ]
         event = m.d.sync if c.registered else m.d.comb
         event += self.broadcast.eq(broadcast)
         for pe in pes:
-            m.d.comb += [pe.column.valid.eq(broadcast & ~streaming), pe.column.payload.eq(root.payload)]
+            m.d.comb += [
+                pe.column.valid.eq(broadcast & ~streaming),
+                pe.column.payload.eq(root.payload),
+            ]
 
         # ---- columns from DRAM ----------------------------------------------------------
         m.submodules.fetcher = fetcher = ColumnFetcher(c)
@@ -117,13 +135,17 @@ class SparseEngine(wiring.Component):
         wiring.connect(m, records_in, spreader.record)
         spreading = spreader.busy | record_waits
         spread_room = Signal()
-        ending = Signal()      # everything found has gone to the fetcher, but the mark
+        ending = Signal()  # everything found has gone to the fetcher, but the mark
         m.d.comb += [
-            fetcher.base.eq(self.read_base), fetcher.limit.eq(self.read_limit),
-            fetcher.wanted.valid.eq((streaming & root.valid) | ending), fetcher.wanted.p.mark.eq(ending),
-            fetcher.wanted.p.column.eq(root.payload.column), fetcher.wanted.p.value.eq(root.payload.value),
+            fetcher.base.eq(self.read_base),
+            fetcher.limit.eq(self.read_limit),
+            fetcher.wanted.valid.eq((streaming & root.valid) | ending),
+            fetcher.wanted.p.mark.eq(ending),
+            fetcher.wanted.p.column.eq(root.payload.column),
+            fetcher.wanted.p.value.eq(root.payload.value),
             root.ready.eq(Mux(streaming, fetcher.wanted.ready, everyone)),
-            spread_room.eq(Cat(pe.record.ready for pe in pes).all())]
+            spread_room.eq(Cat(pe.record.ready for pe in pes).all()),
+        ]
         if c.registered:
             m.d.sync += spreader.output.ready.eq(spread_room)
         else:
@@ -131,8 +153,11 @@ class SparseEngine(wiring.Component):
         for n, pe in enumerate(pes):
             m.d.comb += [
                 pe.record.valid.eq(spreader.output.valid & spreader.output.ready),
-                pe.record.payload.eq(spreader.output.payload), pe.span.eq(spreader.spans[n]),
-                pe.load.eq(spreader.load[n]), pe.mark.eq(spreader.mark)]
+                pe.record.payload.eq(spreader.output.payload),
+                pe.span.eq(spreader.spans[n]),
+                pe.load.eq(spreader.load[n]),
+                pe.mark.eq(spreader.mark),
+            ]
         # A mark is out until every PE has decoded what lies before it.
         marked, passed, stream_done = Signal(), Signal(), Signal()
         all_passed = marked & ~Cat(pe.marked for pe in pes).any()
@@ -153,7 +178,7 @@ class SparseEngine(wiring.Component):
         run, output, dump = Signal(SparseRunBody), Signal(SparseOutputBody), Signal(SparseDumpBody)
         records = Signal(SparseStreamBody)
         for body in (run, output, dump, records):
-            m.d.comb += body.eq(raw[:len(body.as_value())])
+            m.d.comb += body.eq(raw[: len(body.as_value())])
         stream_kind = SPARSE_KINDS.index(SparseStreamBody)
         if c.registered:
             with m.If(self.sparse.ready):
@@ -162,17 +187,48 @@ class SparseEngine(wiring.Component):
             m.d.comb += streaming.eq(kind == stream_kind)
         m.d.comb += [fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
 
-        streams = Signal(range(IN_FLIGHT + 1))     # STREAMs under way
+        streams = Signal(range(IN_FLIGHT + 1))  # STREAMs under way
         streamed, done, active = Signal(), Signal(), Signal()
         any_found, any_busy = Signal(), Signal()
         # A cycle late, and so what goes to the PEs is seen a cycle longer.
         busy, was_found, spread = [Signal(name=f"busy_{n}") for n in range(k)], Signal(), Signal()
         m.d.sync += streams.eq(streams + streamed - stream_done)
-        m.d.comb += [any_found.eq(Cat(*(pe.scanning for pe in pes), *(held for _, held in cuts), *(node.output.valid for node in nodes), waits).any()),
-                     any_busy.eq(Cat(pe.busy for pe in pes).any() if not c.registered else Cat(*busy, was_found, spread).any())]
-        m.d.sync += [*(late.eq(pe.busy) for late, pe in zip(busy, pes)), was_found.eq(any_found), spread.eq(spreading)]
+        m.d.comb += [
+            any_found.eq(
+                Cat(
+                    *(pe.scanning for pe in pes),
+                    *(held for _, held in cuts),
+                    *(node.output.valid for node in nodes),
+                    waits,
+                ).any()
+            ),
+            any_busy.eq(
+                Cat(pe.busy for pe in pes).any()
+                if not c.registered
+                else Cat(*busy, was_found, spread).any()
+            ),
+        ]
+        m.d.sync += [
+            *(late.eq(pe.busy) for late, pe in zip(busy, pes)),
+            was_found.eq(any_found),
+            spread.eq(spreading),
+        ]
         event += [self.active.eq(active | (streams != 0)), self.sparse_done.eq(done | stream_done)]
-        self._signals = (kind, raw, run, output, dump, streaming, streams, streamed, done, active, any_found, any_busy, ending)
+        self._signals = (
+            kind,
+            raw,
+            run,
+            output,
+            dump,
+            streaming,
+            streams,
+            streamed,
+            done,
+            active,
+            any_found,
+            any_busy,
+            ending,
+        )
         (self._registered_commands if c.registered else self._commands)(m, pes, fetcher)
 
         # An error belongs to the command marked if a PE meets it before the mark; otherwise to
@@ -183,7 +239,11 @@ class SparseEngine(wiring.Component):
             with m.If(spreader.error != Error.NONE):
                 m.d.sync += self.error.eq(spreader.error)
             # Columns found behind the one outside may wait for ever.
-            with m.Elif(fetcher.outside & ~spreading & ~Cat(*busy, spread).any() if c.registered else fetcher.outside & ~any_busy):
+            with m.Elif(
+                fetcher.outside & ~spreading & ~Cat(*busy, spread).any()
+                if c.registered
+                else fetcher.outside & ~any_busy
+            ):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
 
         if c.counters:
@@ -192,32 +252,55 @@ class SparseEngine(wiring.Component):
 
             def total(name):
                 return sum(pe.events[EVENTS.index(name)] for pe in pes)
+
             full = total("full")
-            if c.registered:    # a PE's event is of its columns
+            if c.registered:  # a PE's event is of its columns
                 full = Mux(spreader.output.valid, sum(~pe.record.ready for pe in pes), full)
             m.d.sync += [
-                self.macs.eq(total("mac")), self.starved.eq(Mux(running, total("starved"), 0)),
+                self.macs.eq(total("mac")),
+                self.starved.eq(Mux(running, total("starved"), 0)),
                 self.blocked.eq(Mux((root.valid & ~streaming) | spreader.output.valid, full, 0)),
-                self.padding.eq(sum(pe.padding for pe in pes))]
+                self.padding.eq(sum(pe.padding for pe in pes)),
+            ]
         return m
 
     def _commands(self, m, pes, fetcher):
         c, groups = self.config, self.config.sparse_pes // LANES
-        kind, raw, run, output, dump, streaming, streams, streamed, done, active, any_found, any_busy, ending = self._signals
+        (
+            kind,
+            raw,
+            run,
+            output,
+            dump,
+            streaming,
+            streams,
+            streamed,
+            done,
+            active,
+            any_found,
+            any_busy,
+            ending,
+        ) = self._signals
 
         def local(half, address):
             return address + Mux(half, c.sparse_activations, 0)
+
         row, group, index = Signal(16), Signal(range(max(2, groups))), Signal(16)
         scan, clear, look = Signal(), Signal(), Signal()
         found, idle = Signal(), Signal()
         m.d.comb += [found.eq(~any_found), idle.eq(found & ~any_busy & (streams == 0))]
         for pe in pes:
             m.d.comb += [
-                pe.scan.eq(scan), pe.scan_address.eq(local(run.half, run.address)),
-                pe.scan_count.eq(run.count), pe.scan_base.eq(Mux(streaming, 0, run.base)),
+                pe.scan.eq(scan),
+                pe.scan_address.eq(local(run.half, run.address)),
+                pe.scan_count.eq(run.count),
+                pe.scan_base.eq(Mux(streaming, 0, run.base)),
                 pe.limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)),
-                pe.row.eq(row), pe.clear.eq(clear), pe.look.eq(look),
-                pe.look_address.eq(local(dump.half, dump.address) + index)]
+                pe.row.eq(row),
+                pe.clear.eq(clear),
+                pe.look.eq(look),
+                pe.look_address.eq(local(dump.half, dump.address) + index),
+            ]
         writing = [Signal(name=f"writing_{n}") for n in range(Requantise.LATENCY)]
         m.d.sync += writing[0].eq(clear)
         for before, after in zip(writing, writing[1:]):
@@ -225,14 +308,19 @@ class SparseEngine(wiring.Component):
         kept_at = Signal(16)
         for g in range(groups):
             m.submodules[f"requantise_{g}"] = requantise = Requantise(c)
-            m.d.comb += [requantise.enable.eq(1), requantise.shift.eq(output.shift),
-                         requantise.relu.eq(output.relu)]
+            m.d.comb += [
+                requantise.enable.eq(1),
+                requantise.shift.eq(output.shift),
+                requantise.relu.eq(output.relu),
+            ]
             for lane in range(LANES):
                 pe = pes[g * LANES + lane]
                 m.d.comb += [
-                    requantise.psums[lane].eq(pe.accumulator), pe.keep.eq(writing[-1]),
+                    requantise.psums[lane].eq(pe.accumulator),
+                    pe.keep.eq(writing[-1]),
                     pe.keep_address.eq(local(output.half, output.address) + kept_at),
-                    pe.kept.eq(requantise.entries[lane])]
+                    pe.kept.eq(requantise.entries[lane]),
+                ]
         with m.If(writing[-1]):
             m.d.sync += kept_at.eq(kept_at + 1)
 
@@ -244,14 +332,24 @@ class SparseEngine(wiring.Component):
                     m.d.comb += word.eq(Cat(pes[g * LANES + lane].looked for lane in range(LANES)))
         # A word looked up moves on when the buffer takes it; then the next is looked up.
         m.d.comb += [
-            self.glb_dump.valid.eq(shown), self.glb_dump.payload.word.eq(word_at),
-            self.glb_dump.payload.data.eq(word), self.glb_dump.payload.mask.eq(0x0F)]
+            self.glb_dump.valid.eq(shown),
+            self.glb_dump.payload.word.eq(word_at),
+            self.glb_dump.payload.data.eq(word),
+            self.glb_dump.payload.mask.eq(0x0F),
+        ]
         left = Signal()
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.sparse.ready.eq(1)
-                m.d.sync += [kind.eq(self.sparse.payload.kind), raw.eq(self.sparse.payload.body),
-                             row.eq(0), kept_at.eq(0), index.eq(0), group.eq(0), left.eq(1)]
+                m.d.sync += [
+                    kind.eq(self.sparse.payload.kind),
+                    raw.eq(self.sparse.payload.body),
+                    row.eq(0),
+                    kept_at.eq(0),
+                    index.eq(0),
+                    group.eq(0),
+                    left.eq(1),
+                ]
                 with m.If(self.sparse.valid):
                     m.next = "begin"
             with m.State("begin"):
@@ -306,66 +404,140 @@ class SparseEngine(wiring.Component):
 
     def _registered_commands(self, m, pes, fetcher):
         c, groups = self.config, self.config.sparse_pes // LANES
-        kind, raw, run, output, dump, streaming, streams, streamed, done, active, any_found, any_busy, ending = self._signals
+        (
+            kind,
+            raw,
+            run,
+            output,
+            dump,
+            streaming,
+            streams,
+            streamed,
+            done,
+            active,
+            any_found,
+            any_busy,
+            ending,
+        ) = self._signals
         place, highest = bits_for(2 * c.sparse_activations - 1), (1 << c.sparse_column_bits) - 1
 
         def local(half, address):
             return address[:place] + Mux(half, c.sparse_activations, 0)
+
         # What the command says, a cycle behind it.
-        scanned, written, limit, base = Signal(place), Signal(place), Signal(5), Signal(c.sparse_column_bits)
+        scanned, written, limit, base = (
+            Signal(place),
+            Signal(place),
+            Signal(5),
+            Signal(c.sparse_column_bits),
+        )
         scan, scans, found, idle = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
             scans.eq(scan),
-            limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)), base.eq(Mux(streaming, 0, run.base)),
-            found.eq(~any_found & ~scan & ~scans), idle.eq(~any_found & ~any_busy & ~scan & ~scans & (streams == 0))]
+            limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)),
+            base.eq(Mux(streaming, 0, run.base)),
+            found.eq(~any_found & ~scan & ~scans),
+            idle.eq(~any_found & ~any_busy & ~scan & ~scans & (streams == 0)),
+        ]
         with m.If(~streaming & (run.base > highest)):
             m.d.sync += base.eq(highest)
         m.d.sync += scanned.eq(local(run.half, run.address))
 
         # ---- OUTPUT: a row of one PE of every four at a time ----------------------------
-        # Behind `clear`: the RAM, its register, the sum of the four, two registers of the RoundShift.
+        # Behind `clear`: the RAM, its register, the sum of the four, two registers of the
+        # RoundShift.
         WAYS = RoundShift.LATENCY + 3
-        row, lane, rows_left, row_last = Signal(range(c.sparse_rows)), Signal(LANES, init=1), Signal(bits_for(c.sparse_rows)), Signal()
+        row, lane, rows_left, row_last = (
+            Signal(range(c.sparse_rows)),
+            Signal(LANES, init=1),
+            Signal(bits_for(c.sparse_rows)),
+            Signal(),
+        )
         clear = Signal()
-        under_way = [Signal(LANES, name=f"under_way_{n}") for n in range(WAYS)]     # of which PE
-        m.d.sync += [under_way[0].eq(lane & clear.replicate(LANES)),
-                     *(after.eq(before) for before, after in zip(under_way, under_way[1:]))]
+        under_way = [Signal(LANES, name=f"under_way_{n}") for n in range(WAYS)]  # of which PE
+        m.d.sync += [
+            under_way[0].eq(lane & clear.replicate(LANES)),
+            *(after.eq(before) for before, after in zip(under_way, under_way[1:])),
+        ]
         for g in range(groups):
             m.submodules[f"round_{g}"] = rounder = RoundShift(c.psum_bits, 6)
-            four = pes[g * LANES:g * LANES + LANES]
+            four = pes[g * LANES : g * LANES + LANES]
             psum = Signal(c.psum_bits, name=f"psum_{g}")
             # those that show nothing are 0
-            m.d.sync += psum.eq(four[0].accumulator.as_unsigned() | four[1].accumulator.as_unsigned()
-                                | four[2].accumulator.as_unsigned() | four[3].accumulator.as_unsigned())
-            m.d.comb += [rounder.enable.eq(1), rounder.value.eq(psum), rounder.shift.eq(output.shift), rounder.relu.eq(output.relu)]
+            m.d.sync += psum.eq(
+                four[0].accumulator.as_unsigned()
+                | four[1].accumulator.as_unsigned()
+                | four[2].accumulator.as_unsigned()
+                | four[3].accumulator.as_unsigned()
+            )
+            m.d.comb += [
+                rounder.enable.eq(1),
+                rounder.value.eq(psum),
+                rounder.shift.eq(output.shift),
+                rounder.relu.eq(output.relu),
+            ]
             for n, pe in enumerate(four):
-                m.d.comb += [pe.clear.eq(clear & lane[n]), pe.show.eq(clear & lane[n]), pe.keep.eq(under_way[-1][n]),
-                             pe.keep_address.eq(written), pe.kept.eq(rounder.entry)]
+                m.d.comb += [
+                    pe.clear.eq(clear & lane[n]),
+                    pe.show.eq(clear & lane[n]),
+                    pe.keep.eq(under_way[-1][n]),
+                    pe.keep_address.eq(written),
+                    pe.kept.eq(rounder.entry),
+                ]
 
         # ---- DUMP: addresses, what the RAMs show, their registers; all move together ----
-        looked, left, last, asking, reading = (Signal(place, name="looked"), Signal(bits_for(c.sparse_activations)),
-                                               Signal(), Signal(), Signal())
-        group, read_group, shown_group = (Signal(range(max(2, groups)), name=n) for n in ("group", "read_group", "shown_group"))
+        looked, left, last, asking, reading = (
+            Signal(place, name="looked"),
+            Signal(bits_for(c.sparse_activations)),
+            Signal(),
+            Signal(),
+            Signal(),
+        )
+        group, read_group, shown_group = (
+            Signal(range(max(2, groups)), name=n) for n in ("group", "read_group", "shown_group")
+        )
         word, word_at, looking, move = Signal(64), Signal(WORD_ADDR), Signal(), Signal()
         dumped = self.glb_dump
         with m.Switch(shown_group):
             for g in range(groups):
                 with m.Case(g):
-                    m.d.comb += word.eq(Cat(pe.looked for pe in pes[g * LANES:g * LANES + LANES]))
-        m.d.comb += [move.eq(~dumped.valid | dumped.ready), dumped.payload.word.eq(word_at), dumped.payload.data.eq(word),
-                     dumped.payload.mask.eq(0x0F)]
+                    m.d.comb += word.eq(Cat(pe.looked for pe in pes[g * LANES : g * LANES + LANES]))
+        m.d.comb += [
+            move.eq(~dumped.valid | dumped.ready),
+            dumped.payload.word.eq(word_at),
+            dumped.payload.data.eq(word),
+            dumped.payload.mask.eq(0x0F),
+        ]
         for pe in pes:
             m.d.comb += [
-                pe.scan.eq(scans), pe.scan_address.eq(scanned), pe.scan_count.eq(run.count), pe.scan_base.eq(base),
-                pe.limit.eq(limit), pe.row.eq(row), pe.looking.eq(looking), pe.look.eq(move), pe.look_address.eq(looked)]
+                pe.scan.eq(scans),
+                pe.scan_address.eq(scanned),
+                pe.scan_count.eq(run.count),
+                pe.scan_base.eq(base),
+                pe.limit.eq(limit),
+                pe.row.eq(row),
+                pe.looking.eq(looking),
+                pe.look.eq(move),
+                pe.look_address.eq(looked),
+            ]
         with m.If(dumped.valid & dumped.ready):
             m.d.sync += word_at.eq(word_at + 1)
         with m.If(looking & move):
-            m.d.sync += [reading.eq(asking), dumped.valid.eq(reading), read_group.eq(group), shown_group.eq(read_group)]
+            m.d.sync += [
+                reading.eq(asking),
+                dumped.valid.eq(reading),
+                read_group.eq(group),
+                shown_group.eq(read_group),
+            ]
             with m.If(asking):
                 m.d.sync += group.eq(group + 1)
                 with m.If(group == groups - 1):
-                    m.d.sync += [group.eq(0), looked.eq(looked + 1), left.eq(left - 1), last.eq(left == 2)]
+                    m.d.sync += [
+                        group.eq(0),
+                        looked.eq(looked + 1),
+                        left.eq(left - 1),
+                        last.eq(left == 2),
+                    ]
                     with m.If(last):
                         m.d.sync += asking.eq(0)
 
@@ -377,9 +549,17 @@ class SparseEngine(wiring.Component):
                     m.next = "prepare"
             with m.State("prepare"):
                 m.d.sync += [
-                    row.eq(0), lane.eq(1), rows_left.eq(output.rows), row_last.eq(output.rows == 1),
-                    written.eq(local(output.half, output.address)), looked.eq(local(dump.half, dump.address)),
-                    left.eq(dump.count), last.eq(dump.count == 1), group.eq(0), word_at.eq(dump.word)]
+                    row.eq(0),
+                    lane.eq(1),
+                    rows_left.eq(output.rows),
+                    row_last.eq(output.rows == 1),
+                    written.eq(local(output.half, output.address)),
+                    looked.eq(local(dump.half, dump.address)),
+                    left.eq(dump.count),
+                    last.eq(dump.count == 1),
+                    group.eq(0),
+                    word_at.eq(dump.word),
+                ]
                 m.next = "begin"
             with m.State("begin"):
                 with m.If(streaming):
@@ -410,7 +590,11 @@ class SparseEngine(wiring.Component):
                 m.d.comb += [active.eq(1), clear.eq(1)]
                 m.d.sync += lane.eq(Cat(lane[-1], lane))
                 with m.If(lane[-1]):
-                    m.d.sync += [row.eq(row + 1), rows_left.eq(rows_left - 1), row_last.eq(rows_left == 2)]
+                    m.d.sync += [
+                        row.eq(row + 1),
+                        rows_left.eq(rows_left - 1),
+                        row_last.eq(rows_left == 2),
+                    ]
                     with m.If(row_last):
                         m.next = "flush"
             with m.State("flush"):

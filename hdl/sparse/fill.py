@@ -18,21 +18,27 @@ class SparseFiller(wiring.Component):
     in the cycle they are there, the last together with `done`. One word of the buffer a cycle
     (two for accumulators), one cycle lost between commands.
 
-    config.registered: an entry of the codebook a cycle, each of which reads its word; two cycles lost between commands, for
-    the ends of the loops are compared in registers.
+    config.registered: an entry of the codebook a cycle, each of which reads its word; two cycles
+    lost between commands, for the ends of the loops are compared in registers.
     """
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(engine_ports(SparseFillBody) | {
-            "glb": Out(READ_SIGNATURE), "fills": Out(SparseFill).array(config.sparse_pes)})
+        super().__init__(
+            engine_ports(SparseFillBody)
+            | {"glb": Out(READ_SIGNATURE), "fills": Out(SparseFill).array(config.sparse_pes)}
+        )
 
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        self.index = bits_for(max(c.sparse_words, c.sparse_pointers // 2, 2 * c.sparse_activations, 16))
+        self.index = bits_for(
+            max(c.sparse_words, c.sparse_pointers // 2, 2 * c.sparse_activations, 16)
+        )
         walk = self._registered_walk if c.registered else self._walk
-        m.submodules.notes = notes = fifo.SyncFIFO(width=self.note_layout().size, depth=(2 if c.registered else 1) * UNDER_WAY)
+        m.submodules.notes = notes = fifo.SyncFIFO(
+            width=self.note_layout().size, depth=(2 if c.registered else 1) * UNDER_WAY
+        )
         noted = Signal(self.note_layout())
         walk(m, notes)
         m.d.comb += noted.eq(notes.r_data)
@@ -41,9 +47,12 @@ class SparseFiller(wiring.Component):
         come = Signal()
         words = self.glb.response.payload
         m.d.comb += [
-            come.eq(self.glb.response.valid & notes.r_rdy), self.glb.response.ready.eq(notes.r_rdy), notes.r_en.eq(come)]
+            come.eq(self.glb.response.valid & notes.r_rdy),
+            self.glb.response.ready.eq(notes.r_rdy),
+            notes.r_en.eq(come),
+        ]
         m.d.sync += self.done.eq(come & noted.last)
-        kept, code, address = Signal(128), Signal(ENTRY_BITS), Signal(self.index)      # of all PEs
+        kept, code, address = Signal(128), Signal(ENTRY_BITS), Signal(self.index)  # of all PEs
         m.d.sync += [kept.eq(words), address.eq(noted.address)]
         if c.registered:
             m.d.sync += code.eq(words[:64].word_select(noted.address[:2], ENTRY_BITS))
@@ -60,12 +69,23 @@ class SparseFiller(wiring.Component):
                     m.d.comb += chosen.eq((noted.select == group) << noted.target)
             m.d.sync += fill.targets.eq(Mux(come, chosen, 0))
             m.d.comb += [
-                fill.address.eq(address), fill.data.eq(kept[:64]), fill.code.eq(code),
-                fill.psum.eq(kept.word_select(lane, PSUM_SLOT_BITS)), fill.entry.eq(kept.word_select(lane, ENTRY_BITS))]
+                fill.address.eq(address),
+                fill.data.eq(kept[:64]),
+                fill.code.eq(code),
+                fill.psum.eq(kept.word_select(lane, PSUM_SLOT_BITS)),
+                fill.entry.eq(kept.word_select(lane, ENTRY_BITS)),
+            ]
         return m
 
     def note_layout(self):
-        return data.StructLayout({"target": 3, "select": bits_for(self.config.sparse_pes - 1), "address": self.index, "last": 1})
+        return data.StructLayout(
+            {
+                "target": 3,
+                "select": bits_for(self.config.sparse_pes - 1),
+                "address": self.index,
+                "last": 1,
+            }
+        )
 
     def _walk(self, m, notes):
         c = self.config
@@ -83,22 +103,34 @@ class SparseFiller(wiring.Component):
             wide.eq(body.target == Target.ACCUMULATORS),
             grouped.eq(wide | (body.target == Target.ACTIVATIONS)),
             last_inner.eq(inner + 1 == Mux(grouped, groups, body.count)),
-            last_outer.eq(outer + 1 == Mux(grouped, body.count,
-                                           Mux(body.target == Target.CODEBOOK, 1, body.pes))),
-            self.glb.request.valid.eq(active & notes.w_rdy), self.glb.request.payload.eq(word),
+            last_outer.eq(
+                outer + 1
+                == Mux(grouped, body.count, Mux(body.target == Target.CODEBOOK, 1, body.pes))
+            ),
+            self.glb.request.valid.eq(active & notes.w_rdy),
+            self.glb.request.payload.eq(word),
             step.eq(self.glb.request.valid & self.glb.request.ready),
             note.target.eq(body.target),
             note.select.eq(Mux(grouped, inner, body.pe + outer)),
             note.address.eq(Mux(grouped, address + outer, address + inner)),
             note.last.eq(last_inner & last_outer),
-            notes.w_en.eq(step), notes.w_data.eq(note)]
+            notes.w_en.eq(step),
+            notes.w_data.eq(note),
+        ]
         with m.If(~active):
-            m.d.sync += [body.eq(self.command.payload), active.eq(self.command.valid),
-                         word.eq(self.command.payload.word), inner.eq(0), outer.eq(0),
-                         address.eq(self.command.payload.address)]
+            m.d.sync += [
+                body.eq(self.command.payload),
+                active.eq(self.command.valid),
+                word.eq(self.command.payload.word),
+                inner.eq(0),
+                outer.eq(0),
+                address.eq(self.command.payload.address),
+            ]
             with m.If(self.command.payload.target == Target.ACTIVATIONS):
-                m.d.sync += address.eq(self.command.payload.address
-                                       + Mux(self.command.payload.half, c.sparse_activations, 0))
+                m.d.sync += address.eq(
+                    self.command.payload.address
+                    + Mux(self.command.payload.half, c.sparse_activations, 0)
+                )
         with m.If(step):
             m.d.sync += [word.eq(word + Mux(wide, 2, 1)), inner.eq(Mux(last_inner, 0, inner + 1))]
             with m.If(last_inner):
@@ -107,51 +139,95 @@ class SparseFiller(wiring.Component):
                     m.d.sync += active.eq(0)
 
     def _registered_walk(self, m, notes):
-        """Indices and PEs or groups that are left count down; which comes first within the other depends on the target."""
+        """Indices and PEs or groups that are left count down; which comes first within the other
+        depends on the target."""
         c = self.config
         groups, select = c.sparse_pes // LANES, bits_for(c.sparse_pes - 1)
-        body, state = Signal(SparseFillBody), Signal(3, init=1)        # idle, a command has come, walks
+        # idle, a command has come, walks
+        body, state = Signal(SparseFillBody), Signal(3, init=1)
         word, address, index = Signal(c.glb_word_bits), Signal(self.index), Signal(self.index)
-        chosen, indices, others = Signal(select), Signal(self.index), Signal(select)     # left behind this one
+        # left behind this one
+        chosen, indices, others = Signal(select), Signal(self.index), Signal(select)
         first_others, first_indices = Signal(select), Signal(self.index)
-        last_index, last_other, grouped, wide, coded = (Signal(name=n) for n in ("last_index", "last_other", "grouped", "wide", "coded"))
-        room, step, note, request = room_for_note(m, c, notes), Signal(), Signal(self.note_layout()), self.glb.request
+        last_index, last_other, grouped, wide, coded = (
+            Signal(name=n) for n in ("last_index", "last_other", "grouped", "wide", "coded")
+        )
+        room, step, note, request = (
+            room_for_note(m, c, notes),
+            Signal(),
+            Signal(self.note_layout()),
+            self.glb.request,
+        )
         idle, begins, walks = state
         command = self.command.payload
         m.d.comb += [
             self.command.ready.eq(idle),
-            request.valid.eq(walks & room), request.payload.eq(word), step.eq(request.valid & request.ready),
-            note.target.eq(body.target), note.select.eq(chosen), note.address.eq(index), note.last.eq(last_index & last_other),
-            notes.w_en.eq(step), notes.w_data.eq(note)]
+            request.valid.eq(walks & room),
+            request.payload.eq(word),
+            step.eq(request.valid & request.ready),
+            note.target.eq(body.target),
+            note.select.eq(chosen),
+            note.address.eq(index),
+            note.last.eq(last_index & last_other),
+            notes.w_en.eq(step),
+            notes.w_data.eq(note),
+        ]
         with m.If(idle):
             m.d.sync += [
-                body.eq(command), grouped.eq((command.target == Target.ACCUMULATORS) | (command.target == Target.ACTIVATIONS)),
-                wide.eq(command.target == Target.ACCUMULATORS), coded.eq(command.target == Target.CODEBOOK)]
+                body.eq(command),
+                grouped.eq(
+                    (command.target == Target.ACCUMULATORS) | (command.target == Target.ACTIVATIONS)
+                ),
+                wide.eq(command.target == Target.ACCUMULATORS),
+                coded.eq(command.target == Target.CODEBOOK),
+            ]
             with m.If(self.command.valid):
                 m.d.sync += state.eq(2)
         with m.If(begins):
-            count, pes = Signal(self.index), Signal(select)     # but one
-            m.d.comb += [count.eq(Mux(coded, (body.count << 2) - 1, body.count - 1)),
-                         pes.eq(Mux(grouped, groups - 1, Mux(coded, 0, body.pes - 1)))]
+            count, pes = Signal(self.index), Signal(select)  # but one
+            m.d.comb += [
+                count.eq(Mux(coded, (body.count << 2) - 1, body.count - 1)),
+                pes.eq(Mux(grouped, groups - 1, Mux(coded, 0, body.pes - 1))),
+            ]
             m.d.sync += [
-                word.eq(body.word), chosen.eq(Mux(grouped | coded, 0, body.pe)), index.eq(Mux(coded, body.address << 2, address)),
-                indices.eq(count), first_indices.eq(count), others.eq(pes), first_others.eq(pes),
-                last_index.eq(count == 0), last_other.eq(pes == 0), state.eq(4)]
+                word.eq(body.word),
+                chosen.eq(Mux(grouped | coded, 0, body.pe)),
+                index.eq(Mux(coded, body.address << 2, address)),
+                indices.eq(count),
+                first_indices.eq(count),
+                others.eq(pes),
+                first_others.eq(pes),
+                last_index.eq(count == 0),
+                last_other.eq(pes == 0),
+                state.eq(4),
+            ]
             m.d.sync += address.eq(Mux(coded, body.address << 2, address))
         with m.If(idle):
-            m.d.sync += address.eq(command.address[:self.index] + Mux(
-                (command.target == Target.ACTIVATIONS) & command.half, c.sparse_activations, 0))
+            m.d.sync += address.eq(
+                command.address[: self.index]
+                + Mux(
+                    (command.target == Target.ACTIVATIONS) & command.half, c.sparse_activations, 0
+                )
+            )
         next_index, next_other = Signal(), Signal()
-        m.d.comb += [next_index.eq(step & (~grouped | last_other)), next_other.eq(step & (grouped | last_index))]
+        m.d.comb += [
+            next_index.eq(step & (~grouped | last_other)),
+            next_other.eq(step & (grouped | last_index)),
+        ]
         with m.If(step):
             with m.If(note.last):
                 m.d.sync += state.eq(1)
             with m.If(~coded | index[:2].all()):
                 m.d.sync += word.eq(word + Mux(wide, 2, 1))
         with m.If(next_index):
-            m.d.sync += [index.eq(Mux(last_index, address, index + 1)), indices.eq(Mux(last_index, first_indices, indices - 1)),
-                         last_index.eq(Mux(last_index, first_indices == 0, indices == 1))]
+            m.d.sync += [
+                index.eq(Mux(last_index, address, index + 1)),
+                indices.eq(Mux(last_index, first_indices, indices - 1)),
+                last_index.eq(Mux(last_index, first_indices == 0, indices == 1)),
+            ]
         with m.If(next_other):
             m.d.sync += [
-                chosen.eq(Mux(last_other & grouped, 0, chosen + 1)), others.eq(Mux(last_other, first_others, others - 1)),
-                last_other.eq(Mux(last_other, first_others == 0, others == 1))]
+                chosen.eq(Mux(last_other & grouped, 0, chosen + 1)),
+                others.eq(Mux(last_other, first_others, others - 1)),
+                last_other.eq(Mux(last_other, first_others == 0, others == 1)),
+            ]

@@ -16,8 +16,10 @@ class LnzdNode(wiring.Component):
 
     def __init__(self, layout):
         self.layout = layout
-        super().__init__({f"child_{n}": In(stream.Signature(layout)) for n in range(FAN_IN)}
-                         | {"output": Out(stream.Signature(layout))})
+        super().__init__(
+            {f"child_{n}": In(stream.Signature(layout)) for n in range(FAN_IN)}
+            | {"output": Out(stream.Signature(layout))}
+        )
 
     def elaborate(self, platform):
         m = Module()

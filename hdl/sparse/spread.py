@@ -23,18 +23,30 @@ class RecordSpreader(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__({
-            "record": In(stream.Signature(RecordWord)),
-            "spans": Out(span_layout(config)).array(config.sparse_pes), "load": Out(config.sparse_pes),
-            "output": Out(stream.Signature(spread_layout(config))), "mark": Out(1), "hold": In(1), "error": Out(Error), "busy": Out(1)})
+        super().__init__(
+            {
+                "record": In(stream.Signature(RecordWord)),
+                "spans": Out(span_layout(config)).array(config.sparse_pes),
+                "load": Out(config.sparse_pes),
+                "output": Out(stream.Signature(spread_layout(config))),
+                "mark": Out(1),
+                "hold": In(1),
+                "error": Out(Error),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        k, bits, registered = self.config.sparse_pes, self.config.sparse_length_bits, self.config.registered
+        k, bits, registered = (
+            self.config.sparse_pes,
+            self.config.sparse_length_bits,
+            self.config.registered,
+        )
         each, final, head = record_head(k, bits)
         each = min(each, k)
         move = Signal()
-        wide = position_bits(self.config) + 1   # whatever the counts of a damaged record are
+        wide = position_bits(self.config) + 1  # whatever the counts of a damaged record are
 
         def stage(name, valid, record, *values):
             """What moves on with a word, in registers if there are any."""
@@ -44,18 +56,25 @@ class RecordSpreader(wiring.Component):
             kept = [Signal(len(v), name=f"{name}_{n}") for n, v in enumerate(values)]
             inside.append(valid_1)
             with m.If(move):
-                m.d.sync += [valid_1.eq(valid), record_1.eq(record), *(own.eq(v) for own, v in zip(kept, values))]
+                m.d.sync += [
+                    valid_1.eq(valid),
+                    record_1.eq(record),
+                    *(own.eq(v) for own, v in zip(kept, values)),
+                ]
             return valid_1, record_1, kept
+
         inside = []
         valid, record, _ = stage("taken", self.record.valid, self.record.p)
         sums, step = [record.data.word_select(n, bits) for n in range(each)], 1
-        while step < each:                             # of the counts 0 .. n
+        while step < each:  # of the counts 0 .. n
             wider = [Signal(wide, name=f"sum_{step}_{n}") for n in range(each)]
-            m.d.comb += [own.eq(low + (sums[n - step] if n >= step else 0))
-                         for n, (own, low) in enumerate(zip(wider, sums))]
+            m.d.comb += [
+                own.eq(low + (sums[n - step] if n >= step else 0))
+                for n, (own, low) in enumerate(zip(wider, sums))
+            ]
             sums, step = wider, 2 * step
         valid, record, sums = stage("summed", valid, record, *sums)
-        total, first = Signal(wide), Signal(wide)   # ends of the PEs known
+        total, first = Signal(wide), Signal(wide)  # ends of the PEs known
         m.d.comb += first.eq(Mux(record.index == 0, head, total) if final else head)
         ends = [first]
         for n, own in enumerate(sums):
@@ -71,16 +90,26 @@ class RecordSpreader(wiring.Component):
         ends_early = (record.index < final) & (record.index + 1 == record.words) if final else 0
         m.d.comb += [
             self.record.ready.eq(move),
-            wrong.eq(record.bad | Mux(record.index == final, (ends[k - final * each] + 7)[3:] != record.words,
-                                      ends_early))]
+            wrong.eq(
+                record.bad
+                | Mux(
+                    record.index == final,
+                    (ends[k - final * each] + 7)[3:] != record.words,
+                    ends_early,
+                )
+            ),
+        ]
         for pe in range(k):
             word, n = divmod(pe, each)
-            m.d.comb += [self.spans[pe].begin.eq(ends[n]), self.spans[pe].end.eq(ends[n + 1]),
-                         self.load[pe].eq(valid & move & ~record.mark & (record.index == word))]
+            m.d.comb += [
+                self.spans[pe].begin.eq(ends[n]),
+                self.spans[pe].end.eq(ends[n + 1]),
+                self.load[pe].eq(valid & move & ~record.mark & (record.index == word)),
+            ]
         m.d.comb += self.busy.eq(Cat(output.valid, *inside).any())
         with m.If(output.ready):
             m.d.sync += output.valid.eq(0)
-        dropping, marks = Signal(), Signal()       # the last stage holds a mark
+        dropping, marks = Signal(), Signal()  # the last stage holds a mark
         if registered:
             with m.If(move):
                 m.d.sync += marks.eq(before[0] & before[1].mark)
@@ -94,8 +123,11 @@ class RecordSpreader(wiring.Component):
             m.d.comb += move.eq(~output.valid | output.ready)
             with m.If(valid & move):
                 m.d.sync += [
-                    output.valid.eq(~wrong), output.p.data.eq(record.data),
-                    output.p.index.eq(record.index), output.p.value.eq(record.value)]
+                    output.valid.eq(~wrong),
+                    output.p.data.eq(record.data),
+                    output.p.index.eq(record.index),
+                    output.p.value.eq(record.value),
+                ]
                 with m.If(wrong):
                     m.d.sync += [self.error.eq(Error.SPARSE_STREAM), dropping.eq(1)]
                 with m.If(record.bad):

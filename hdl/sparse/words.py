@@ -6,8 +6,8 @@ from amaranth.lib import data
 from hdl.config import ENTRY_BITS, PSUM_SLOT_BITS, Config, bits_for, record_head
 from hdl.isa import Target
 
-WORD_ENTRIES = 8    # entries in a 64-bit word
-WORD_INDEX = 11     # bits of a word's index in a record
+WORD_ENTRIES = 8  # entries in a 64-bit word
+WORD_INDEX = 11  # bits of a word's index in a record
 EVENTS = ("mac", "starved", "full")
 
 
@@ -17,21 +17,34 @@ def column_layout(config: Config) -> data.StructLayout:
 
 
 def word_layout() -> data.StructLayout:
-    """A word of a column: which lanes hold real entries, many: more than one, and which paddings; first: of the column;
-    mark: a command's end instead."""
-    return data.StructLayout({"data": 64, "real": WORD_ENTRIES, "many": 1, "padding": WORD_ENTRIES, "first": 1, "mark": 1, "value": signed(ENTRY_BITS)})
+    """A word of a column: which lanes hold real entries, many: more than one, and which paddings;
+    first: of the column; mark: a command's end instead."""
+    return data.StructLayout(
+        {
+            "data": 64,
+            "real": WORD_ENTRIES,
+            "many": 1,
+            "padding": WORD_ENTRIES,
+            "first": 1,
+            "mark": 1,
+            "value": signed(ENTRY_BITS),
+        }
+    )
 
 
 def wanted_layout(config: Config) -> data.StructLayout:
     """A column to be fetched; with `mark` the end of a command instead."""
-    return data.StructLayout({"mark": 1, "column": config.sparse_column_bits, "value": signed(ENTRY_BITS)})
+    return data.StructLayout(
+        {"mark": 1, "column": config.sparse_column_bits, "value": signed(ENTRY_BITS)}
+    )
 
 
 class RecordWord(data.Struct):
     """Word `index` of a record of `words`; with `mark` the end of a command instead."""
+
     mark: 1
     data: 64
-    bad: 1       # the memory answered with an error
+    bad: 1  # the memory answered with an error
     index: WORD_INDEX
     words: WORD_INDEX
     value: signed(ENTRY_BITS)
@@ -50,12 +63,16 @@ def span_layout(config: Config) -> data.StructLayout:
 
 def spread_layout(config: Config) -> data.StructLayout:
     """A word of a record; the PEs take their bytes of it."""
-    return data.StructLayout({"data": 64, "index": position_bits(config) - 3, "value": signed(ENTRY_BITS)})
+    return data.StructLayout(
+        {"data": 64, "index": position_bits(config) - 3, "value": signed(ENTRY_BITS)}
+    )
 
 
 class SparseFill(data.Struct):
-    """A word for one of the memories; `targets` is one-hot by isa.Target. data: of weights, pointers, and of the codebook
-    unless config.registered; psum: an accumulator; entry: an activation; code: an entry of the codebook, `address` then its index."""
+    """A word for one of the memories; `targets` is one-hot by isa.Target. data: of weights,
+    pointers, and of the codebook unless config.registered; psum: an accumulator; entry: an
+    activation; code: an entry of the codebook, `address` then its index."""
+
     targets: len(Target)
     address: 16
     data: 64

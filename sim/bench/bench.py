@@ -43,10 +43,11 @@ PE_CAUSES = ("busy", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazard", "i
 @dataclass
 class LayerBench:
     """A layer on the RTL. cycles: doorbell to completion, of all images; stalls: share of all
-    PE-cycles by cause (`unused`: PEs that the mapping leaves out); chip_cycles: the Eyeriss
-    chip's for as many images; seconds: of simulation. model_cycles: of compiler/model/timeline.py;
-    estimate_cycles, model_dram_bytes: of the mapper; accesses: of compiler/model/cost.py; counters_equal:
-    whether these counts are those of the RTL, all of cost.EXACT."""
+    PE-cycles by cause (`unused`: PEs that the mapping leaves out); chip_cycles: the Eyeriss chip's
+    for as many images; seconds: of simulation. model_cycles: of compiler/model/timeline.py;
+    estimate_cycles, model_dram_bytes: of the mapper; accesses: of compiler/model/cost.py;
+    counters_equal: whether these counts are those of the RTL, all of cost.EXACT."""
+
     name: str
     cycles: int
     macs: int
@@ -73,9 +74,16 @@ class LayerBench:
         return asdict(self)
 
 
-def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
-               clustered: bool = False, psum_bits: int = 32) -> tuple[QuantisedGraph, np.ndarray]:
-    """A network of this one layer and its int16 images [batch, C, H, W], smaller numbers for narrower psums.
+def make_layer(
+    network: Network,
+    layer: ConvLayer,
+    batch: int,
+    seed: int = 1,
+    clustered: bool = False,
+    psum_bits: int = 32,
+) -> tuple[QuantisedGraph, np.ndarray]:
+    """A network of this one layer and its int16 images [batch, C, H, W], smaller numbers for
+    narrower psums.
 
     clustered: zeros in patches and more in some channels than in others, as ReLU leaves them,
     instead of independent of each other.
@@ -83,8 +91,11 @@ def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
     rng = np.random.default_rng([seed, sum(layer.name.encode()), layer.C, layer.M])
     shape = (batch, layer.C, layer.H, layer.H)
     scale = 2.0 ** ((psum_bits - 32) / 2)
-    weights = np.clip(np.rint(rng.normal(0, 600 * scale, (layer.M, layer.C // layer.groups, layer.R, layer.R))),
-                      -INT16_MAX, INT16_MAX).astype(np.int16)
+    weights = np.clip(
+        np.rint(rng.normal(0, 600 * scale, (layer.M, layer.C // layer.groups, layer.R, layer.R))),
+        -INT16_MAX,
+        INT16_MAX,
+    ).astype(np.int16)
     images = np.rint(np.abs(rng.normal(0, 2000 * scale, shape))).clip(1, INT16_MAX).astype(np.int16)
     if clustered:
         field_ = rng.normal(0, 1, shape)
@@ -99,38 +110,69 @@ def make_layer(network: Network, layer: ConvLayer, batch: int, seed: int = 1,
     psums = conv2d(images, weights, stride=conv.stride, pads=conv.pads, groups=layer.groups).exact
     share = network.ofmap_zeros(layer)
     flat = psums.transpose(1, 0, 2, 3).reshape(layer.M, -1)
-    bias = -np.quantile(flat[:, ::max(1, flat.shape[1] // 20_000)], share, axis=1)
+    bias = -np.quantile(flat[:, :: max(1, flat.shape[1] // 20_000)], share, axis=1)
     shift = max(0, int(np.abs(flat).max()).bit_length() - 15)
     numbers = ConvNumbers(weights, np.rint(bias).astype(np.int32), 0, shift)
-    return QuantisedGraph(graph, psum_bits, {"in": 0, "out": 0}, {layer.name: numbers}, {},
-                          zeros={"in": layer.zeros, "out": share}), images
+    return QuantisedGraph(
+        graph,
+        psum_bits,
+        {"in": 0, "out": 0},
+        {layer.name: numbers},
+        {},
+        zeros={"in": layer.zeros, "out": share},
+    ), images
 
 
 def nonzero_macs(layer: ConvLayer, images: np.ndarray) -> int:
     """MACs whose activation is not zero; padding counts as zero."""
     count = np.pad((images != 0).sum((0, 1)), layer.pad)
     span = layer.stride * (layer.E - 1) + 1
-    return int(sum(count[y:y + span:layer.stride, x:x + span:layer.stride].sum()
-                   for y in range(layer.R) for x in range(layer.R))) * layer.M // layer.groups
+    return (
+        int(
+            sum(
+                count[y : y + span : layer.stride, x : x + span : layer.stride].sum()
+                for y in range(layer.R)
+                for x in range(layer.R)
+            )
+        )
+        * layer.M
+        // layer.groups
+    )
 
 
 def _key(program: Program, images: np.ndarray, config: Config) -> str:
     """Of the result of `simulate`: the simulator and what it is given, and what computes the rest
     here. The modules of hdl count by the Verilog that they make."""
     text, sidecar = emit(config)
-    memory = f"{config.dram_bytes_per_cycle} {config.dram_latency}"     # not in the Verilog
+    memory = f"{config.dram_bytes_per_cycle} {config.dram_latency}"  # not in the Verilog
     own = b"".join(Path(file).read_bytes() for file in (__file__, sim_device.__file__))
     key = hashlib.sha256()
-    for part in (simulator_key(text, sidecar["top"]).encode(), program.commands, program.constants,
-                 images.tobytes(), memory.encode(), own,
-                 repr(program.segments[-1].mapping).encode(),
-                 fingerprint("compiler.model.cost", "compiler.model.timeline", "compiler.runtime.run").encode()):
+    for part in (
+        simulator_key(text, sidecar["top"]).encode(),
+        program.commands,
+        program.constants,
+        images.tobytes(),
+        memory.encode(),
+        own,
+        repr(program.segments[-1].mapping).encode(),
+        fingerprint(
+            "compiler.model.cost", "compiler.model.timeline", "compiler.runtime.run"
+        ).encode(),
+    ):
         key.update(hashlib.sha256(part).digest())
     return key.hexdigest()[:16]
 
 
-def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mode: Mode, seed: int = 1,
-              clustered: bool = False, objective: str = "cycles") -> LayerBench:
+def run_layer(
+    network: Network,
+    layer: ConvLayer,
+    batch: int,
+    config: Config,
+    mode: Mode,
+    seed: int = 1,
+    clustered: bool = False,
+    objective: str = "cycles",
+) -> LayerBench:
     """Compile, simulate and compare one layer; or the result of that, if it is kept."""
     quantised, images = make_layer(network, layer, batch, seed, clustered, config.psum_bits)
     program = compile_network(quantised, config, batch, mode=mode, mapper=Mapper(config, objective))
@@ -147,8 +189,13 @@ def run_layer(network: Network, layer: ConvLayer, batch: int, config: Config, mo
     return result
 
 
-def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, images: np.ndarray,
-             config: Config) -> LayerBench:
+def simulate(
+    layer: ConvLayer,
+    quantised: QuantisedGraph,
+    program: Program,
+    images: np.ndarray,
+    config: Config,
+) -> LayerBench:
     """The RTL's run of a compiled layer."""
     batch = len(images)
     begin = time.monotonic()
@@ -157,7 +204,7 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
         program.load(device)
         program.write_input(device, images)
         counters: dict[str, int] = {}
-        for part in program.segments:   # a reorder of the input counts
+        for part in program.segments:  # a reorder of the input counts
             for name, value in start_segment(program, device, part).counters.items():
                 counters[name] = counters.get(name, 0) + value
         got = program.read_tensor(device, "out")
@@ -169,7 +216,10 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
         work = cost.work(program, part, memory)
         found = cost.count(work)
         model += timeline.cycles(work)
-        counted, accesses = cost.added(counted, found.counters), cost.added(accesses, found.accesses)
+        counted, accesses = (
+            cost.added(counted, found.counters),
+            cost.added(accesses, found.accesses),
+        )
     cycles, m = counters["cycles"], segment.mapping
     slots = cycles * config.pes
     stalls = {name: counters[f"pe_{name}"] / slots for name in PE_CAUSES}
@@ -178,21 +228,47 @@ def simulate(layer: ConvLayer, quantised: QuantisedGraph, program: Program, imag
     stalls["unused"] = unused
     dense = batch * layer.macs
     return LayerBench(
-        layer.name, cycles, dense, nonzero_macs(layer, images),
+        layer.name,
+        cycles,
+        dense,
+        nonzero_macs(layer, images),
         counters["dram_read_bytes"] + counters["dram_write_bytes"],
-        int((got != want).sum()) if got.shape == want.shape else want.size, stalls, dense / (cycles * config.multipliers),
-        model, m.dram_bytes * layer.groups, m.bound, str(m), m.pes,
-        0.0, float((images == 0).mean()), float((want == 0).mean()), seconds, counters, m.cycles * layer.groups, accesses,
-        all(counters[name] == counted[name] for name in cost.EXACT))
+        int((got != want).sum()) if got.shape == want.shape else want.size,
+        stalls,
+        dense / (cycles * config.multipliers),
+        model,
+        m.dram_bytes * layer.groups,
+        m.bound,
+        str(m),
+        m.pes,
+        0.0,
+        float((images == 0).mean()),
+        float((want == 0).mean()),
+        seconds,
+        counters,
+        m.cycles * layer.groups,
+        accesses,
+        all(counters[name] == counted[name] for name in cost.EXACT),
+    )
 
 
-def run_bench(network: Network, config: Config, mode: Mode, batch: int, jobs: int, layers: list[ConvLayer],
-              progress: Callable[[LayerBench], None], **options) -> list[LayerBench]:
+def run_bench(
+    network: Network,
+    config: Config,
+    mode: Mode,
+    batch: int,
+    jobs: int,
+    layers: list[ConvLayer],
+    progress: Callable[[LayerBench], None],
+    **options,
+) -> list[LayerBench]:
     """All layers, `jobs` at a time, the largest first; results in the order of the network."""
     results: dict[str, LayerBench] = {}
     with ProcessPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(run_layer, network, layer, batch, config, mode, **options): layer
-                   for layer in sorted(layers, key=lambda layer: -layer.macs)}
+        waiting = {
+            pool.submit(run_layer, network, layer, batch, config, mode, **options): layer
+            for layer in sorted(layers, key=lambda layer: -layer.macs)
+        }
         for done in as_completed(waiting):
             results[waiting[done].name] = done.result()
             progress(done.result())

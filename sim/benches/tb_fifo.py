@@ -12,6 +12,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 class StreamFifo(wiring.Component):
     """amaranth.lib's buffered FIFO between two streams of 16 bits."""
+
     i: In(stream.Signature(16))
     o: Out(stream.Signature(16))
 

@@ -29,4 +29,10 @@ async def host(dut):
             clock = Clock(dut.clk, 2, unit="step", impl="gpi")
             clock.start(start_high=False)
         await ValueChange(dut.response)
-        print(int(dut.result.value), int(dut.answer.value), int(dut.cycle.value), file=sink, flush=True)
+        print(
+            int(dut.result.value),
+            int(dut.answer.value),
+            int(dut.cycle.value),
+            file=sink,
+            flush=True,
+        )

@@ -28,8 +28,20 @@ from hdl.array.words import (
 from hdl.config import Config
 from hdl.isa import Mode
 
-CONFIG = Config("pe", rows=1, columns=2, filter_spad=128, ifmap_spad=8, psum_spad=8,
-                glb_pairs=2, glb_depth=64, psum_bits=32, ifmap_fifo=2, psum_fifo=2, skip=True)
+CONFIG = Config(
+    "pe",
+    rows=1,
+    columns=2,
+    filter_spad=128,
+    ifmap_spad=8,
+    psum_spad=8,
+    glb_pairs=2,
+    glb_depth=64,
+    psum_bits=32,
+    ifmap_fifo=2,
+    psum_fifo=2,
+    skip=True,
+)
 TAGS = dict(ifmap=2, filter=1, psum=1)
 NETWORKS = dict(ifmap=ifmap_word, filter=filter_word, psum=psum_bus_word)
 BUSES = dict(ifmap=ifmap_bus_word, filter=filter_bus_word, psum=psum_bus_word)
@@ -41,9 +53,19 @@ class PeBench(wiring.Component):
     def __init__(self, config=CONFIG):
         self.config = config
         psum, tags = stream.Signature(signed(config.psum_bits)), tag_layout(config)
-        super().__init__({net: In(stream.Signature(layout(config))) for net, layout in NETWORKS.items()} | {
-            "shift": In(1), "tags_in": In(tags), "gate": In(1), "skip": In(1), "chain_in": In(psum), "chain_out": Out(psum),
-            "ofmap": Out(stream.Signature(ofmap_bus_word(config))), "events": Out(len(EVENTS))})
+        super().__init__(
+            {net: In(stream.Signature(layout(config))) for net, layout in NETWORKS.items()}
+            | {
+                "shift": In(1),
+                "tags_in": In(tags),
+                "gate": In(1),
+                "skip": In(1),
+                "chain_in": In(psum),
+                "chain_out": Out(psum),
+                "ofmap": Out(stream.Signature(ofmap_bus_word(config))),
+                "events": Out(len(EVENTS)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -58,14 +80,25 @@ class PeBench(wiring.Component):
                 source = splitter.output
             wiring.connect(m, source, bus.input)
             if self.config.registered:
-                m.d.comb += [getattr(pe, f"{net}_next").eq(bus.next), getattr(pe, f"{net}_load").eq(bus.load)]
-            m.d.comb += [getattr(pe, f"{net}_word").eq(bus.word), getattr(pe, f"{net}_fire").eq(bus.fire),
-                         bus.accept.eq(getattr(pe, f"{net}_accept"))]
+                m.d.comb += [
+                    getattr(pe, f"{net}_next").eq(bus.next),
+                    getattr(pe, f"{net}_load").eq(bus.load),
+                ]
+            m.d.comb += [
+                getattr(pe, f"{net}_word").eq(bus.word),
+                getattr(pe, f"{net}_fire").eq(bus.fire),
+                bus.accept.eq(getattr(pe, f"{net}_accept")),
+            ]
         for name in ("chain_in", "chain_out", "ofmap"):
             ours, theirs = wiring.flipped(getattr(self, name)), getattr(pe, name)
             wiring.connect(m, *((ours, theirs) if name == "chain_in" else (theirs, ours)))
-        m.d.comb += [pe.shift.eq(self.shift), pe.tags_in.eq(self.tags_in), pe.gate.eq(self.gate), pe.skip.eq(self.skip),
-                     self.events.eq(pe.events)]
+        m.d.comb += [
+            pe.shift.eq(self.shift),
+            pe.tags_in.eq(self.tags_in),
+            pe.gate.eq(self.gate),
+            pe.skip.eq(self.skip),
+            self.events.eq(pe.events),
+        ]
         return m
 
 
@@ -81,17 +114,23 @@ def lanes(values, bits):
 def random_shape(rng):
     """(p, window, step, positions, images) with the corners of a small PE."""
     p, window = rng.choice([1, 2, 3, 4, 5, 8]), rng.choice([1, 2, 3, 5, 8])
-    return p, window, rng.choice([1, window, rng.randint(1, window)]), rng.randint(1, 4), rng.choice([1, 1, 2])
+    return (
+        p,
+        window,
+        rng.choice([1, window, rng.randint(1, window)]),
+        rng.randint(1, 4),
+        rng.choice([1, 1, 2]),
+    )
 
 
 def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, sparsity=0.3):
     """What a PE gets and gives in passes of these shapes.
 
     Returns {"ifmap", "filter", "psum", "chain_in": words to send, "out": psums it must give as
-    (values, last) of a word of the output network or a value of the chain, "macs": slots, which are config.simd MACs each,
-    "zeros": those on a zero, "empty": those of windows of zeros}.
-    `strangers` is the probability of a word for another PE before one, `ragged` of a word
-    that is not full, `sparsity` of an entry that is zero.
+    (values, last) of a word of the output network or a value of the chain, "macs": slots, which are
+    config.simd MACs each, "zeros": those on a zero, "empty": those of windows of zeros}.
+    `strangers` is the probability of a word for another PE before one, `ragged` of a word that is
+    not full, `sparsity` of an entry that is zero.
     """
     bits, lanes_out = config.psum_bits, config.psum_lanes
     words = {name: [] for name in ("ifmap", "filter", "psum", "chain_in", "out")}
@@ -115,14 +154,31 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
             values = values[n:]
 
     for p, window, step, positions, images in shapes:
-        extreme = rng.random() < 0.3        # sums wrap
+        extreme = rng.random() < 0.3  # sums wrap
         low = -32768 if not extreme else rng.choice([-32768, 32767])
-        a = [[0 if rng.random() < sparsity else rng.randint(low, max(low, 32767) if not extreme else low)
-              for _ in range((positions - 1) * step + window)] for _ in range(images)]
-        w = [[rng.randint(low, 32767 if not extreme else low) for _ in range(p)] for _ in range(window)]
-        before = [[[rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)]
-                   for _ in range(positions)] for _ in range(images)]
-        shape = PassHeader.const(dict(p=p, window=window, step=step, positions=positions, laps=images))
+        a = [
+            [
+                0
+                if rng.random() < sparsity
+                else rng.randint(low, max(low, 32767) if not extreme else low)
+                for _ in range((positions - 1) * step + window)
+            ]
+            for _ in range(images)
+        ]
+        w = [
+            [rng.randint(low, 32767 if not extreme else low) for _ in range(p)]
+            for _ in range(window)
+        ]
+        before = [
+            [
+                [rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)]
+                for _ in range(positions)
+            ]
+            for _ in range(images)
+        ]
+        shape = PassHeader.const(
+            dict(p=p, window=window, step=step, positions=positions, laps=images)
+        )
         words["ifmap"].append(dict(data=Const.cast(shape).value, count=0, header=1, tag=5))
         for image in a:
             for part in chunks(image):
@@ -132,7 +188,7 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
             put("filter", data=lanes(part, 16), count=len(part), last=int(n == len(parts) - 1))
         for image in range(images):
             for f in range(positions):
-                x = np.array(a[image][f * step:f * step + window], np.int64)
+                x = np.array(a[image][f * step : f * step + window], np.int64)
                 own = x @ np.array(w, np.int64)
                 slots = p // config.simd
                 macs, zeros = macs + slots * window, zeros + slots * int(np.count_nonzero(x == 0))
@@ -144,7 +200,10 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
                 else:
                     words["chain_in"] += before[image][f]
                 if tail:
-                    words["out"] += [(sums[n:n + lanes_out], int(n + lanes_out >= p)) for n in range(0, p, lanes_out)]
+                    words["out"] += [
+                        (sums[n : n + lanes_out], int(n + lanes_out >= p))
+                        for n in range(0, p, lanes_out)
+                    ]
                 else:
                     words["out"] += sums
     return words | {"macs": macs, "zeros": zeros, "empty": empty}
@@ -152,7 +211,9 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
 
 async def send(dut, name, words, stall):
     """Offers the words; valid holds until each is taken."""
-    valid, ready, payload = (getattr(dut, f"{name}__{part}") for part in ("valid", "ready", "payload"))
+    valid, ready, payload = (
+        getattr(dut, f"{name}__{part}") for part in ("valid", "ready", "payload")
+    )
     for word in words:
         while random.random() < stall:
             valid.value = 0
@@ -185,12 +246,21 @@ async def check(dut, rng, shapes, head, tail, mode, stall, sparsity=0.3):
     dut.rst.value, dut.shift.value, dut.tags_in.value = 0, 1, Const.cast(tags).value
     await RisingEdge(dut.clk)
     dut.shift.value = 0
-    todo = work(rng, shapes, head, tail, strangers=0.3 if stall else 0, ragged=0.3 if stall else 0,
-                sparsity=sparsity)
+    todo = work(
+        rng,
+        shapes,
+        head,
+        tail,
+        strangers=0.3 if stall else 0,
+        ragged=0.3 if stall else 0,
+        sparsity=sparsity,
+    )
     for name in ("ifmap", "filter", "psum", "chain_in"):
         cocotb.start_soon(send(dut, name, todo[name], stall))
     name, idle = "ofmap" if tail else "chain_out", "chain_out" if tail else "ofmap"
-    valid, ready, payload = (getattr(dut, f"{name}__{part}") for part in ("valid", "ready", "payload"))
+    valid, ready, payload = (
+        getattr(dut, f"{name}__{part}") for part in ("valid", "ready", "payload")
+    )
     wanted, bits = todo["out"], CONFIG.psum_bits
     at, now, quiet = 0, 0, 0
     macs = []
@@ -222,8 +292,16 @@ async def check(dut, rng, shapes, head, tail, mode, stall, sparsity=0.3):
 @cocotb.parametrize(head=[0, 1], tail=[0, 1], mode=list(Mode), stall=[0.0, 0.3])
 async def random_shapes(dut, head, tail, mode, stall):
     rng = random.Random(random.getrandbits(32))
-    await check(dut, rng, [random_shape(rng) for _ in range(25)], head, tail, mode, stall,
-                rng.choice([0.3, 0.8]))
+    await check(
+        dut,
+        rng,
+        [random_shape(rng) for _ in range(25)],
+        head,
+        tail,
+        mode,
+        stall,
+        rng.choice([0.3, 0.8]),
+    )
 
 
 @cocotb.test()
@@ -232,4 +310,4 @@ async def full_rate(dut):
     shapes = [(4, 5, 2, 9, 1), (8, 8, 1, 4, 2), (3, 4, 4, 7, 2), (5, 3, 1, 8, 1)] * 3
     cycles = await check(dut, random.Random(1), shapes, 1, 1, Mode.DENSE, 0.0)
     macs = sum(p * window * positions * images for p, window, _, positions, images in shapes)
-    assert macs <= cycles <= macs + 60      # the first pass waits for its filters
+    assert macs <= cycles <= macs + 60  # the first pass waits for its filters

@@ -1,4 +1,5 @@
-"""Bench of Requantise against golden.fixed: every shift, with the pipeline stopping at random and not."""
+"""Bench of Requantise against golden.fixed: every shift, with the pipeline stopping at random
+and not."""
 
 import random
 
@@ -23,8 +24,18 @@ def psum(shift):
     """A psum, as a rule near a value where rounding or saturation turns."""
     low, high = -1 << BITS - 1, (1 << BITS - 1) - 1
     half = 1 << shift >> 1
-    near = random.choice([0, half, -half, low, high, (32767 << shift) + half, (-32768 << shift) - half,
-                          random.randint(low, high)]) + random.randint(-2, 2)
+    near = random.choice(
+        [
+            0,
+            half,
+            -half,
+            low,
+            high,
+            (32767 << shift) + half,
+            (-32768 << shift) - half,
+            random.randint(low, high),
+        ]
+    ) + random.randint(-2, 2)
     return min(max(near, low), high)
 
 
@@ -47,7 +58,9 @@ async def words(dut, stall):
         if len(pipe) >= Requantise.LATENCY:
             wanted, text = pipe[-Requantise.LATENCY]
             got = int(dut.entries.value)
-            assert [got >> 16 * k & 0xFFFF for k in range(4)] == [int(v) & 0xFFFF for v in wanted], text
+            assert [got >> 16 * k & 0xFFFF for k in range(4)] == [
+                int(v) & 0xFFFF for v in wanted
+            ], text
         await RisingEdge(dut.clk)
         if enable:
             pipe.append((requantise(np.array(values), shift, bool(relu)), (values, shift, relu)))

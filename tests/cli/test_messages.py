@@ -57,68 +57,200 @@ CONV = [node("Conv", "x w")]
 NETWORKS = [  # what it shows, nodes, constants, a change of the model, said before, said now
     ("the input", [node("Identity", "x")], {}, None, NO_LAYER, "output 'y' is input 'x' itself"),
     ("a view", [node("Flatten", "x")], {}, None, NO_LAYER, "output 'y' is input 'x' itself"),
-    ("softmax", [node("Flatten", "x", "f"), node("Softmax", "f")], {}, None, NO_LAYER,
-     "output 'y' is softmax of input 'x' itself"),
+    (
+        "softmax",
+        [node("Flatten", "x", "f"), node("Softmax", "f")],
+        {},
+        None,
+        NO_LAYER,
+        "output 'y' is softmax of input 'x' itself",
+    ),
     ("a constant", [node("Identity", "k")], K, None, NO_LAYER, "output 'y' is constant"),
-    ("an initializer", [node("Relu", "x", "z")], {"y": np.float32(2)}, None, NO_LAYER,
-     "output 'y' is constant"),
+    (
+        "an initializer",
+        [node("Relu", "x", "z")],
+        {"y": np.float32(2)},
+        None,
+        NO_LAYER,
+        "output 'y' is constant",
+    ),
     ("a shape", [node("Shape", "x")], {}, None, NO_LAYER, "output 'y' is constant"),
-    ("nothing", [node("Relu", "x", "z")], {}, None, "is not an output of any node in graph",
-     "output 'y': no node computes it"),
-    ("Split", [node("Split", "x", "a b", axis=1, num_outputs=2), node("Add", "a b")], {}, None,
-     "output 'b' is not supported", "node 'a_node' (Split): operator not supported"),
-    ("Split for an output", [node("Split", "x", "a y", axis=1, num_outputs=2)], {}, None,
-     "output 'y' is not supported", "node 'a_node' (Split): operator not supported"),
-    ("TopK", [node("TopK", "x k", "a y")], {"k": np.int64([1])}, None,
-     "output 'y' is not supported",
-     "node 'a_node' (TopK): operator not supported"),
-    ("LSTM", [node("LSTM", "x w w", "a y", hidden_size=3)], W, None, "output 'y' is not supported",
-     "node 'a_node' (LSTM): operator not supported"),
-    ("MaxPool's indices", [node("MaxPool", "x", "p i", kernel_shape=[2, 2]), node("Cast", "i",
-     "c", to=1),
-                           node("Add", "p c")], {}, None, "(MaxPool): output 'i' is not supported",
-     "node 'p_node' (MaxPool): output 'i', its output 2, is not supported: only the first is"),
-    ("Dropout's mask", [node("Relu", "x", "r"), node("Dropout", "r", "d m"), node("Cast", "m",
-     "c", to=1),
-                        node("Add", "d c")], {}, None, "(Dropout): output 'm' is not supported",
-     "node 'd_node' (Dropout): output 'm', its output 2, is not supported: only the first is"),
-    ("BatchNormalization's variance",
-     [helper.make_node("BatchNormalization", ["x", *"ssss"], ["b", "", "v"], name="b_node"),
-      node("Add", "b v")], {"s": np.ones(4, np.float32)}, None, "output '' is not supported",
-     "node 'b_node' (BatchNormalization): output 'v', its output 3, is not supported"),
-    ("an unknown operator", [node("Blah", "x")], {}, None,
-     "not a valid ONNX model: No Op registered for Blah",
-     "node 'y_node' (Blah): No Op registered for Blah"),
-    ("an attribute that is missing", [node("Concat", "x x")], {}, None,
-     "not a valid ONNX model: Required attribute 'axis' is missing",
-     "node 'y_node' (Concat): Required attribute 'axis' is missing"),
-    ("a node without a name", CONV, W, unnamed,
-     "not a valid ONNX model: Unrecognized attribute: color",
-     "node 'y' (Conv): Unrecognized attribute: color"),
-    ("an undefined input", [node("Conv", "x q")], {}, None,
-     "must be topologically sorted, however input 'q' of node:",
-     "node 'y_node' (Conv): nothing computes its input 'q'"),
-    ("a cycle", [node("Relu", "b"), node("Add", "x b", "a"), node("Relu", "a", "b")], {}, None,
-     "must be topologically sorted",
-     "node 'b_node' (Relu): in a cycle, its input 'a' is computed from its own output"),
-    ("an output twice", CONV, W, twice, "single static assignment",
-     "node 'y_node' (Relu): its output 'y' is that of node 'y_node' (Conv) too"),
-    ("an initializer without a name", CONV, W, no_name,
-     "Tensor initializers must have a non-empty name",
-     "initializer number 1, of shape [4, 4, 3, 3], has no name"),
-    ("an initializer cut short", CONV, W, short, "not a valid ONNX model: TensorProto",
-     "initializer 'w': "),
-    ("an initializer of no type", CONV, W, untyped, "unreadable: 99",
-     "initializer 'w': unreadable: data type 99"),
-    ("an initializer without its file", CONV, W, elsewhere,
-     "not a valid ONNX model: Data of TensorProto", "initializer 'w': "),
-    ("an input of another kind", CONV, W, sequence, "not a valid ONNX model: Field 'elem_type'",
-     "input 'x': Field"),
-    ("after a host's operation", [node("GlobalAveragePool", "x", "p"), node("ArgMax", "p",
-     "a", axis=1),
-                                  node("Softmax", "a", axis=1)], {}, None,
-     "must be at the end of the network",
-     "node 'y_node' (Softmax): cannot follow argmax"),
+    (
+        "nothing",
+        [node("Relu", "x", "z")],
+        {},
+        None,
+        "is not an output of any node in graph",
+        "output 'y': no node computes it",
+    ),
+    (
+        "Split",
+        [node("Split", "x", "a b", axis=1, num_outputs=2), node("Add", "a b")],
+        {},
+        None,
+        "output 'b' is not supported",
+        "node 'a_node' (Split): operator not supported",
+    ),
+    (
+        "Split for an output",
+        [node("Split", "x", "a y", axis=1, num_outputs=2)],
+        {},
+        None,
+        "output 'y' is not supported",
+        "node 'a_node' (Split): operator not supported",
+    ),
+    (
+        "TopK",
+        [node("TopK", "x k", "a y")],
+        {"k": np.int64([1])},
+        None,
+        "output 'y' is not supported",
+        "node 'a_node' (TopK): operator not supported",
+    ),
+    (
+        "LSTM",
+        [node("LSTM", "x w w", "a y", hidden_size=3)],
+        W,
+        None,
+        "output 'y' is not supported",
+        "node 'a_node' (LSTM): operator not supported",
+    ),
+    (
+        "MaxPool's indices",
+        [
+            node("MaxPool", "x", "p i", kernel_shape=[2, 2]),
+            node("Cast", "i", "c", to=1),
+            node("Add", "p c"),
+        ],
+        {},
+        None,
+        "(MaxPool): output 'i' is not supported",
+        "node 'p_node' (MaxPool): output 'i', its output 2, is not supported: only the first is",
+    ),
+    (
+        "Dropout's mask",
+        [
+            node("Relu", "x", "r"),
+            node("Dropout", "r", "d m"),
+            node("Cast", "m", "c", to=1),
+            node("Add", "d c"),
+        ],
+        {},
+        None,
+        "(Dropout): output 'm' is not supported",
+        "node 'd_node' (Dropout): output 'm', its output 2, is not supported: only the first is",
+    ),
+    (
+        "BatchNormalization's variance",
+        [
+            helper.make_node("BatchNormalization", ["x", *"ssss"], ["b", "", "v"], name="b_node"),
+            node("Add", "b v"),
+        ],
+        {"s": np.ones(4, np.float32)},
+        None,
+        "output '' is not supported",
+        "node 'b_node' (BatchNormalization): output 'v', its output 3, is not supported",
+    ),
+    (
+        "an unknown operator",
+        [node("Blah", "x")],
+        {},
+        None,
+        "not a valid ONNX model: No Op registered for Blah",
+        "node 'y_node' (Blah): No Op registered for Blah",
+    ),
+    (
+        "an attribute that is missing",
+        [node("Concat", "x x")],
+        {},
+        None,
+        "not a valid ONNX model: Required attribute 'axis' is missing",
+        "node 'y_node' (Concat): Required attribute 'axis' is missing",
+    ),
+    (
+        "a node without a name",
+        CONV,
+        W,
+        unnamed,
+        "not a valid ONNX model: Unrecognized attribute: color",
+        "node 'y' (Conv): Unrecognized attribute: color",
+    ),
+    (
+        "an undefined input",
+        [node("Conv", "x q")],
+        {},
+        None,
+        "must be topologically sorted, however input 'q' of node:",
+        "node 'y_node' (Conv): nothing computes its input 'q'",
+    ),
+    (
+        "a cycle",
+        [node("Relu", "b"), node("Add", "x b", "a"), node("Relu", "a", "b")],
+        {},
+        None,
+        "must be topologically sorted",
+        "node 'b_node' (Relu): in a cycle, its input 'a' is computed from its own output",
+    ),
+    (
+        "an output twice",
+        CONV,
+        W,
+        twice,
+        "single static assignment",
+        "node 'y_node' (Relu): its output 'y' is that of node 'y_node' (Conv) too",
+    ),
+    (
+        "an initializer without a name",
+        CONV,
+        W,
+        no_name,
+        "Tensor initializers must have a non-empty name",
+        "initializer number 1, of shape [4, 4, 3, 3], has no name",
+    ),
+    (
+        "an initializer cut short",
+        CONV,
+        W,
+        short,
+        "not a valid ONNX model: TensorProto",
+        "initializer 'w': ",
+    ),
+    (
+        "an initializer of no type",
+        CONV,
+        W,
+        untyped,
+        "unreadable: 99",
+        "initializer 'w': unreadable: data type 99",
+    ),
+    (
+        "an initializer without its file",
+        CONV,
+        W,
+        elsewhere,
+        "not a valid ONNX model: Data of TensorProto",
+        "initializer 'w': ",
+    ),
+    (
+        "an input of another kind",
+        CONV,
+        W,
+        sequence,
+        "not a valid ONNX model: Field 'elem_type'",
+        "input 'x': Field",
+    ),
+    (
+        "after a host's operation",
+        [
+            node("GlobalAveragePool", "x", "p"),
+            node("ArgMax", "p", "a", axis=1),
+            node("Softmax", "a", axis=1),
+        ],
+        {},
+        None,
+        "must be at the end of the network",
+        "node 'y_node' (Softmax): cannot follow argmax",
+    ),
 ]
 
 
@@ -131,8 +263,11 @@ def error(capsys):
     return lines[0]
 
 
-@pytest.mark.parametrize("nodes,constants,change,before,now", [row[1:] for row in NETWORKS],
-                         ids=[row[0] for row in NETWORKS])
+@pytest.mark.parametrize(
+    "nodes,constants,change,before,now",
+    [row[1:] for row in NETWORKS],
+    ids=[row[0] for row in NETWORKS],
+)
 def test_networks(nodes, constants, change, before, now, tmp_path, capsys):
     m = model(nodes, SHAPE, constants)
     if change:
@@ -140,8 +275,22 @@ def test_networks(nodes, constants, change, before, now, tmp_path, capsys):
     (tmp_path / "net.onnx").write_bytes(m.SerializeToString())
     np.save(tmp_path / "x.npy", np.ones((4, *SHAPE[1:])))
     out = tmp_path / "out.json"
-    assert cli.main(["run", "--device", "golden", "--model", str(tmp_path / "net.onnx"),
-                     "--images", str(tmp_path / "x.npy"), "--json", str(out)]) == 2
+    assert (
+        cli.main(
+            [
+                "run",
+                "--device",
+                "golden",
+                "--model",
+                str(tmp_path / "net.onnx"),
+                "--images",
+                str(tmp_path / "x.npy"),
+                "--json",
+                str(out),
+            ]
+        )
+        == 2
+    )
     line = error(capsys)
     assert now in line and before not in line and not out.exists()
 
@@ -157,29 +306,84 @@ JPEG, GIF, PNG = picture("JPEG"), picture("GIF"), picture("PNG")
 KINDS = "images are read from IDX (gzipped or not), .npy, .npz, PNG or a folder of PNGs"
 LABELS = "labels are read from IDX (gzipped or not), .npy, .npz, .txt or .csv"
 FILES = [  # option, files and what is in them, which is given, said before, said now
-    ("--images", {"i.jpg": JPEG}, "i.jpg", "i.jpg: not an IDX file",
-     f"i.jpg: a JPEG file; {KINDS}: convert it to PNG"),
-    ("--images", {"i": JPEG}, "i", "i: not an IDX file",
-     f"i: a JPEG file; {KINDS}: convert it to PNG"),
-    ("--images", {"i.JPEG": b""}, "i.JPEG", "i.JPEG: not an IDX file",
-     f"i.JPEG: a JPEG file; {KINDS}: convert it"),
-    ("--images", {"i.gif": GIF}, "i.gif", "i.gif: not an IDX file",
-     f"i.gif: a GIF file; {KINDS}: convert it to PNG"),
-    ("--images", {"i.data": PNG}, "i.data", "i.data: not an IDX file",
-     "i.data: a PNG file: name it .png"),
-    ("--images", {"i.bin": b"text"}, "i.bin", "i.bin: not an IDX file\n",
-     f"i.bin: not an IDX file; {KINDS}"),
-    ("--images", {"f/a.jpg": JPEG, "f/b.jpeg": JPEG}, "f", "f: folder holds no PNG file\n",
-     "f: folder holds no PNG file but JPEGs (a.jpg): convert them to PNG"),
-    ("--images", {"f/a.txt": b""}, "f", "f: folder holds no PNG file\n",
-     f"f: folder holds no PNG file; {KINDS}"),
-    ("--calib", {"i.jpg": JPEG}, "i.jpg", "i.jpg: not an IDX file",
-     f"i.jpg: a JPEG file; {KINDS}: convert it to PNG"),
-    ("--labels", {"l.jpg": JPEG}, "l.jpg", "l.jpg: not an IDX file",
-     f"l.jpg: a JPEG file; {LABELS}"),
+    (
+        "--images",
+        {"i.jpg": JPEG},
+        "i.jpg",
+        "i.jpg: not an IDX file",
+        f"i.jpg: a JPEG file; {KINDS}: convert it to PNG",
+    ),
+    (
+        "--images",
+        {"i": JPEG},
+        "i",
+        "i: not an IDX file",
+        f"i: a JPEG file; {KINDS}: convert it to PNG",
+    ),
+    (
+        "--images",
+        {"i.JPEG": b""},
+        "i.JPEG",
+        "i.JPEG: not an IDX file",
+        f"i.JPEG: a JPEG file; {KINDS}: convert it",
+    ),
+    (
+        "--images",
+        {"i.gif": GIF},
+        "i.gif",
+        "i.gif: not an IDX file",
+        f"i.gif: a GIF file; {KINDS}: convert it to PNG",
+    ),
+    (
+        "--images",
+        {"i.data": PNG},
+        "i.data",
+        "i.data: not an IDX file",
+        "i.data: a PNG file: name it .png",
+    ),
+    (
+        "--images",
+        {"i.bin": b"text"},
+        "i.bin",
+        "i.bin: not an IDX file\n",
+        f"i.bin: not an IDX file; {KINDS}",
+    ),
+    (
+        "--images",
+        {"f/a.jpg": JPEG, "f/b.jpeg": JPEG},
+        "f",
+        "f: folder holds no PNG file\n",
+        "f: folder holds no PNG file but JPEGs (a.jpg): convert them to PNG",
+    ),
+    (
+        "--images",
+        {"f/a.txt": b""},
+        "f",
+        "f: folder holds no PNG file\n",
+        f"f: folder holds no PNG file; {KINDS}",
+    ),
+    (
+        "--calib",
+        {"i.jpg": JPEG},
+        "i.jpg",
+        "i.jpg: not an IDX file",
+        f"i.jpg: a JPEG file; {KINDS}: convert it to PNG",
+    ),
+    (
+        "--labels",
+        {"l.jpg": JPEG},
+        "l.jpg",
+        "l.jpg: not an IDX file",
+        f"l.jpg: a JPEG file; {LABELS}",
+    ),
     ("--labels", {"l.png": PNG}, "l.png", "l.png: not an IDX file", f"l.png: a PNG file; {LABELS}"),
-    ("--labels", {"l.json": b"[1, 2]"}, "l.json", "l.json: not an IDX file\n",
-     f"l.json: not an IDX file; {LABELS}"),
+    (
+        "--labels",
+        {"l.json": b"[1, 2]"},
+        "l.json",
+        "l.json: not an IDX file\n",
+        f"l.json: not an IDX file; {LABELS}",
+    ),
 ]
 
 
@@ -197,8 +401,13 @@ def test_files(option, files, given, before, now, tmp_path, monkeypatch, capsys)
 def make(*words, **environment):
     """A make of the project, what a make around the tests was given left out."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(["make", "--no-print-directory", *words], cwd=ROOT, env=env | environment,
-                          capture_output=True, text=True)
+    return subprocess.run(
+        ["make", "--no-print-directory", *words],
+        cwd=ROOT,
+        env=env | environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 def taken():
@@ -212,14 +421,18 @@ def taken():
     return found
 
 
-RUN = ("NET MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT "
-       "JSON WAVES")
+RUN = (
+    "NET MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT "
+    "JSON WAVES"
+)
 MAKES = [  # arguments of make, said now; each was ignored in silence
     (["run", "LIMT=3"], f"make run takes no LIMT: it takes {RUN}"),
     (["run", "PART=fc"], f"make run takes no PART: it takes {RUN}"),
     (["sim", "MODE=skip"], "make sim takes no MODE: it takes WAVES"),
-    (["bench", "LIMIT=3"],
-     "make bench takes no LIMIT: it takes NET CONFIG SET MODE BATCH OBJECTIVE ZEROS"),
+    (
+        ["bench", "LIMIT=3"],
+        "make bench takes no LIMIT: it takes NET CONFIG SET MODE BATCH OBJECTIVE ZEROS",
+    ),
     (["clean", "CONFIG=tiny"], "make clean takes no CONFIG: it takes nothing"),
     (["setup", "MODE=skip"], "make setup takes no MODE: it takes nothing"),
     (["CONFIG=tiny"], "make help takes no CONFIG: it takes nothing"),
@@ -241,11 +454,26 @@ def test_variables_are_passed_on():
     assert len(targets) > 20 and " ".join(targets["run"]) == RUN
     numbers = "LIMIT BAUD BATCH SEED PES JOBS PE_AREA BITS".split()
     values = dict.fromkeys(numbers, "3") | {
-        "DEVICE": "golden", "MODE": "skip", "RLC": "off", "SPARSE": "fc1=on", "PLACEMENT": "modulo",
-        "PART": "fc", "OBJECTIVE": "dram", "ORDERS": "any", "BY": "latency", "ZEROS": "clustered",
-        "NET": "vgg16", "BOARD": "list"}
-    switches = {"WAVES": "--waves", "HUFFMAN": "--huffman", "EXACT": "--exact",
-                "PERSIST": "--persist", "ZEROS": "--clustered"}
+        "DEVICE": "golden",
+        "MODE": "skip",
+        "RLC": "off",
+        "SPARSE": "fc1=on",
+        "PLACEMENT": "modulo",
+        "PART": "fc",
+        "OBJECTIVE": "dram",
+        "ORDERS": "any",
+        "BY": "latency",
+        "ZEROS": "clustered",
+        "NET": "vgg16",
+        "BOARD": "list",
+    }
+    switches = {
+        "WAVES": "--waves",
+        "HUFFMAN": "--huffman",
+        "EXACT": "--exact",
+        "PERSIST": "--persist",
+        "ZEROS": "--clustered",
+    }
     for target, names in targets.items():
         for name in names:
             value = values.get(name, "value")
@@ -254,7 +482,7 @@ def test_variables_are_passed_on():
             words = shlex.split(done.stdout.splitlines()[-1])
             assert done.returncode == 0 and switches.get(name, value) in words, (target, name, done)
             if "cli.py" in words:
-                cli.parser().parse_args(words[words.index("cli.py") + 1:])
+                cli.parser().parse_args(words[words.index("cli.py") + 1 :])
 
 
 def test_mode_reaches_the_command_line():
@@ -276,8 +504,9 @@ def test_makes_within_the_tests_are_not_given_their_variables(tmp_path):
     python.parent.mkdir()
     python.write_text('#!/bin/sh\necho "flags=$MAKEFLAGS, $@"\n')
     python.chmod(0o755)
-    number = subprocess.run(["cksum", "pyproject.toml"], cwd=ROOT, capture_output=True,
-                            text=True).stdout.split()[0]
+    number = subprocess.run(
+        ["cksum", "pyproject.toml"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()[0]
     for end in ("", "-test"):
         (tmp_path / f".installed-{number}{end}").touch()
     assert make("-s", "test", f"VENV={tmp_path}", "ARGS=-k x").stdout == "flags=, -m pytest -k x\n"

@@ -22,9 +22,12 @@ def run(*words):
 def model_with(*nodes, shape=(1, 1, 8, 8), **initializers):
     """An ONNX file's bytes: nodes from 'x' to 'y'."""
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(v, k) for k, v in initializers.items()])
+        [numpy_helper.from_array(v, k) for k, v in initializers.items()],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString()
 
 
@@ -34,9 +37,16 @@ def test_a_known_network(tmp_path, capsys):
     assert run("--net", "lenet5", "--config", "tiny", "--limit", "2", "--json", out) == 0
     assert "lenet5: random weights and images, calibrated on 2 others" in capsys.readouterr().out
     result = json.loads(out.read_text())
-    assert (result["model"], result["images"], result["mismatches"], result["accuracy"]) == ("lenet5", 2, 0, {})
-    for words, message in ((["--net", "nope"], "network 'nope': choose from lenet5, alexnet, "),
-                           (["--net", "lenet5", "--images", DIGITS], "leave out --images")):
+    assert (result["model"], result["images"], result["mismatches"], result["accuracy"]) == (
+        "lenet5",
+        2,
+        0,
+        {},
+    )
+    for words, message in (
+        (["--net", "nope"], "network 'nope': choose from lenet5, alexnet, "),
+        (["--net", "lenet5", "--images", DIGITS], "leave out --images"),
+    ):
         assert run(*words) == 2
         err = capsys.readouterr().err
         assert message in err and "Traceback" not in err
@@ -64,7 +74,9 @@ def test_coded_feature_maps(tmp_path, capsys):
     off, auto = seen["off"], seen["auto"]
     assert auto["predictions"] == off["predictions"] and not off["fmaps"]
     assert auto["total"]["dram_bytes"] < off["total"]["dram_bytes"]
-    assert auto["fmaps"] and all(1 < f["ratio"] < f["entropy"] and f["coded"] < f["dense"] for f in auto["fmaps"])
+    assert auto["fmaps"] and all(
+        1 < f["ratio"] < f["entropy"] and f["coded"] < f["dense"] for f in auto["fmaps"]
+    )
 
 
 def test_image_formats_agree(tmp_path, capsys):
@@ -80,7 +92,17 @@ def test_image_formats_agree(tmp_path, capsys):
     seen = []
     for name in ("d.npy", "d.idx", "d.idx.gz", "png"):
         out = tmp_path / "r.json"
-        assert run("--images", tmp_path / name, "--calib", cli.MODELS / "digits_calibration.npz", "--json", out) == 0
+        assert (
+            run(
+                "--images",
+                tmp_path / name,
+                "--calib",
+                cli.MODELS / "digits_calibration.npz",
+                "--json",
+                out,
+            )
+            == 0
+        )
         seen.append(json.loads(out.read_text())["predictions"])
     assert all(s == seen[0] for s in seen) and len(seen[0]["golden"]) == 6
 
@@ -104,22 +126,62 @@ def conv(name="c", **kw):
 
 W = np.ones((2, 1, 3, 3), np.float32)
 BAD = {
-    "broken ONNX": (lambda d: (d / "m.onnx").write_bytes(b"\x08\x07garbage"), ["--model", "m.onnx", "--images", DIGITS], "m.onnx"),
+    "broken ONNX": (
+        lambda d: (d / "m.onnx").write_bytes(b"\x08\x07garbage"),
+        ["--model", "m.onnx", "--images", DIGITS],
+        "m.onnx",
+    ),
     "no such model": (lambda d: None, ["--model", "none.onnx", "--images", DIGITS], "none.onnx"),
-    "unsupported operator": (lambda d: (d / "m.onnx").write_bytes(model_with(helper.make_node("Erf", ["x"], ["y"], name="odd"))),
-                             ["--model", "m.onnx", "--images", DIGITS], "odd"),
-    "dilation": (lambda d: (d / "m.onnx").write_bytes(model_with(conv("wide", dilations=[2, 2]), w=W)),
-                 ["--model", "m.onnx", "--images", DIGITS], "wide"),
-    "image shape": (lambda d: np.save(d / "i.npy", np.zeros((3, 1, 27, 28))), ["--images", "i.npy"], "i.npy"),
-    "no images": (lambda d: (d / "m.onnx").write_bytes(MODEL.read_bytes()), ["--model", "m.onnx"], "--images"),
-    "one image": (lambda d: np.save(d / "i.npy", np.zeros((1, 1, 28, 28))), ["--images", "i.npy"], "--calib"),
-    "few labels": (lambda d: np.save(d / "l.npy", np.zeros(3, int)), ["--images", DIGITS, "--labels", "l.npy"], "l.npy"),
+    "unsupported operator": (
+        lambda d: (d / "m.onnx").write_bytes(
+            model_with(helper.make_node("Erf", ["x"], ["y"], name="odd"))
+        ),
+        ["--model", "m.onnx", "--images", DIGITS],
+        "odd",
+    ),
+    "dilation": (
+        lambda d: (d / "m.onnx").write_bytes(model_with(conv("wide", dilations=[2, 2]), w=W)),
+        ["--model", "m.onnx", "--images", DIGITS],
+        "wide",
+    ),
+    "image shape": (
+        lambda d: np.save(d / "i.npy", np.zeros((3, 1, 27, 28))),
+        ["--images", "i.npy"],
+        "i.npy",
+    ),
+    "no images": (
+        lambda d: (d / "m.onnx").write_bytes(MODEL.read_bytes()),
+        ["--model", "m.onnx"],
+        "--images",
+    ),
+    "one image": (
+        lambda d: np.save(d / "i.npy", np.zeros((1, 1, 28, 28))),
+        ["--images", "i.npy"],
+        "--calib",
+    ),
+    "few labels": (
+        lambda d: np.save(d / "l.npy", np.zeros(3, int)),
+        ["--images", DIGITS, "--labels", "l.npy"],
+        "l.npy",
+    ),
     "unknown preset": (lambda d: None, ["--config", "huge"], "huge"),
-    "unknown key": (lambda d: (d / "c.json").write_text(json.dumps(PRESETS["tiny"].to_dict() | {"colour": 1})),
-                    ["--config", "c.json"], "colour"),
-    "missing key": (lambda d: (d / "c.json").write_text(json.dumps({"name": "x"})), ["--config", "c.json"], "rows"),
-    "bad value": (lambda d: (d / "c.json").write_text(json.dumps(PRESETS["tiny"].to_dict() | {"ifmap_spad": 9})),
-                  ["--config", "c.json"], "ifmap_spad"),
+    "unknown key": (
+        lambda d: (d / "c.json").write_text(json.dumps(PRESETS["tiny"].to_dict() | {"colour": 1})),
+        ["--config", "c.json"],
+        "colour",
+    ),
+    "missing key": (
+        lambda d: (d / "c.json").write_text(json.dumps({"name": "x"})),
+        ["--config", "c.json"],
+        "rows",
+    ),
+    "bad value": (
+        lambda d: (d / "c.json").write_text(
+            json.dumps(PRESETS["tiny"].to_dict() | {"ifmap_spad": 9})
+        ),
+        ["--config", "c.json"],
+        "ifmap_spad",
+    ),
 }
 
 
@@ -137,7 +199,9 @@ def test_bad_input(case, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out.json").exists()
 
 
-@pytest.mark.parametrize("words", [["--limit", "-1"], ["--device", "board9"], ["--batch", "0"], ["--rlc", "maybe"]])
+@pytest.mark.parametrize(
+    "words", [["--limit", "-1"], ["--device", "board9"], ["--batch", "0"], ["--rlc", "maybe"]]
+)
 def test_bad_options(words):
     with pytest.raises(SystemExit) as e:
         run(*words)

@@ -28,7 +28,14 @@ def test_calibration_and_held_out_images_are_disjoint():
 def test_lenet5_on_held_out_digits():
     graph = load(MODELS / "lenet5.onnx")
     assert [graph.tensors[layer.output].shape for layer in graph.layers] == [
-        (6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120, 1, 1), (84, 1, 1), (10, 1, 1)]
+        (6, 28, 28),
+        (6, 14, 14),
+        (16, 10, 10),
+        (16, 5, 5),
+        (120, 1, 1),
+        (84, 1, 1),
+        (10, 1, 1),
+    ]
     images = read_images(HELD_OUT, (1, 28, 28))
     labels = read_labels(HELD_OUT, len(images))
     logits = float_run(graph, images, keep={graph.output})[graph.output]
@@ -36,7 +43,9 @@ def test_lenet5_on_held_out_digits():
     assert np.allclose(logits[:, :, 0, 0], expected, atol=1e-4)
     accuracy = (answers(graph, logits) == labels).mean()
     assert accuracy >= 0.98
-    assert round(accuracy, 4) == json.loads((MODELS / "lenet5.json").read_text())["heldout_accuracy"]
+    assert (
+        round(accuracy, 4) == json.loads((MODELS / "lenet5.json").read_text())["heldout_accuracy"]
+    )
     q = quantise(graph, read_images(CALIBRATION, (1, 28, 28)))
     run = golden_run(q, quantise_input(q, images), keep={graph.output})
     assert sum(run.wrapped.values()) == 0
@@ -48,7 +57,9 @@ def test_mnist_keeps_its_accuracy_on_ten_thousand_images():
     graph = load(shared("mnist_uint8.onnx"))
     images = read_images(shared("mnist/t10k-images-idx3-ubyte.gz"), (1, 28, 28))
     labels = read_labels(shared("mnist/t10k-labels-idx1-ubyte.gz"), len(images))
-    exact = (answers(graph, float_run(graph, images, keep={graph.output})[graph.output]) == labels).mean()
+    exact = (
+        answers(graph, float_run(graph, images, keep={graph.output})[graph.output]) == labels
+    ).mean()
     q = quantise(graph, read_images(CALIBRATION, (1, 28, 28)))
     begin = time.monotonic()
     run = golden_run(q, quantise_input(q, images), keep={graph.output})

@@ -31,15 +31,21 @@ def check_chained(device, network, images, **options):
     program = compile_network(network, device.config, len(images), chained=True, **options)
     program.load(device)
     program.write_input(device, images)
-    result = run_program(device, program.program, program.command_count, watchdog=100_000,
-                         read_window=(program.base, program.end),
-                         write_window=(program.base, program.constant))
+    result = run_program(
+        device,
+        program.program,
+        program.command_count,
+        watchdog=100_000,
+        read_window=(program.base, program.end),
+        write_window=(program.base, program.constant),
+    )
     assert result.ok, result
     golden = golden_run(network, images).tensors
     for segment in program.segments:
         for view, tensor in segment.written:
-            np.testing.assert_array_equal(program.read_tensor(device, view), golden[tensor],
-                                          err_msg=f"{segment.name}: {view}")
+            np.testing.assert_array_equal(
+                program.read_tensor(device, view), golden[tensor], err_msg=f"{segment.name}: {view}"
+            )
     return result.counters
 
 
@@ -53,9 +59,14 @@ def check_counters(device, program, counters, name=""):
     for segment in program.segments:
         work = cost.work(program, segment, memory)
         found, got = cost.count(work), counters[segment.name]
-        # Groups behind the last channel, with zero filters, may meet what an earlier program left in the buffer.
+        # Groups behind the last channel, with zero filters, may meet what an earlier program left
+        # in the buffer.
         loose = ("macs", "macs_gated", "pe_busy", "pe_wait_hazard") if work.strays else ()
-        wrong = {n: (found.counters[n], got[n]) for n in cost.EXACT if found.counters[n] != got[n] and n not in loose}
+        wrong = {
+            n: (found.counters[n], got[n])
+            for n in cost.EXACT
+            if found.counters[n] != got[n] and n not in loose
+        }
         assert not wrong, (name, segment.name, str(segment.mapping), wrong)
         cycles[segment.name] = timeline.cycles(work), got["cycles"]
     return cycles

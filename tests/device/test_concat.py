@@ -1,5 +1,5 @@
-"""Concats of Concats, of tensors that others concatenate too, and of what no convolution reads: three presets, by the
-interpreter and on the RTL."""
+"""Concats of Concats, of tensors that others concatenate too, and of what no convolution reads:
+three presets, by the interpreter and on the RTL."""
 
 import numpy as np
 import pytest
@@ -45,9 +45,15 @@ def inception(b):
 
 
 def pooled_parts(b):
-    """Means in wider blocks than what they are of: the STORE of 28 channels in blocks of 12 reads 36."""
+    """Means in wider blocks than what they are of: the STORE of 28 channels in blocks of 12
+    reads 36."""
     x = b.conv("x", 7, (3, 1), pads=(0, 0, 1, 0))
-    parts = [b.concat("x", "x"), b.conv("x", 1, (1, 1)), b.concat(x, x, x, x), *(b.conv("x", 1, (1, 1)) for _ in range(3))]
+    parts = [
+        b.concat("x", "x"),
+        b.conv("x", 1, (1, 1)),
+        b.concat(x, x, x, x),
+        *(b.conv("x", 1, (1, 1)) for _ in range(3)),
+    ]
     means = [b.pool(t, "average", b.graph.tensors[t].shape[1:], (1, 1)) for t in parts]
     b.conv(b.concat(*means), 10, (1, 1))
 
@@ -80,29 +86,41 @@ def test_concats(devices, make):
         program, _ = check_network(device, network, images)
         check_chained(device, network, images)
         compared = {view for segment in program.segments for view, _ in segment.written}
-        assert compared == set(program.views) - {"x"}   # no tensor in memory is left out
+        assert compared == set(program.views) - {"x"}  # no tensor in memory is left out
 
 
 def test_what_a_store_reads_is_in_the_buffer():
     network, images = prepared(pooled_parts)
-    for rows in range(1, 10):   # tiles of every size
-        tiles = StoreTiles([View(Storage("a", rows, 8, 1, 28), 0, np.arange(28))],
-                           View(Storage("b", rows, 8, 12, 3), 0, np.arange(28)), (rows, 8), 28, None).fit(1 << 12, "t")
-        box, = tiles.boxes(0, (0, rows), (0, 8), 0, tiles.count)
+    for rows in range(1, 10):  # tiles of every size
+        tiles = StoreTiles(
+            [View(Storage("a", rows, 8, 1, 28), 0, np.arange(28))],
+            View(Storage("b", rows, 8, 12, 3), 0, np.arange(28)),
+            (rows, 8),
+            28,
+            None,
+        ).fit(1 << 12, "t")
+        (box,) = tiles.boxes(0, (0, rows), (0, 8), 0, tiles.count)
         fields = box.strides()
-        last = ((box.rows - 1) * fields["row_stride"] + 7 * fields["column_stride"] + 35 * fields["block_stride"])
+        last = (
+            (box.rows - 1) * fields["row_stride"]
+            + 7 * fields["column_stride"]
+            + 35 * fields["block_stride"]
+        )
         assert box.blocks == 28 and last < 4 * box.words <= 4 * tiles.words
     assert verify(compile_network(network, TINY, IMAGES, chained=True), network, images)
 
 
 @pytest.mark.parametrize("make, tensor", [(shared_part, "t3"), (shared_concat, "t6")])
 def test_a_wrong_program_is_found(make, tensor, monkeypatch, tmp_path):
-    """Parts of a Concat that are not copied where they must be: nothing is exported, the tensor is named."""
+    """Parts of a Concat that are not copied where they must be: nothing is exported, the tensor
+    is named."""
     network, images = prepared(make)
     program = compile_network(network, TINY, IMAGES, chained=True)
     assert verify(program, network, images) == (len(network.graph.tensors), 0)
     monkeypatch.setattr(View, "at", lambda self, other: self.storage is other.storage)
-    wrong = f"tensor '{tensor}' .layer 'concat_{tensor}'.: [0-9]+ of [0-9]+ elements differ from golden"
+    wrong = (
+        f"tensor '{tensor}' .layer 'concat_{tensor}'.: [0-9]+ of [0-9]+ elements differ from golden"
+    )
     with pytest.raises(Mismatch, match=wrong):
         verify(compile_network(network, TINY, IMAGES, chained=True), network, images)
     with pytest.raises(Mismatch, match=wrong):

@@ -25,7 +25,7 @@ class Case:
         _, batch, self.network, self.images = draw(6)
         self.program = compile_network(self.network, device.config, batch)
         raw = self.program.commands
-        self.commands = [raw[i:i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
+        self.commands = [raw[i : i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
         self.clear()
 
     def clear(self):
@@ -48,9 +48,14 @@ class Case:
             commands[index] = raw
         self.device.write(p.program, b"".join(commands))
         return run_program(
-            self.device, p.program, len(commands) if count is None else count, watchdog=watchdog,
-            read_window=(p.base, read_limit or p.end), write_window=(p.base, write_limit or p.constant),
-            timeout=2_000_000)
+            self.device,
+            p.program,
+            len(commands) if count is None else count,
+            watchdog=watchdog,
+            read_window=(p.base, read_limit or p.end),
+            write_window=(p.base, write_limit or p.constant),
+            timeout=2_000_000,
+        )
 
     def output(self):
         return self.program.read_tensor(self.device, "out")
@@ -69,7 +74,9 @@ class Case:
         self.clear()
         result = self.run()
         assert result.status is Status.DONE, result
-        np.testing.assert_array_equal(self.output(), golden_run(self.network, self.images).tensors["out"])
+        np.testing.assert_array_equal(
+            self.output(), golden_run(self.network, self.images).tensors["out"]
+        )
 
 
 @pytest.fixture
@@ -78,8 +85,17 @@ def case():
         yield Case(device)
 
 
-@pytest.mark.parametrize("what", ["opcode 0", "opcode 31", "semaphore", "zero count",
-                                  "p above the spad", "mapping above the chain"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "opcode 0",
+        "opcode 31",
+        "semaphore",
+        "zero count",
+        "p above the spad",
+        "mapping above the chain",
+    ],
+)
 def test_illegal_command(case, what):
     index = case.index(Opcode.IFMAP, 1)
     match what:
@@ -97,7 +113,11 @@ def test_illegal_command(case, what):
             index = case.index(Opcode.CONFIG)
             raw = case.change(index, sets=7, groups=5)
     result = case.run(replace={index: raw})
-    assert (result.status, result.error, result.index) == (Status.ERROR, Error.ILLEGAL_COMMAND, index)
+    assert (result.status, result.error, result.index) == (
+        Status.ERROR,
+        Error.ILLEGAL_COMMAND,
+        index,
+    )
     case.recovers()
 
 
@@ -111,12 +131,14 @@ def test_a_program_of_another_version(case):
 
 def test_windows(case):
     out = case.program.views["out"].storage.address
-    case.device.write(out, b"\xAA" * 64)
+    case.device.write(out, b"\xaa" * 64)
     result = case.run(write_limit=out)
     assert (result.error, result.index) == (Error.WRITE_WINDOW, case.index(Opcode.STORE))
-    assert case.device.read(out, 64) == b"\xAA" * 64
+    assert case.device.read(out, 64) == b"\xaa" * 64
     case.recovers()
-    result = case.run(replace={case.index(Opcode.LOAD, 1): case.change(case.index(Opcode.LOAD, 1), dram=1 << 19)})
+    result = case.run(
+        replace={case.index(Opcode.LOAD, 1): case.change(case.index(Opcode.LOAD, 1), dram=1 << 19)}
+    )
     assert (result.error, result.index) == (Error.READ_WINDOW, case.index(Opcode.LOAD, 1))
     case.recovers()
 
@@ -125,8 +147,11 @@ def test_windows(case):
 def test_error_responses(case, kind):
     p = case.program
     source, target = (p.views[n].storage.address for n in ("in", "out"))
-    loads = [i for i, c in enumerate(case.commands)
-             if isa.unpack(c)[0] == Opcode.LOAD and isa.unpack(c)[3]["dram"] == source]
+    loads = [
+        i
+        for i, c in enumerate(case.commands)
+        if isa.unpack(c)[0] == Opcode.LOAD and isa.unpack(c)[3]["dram"] == source
+    ]
     case.device.fault(source, source + 8, kind)
     result = case.run()
     assert (result.error, result.index) == (Error.READ_RESPONSE, loads[0])
@@ -151,9 +176,11 @@ def test_memory_that_never_answers(case):
 
 def test_token_that_never_comes(case):
     """A command that waits for a semaphore which nobody gives is a hang, and is found."""
-    index = case.index(Opcode.STORE, -1)    # the last: others need none of what it frees
+    index = case.index(Opcode.STORE, -1)  # the last: others need none of what it frees
     opcode, _, signal, fields = isa.unpack(case.commands[index])
-    result = case.run(replace={index: isa.pack(Opcode.STORE, wait=1 << 15, signal=signal, **fields)})
+    result = case.run(
+        replace={index: isa.pack(Opcode.STORE, wait=1 << 15, signal=signal, **fields)}
+    )
     assert (result.error, result.index) == (Error.WATCHDOG, index)
     case.recovers()
 

@@ -30,24 +30,32 @@ def test_random_layers_on_rtl(request, capsys):
                 raise AssertionError(f"seed {seed} ({stratum}): {error}") from error
             layer = network.graph.layers[0]
             seen[stratum] += 1
-            for limit, holds in (("R = 12", layer.kernel[0] == 12), ("S = 32", layer.kernel[1] == 32),
-                                 ("U = 12", layer.stride[1] == 12), ("C = 1024", images.shape[1] == 1024),
-                                 ("M = 1024", len(layer.weights) == 1024),
-                                 ("groups = C", layer.groups == images.shape[1] > 1),
-                                 ("batch 4", batch == 4), ("pads", layer.pads == layer.kernel * 2)):
+            for limit, holds in (
+                ("R = 12", layer.kernel[0] == 12),
+                ("S = 32", layer.kernel[1] == 32),
+                ("U = 12", layer.stride[1] == 12),
+                ("C = 1024", images.shape[1] == 1024),
+                ("M = 1024", len(layer.weights) == 1024),
+                ("groups = C", layer.groups == images.shape[1] > 1),
+                ("batch 4", batch == 4),
+                ("pads", layer.pads == layer.kernel * 2),
+            ):
                 seen[limit] += holds
             seen["E = F = 1"] += network.graph.tensors["out"].shape[1:] == (1, 1)
             cycles += counters["layer"]["cycles"]
     with capsys.disabled():
-        print(f"\n{count} random layers on tiny, seeds {first}..{first + count - 1}, "
-              f"{cycles:,} cycles: {dict(seen)}")
+        print(
+            f"\n{count} random layers on tiny, seeds {first}..{first + count - 1}, "
+            f"{cycles:,} cycles: {dict(seen)}"
+        )
     if count >= 200:
         assert min(seen.values()) >= 5, seen
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_random_layers_interpreted(preset, request):
-    """Layers of every other stratum (with --all of each), others for each preset, mapped for it and run by the interpreter."""
+    """Layers of every other stratum (with --all of each), others for each preset, mapped for it
+    and run by the interpreter."""
     config, turn = PRESETS[preset], list(PRESETS).index(preset)
     step = 1 if request.config.getoption("all") else 2
     for seed in range(turn * len(STRATA) + turn % step, (turn + 1) * len(STRATA), step):
@@ -80,9 +88,25 @@ def test_counters_add_up():
         model = Interpreter(TINY, program.end)
         _, expected = check_network(model, network, images)
         got, want = counters["layer"], expected["layer"]
-        for name in ("macs", "macs_gated", "filter_words", "psum_words", "ofmap_words",
-                     "dram_write_bytes", "command_bytes"):
+        for name in (
+            "macs",
+            "macs_gated",
+            "filter_words",
+            "psum_words",
+            "ofmap_words",
+            "dram_write_bytes",
+            "command_bytes",
+        ):
             assert got[name] == want[name], (seed, name)
-        causes = sum(got[n] for n in ("pe_busy", "pe_wait_filter", "pe_wait_ifmap", "pe_wait_psum",
-                                      "pe_wait_hazard", "pe_idle"))
+        causes = sum(
+            got[n]
+            for n in (
+                "pe_busy",
+                "pe_wait_filter",
+                "pe_wait_ifmap",
+                "pe_wait_psum",
+                "pe_wait_hazard",
+                "pe_idle",
+            )
+        )
         assert abs(causes - TINY.pes * got["cycles"]) <= 4 * TINY.pes

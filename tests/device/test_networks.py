@@ -87,14 +87,17 @@ def tiny():
         yield device
 
 
-@pytest.mark.parametrize("make", [two_consumers, concat, concat_of_input, residual, pools, branches, depthwise, two_outputs])
+@pytest.mark.parametrize(
+    "make",
+    [two_consumers, concat, concat_of_input, residual, pools, branches, depthwise, two_outputs],
+)
 def test_network_on_rtl(tiny, make):
     for seed in range(2):
         graph = make(seed)
         rng = np.random.default_rng(seed)
         raw = rng.normal(size=(6, *graph.tensors["x"].shape))
         network = quantise(graph, raw)
-        images = quantise_input(network, raw[:1 + seed * 2])
+        images = quantise_input(network, raw[: 1 + seed * 2])
         tiny.stall(0.2 * seed)
         program, _ = check_network(tiny, network, images)
         assert set(graph.outputs) <= set(program.views)
@@ -130,9 +133,24 @@ def test_lenet_on_rtl(tmp_path):
 def test_mnist_on_rtl(tmp_path):
     """A model of others' on MNIST: 20 images on the RTL."""
     out = tmp_path / "run.json"
-    assert cli.main(["run", "--model", str(shared("mnist_uint8.onnx")), "--json", str(out),
-                     "--images", str(shared("mnist/t10k-images-idx3-ubyte.gz")),
-                     "--labels", str(shared("mnist/t10k-labels-idx1-ubyte.gz")), "--driver", "cpp"]) == 0
+    assert (
+        cli.main(
+            [
+                "run",
+                "--model",
+                str(shared("mnist_uint8.onnx")),
+                "--json",
+                str(out),
+                "--images",
+                str(shared("mnist/t10k-images-idx3-ubyte.gz")),
+                "--labels",
+                str(shared("mnist/t10k-labels-idx1-ubyte.gz")),
+                "--driver",
+                "cpp",
+            ]
+        )
+        == 0
+    )
     result = json.loads(out.read_text())
     assert result["images"] == 20 and result["mismatches"] == 0
     assert "not reported" in result["calibration"]
@@ -153,6 +171,8 @@ def test_alexnet_slice_on_eyeriss(capsys):
     cycles = counters["conv_t0"]["cycles"]
     macs = program.segments[0].macs
     with capsys.disabled():
-        print(f"\nCONV3 slice on eyeriss: {cycles:,} cycles, {macs:,} MACs, "
-              f"{100 * macs / cycles / 168:.1f} % of 168 PEs, {program.segments[0].mapping}, "
-              f"{rate / 1000:.1f} k simulated cycles/s")
+        print(
+            f"\nCONV3 slice on eyeriss: {cycles:,} cycles, {macs:,} MACs, "
+            f"{100 * macs / cycles / 168:.1f} % of 168 PEs, {program.segments[0].mapping}, "
+            f"{rate / 1000:.1f} k simulated cycles/s"
+        )

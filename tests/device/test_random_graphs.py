@@ -26,7 +26,7 @@ from tests.onnx_models import model as onnx_model
 from tests.onnx_models import node
 
 IMAGES = 3
-NOISE = 4.0   # powers of ten that an output's noise is below it
+NOISE = 4.0  # powers of ten that an output's noise is below it
 onnxruntime.set_default_logger_severity(4)
 
 
@@ -43,20 +43,27 @@ def agree(model, network, raw):
         if isinstance(layer, Conv):
             numbers = network.convs[layer.name]
             off = np.abs(dequantise_fixed(numbers.weights, numbers.fraction) - layer.weights)
-            assert (off <= 2.0 ** -numbers.fraction / 2).all(), layer.name
+            assert (off <= 2.0**-numbers.fraction / 2).all(), layer.name
     # The bounds above follow the formats, so these must be fine enough.
     got = dequantise(network, graph.output, run.tensors[graph.output])
-    assert np.square(got - expected).sum() <= 10 ** -NOISE * np.square(expected).sum() + 1e-12
+    assert np.square(got - expected).sum() <= 10**-NOISE * np.square(expected).sum() + 1e-12
     assert not sum(run.wrapped.values())
     for name, bound in bounds(network, floats, run.tensors).items():
         off = np.abs(dequantise(network, name, run.tensors[name]) - floats[name])
         assert (off <= bound * (1 + 1e-9)).all(), (name, (off - bound).max())
 
 
-@pytest.mark.parametrize("change", [lambda w: 0 * w, lambda w: -w, lambda w: w[:, :, ::-1].copy(), lambda w: w + 4])
+@pytest.mark.parametrize(
+    "change", [lambda w: 0 * w, lambda w: -w, lambda w: w[:, :, ::-1].copy(), lambda w: w + 4]
+)
 def test_wrong_numbers_do_not_agree(change):
-    """Weights of zeros, negated, mirrored, a little off: golden is not what onnxruntime computes."""
-    nodes = [node("Conv", "x w", "u", pads=[1, 1, 1, 1]), node("Relu", "u", "v"), node("GlobalAveragePool", "v")]
+    """Weights of zeros, negated, mirrored, a little off: golden is not what onnxruntime
+    computes."""
+    nodes = [
+        node("Conv", "x w", "u", pads=[1, 1, 1, 1]),
+        node("Relu", "u", "v"),
+        node("GlobalAveragePool", "v"),
+    ]
     rng = np.random.default_rng(0)
     m = onnx_model(nodes, (None, 2, 5, 5), {"w": rng.normal(size=(4, 2, 3, 3)).astype(np.float32)})
     raw = rng.normal(size=(IMAGES, 2, 5, 5))
@@ -69,13 +76,18 @@ def test_wrong_numbers_do_not_agree(change):
 
 
 def drawn(request, count, device_of, seen):
-    """Runs `count` models by what device_of(preset) gives, a configuration and a function of network and int16 images
-    that compares them with golden. seen: a Counter of what came."""
+    """Runs `count` models by what device_of(preset) gives, a configuration and a function of
+    network and int16 images that compares them with golden. seen: a Counter of what came."""
     first = request.config.getoption("first_seed")
 
     @seed(first)
-    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-              phases=(Phase.generate, Phase.shrink))
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
     @given(models(), st.sampled_from(["tiny", "demo", "eyeriss"]))
     def run(model, preset):
         seen["graphs"] += 1
@@ -99,13 +111,15 @@ def drawn(request, count, device_of, seen):
         seen["equal"] += 1
         for kind in {type(layer).__name__ for layer in graph.layers}:
             seen[kind] += 1
+
     run()
     refused = sum(n for key, n in seen.items() if key.startswith("refused"))
     assert seen["equal"] + refused == seen["graphs"] >= count and seen["equal"] >= 0.9 * count
 
 
 def test_random_graphs(request, capsys):
-    """Of every graph each tensor in memory equals golden, on three presets; what is refused is refused by name."""
+    """Of every graph each tensor in memory equals golden, on three presets; what is refused is
+    refused by name."""
     option, seen = request.config.getoption, Counter()
     count = option("graphs") or (1000 if option("all") else 25)
 
@@ -119,7 +133,9 @@ def test_random_graphs(request, capsys):
             seen["before a fused pool, not in memory"] += kept
             for kind in {segment.kind for segment in program.segments}:
                 seen[kind] += 1
+
         return config, check
+
     drawn(request, count, device_of, seen)
     with capsys.disabled():
         print(f"\n{count} random networks, seed {option('first_seed')}: {dict(seen)}")
@@ -132,4 +148,9 @@ def test_random_graphs_on_rtl(request):
     count, config = option("graphs") or (100 if option("all") else 5), PRESETS["tiny"]
     with SimDevice(config, "cpp", 4 << 20) as device:
         device.stall(0.2)
-        drawn(request, count, lambda _: (config, lambda network, images: check_network(device, network, images)), seen)
+        drawn(
+            request,
+            count,
+            lambda _: (config, lambda network, images: check_network(device, network, images)),
+            seen,
+        )

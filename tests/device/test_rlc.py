@@ -48,15 +48,20 @@ def prepare(graph, batch, seed=0, zeros=0.0):
     return network, quantise_input(network, raw[:batch])
 
 
-@pytest.mark.parametrize("make", [two_consumers, concat, concat_of_input, residual, pools, branches, plain_net])
+@pytest.mark.parametrize(
+    "make", [two_consumers, concat, concat_of_input, residual, pools, branches, plain_net]
+)
 def test_networks(tiny, make):
-    """Every tensor equals golden whatever is coded, layer by layer and chained, with and without stalls."""
+    """Every tensor equals golden whatever is coded, layer by layer and chained, with and without
+    stalls."""
     for seed in range(2):
         network, images = prepare(make(seed), 1 + seed * 2, seed, 0.5 * seed)
         tiny.stall(0.3 * seed)
         for rlc in MODES:
             program, _ = check_network(tiny, network, images, rlc=rlc)
-            assert rlc == "off" or any(v.storage.rlc for v in program.views.values()) or rlc == "auto"
+            assert (
+                rlc == "off" or any(v.storage.rlc for v in program.views.values()) or rlc == "auto"
+            )
             assert rlc != "off" or not any(v.storage.rlc for v in program.views.values())
         check_chained(tiny, network, images, rlc="on")
     tiny.stall(0.0)
@@ -66,7 +71,11 @@ def strips_of(tensor, storage):
     """[image, row * blocks + block] -> its entries, of a tensor that fills its blocks."""
     n, c, h, w = tensor.shape
     assert c == storage.blocks * storage.block
-    return tensor.reshape(n, -1, storage.block, h, w).transpose(0, 3, 1, 4, 2).reshape(n, h * storage.blocks, -1)
+    return (
+        tensor.reshape(n, -1, storage.block, h, w)
+        .transpose(0, 3, 1, 4, 2)
+        .reshape(n, h * storage.blocks, -1)
+    )
 
 
 def predicted(program, tensors):
@@ -85,11 +94,14 @@ def predicted(program, tensors):
                 assert rest % s.strip_bytes == 0
                 return lengths[image, rest // s.strip_bytes]
         raise AssertionError(hex(address))
+
     out = {}
     for segment in program.segments:
         read = write = 0
         for i in range(segment.first, segment.first + segment.count):
-            opcode, _, _, f = isa.unpack(program.commands[i * COMMAND_BYTES:(i + 1) * COMMAND_BYTES])
+            opcode, _, _, f = isa.unpack(
+                program.commands[i * COMMAND_BYTES : (i + 1) * COMMAND_BYTES]
+            )
             if opcode == Opcode.LOAD:
                 for a, b in itertools.product(range(f["count_a"]), range(f["count_b"])):
                     if f["rlc"]:
@@ -99,8 +111,15 @@ def predicted(program, tensors):
                         at = f["dram"] + a * f["stride_a"] + b * f["stride_b"] + c * f["stride_c"]
                         read += 8 * (length(at) if f["rlc"] else f["length"])
             elif opcode == Opcode.STORE:
-                for a, b, c in itertools.product(*(range(f[n]) for n in ("images", "rows", "blocks"))):
-                    at = f["dram"] + a * f["out_image_stride"] + b * f["out_row_stride"] + c * f["out_block_stride"]
+                for a, b, c in itertools.product(
+                    *(range(f[n]) for n in ("images", "rows", "blocks"))
+                ):
+                    at = (
+                        f["dram"]
+                        + a * f["out_image_stride"]
+                        + b * f["out_row_stride"]
+                        + c * f["out_block_stride"]
+                    )
                     write += 8 * length(at) + 2 if f["rlc"] else 2 * f["columns"] * f["out_block"]
         out[segment.name] = read, write
     return out
@@ -116,9 +135,16 @@ def test_bytes_are_those_predicted(tiny, zeros, coded):
         _, model = check_network(Interpreter(TINY, program.end), network, images, rlc=rlc)
         for name, (read, write) in predicted(program, tensors).items():
             got = counters[name]
-            assert got["dram_read_bytes"] - got["command_bytes"] == read == model[name]["dram_read_bytes"]
+            assert (
+                got["dram_read_bytes"] - got["command_bytes"]
+                == read
+                == model[name]["dram_read_bytes"]
+            )
             assert got["dram_write_bytes"] == write == model[name]["dram_write_bytes"]
-        total[rlc] = sum(c["dram_read_bytes"] + c["dram_write_bytes"] - c["command_bytes"] for c in counters.values())
+        total[rlc] = sum(
+            c["dram_read_bytes"] + c["dram_write_bytes"] - c["command_bytes"]
+            for c in counters.values()
+        )
     assert total["auto"] <= min(total["off"], total["on"])
     # the mappings differ too: what is coded may be read again where what is dense was kept
     assert total["on"] < total["off"] or not coded
@@ -131,7 +157,7 @@ def test_extremes(tiny, value):
     b.pool(b.conv("x", 8, pads=(1, 1, 1, 1), relu=True), "max", (3, 3), (2, 2), pads=(1, 1, 1, 1))
     network, images = prepare(b.graph, 2)
     n = network.convs["conv_t0"]
-    n.bias[:] = (1 << 30) * (2 * value - 1)     # all or nothing survives the ReLU
+    n.bias[:] = (1 << 30) * (2 * value - 1)  # all or nothing survives the ReLU
     if value:
         images = np.where(images == 0, 1, images).astype(np.int16)
     else:
@@ -155,7 +181,7 @@ class Case(test_errors.Case):
         self.network, self.images = prepare(b.graph, 2)
         self.program = compile_network(self.network, TINY, 2, rlc="on")
         raw = self.program.commands
-        self.commands = [raw[i:i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
+        self.commands = [raw[i : i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
         self.clear()
 
     def output(self):
@@ -184,15 +210,31 @@ def load_of(case, strip):
     at = s.address + strip * s.strip_bytes
     for i, raw in enumerate(case.commands):
         opcode, _, _, f = isa.unpack(raw)
-        if opcode == Opcode.LOAD and f["rlc"] and any(
+        if (
+            opcode == Opcode.LOAD
+            and f["rlc"]
+            and any(
                 at == f["dram"] + a * f["stride_a"] + b * f["stride_b"] + c * f["stride_c"]
-                for a in range(f["count_a"]) for b in range(f["count_b"]) for c in range(f["count_c"])):
+                for a in range(f["count_a"])
+                for b in range(f["count_b"])
+                for c in range(f["count_c"])
+            )
+        ):
             return i
     raise AssertionError("nobody reads it")
 
 
-@pytest.mark.parametrize("what", ["length over the slot", "length 65535", "length too short", "length too long",
-                                  "no termination", "rubbish"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "length over the slot",
+        "length 65535",
+        "length too short",
+        "length too long",
+        "no termination",
+        "rubbish",
+    ],
+)
 def test_corrupted(case, what):
     """The error and the command, nothing else written, and a reset that recovers."""
     view = case.program.views["x"]
@@ -217,7 +259,8 @@ def test_corrupted(case, what):
     out = case.program.views[case.network.graph.output].storage
     result = case.run()
     assert (result.error, result.index) == (Error.RLC_STREAM, load_of(case, strip))
-    # A layer of one row of tiles at most was stored before; the slots of the last row were not touched.
+    # A layer of one row of tiles at most was stored before; the slots of the last row were not
+    # touched.
     end = out.address + 2 * out.image_bytes
     assert not any(case.device.read(end, 4096 - end % 4096))
     case.recovers()
@@ -249,13 +292,15 @@ def test_program_is_ordered(tiny):
     program.write_input(tiny, other)
     for segment in program.segments:
         start_segment(program, tiny, segment)
-    np.testing.assert_array_equal(program.read_tensor(tiny, network.graph.output),
-                                  golden_run(network, other).tensors[network.graph.output])
+    np.testing.assert_array_equal(
+        program.read_tensor(tiny, network.graph.output),
+        golden_run(network, other).tensors[network.graph.output],
+    )
 
 
 def test_random_layers():
-    """A layer of every stratum, coded wherever that is possible; bytes are the interpreter's but where
-    an ofmap does not fill its blocks: what the buffer held before is coded there."""
+    """A layer of every stratum, coded wherever that is possible; bytes are the interpreter's but
+    where an ofmap does not fill its blocks: what the buffer held before is coded there."""
     seen = 0
     with SimDevice(TINY, "cpp", 16 << 20) as device:
         for seed in range(100, 100 + len(STRATA)):

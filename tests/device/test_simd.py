@@ -1,4 +1,5 @@
-"""Two MACs a cycle in a PE (config.simd): layers on the RTL, their counters, their cycles, and commands that it refuses."""
+"""Two MACs a cycle in a PE (config.simd): layers on the RTL, their counters, their cycles, and
+commands that it refuses."""
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def simd():
 
 
 def test_layers(simd):
-    """Every stratum, among them odd numbers of filters, dense and gated; half of them with stalls. Without, all counters are as counted."""
+    """Every stratum, among them odd numbers of filters, dense and gated; half of them with
+    stalls. Without, all counters are as counted."""
     odd = 0
     for seed in range(len(STRATA)):
         _, _, network, images = draw(seed)
@@ -49,14 +51,25 @@ def test_interpreted():
     """The interpreter's counts too, in half of the busy cycles."""
     for seed in (1, 4, 8):
         _, _, network, images = draw(seed)
-        found = [check_network(Interpreter(config, 4 << 20), network, images)[1]["layer"] for config in (SIMD, SINGLE)]
-        assert found[0]["macs"] == 2 * found[0]["pe_busy"] >= found[1]["macs"] == found[1]["pe_busy"]
+        found = [
+            check_network(Interpreter(config, 4 << 20), network, images)[1]["layer"]
+            for config in (SIMD, SINGLE)
+        ]
+        assert (
+            found[0]["macs"] == 2 * found[0]["pe_busy"] >= found[1]["macs"] == found[1]["pe_busy"]
+        )
 
 
 def test_an_odd_number_of_filters_is_refused(simd):
     case = test_errors.Case(simd)
     index = case.index(Opcode.IFMAP)
     result = case.run(replace={index: case.change(index, p=3)})
-    assert (result.status, result.error, result.index) == (Status.ERROR, Error.ILLEGAL_COMMAND, index)
+    assert (result.status, result.error, result.index) == (
+        Status.ERROR,
+        Error.ILLEGAL_COMMAND,
+        index,
+    )
     case.recovers()
-    np.testing.assert_array_equal(case.output(), golden_run(case.network, case.images).tensors["out"])
+    np.testing.assert_array_equal(
+        case.output(), golden_run(case.network, case.images).tensors["out"]
+    )

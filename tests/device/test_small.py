@@ -1,4 +1,5 @@
-"""A machine for small devices: no run-length coding, one lane in STORE and on the networks, one pair of banks, narrow addresses, block RAM."""
+"""A machine for small devices: no run-length coding, one lane in STORE and on the networks, one
+pair of banks, narrow addresses, block RAM."""
 
 import numpy as np
 import pytest
@@ -18,8 +19,24 @@ from tests.device.test_rlc import plain_net, prepare
 from tests.layers import STRATA, draw
 
 SMALL = PRESETS["tiny"].replace(
-    name="small", sparse_activations=32, sparse_queue=8, skip=False, rlc=False, store_lanes=1, address_bits=24, glb_pairs=1,
-    glb_depth=512, queue_depth=2, psum_lanes=1, psum_fifo=0, input_lanes=1, ifmap_fifo=0, gating=False, counters=False, registered=True)
+    name="small",
+    sparse_activations=32,
+    sparse_queue=8,
+    skip=False,
+    rlc=False,
+    store_lanes=1,
+    address_bits=24,
+    glb_pairs=1,
+    glb_depth=512,
+    queue_depth=2,
+    psum_lanes=1,
+    psum_fifo=0,
+    input_lanes=1,
+    ifmap_fifo=0,
+    gating=False,
+    counters=False,
+    registered=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +63,20 @@ def test_networks(small, make):
         small.stall(0.3 * seed)
         program, _ = check_network(small, network, images, rlc="auto")
         assert not any(v.storage.rlc for v in program.views.values())
-        assert all(isa.unpack(program.commands[i:i + COMMAND_BYTES])[3].get("chunk", 1) == 1
-                   for i in range(0, len(program.commands), COMMAND_BYTES))
+        assert all(
+            isa.unpack(program.commands[i : i + COMMAND_BYTES])[3].get("chunk", 1) == 1
+            for i in range(0, len(program.commands), COMMAND_BYTES)
+        )
         check_chained(small, network, images)
     small.stall(0.0)
 
 
 def test_coding_is_refused():
     network, _ = prepare(plain_net(), 1)
-    with pytest.raises(NetworkError, match=r"config 'small' has no run-length coding \(rlc = false\): choose auto or off"):
+    with pytest.raises(
+        NetworkError,
+        match=r"config 'small' has no run-length coding \(rlc = false\): choose auto or off",
+    ):
         compile_network(network, SMALL, 1, rlc="on")
 
 
@@ -67,17 +89,31 @@ def test_memory_is_bounded():
         compile_network(network, SMALL.replace(address_bits=16), 2, base=base)
 
 
-@pytest.mark.parametrize("opcode, fields", [
-    (Opcode.LOAD, dict(rlc=1)), (Opcode.STORE, dict(rlc=1)), (Opcode.STORE, dict(chunk=2)),
-    (Opcode.LOAD, dict(dram=1 << 24)), (Opcode.STORE, dict(dram=1 << 31))])
+@pytest.mark.parametrize(
+    "opcode, fields",
+    [
+        (Opcode.LOAD, dict(rlc=1)),
+        (Opcode.STORE, dict(rlc=1)),
+        (Opcode.STORE, dict(chunk=2)),
+        (Opcode.LOAD, dict(dram=1 << 24)),
+        (Opcode.STORE, dict(dram=1 << 31)),
+    ],
+)
 def test_illegal_commands(small, opcode, fields):
-    """What the machine has not is refused with its code and the command's index, and a reset recovers."""
+    """What the machine has not is refused with its code and the command's index, and a reset
+    recovers."""
     case = test_errors.Case(small)
     index = case.index(opcode)
     result = case.run(replace={index: case.change(index, **fields)})
-    assert (result.status, result.error, result.index) == (Status.ERROR, Error.ILLEGAL_COMMAND, index)
+    assert (result.status, result.error, result.index) == (
+        Status.ERROR,
+        Error.ILLEGAL_COMMAND,
+        index,
+    )
     case.recovers()
-    np.testing.assert_array_equal(case.output(), golden_run(case.network, case.images).tensors["out"])
+    np.testing.assert_array_equal(
+        case.output(), golden_run(case.network, case.images).tensors["out"]
+    )
 
 
 def test_windows(small):

@@ -13,14 +13,23 @@ from tests.device.test_rlc import prepare
 TINY = PRESETS["tiny"]
 
 
-@pytest.mark.parametrize("channels,kernel,stride,pads", [
-    (16, (3, 3), (1, 1), (1, 1, 1, 1)), (24, (2, 2), (2, 2), (0, 0, 0, 0)), (16, (1, 1), (1, 1), (0, 0, 0, 0)),
-    (12, (3, 2), (1, 3), (1, 1, 0, 1))])
+@pytest.mark.parametrize(
+    "channels,kernel,stride,pads",
+    [
+        (16, (3, 3), (1, 1), (1, 1, 1, 1)),
+        (24, (2, 2), (2, 2), (0, 0, 0, 0)),
+        (16, (1, 1), (1, 1), (0, 0, 0, 0)),
+        (12, (3, 2), (1, 3), (1, 1, 0, 1)),
+    ],
+)
 def test_groups_of_a_block(channels, kernel, stride, pads, monkeypatch):
-    """Forced to split blocks, every mapping gives golden's ofmaps on the RTL, ifmaps coded or not."""
+    """Forced to split blocks, every mapping gives golden's ofmaps on the RTL, ifmaps coded or
+    not."""
+
     def split_only(shape, config, objective="cycles"):
         found = [m for m in ranking(shape, config, objective, 1000) if m.split > 1]
         return found[0] if found else None
+
     monkeypatch.setattr(mapper, "search", split_only)
     monkeypatch.setattr(mapper, "STORE", None)
     b = Builder((channels, 7, 9), 3)

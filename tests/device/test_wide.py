@@ -59,7 +59,7 @@ def tiny():
 def test_wide_on_rtl(tiny, make, n):
     tiny.stall(0.1 * (n % 2))
     program, _ = check_network(tiny, *prepared(make, n))
-    if make is filters:   # more than their biases have room for at once
+    if make is filters:  # more than their biases have room for at once
         m = program.segments[0].mapping
         assert 0 < m.bias_blocks * m.p * m.t < n
 

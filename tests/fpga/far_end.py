@@ -1,4 +1,5 @@
-"""The board's end of the line in Python: the protocol over a pseudo-terminal, any Device behind it."""
+"""The board's end of the line in Python: the protocol over a pseudo-terminal, any Device behind
+it."""
 
 import os
 import random
@@ -35,12 +36,19 @@ class Executor:
         self.device, self.memory = device, memory
         self.session, self.remembered = False, None
         self.executed, self.resets = [], 0
-        self.identity = Identity(VERSION, RECEIVE_FIFO, configuration_hash(device.config), memory, 1_000_000,
-                                 device.config.name)
+        self.identity = Identity(
+            VERSION,
+            RECEIVE_FIFO,
+            configuration_hash(device.config),
+            memory,
+            1_000_000,
+            device.config.name,
+        )
 
     def __call__(self, frame):
         def refuse(reason):
             return Frame(NAK, 0 if reason in LINE else frame.sequence, int(reason))
+
         if isinstance(frame, Reason):
             return refuse(frame)
         known = frame.opcode in list(Opcode)
@@ -52,8 +60,11 @@ class Executor:
             return refuse(Reason.NO_SESSION)
         carries = {Opcode.WRITE: frame.length, Opcode.WRITE_REGISTER: 4}.get(opcode, 0)
         unit = {Opcode.READ: WORD, Opcode.WRITE: WORD, Opcode.READ_REGISTERS: 4}.get(opcode)
-        good = (frame.length == (4 if opcode is Opcode.WRITE_REGISTER else 0) if unit is None else
-                0 < frame.length <= MAX_DATA and frame.length % unit == 0)
+        good = (
+            frame.length == (4 if opcode is Opcode.WRITE_REGISTER else 0)
+            if unit is None
+            else 0 < frame.length <= MAX_DATA and frame.length % unit == 0
+        )
         if not good or len(frame.data) != carries:
             return refuse(Reason.LENGTH)
         if frame.address % (WORD if opcode in (Opcode.READ, Opcode.WRITE) else 4):
@@ -71,8 +82,10 @@ class Executor:
                 case Opcode.WRITE:
                     self.device.write(frame.address, frame.data)
                 case Opcode.READ_REGISTERS:
-                    data = b"".join(self.device.read_register(frame.address + i).to_bytes(4, "little")
-                                    for i in range(0, frame.length, 4))
+                    data = b"".join(
+                        self.device.read_register(frame.address + i).to_bytes(4, "little")
+                        for i in range(0, frame.length, 4)
+                    )
                 case Opcode.WRITE_REGISTER:
                     self.device.write_register(frame.address, int.from_bytes(frame.data, "little"))
                 case Opcode.RESET:
@@ -83,7 +96,8 @@ class Executor:
 
 
 class FarEnd:
-    """`executor` behind a pseudo-terminal at `port`. spoil(bytes, direction) -> bytes damages the line."""
+    """`executor` behind a pseudo-terminal at `port`. spoil(bytes, direction) -> bytes damages
+    the line."""
 
     def __init__(self, executor, spoil=lambda raw, direction: raw):
         self.executor, self.spoil = executor, spoil
@@ -103,7 +117,7 @@ class FarEnd:
             for frame in decoder.feed(self.spoil(os.read(self._ours, 65536), "in")):
                 raw = self.spoil(encode(self.executor(frame)), "out")
                 while raw:
-                    raw = raw[os.write(self._ours, raw):]
+                    raw = raw[os.write(self._ours, raw) :]
 
     def __enter__(self):
         return self
@@ -128,4 +142,5 @@ def noise(seed, flip=0.0, drop=0.0, double=0.0):
                 continue
             out += bytes((byte,)) * (2 if rng.random() < double else 1)
         return bytes(out)
+
     return spoil

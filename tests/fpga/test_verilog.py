@@ -12,9 +12,16 @@ from fpga.serial.protocol import VERSION, Identity
 from hdl.emit.verilog import emit, lint
 
 
-@pytest.mark.parametrize("make", [
-    lambda: Link(80_000_000, 3_000_000, 1000), lambda: Bridge(Identity(VERSION, 512, 1, 2, 3, "x")), Arbiter,
-    lambda: Ram(4096), lambda: Sdram(PARTS["32MB-6"], 133_000_000, delay=1)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Link(80_000_000, 3_000_000, 1000),
+        lambda: Bridge(Identity(VERSION, 512, 1, 2, 3, "x")),
+        Arbiter,
+        lambda: Ram(4096),
+        lambda: Sdram(PARTS["32MB-6"], 133_000_000, delay=1),
+    ],
+)
 def test_lint(make, tmp_path):
     text, sidecar = emit(make())
     (tmp_path / "dut.v").write_text(text)

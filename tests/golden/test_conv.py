@@ -21,11 +21,20 @@ def test_conv_against_the_reference(n, c, h, w, m, r, s, stride, pads, groups):
     rng = np.random.default_rng(1)
     x = rng.integers(-128, 128, (n, c, h, w))
     weights, bias = rng.integers(-64, 64, (m, c // groups, r, s)), rng.integers(-1000, 1000, m)
-    onnx_model = model([node("Conv", "x w b", strides=stride, pads=pads, group=groups)], x.shape,
-                       {"w": weights.astype(np.float32), "b": bias.astype(np.float32)})
+    onnx_model = model(
+        [node("Conv", "x w b", strides=stride, pads=pads, group=groups)],
+        x.shape,
+        {"w": weights.astype(np.float32), "b": bias.astype(np.float32)},
+    )
     expected = reference(onnx_model, x.astype(np.float32))  # every sum is below 2**24: exact
-    sums = conv2d(x.astype(np.int16), weights.astype(np.int16), bias.astype(np.int32), stride=stride, pads=pads,
-                  groups=groups)
+    sums = conv2d(
+        x.astype(np.int16),
+        weights.astype(np.int16),
+        bias.astype(np.int32),
+        stride=stride,
+        pads=pads,
+        groups=groups,
+    )
     assert sums.exact.shape == expected.shape and np.array_equal(sums.exact, expected)
     assert sums.overflows == 0
 
@@ -35,7 +44,11 @@ def test_conv_against_the_reference(n, c, h, w, m, r, s, stride, pads, groups):
 def test_auto_pad_against_the_reference(mode, kernel, stride):
     rng = np.random.default_rng(2)
     x, weights = rng.integers(-99, 99, (1, 2, 8, 9)), rng.integers(-99, 99, (3, 2, *kernel))
-    onnx_model = model([node("Conv", "x w", strides=stride, auto_pad=mode)], x.shape, {"w": weights.astype(np.float32)})
+    onnx_model = model(
+        [node("Conv", "x w", strides=stride, auto_pad=mode)],
+        x.shape,
+        {"w": weights.astype(np.float32)},
+    )
     pads = auto_pads(mode, x.shape[2:], kernel, stride)
     got = conv2d(x.astype(np.int16), weights.astype(np.int16), stride=stride, pads=pads).exact
     assert np.array_equal(got, reference(onnx_model, x.astype(np.float32)))
@@ -43,9 +56,16 @@ def test_auto_pad_against_the_reference(mode, kernel, stride):
 
 def test_gemm_against_the_reference():
     rng = np.random.default_rng(3)
-    x, weights, bias = rng.integers(-99, 99, (4, 50)), rng.integers(-99, 99, (7, 50)), rng.integers(-999, 999, 7)
-    onnx_model = model([node("Gemm", "x w b", transB=1)], x.shape,
-                       {"w": weights.astype(np.float32), "b": bias.astype(np.float32)})
+    x, weights, bias = (
+        rng.integers(-99, 99, (4, 50)),
+        rng.integers(-99, 99, (7, 50)),
+        rng.integers(-999, 999, 7),
+    )
+    onnx_model = model(
+        [node("Gemm", "x w b", transB=1)],
+        x.shape,
+        {"w": weights.astype(np.float32), "b": bias.astype(np.float32)},
+    )
     got = fc(x.astype(np.int16), weights.astype(np.int16), bias.astype(np.int32)).exact
     assert np.array_equal(got, reference(onnx_model, x.astype(np.float32)))
 

@@ -9,7 +9,22 @@ from hypothesis import strategies as st
 from golden import fixed
 from golden.add import add
 
-CORNERS = [-(1 << 31), -(1 << 31) + 1, -32769, -32768, -3, -2, -1, 0, 1, 2, 3, 32767, 32768, (1 << 31) - 1]
+CORNERS = [
+    -(1 << 31),
+    -(1 << 31) + 1,
+    -32769,
+    -32768,
+    -3,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    32767,
+    32768,
+    (1 << 31) - 1,
+]
 
 
 def exact_round(x: int, shift: int) -> int:
@@ -18,7 +33,14 @@ def exact_round(x: int, shift: int) -> int:
 
 @pytest.mark.parametrize("bits", [24, 27, 32])
 def test_wrap_is_twos_complement(bits):
-    for x in [*CORNERS, (1 << bits - 1) - 1, 1 << bits - 1, -(1 << bits - 1), -(1 << bits - 1) - 1, 3 << bits]:
+    for x in [
+        *CORNERS,
+        (1 << bits - 1) - 1,
+        1 << bits - 1,
+        -(1 << bits - 1),
+        -(1 << bits - 1) - 1,
+        3 << bits,
+    ]:
         y = int(fixed.wrap(x, bits))
         assert -(1 << bits - 1) <= y < 1 << bits - 1 and (y - x) % (1 << bits) == 0
 
@@ -26,8 +48,15 @@ def test_wrap_is_twos_complement(bits):
 @pytest.mark.parametrize("shift", range(48))
 @pytest.mark.parametrize("relu", [False, True])
 def test_requantise_corners_at_every_shift(shift, relu):
-    half = [v for s in (shift, shift + 15) for v in (-(1 << s), (1 << s), (1 << s) - 1) if abs(v) < 1 << 47]
-    halves = [] if shift == 0 else [k * (1 << shift - 1) + d for k in (-3, -1, 1, 3) for d in (-1, 0, 1)]
+    half = [
+        v
+        for s in (shift, shift + 15)
+        for v in (-(1 << s), (1 << s), (1 << s) - 1)
+        if abs(v) < 1 << 47
+    ]
+    halves = (
+        [] if shift == 0 else [k * (1 << shift - 1) + d for k in (-3, -1, 1, 3) for d in (-1, 0, 1)]
+    )
     values = CORNERS + half + halves
     expected = [min(max(exact_round(v, shift), 0 if relu else -32768), 32767) for v in values]
     got = fixed.requantise(np.array(values), shift, relu)
@@ -45,7 +74,7 @@ def test_round_shift_takes_a_shift_for_each_element():
 
 @pytest.mark.parametrize("fraction", [-3, 0, 7, 15, 30])
 def test_quantise_rounds_half_up_and_saturates(fraction):
-    lsb = 2.0 ** -fraction
+    lsb = 2.0**-fraction
     x = np.array([-1e30, -1.5, -0.5, -0.25, 0, 0.5, 1.5, 2.49, 1e30]) * lsb
     assert fixed.quantise(x, fraction).tolist() == [-32768, -1, 0, 0, 0, 1, 2, 2, 32767]
     every = np.arange(-32768, 32768)
@@ -63,8 +92,14 @@ def test_reciprocal_of_every_divisor():
             fixed.reciprocal(n)
 
 
-@given(st.integers(-32768, 32767), st.integers(-32768, 32767), st.integers(0, 14), st.integers(0, 14),
-       st.integers(0, 31), st.booleans())
+@given(
+    st.integers(-32768, 32767),
+    st.integers(-32768, 32767),
+    st.integers(0, 14),
+    st.integers(0, 14),
+    st.integers(0, 31),
+    st.booleans(),
+)
 def test_add_against_fractions(a, b, shift_a, shift_b, shift_out, relu):
     exact = exact_round((a << shift_a) + (b << shift_b), shift_out)
     got = add(np.int16([a]), np.int16([b]), shift_a, shift_b, shift_out, relu)
@@ -73,7 +108,10 @@ def test_add_against_fractions(a, b, shift_a, shift_b, shift_out, relu):
 
 def test_add_against_the_reference():
     from tests.onnx_models import model, node, reference
+
     rng = np.random.default_rng(0)
     a, b = rng.integers(-8192, 8192, (2, 2, 3, 4, 5))
-    expected = reference(model([node("Add", "x b")], a.shape, {"b": b.astype(np.float32)}), a.astype(np.float32))
+    expected = reference(
+        model([node("Add", "x b")], a.shape, {"b": b.astype(np.float32)}), a.astype(np.float32)
+    )
     assert np.array_equal(add(a.astype(np.int16), b.astype(np.int16), 0, 0, 0), expected)

@@ -7,5 +7,7 @@ import pytest
 def built(request, monkeypatch):
     """A module's tests with both ways of building its CONFIG."""
     if request.param == "registered":
-        monkeypatch.setattr(request.module, "CONFIG", request.module.CONFIG.replace(registered=True))
+        monkeypatch.setattr(
+            request.module, "CONFIG", request.module.CONFIG.replace(registered=True)
+        )
     return request.param

@@ -13,7 +13,7 @@ from amaranth.sim import Simulator
 
 from hdl.isa import WORD_ADDR
 
-LATENCY = 4         # of the global buffer's reads
+LATENCY = 4  # of the global buffer's reads
 
 
 async def send(ctx, port, items, *, stall=0.0, rng=None):
@@ -48,6 +48,7 @@ async def receive(ctx, port, count, out, *, stall=0.0, rng=None, times=None):
 
 def holds(port, name="stream"):
     """A background testbench: valid and payload stay until the transfer."""
+
     async def check(ctx):
         before = None
         sample = ctx.tick().sample(port.valid, port.ready, Value.cast(port.payload))
@@ -56,6 +57,7 @@ def holds(port, name="stream"):
                 assert valid, f"{name}: valid withdrawn"
                 assert payload == before, f"{name}: payload changed while waiting"
             before = payload if valid and not ready else None
+
     return check
 
 
@@ -68,12 +70,14 @@ def run_combinational(dut, bench):
 
 @lru_cache(maxsize=16)
 def shared(component, *args, **kwargs):
-    """`component(*args, **kwargs)`, the same one for every case that asks for it, so that `run` elaborates it once."""
+    """`component(*args, **kwargs)`, the same one for every case that asks for it, so that `run`
+    elaborates it once."""
     return component(*args, **kwargs)
 
 
 class _Simulation:
-    """A design, compiled for Amaranth's simulator once: each `run` starts from reset, with benches of its own."""
+    """A design, compiled for Amaranth's simulator once: each `run` starts from reset, with
+    benches of its own."""
 
     def __init__(self, dut):
         self.sim, self.slots, self.benches = Simulator(dut), 0, []
@@ -83,6 +87,7 @@ class _Simulation:
         async def bench(ctx):
             if at < len(self.benches):
                 await self.benches[at](ctx)
+
         self.sim.add_testbench(bench, background=True)
 
     def run(self, benches, background):
@@ -90,7 +95,9 @@ class _Simulation:
             async def wait(ctx):
                 with ctx.critical():
                     await bench(ctx)
+
             return wait
+
         self.benches = [*map(waited_for, benches), *background]
         self.sim.reset()
         while self.slots < len(self.benches):
@@ -100,7 +107,8 @@ class _Simulation:
 
 
 def run(dut, *benches, background=(), cycles=20_000):
-    """Simulates from reset until all `benches` end; fails after `cycles`. Returns the cycles taken."""
+    """Simulates from reset until all `benches` end; fails after `cycles`. Returns the cycles
+    taken."""
     now = 0
 
     async def deadline(ctx):
@@ -123,18 +131,26 @@ async def idle(ctx, cycles):
 
 def flat_master(dut):
     """The channels of flat `m_axi_*` ports in the form `ReadMemory` and `WriteMemory` take."""
+
     def channel(prefix, **names):
         def get(n):
             return getattr(dut, "m_axi_" + prefix + n)
-        return SimpleNamespace(valid=get("valid"), ready=get("ready"),
-                               payload=SimpleNamespace(**{k: get(n) for k, n in names.items()}))
+
+        return SimpleNamespace(
+            valid=get("valid"),
+            ready=get("ready"),
+            payload=SimpleNamespace(**{k: get(n) for k, n in names.items()}),
+        )
+
     read = SimpleNamespace(
         address=channel("ar", address="addr", length="len", id="id"),
-        data=channel("r", data="data", resp="resp", last="last", id="id"))
+        data=channel("r", data="data", resp="resp", last="last", id="id"),
+    )
     write = SimpleNamespace(
         address=channel("aw", address="addr", length="len", id="id"),
         data=channel("w", data="data", strobe="strb", last="last"),
-        response=channel("b", resp="resp", id="id"))
+        response=channel("b", resp="resp", id="id"),
+    )
     return read, write
 
 
@@ -162,7 +178,9 @@ class ReadMemory:
                 _, address, last, ident = queue.popleft()
                 valid = True
                 ctx.set(r.valid, 1)
-                ctx.set(r.payload.data, int.from_bytes(self.memory[address:address + 8], "little"))
+                ctx.set(
+                    r.payload.data, int.from_bytes(self.memory[address : address + 8], "little")
+                )
                 ctx.set(r.payload.resp, 2 if address in self.bad else 0)
                 ctx.set(r.payload.last, last)
                 if has_id:
@@ -179,8 +197,9 @@ class ReadMemory:
                 assert address >> 12 == address + 8 * length + 7 >> 12, "crosses a page"
                 self.bursts.append((address, length + 1))
                 for i in range(length + 1):
-                    queue.append((now + self.latency, address + 8 * i, i == length,
-                                  ident[0] if ident else 0))
+                    queue.append(
+                        (now + self.latency, address + 8 * i, i == length, ident[0] if ident else 0)
+                    )
             if valid and rready:
                 valid = False
                 self.beats += 1
@@ -216,9 +235,27 @@ class WriteMemory:
                 ctx.set(resp, answers.popleft()[1])
             elif not valid:
                 ctx.set(b.valid, 0)
-            _, _, awvalid, address, length, wvalid, wdata, strobe, last, bready = await (
-                ctx.tick().sample(aw.valid, aw.payload.address, aw.payload.length, w.valid,
-                                  w.payload.data, w.payload.strobe, w.payload.last, b.ready))
+            (
+                _,
+                _,
+                awvalid,
+                address,
+                length,
+                wvalid,
+                wdata,
+                strobe,
+                last,
+                bready,
+            ) = await ctx.tick().sample(
+                aw.valid,
+                aw.payload.address,
+                aw.payload.length,
+                w.valid,
+                w.payload.data,
+                w.payload.strobe,
+                w.payload.last,
+                b.ready,
+            )
             now += 1
             if valid and bready:
                 valid = False
@@ -245,7 +282,8 @@ class WriteMemory:
 
 
 class Buffer:
-    """Memory of `size` 64-bit words behind a read and a write port; what is not set reads as rubbish.
+    """Memory of `size` 64-bit words behind a read and a write port; what is not set reads as
+    rubbish.
 
     `reads` and `writes` log what was taken; `answered` counts responses taken.
     """
@@ -265,12 +303,19 @@ class Buffer:
             queue, now, offering = deque(), 0, False
             while True:
                 ready = len(queue) < 8 and self.rng.random() >= self.stall
-                offering = bool(queue) and queue[0][0] <= now and (offering or self.rng.random() >= self.stall)
+                offering = (
+                    bool(queue)
+                    and queue[0][0] <= now
+                    and (offering or self.rng.random() >= self.stall)
+                )
                 ctx.set(port.request.ready, ready)
                 ctx.set(port.response.valid, offering)
-                ctx.set(port.response.payload, queue[0][1] if offering else self.rng.getrandbits(128))
+                ctx.set(
+                    port.response.payload, queue[0][1] if offering else self.rng.getrandbits(128)
+                )
                 _, _, valid, word, taken = await ctx.tick().sample(
-                    port.request.valid, port.request.payload, port.response.ready)
+                    port.request.valid, port.request.payload, port.response.ready
+                )
                 if offering and taken:
                     queue.popleft()
                     self.answered += 1
@@ -279,6 +324,7 @@ class Buffer:
                     self.reads.append(word)
                     queue.append((now + LATENCY, self.word(word) | self.word(word + 1) << 64))
                 now += 1
+
         return bench
 
     def writer(self, port):
@@ -295,6 +341,8 @@ class Buffer:
                         if item.mask >> lane & 1:
                             at, shift = item.word + lane // 4, 16 * (lane % 4)
                             self.words[at] = self.word(at) & ~(0xFFFF << shift) | (
-                                (item.data >> 16 * lane & 0xFFFF) << shift)
+                                (item.data >> 16 * lane & 0xFFFF) << shift
+                            )
                 now += 1
+
         return bench

@@ -9,13 +9,44 @@ from hdl.config import CHIP_STORAGE_BYTES, PRESETS, Config, ConfigError
 TINY = PRESETS["tiny"]
 
 BAD = [
-    ("name", "a b"), ("rows", 0), ("rows", 33), ("columns", 0), ("columns", 33), ("rows", 2.0), ("rows", True),
-    ("filter_spad", 15), ("filter_spad", 4096), ("ifmap_spad", 12), ("psum_spad", 6), ("psum_spad", 68),
-    ("psum_bits", 23), ("psum_bits", 33), ("ifmap_fifo", 0), ("psum_fifo", 0), ("psum_lanes", 2), ("input_lanes", 2), ("input_lanes", 1), ("glb_pairs", 0), ("glb_pairs", 65),
-    ("glb_depth", 100), ("psum_drain", 1), ("psum_drain", 65), ("queue_depth", 3), ("segment", 5), ("segment", -1),
-    ("dram_bytes_per_cycle", 0), ("dram_bytes_per_cycle", 17), ("dram_latency", 0),
-    ("gating", 1), ("counters", "yes"), ("store_lanes", 2), ("address_bits", 15),
-    ("address_bits", 33), ("rlc", 1), ("simd", 2), ("simd", 3),
+    ("name", "a b"),
+    ("rows", 0),
+    ("rows", 33),
+    ("columns", 0),
+    ("columns", 33),
+    ("rows", 2.0),
+    ("rows", True),
+    ("filter_spad", 15),
+    ("filter_spad", 4096),
+    ("ifmap_spad", 12),
+    ("psum_spad", 6),
+    ("psum_spad", 68),
+    ("psum_bits", 23),
+    ("psum_bits", 33),
+    ("ifmap_fifo", 0),
+    ("psum_fifo", 0),
+    ("psum_lanes", 2),
+    ("input_lanes", 2),
+    ("input_lanes", 1),
+    ("glb_pairs", 0),
+    ("glb_pairs", 65),
+    ("glb_depth", 100),
+    ("psum_drain", 1),
+    ("psum_drain", 65),
+    ("queue_depth", 3),
+    ("segment", 5),
+    ("segment", -1),
+    ("dram_bytes_per_cycle", 0),
+    ("dram_bytes_per_cycle", 17),
+    ("dram_latency", 0),
+    ("gating", 1),
+    ("counters", "yes"),
+    ("store_lanes", 2),
+    ("address_bits", 15),
+    ("address_bits", 33),
+    ("rlc", 1),
+    ("simd", 2),
+    ("simd", 3),
 ]
 
 
@@ -31,7 +62,9 @@ def test_one_psum_lane_has_no_fifo():
     assert TINY.replace(psum_lanes=1, psum_fifo=0).psum_lanes == 1
 
 
-@pytest.mark.parametrize("field, value", [("filter_spad", 66), ("filter_spad", 1028), ("psum_drain", 3)])
+@pytest.mark.parametrize(
+    "field, value", [("filter_spad", 66), ("filter_spad", 1028), ("psum_drain", 3)]
+)
 def test_two_macs_a_cycle(field, value):
     """A row of filters has two words, and sums leave two by two."""
     narrow = TINY.replace(skip=False, input_lanes=1, ifmap_fifo=0, psum_lanes=1, psum_fifo=0)
@@ -80,16 +113,30 @@ def test_eyeriss_fits_the_chip():
 
 
 def test_override():
-    config = PRESETS["eyeriss"].override(["rows=6", "skip=false", "dram_bytes_per_cycle=4.8", "name=other"])
-    assert (config.rows, config.skip, config.dram_bytes_per_cycle, config.name) == (6, False, 4.8, "other")
-    for change, message in (("rows", "cannot set 'rows'"), ("rows=a", "cannot set"), ("skip=yes", "cannot set"),
-                            ("color=1", "unknown key 'color'"), ("segment=5", "segment = 5"), ("segment=-12", "segment")):
+    config = PRESETS["eyeriss"].override(
+        ["rows=6", "skip=false", "dram_bytes_per_cycle=4.8", "name=other"]
+    )
+    assert (config.rows, config.skip, config.dram_bytes_per_cycle, config.name) == (
+        6,
+        False,
+        4.8,
+        "other",
+    )
+    for change, message in (
+        ("rows", "cannot set 'rows'"),
+        ("rows=a", "cannot set"),
+        ("skip=yes", "cannot set"),
+        ("color=1", "unknown key 'color'"),
+        ("segment=5", "segment = 5"),
+        ("segment=-12", "segment"),
+    ):
         with pytest.raises(ConfigError, match=message):
             PRESETS["eyeriss"].override([change])
 
 
 def test_logical_columns():
-    """PEs that five and eleven rows use: in the chain, and confined to segments of 12 as on the chip."""
+    """PEs that five and eleven rows use: in the chain, and confined to segments of 12 as on the
+    chip."""
     chain, grid = PRESETS["eyeriss"], PRESETS["eyeriss"].replace(segment=12)
     assert [c.logical_columns(5) * 5 for c in (chain, grid)] == [165, 140]
     assert [c.logical_columns(11) * 11 for c in (chain, grid)] == [165, 154]

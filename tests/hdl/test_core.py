@@ -17,7 +17,7 @@ def convolve(ifmap, weights, bias, stride, pad):
     out = np.zeros((weights.shape[0], e, f), np.int64)
     for y in range(e):
         for x in range(f):
-            window = padded[:, y * uy:y * uy + r, x * ux:x * ux + s]
+            window = padded[:, y * uy : y * uy + r, x * ux : x * ux + s]
             out[:, y, x] = np.tensordot(weights.astype(np.int64), window, 3)
     return out + bias[:, None, None]
 
@@ -46,11 +46,11 @@ def test_layer(name, mode):
     ifmap = rng.integers(-32768, 32768, (C, H, W)).astype(np.int16)
     ifmap[rng.random(ifmap.shape) < 0.3] = 0
     weights = rng.integers(-32768, 32768, (M, C, R, S)).astype(np.int16)
-    bias = rng.integers(-2**31, 2**31, M)
+    bias = rng.integers(-(2**31), 2**31, M)
     uy = U if U != 3 else 1
     expected = convolve(ifmap, weights, bias, (uy, U), pad)
     E, F = expected.shape[1:]
-    expected = ((expected + 2**31) % 2**32 - 2**31)
+    expected = (expected + 2**31) % 2**32 - 2**31
     shift = 16
     wanted = np.clip((expected + 2**15) >> shift, -32768, 32767)
     wanted = np.maximum(wanted, 0)
@@ -63,9 +63,9 @@ def test_layer(name, mode):
     for y in range(H):
         for b in range(blocks):
             part = np.zeros((q, W), np.int16)
-            part[:min(q, C - b * q)] = ifmap[b * q:(b + 1) * q, y]
+            part[: min(q, C - b * q)] = ifmap[b * q : (b + 1) * q, y]
             at = (y * blocks + b) * pitch
-            entries[at:at + strip] = part.T.reshape(-1)
+            entries[at : at + strip] = part.T.reshape(-1)
     at = H * blocks * pitch // 4
     words = -(-p * q * S // 4)
     passes, fblocks = -(-blocks // r), -(-M // (p * t))
@@ -81,10 +81,12 @@ def test_layer(name, mode):
                                 for pp in range(p):
                                     c, mm = (a * r + k) * q + qq, (fb * t + g) * p + pp
                                     if c < C and mm < M:
-                                        region[(s * q + qq) * p + pp, (g * r + k) * R + j] = weights[mm, c, j, s]
+                                        region[(s * q + qq) * p + pp, (g * r + k) * R + j] = (
+                                            weights[mm, c, j, s]
+                                        )
             filters[a, fb] = at
             flat = region.reshape(words, 4, -1).transpose(0, 2, 1).reshape(-1)
-            entries[at * 4:at * 4 + flat.size] = flat
+            entries[at * 4 : at * 4 + flat.size] = flat
             at += flat.size // 4
     at += at % 2
     pw = -(-p // 4)
@@ -98,7 +100,7 @@ def test_layer(name, mode):
                 if mm < M:
                     table[g, pp] = bias[mm]
         flat = table.reshape(-1).astype(np.int32).view(np.int16)
-        entries[at * 4:at * 4 + flat.size] = flat
+        entries[at * 4 : at * 4 + flat.size] = flat
         at += flat.size // 4
     ring, ring_size = at, fblocks * F * e * t * pw * 2
     at += ring_size
@@ -110,22 +112,61 @@ def test_layer(name, mode):
         for a in range(passes):
             for fb in range(fblocks):
                 one_chunk = q * S >= U * q
-                queues["ifmap"].append(dict(
-                    base=((y * uy - pad) * blocks + a * r) * pitch % 2**20, start=-pad * q, strip=strip,
-                    images=1, rows=(e - 1) * uy + R, row_first=y * uy - pad, rows_valid=H,
-                    row_stride=blocks * pitch, groups=r, group_stride=pitch,
-                    outer=1 if one_chunk else F, outer_stride=U * q, inner=1,
-                    length=((F - 1) * U + S) * q if one_chunk else S * q,
-                    p=p, window=q * S, step=q * min(U, S), positions=F, bands=1, header=1, laps=1))
-                queues["filter"].append(dict(word=filters[a, fb], tags=R * r * t, words=words,
-                                             tail=(p * q * S - 1) % 4 + 1))
-                queues["psum"].append(dict(from_ring=a > 0, bias=biases[fb], positions=F,
-                                           rows=e, sets=t, p=p))
-                queues["ofmap"].append(dict(
-                    to_ring=a < passes - 1, images=1, positions=F, rows=e, sets=t, p=p,
-                    base=(ofmap + fb * p * t), position_stride=m_all,
-                    row_stride=F * m_all, row_first=y, row_start=y * F * m_all, ring=E + e,
-                    rows_valid=min(e, E - y), shift=shift, relu=1))
+                queues["ifmap"].append(
+                    dict(
+                        base=((y * uy - pad) * blocks + a * r) * pitch % 2**20,
+                        start=-pad * q,
+                        strip=strip,
+                        images=1,
+                        rows=(e - 1) * uy + R,
+                        row_first=y * uy - pad,
+                        rows_valid=H,
+                        row_stride=blocks * pitch,
+                        groups=r,
+                        group_stride=pitch,
+                        outer=1 if one_chunk else F,
+                        outer_stride=U * q,
+                        inner=1,
+                        length=((F - 1) * U + S) * q if one_chunk else S * q,
+                        p=p,
+                        window=q * S,
+                        step=q * min(U, S),
+                        positions=F,
+                        bands=1,
+                        header=1,
+                        laps=1,
+                    )
+                )
+                queues["filter"].append(
+                    dict(
+                        word=filters[a, fb],
+                        tags=R * r * t,
+                        words=words,
+                        tail=(p * q * S - 1) % 4 + 1,
+                    )
+                )
+                queues["psum"].append(
+                    dict(from_ring=a > 0, bias=biases[fb], positions=F, rows=e, sets=t, p=p)
+                )
+                queues["ofmap"].append(
+                    dict(
+                        to_ring=a < passes - 1,
+                        images=1,
+                        positions=F,
+                        rows=e,
+                        sets=t,
+                        p=p,
+                        base=(ofmap + fb * p * t),
+                        position_stride=m_all,
+                        row_stride=F * m_all,
+                        row_first=y,
+                        row_start=y * F * m_all,
+                        ring=E + e,
+                        rows_valid=min(e, E - y),
+                        shift=shift,
+                        relu=1,
+                    )
+                )
 
     core = shared(Core, config)
 
@@ -133,10 +174,21 @@ def test_layer(name, mode):
 
     async def host(ctx):
         words64 = entries.view(np.uint64).tolist()
-        await send(ctx, core.glb_load, [{"word": n, "data": w, "mask": 15}
-                                        for n, w in enumerate(words64[:at])])
-        body = dict(height=R, groups=r, sets=t, rows=e, stride=uy, mode=int(mode == "gate"),
-                    ring=ring, ring_size=ring_size)
+        await send(
+            ctx,
+            core.glb_load,
+            [{"word": n, "data": w, "mask": 15} for n, w in enumerate(words64[:at])],
+        )
+        body = dict(
+            height=R,
+            groups=r,
+            sets=t,
+            rows=e,
+            stride=uy,
+            mode=int(mode == "gate"),
+            ring=ring,
+            ring_size=ring_size,
+        )
         await send(ctx, core.config_, [body])
         finished.append("config")
 
@@ -145,12 +197,15 @@ def test_layer(name, mode):
             while not finished:
                 await ctx.tick()
             await send(ctx, getattr(core, name), queues[name])
+
         return bench
 
     macs = [0, 0, 0]
 
     async def count(ctx):
-        async for _, _, busy, gated in ctx.tick().sample(core.array_events_busy, core.array_events_gated):
+        async for _, _, busy, gated in ctx.tick().sample(
+            core.array_events_busy, core.array_events_gated
+        ):
             macs[0] += busy
             macs[1] += gated
 
@@ -172,11 +227,12 @@ def test_layer(name, mode):
             ctx.set(core.glb_store.request.valid, 0)
             while True:
                 _, _, valid, word = await ctx.tick().sample(
-                    core.glb_store.response.valid, core.glb_store.response.payload)
+                    core.glb_store.response.valid, core.glb_store.response.payload
+                )
                 if valid:
                     got.append(word & (2**64 - 1))
                     break
-        flat = np.array(got, np.uint64).view(np.int16)[ofmap % 4:][:E * F * m_all]
+        flat = np.array(got, np.uint64).view(np.int16)[ofmap % 4 :][: E * F * m_all]
         tile = flat.reshape(E, F, m_all)[:, :, :M].transpose(2, 0, 1)
         np.testing.assert_array_equal(tile, wanted)
         finished.append("check")

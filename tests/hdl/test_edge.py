@@ -25,8 +25,8 @@ class Core:
         self.dut, self.stall, self.rng = dut, stall, random.Random(seed)
         self.words = [0] * 4096
         self.log = []
-        self.stuck = False     # engines never finish
-        self.open = 0          # commands under way in the engines
+        self.stuck = False  # engines never finish
+        self.open = 0  # commands under way in the engines
 
     def engine(self, name):
         port = getattr(self.dut, name)
@@ -38,7 +38,9 @@ class Core:
                 done = bool(flight) and not self.stuck and self.rng.random() < 0.2
                 ctx.set(port.command.ready, ready)
                 ctx.set(port.done, done)
-                _, _, valid, reset = await ctx.tick().sample(port.command.valid, self.dut.core_reset)
+                _, _, valid, reset = await ctx.tick().sample(
+                    port.command.valid, self.dut.core_reset
+                )
                 if done:
                     flight.popleft()
                     self.open -= 1
@@ -49,6 +51,7 @@ class Core:
                 if reset:
                     self.open -= len(flight)
                     flight.clear()
+
         return process
 
     async def chain(self, ctx):
@@ -76,8 +79,15 @@ class Core:
                 ctx.set(r.payload, queue.popleft())
             ctx.set(r.valid, valid)
             _, _, wv, word, value, mask, qv, address, taken, reset = await ctx.tick().sample(
-                w.valid, w.payload.word, w.payload.data, w.payload.mask, q.valid, q.payload, r.ready,
-                self.dut.core_reset)
+                w.valid,
+                w.payload.word,
+                w.payload.data,
+                w.payload.mask,
+                q.valid,
+                q.payload,
+                r.ready,
+                self.dut.core_reset,
+            )
             if valid and taken:
                 valid = False
             if wv and wready:
@@ -97,16 +107,28 @@ def simulate(bench, *, stall=0.0, bad_reads=(), bad_writes=(), latency=20, read_
     memory = bytearray(random.Random(18).randbytes(MEMORY))
     memory[OUT:] = bytes(MEMORY - OUT)
     rp, wp = flat_master(dut)
-    reads = ReadMemory(rp, memory, stall=stall if read_stall is None else read_stall,
-                       latency=latency, bad=bad_reads)
+    reads = ReadMemory(
+        rp,
+        memory,
+        stall=stall if read_stall is None else read_stall,
+        latency=latency,
+        bad=bad_reads,
+    )
     writes = WriteMemory(wp, memory, stall=stall, bad=bad_writes)
 
     async def go(ctx, commands, count=None):
-        memory[PROGRAM:PROGRAM + 64 * len(commands)] = b"".join(commands)
-        for register, v in [(Register.PROGRAM, PROGRAM), (Register.READ_BASE, 0), (Register.READ_LIMIT, OUT),
-                            (Register.COUNT, len(commands) if count is None else count),
-                            (Register.WRITE_BASE, OUT), (Register.WRITE_LIMIT, MEMORY),
-                            (Register.WATCHDOG, 300), (Register.INTERRUPT, 3), (Register.CONTROL, 1)]:
+        memory[PROGRAM : PROGRAM + 64 * len(commands)] = b"".join(commands)
+        for register, v in [
+            (Register.PROGRAM, PROGRAM),
+            (Register.READ_BASE, 0),
+            (Register.READ_LIMIT, OUT),
+            (Register.COUNT, len(commands) if count is None else count),
+            (Register.WRITE_BASE, OUT),
+            (Register.WRITE_LIMIT, MEMORY),
+            (Register.WATCHDOG, 300),
+            (Register.INTERRUPT, 3),
+            (Register.CONTROL, 1),
+        ]:
             await write(ctx, dut, register, v)
         await ctx.tick().until(dut.interrupt)
         return await read(ctx, dut, Register.STATUS)
@@ -115,25 +137,62 @@ def simulate(bench, *, stall=0.0, bad_reads=(), bad_writes=(), latency=20, read_
         await bench(ctx, go, dut, memory, core, (reads, writes))
 
     async def ids(ctx):
-        async for _, _, v, r, a, i in ctx.tick().sample(dut.m_axi_arvalid, dut.m_axi_arready,
-                                                        dut.m_axi_araddr, dut.m_axi_arid):
+        async for _, _, v, r, a, i in ctx.tick().sample(
+            dut.m_axi_arvalid, dut.m_axi_arready, dut.m_axi_araddr, dut.m_axi_arid
+        ):
             if v and r:
                 assert i == (a >= TILE)
-    run(dut, process, background=[
-        reads, writes, core.chain, core.buffer, ids, *(core.engine(n) for n in ARRAY_ENGINES),
-        *(holds(getattr(dut, n).command, n) for n in ARRAY_ENGINES), holds(dut.load_write, "load write"),
-        holds(dut.store_request, "store request"), holds(dut.config, "config")])
+
+    run(
+        dut,
+        process,
+        background=[
+            reads,
+            writes,
+            core.chain,
+            core.buffer,
+            ids,
+            *(core.engine(n) for n in ARRAY_ENGINES),
+            *(holds(getattr(dut, n).command, n) for n in ARRAY_ENGINES),
+            holds(dut.load_write, "load write"),
+            holds(dut.store_request, "store request"),
+            holds(dut.config, "config"),
+        ],
+    )
 
 
 def load(tile, words=24, **more):
-    return pack(Opcode.LOAD, dram=TILE + tile * 0x400, word=tile * 64, length=words // 2, count_a=1, count_b=1,
-                count_c=2, stride_c=4 * words, **more)
+    return pack(
+        Opcode.LOAD,
+        dram=TILE + tile * 0x400,
+        word=tile * 64,
+        length=words // 2,
+        count_a=1,
+        count_b=1,
+        count_c=2,
+        stride_c=4 * words,
+        **more,
+    )
 
 
 def store(tile, words=24, **more):
-    return pack(Opcode.STORE, base=tile * 256, row_stride=4 * words // 2, column_stride=4, block=4, ring=2,
-                dram=OUT + tile * 0x400, out_row_stride=4 * words, images=1, rows=2, blocks=1,
-                columns=words // 2, out_block=4, chunk=4, **more)
+    return pack(
+        Opcode.STORE,
+        base=tile * 256,
+        row_stride=4 * words // 2,
+        column_stride=4,
+        block=4,
+        ring=2,
+        dram=OUT + tile * 0x400,
+        out_row_stride=4 * words,
+        images=1,
+        rows=2,
+        blocks=1,
+        columns=words // 2,
+        out_block=4,
+        chunk=4,
+        **more,
+    )
 
 
 def engine(op, **more):
@@ -144,16 +203,23 @@ def program(tiles=6):
     """Tiles through two buffers: LOAD -> ifmap -> ofmap -> STORE -> LOAD."""
     out = [engine(Opcode.CONFIG), pack(Opcode.SHAPE)]
     for i in range(tiles):
-        out += [load(i, wait=8 if i > 1 else 0, signal=1), engine(Opcode.IFMAP, wait=1, signal=2),
-                engine(Opcode.OFMAP, wait=2, signal=4), store(i, wait=4, signal=8)]
+        out += [
+            load(i, wait=8 if i > 1 else 0, signal=1),
+            engine(Opcode.IFMAP, wait=1, signal=2),
+            engine(Opcode.OFMAP, wait=2, signal=4),
+            store(i, wait=4, signal=8),
+        ]
         if i % 2:
             out += [engine(Opcode.FILTER), engine(Opcode.PSUM), engine(Opcode.CONFIG)]
     return out
 
 
 def copied(memory, tiles=6, words=24):
-    return all(memory[OUT + i * 0x400:OUT + i * 0x400 + 8 * words]
-               == memory[TILE + i * 0x400:TILE + i * 0x400 + 8 * words] for i in range(tiles))
+    return all(
+        memory[OUT + i * 0x400 : OUT + i * 0x400 + 8 * words]
+        == memory[TILE + i * 0x400 : TILE + i * 0x400 + 8 * words]
+        for i in range(tiles)
+    )
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -163,8 +229,11 @@ def test_program(stall):
         assert await go(ctx, commands) == Status.DONE
         assert copied(memory)
         assert axi[1].strobed == 6 * 24 * 8
-        want = {"command_bytes": 64 * len(commands), "dram_write_bytes": 6 * 24 * 8,
-                "dram_read_bytes": 64 * len(commands) + 6 * 24 * 8}
+        want = {
+            "command_bytes": 64 * len(commands),
+            "dram_write_bytes": 6 * 24 * 8,
+            "dram_read_bytes": 64 * len(commands) + 6 * 24 * 8,
+        }
         for i, name in enumerate(COUNTERS):
             low = await read(ctx, dut, Register.COUNTERS + 8 * i)
             assert await read(ctx, dut, Register.COUNTERS + 8 * i + 4) == 0
@@ -181,15 +250,27 @@ def test_program(stall):
         at = Register.COUNTERS + 8 * COUNTERS.index("command_bytes")
         assert await read(ctx, dut, at) == want["command_bytes"]
         assert await go(ctx, []) == Status.DONE
+
     simulate(bench, stall=stall)
 
 
 ILLEGAL = bytes([200]) + bytes(63)
 FAULTS = {
     "opcode": (program(2) + [ILLEGAL], Error.ILLEGAL_COMMAND, 2 + 8 + 3),
-    "read window": ([load(0), pack(Opcode.LOAD, dram=OUT - 8, length=2, count_a=1, count_b=1, count_c=1),
-                     store(0)], Error.READ_WINDOW, 1),
-    "write window": ([load(0), store(0), pack(Opcode.SHAPE), store(31, 512), store(1)], Error.WRITE_WINDOW, 3),
+    "read window": (
+        [
+            load(0),
+            pack(Opcode.LOAD, dram=OUT - 8, length=2, count_a=1, count_b=1, count_c=1),
+            store(0),
+        ],
+        Error.READ_WINDOW,
+        1,
+    ),
+    "write window": (
+        [load(0), store(0), pack(Opcode.SHAPE), store(31, 512), store(1)],
+        Error.WRITE_WINDOW,
+        3,
+    ),
     "deadlock": ([load(0), engine(Opcode.IFMAP, wait=0x8000), load(1)], Error.WATCHDOG, 1),
     "read response": ([load(0), load(1), load(2)], Error.READ_RESPONSE, 1),
     "write response": ([load(0), store(0), store(1), store(2)], Error.WRITE_RESPONSE, 2),
@@ -224,6 +305,7 @@ def test_fault_and_recovery(name, stall):
         memory[OUT:] = bytes(MEMORY - OUT)
         assert await go(ctx, program(3)) == Status.DONE
         assert copied(memory, 3)
+
     simulate(bench, stall=stall, bad_reads=bad_reads, bad_writes=bad_writes)
 
 
@@ -236,17 +318,19 @@ def test_engine_error_and_stuck_engine():
         await write(ctx, dut, Register.CONTROL, 2)
         while await read(ctx, dut, Register.STATUS) != Status.IDLE:
             pass
-        ctx.set(dut.progress, 1)         # the core still moves: no watchdog
+        ctx.set(dut.progress, 1)  # the core still moves: no watchdog
         ctx.set(dut.ifmap.error, Error.ILLEGAL_COMMAND)
         assert await go(ctx, commands) == Status.ERROR | Error.ILLEGAL_COMMAND << 8
+
     simulate(bench)
 
 
 def test_reset_in_the_middle():
     """A reset drains the bus before it resets, and the next program runs."""
+
     async def bench(ctx, go, dut, memory, core, axi):
         for wait in (30, 60, 85, 110, 140, 200, 230):
-            memory[PROGRAM:PROGRAM + 64 * 40] = b"".join((program(8) * 2)[:40])
+            memory[PROGRAM : PROGRAM + 64 * 40] = b"".join((program(8) * 2)[:40])
             await write(ctx, dut, Register.COUNT, 32)
             await write(ctx, dut, Register.CONTROL, 1)
             await idle(ctx, wait)
@@ -258,6 +342,7 @@ def test_reset_in_the_middle():
             memory[OUT:] = bytes(MEMORY - OUT)
             assert await go(ctx, program(2)) == Status.DONE
             assert copied(memory, 2)
+
     simulate(bench)
 
 

@@ -38,7 +38,9 @@ def test_equals_hardware_layout(command):
     word = int.from_bytes(isa.pack(opcode, wait=wait, signal=signal, **values), "little")
     body = isa.BODIES[opcode]
     assert word >> 64 == data.Layout.cast(body).const(values).as_value().value
-    head = data.Layout.cast(isa.Header).const({"opcode": int(opcode), "version": isa.VERSION_VALUE, "wait": wait, "signal": signal})
+    head = data.Layout.cast(isa.Header).const(
+        {"opcode": int(opcode), "version": isa.VERSION_VALUE, "wait": wait, "signal": signal}
+    )
     assert word & (1 << 64) - 1 == head.as_value().value
 
 
@@ -60,7 +62,8 @@ def test_unknown():
 
 
 def test_version():
-    """Commands of version 1 began with an opcode of eight bits: its number is not 2 in the bits where that stands now."""
+    """Commands of version 1 began with an opcode of eight bits: its number is not 2 in the bits
+    where that stands now."""
     with pytest.raises(isa.VersionError, match="version 0; this is version 2"):
         isa.unpack(int(isa.Opcode.LOAD).to_bytes(64, "little"))
 
@@ -68,7 +71,9 @@ def test_version():
 def test_headroom():
     """Room for what comes: semaphores, bits of a STORE, opcodes."""
     assert isa.MASK_BITS - len(CHANNELS) >= 8
-    free = {op: 8 * isa.COMMAND_BYTES - 64 - Shape.cast(body).width for op, body in isa.BODIES.items()}
+    free = {
+        op: 8 * isa.COMMAND_BYTES - 64 - Shape.cast(body).width for op, body in isa.BODIES.items()
+    }
     assert free[isa.Opcode.STORE] >= 64 and min(free.values()) >= 64
     assert max(isa.Opcode) < 1 << 4
 
@@ -85,7 +90,10 @@ def test_documented_format():
     """docs/commands.md: free bits, and its example."""
     text = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
     listed = {name: int(free) for name, free in re.findall(r"\| ([A-Z_]+) \| (\d+) ", text)}
-    assert listed == {op.name: 8 * isa.COMMAND_BYTES - 64 - Shape.cast(body).width for op, body in isa.BODIES.items()}
+    assert listed == {
+        op.name: 8 * isa.COMMAND_BYTES - 64 - Shape.cast(body).width
+        for op, body in isa.BODIES.items()
+    }
     code, words = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.DOTALL).groups()
     raw = eval(code, {"isa": isa, "Opcode": isa.Opcode})
-    assert [raw[i:i + 8][::-1].hex() for i in range(0, 64, 8)] == words.split()
+    assert [raw[i : i + 8][::-1].hex() for i in range(0, 64, 8)] == words.split()

@@ -31,7 +31,10 @@ def test_multiplier():
     async def bench(ctx):
         operands, inner, product = (0, 0), 0, 0
         for now in range(300):
-            a, w = (rng.choice(CORNERS) if rng.random() < 0.5 else rng.randrange(-1 << 15, 1 << 15) for _ in range(2))
+            a, w = (
+                rng.choice(CORNERS) if rng.random() < 0.5 else rng.randrange(-1 << 15, 1 << 15)
+                for _ in range(2)
+            )
             enables = [rng.random() < 0.7 for _ in range(3)]
             ctx.set(dut.a, a)
             ctx.set(dut.w, w)
@@ -42,6 +45,7 @@ def test_multiplier():
             product = 0 if enables[2] else inner
             inner = operands[0] * operands[1] if enables[1] else inner
             operands = (a, w) if enables[0] else operands
+
     run(dut, bench)
 
 
@@ -54,7 +58,8 @@ int main() {
     srand(1);
     for (int now = 0; now < 100000; now++) {
         int corner = rand() % 4;
-        top.a = corner == 0 ? 0x8000 : corner == 1 ? 0x7fff : rand(), top.w = rand() % 4 == 0 ? 0x8000 : rand();
+        top.a = corner == 0 ? 0x8000 : corner == 1 ? 0x7fff : rand();
+        top.w = rand() % 4 == 0 ? 0x8000 : rand();
         top.load = rand() % 10 < 7, top.advance = rand() % 10 < 7, top.clear = rand() % 10 < 3;
         static int32_t a, w, inner, product;
         top.clk = 0, top.eval();
@@ -80,7 +85,9 @@ def test_multiplier_of_an_up5k(tmp_path):
     assert not done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("depth, bits", [(2, 16), (96, 16), (1024, 16), (2048, 16), (64, 32), (512, 32)])
+@pytest.mark.parametrize(
+    "depth, bits", [(2, 16), (96, 16), (1024, 16), (2048, 16), (64, 32), (512, 32)]
+)
 def test_block_ram(depth, bits):
     """Two cycles from an address to its word; `en` holds the first of them."""
     dut, rng = BlockRam(depth, bits), random.Random(depth)
@@ -88,25 +95,43 @@ def test_block_ram(depth, bits):
     async def bench(ctx):
         words, latch, out = [0] * depth, 0, 0
         for now in range(400):
-            read, enabled = rng.randrange(min(depth, 8)) * (depth // min(depth, 8)), rng.random() < 0.8
+            read, enabled = (
+                rng.randrange(min(depth, 8)) * (depth // min(depth, 8)),
+                rng.random() < 0.8,
+            )
             write = rng.randrange(min(depth, 8)) * (depth // min(depth, 8))
             value, writes = rng.randrange(1 << bits), rng.random() < 0.5 and write != read
-            for port, v in ((dut.read.addr, read), (dut.read.en, enabled), (dut.write.addr, write),
-                            (dut.write.data, value), (dut.write.en, writes)):
+            for port, v in (
+                (dut.read.addr, read),
+                (dut.read.en, enabled),
+                (dut.write.addr, write),
+                (dut.write.data, value),
+                (dut.write.en, writes),
+            ):
                 ctx.set(port, v)
             assert ctx.get(dut.read.data) == out, now
             await ctx.tick()
             out, latch = latch, words[read] if enabled else latch
             if writes:
                 words[write] = value
+
     run(dut, bench)
 
 
-@pytest.mark.parametrize("make, cell, count", [(Multiplier, "MULT18X18D", 1), (lambda: BlockRam(512), "DP16KD", 1),
-                                               (lambda: BlockRam(512, 32), "DP16KD", 1),
-                                               (lambda: BlockRam(2048), "DP16KD", 2), (lambda: BlockRam(4096), "DP16KD", 4)])
+@pytest.mark.parametrize(
+    "make, cell, count",
+    [
+        (Multiplier, "MULT18X18D", 1),
+        (lambda: BlockRam(512), "DP16KD", 1),
+        (lambda: BlockRam(512, 32), "DP16KD", 1),
+        (lambda: BlockRam(2048), "DP16KD", 2),
+        (lambda: BlockRam(4096), "DP16KD", 4),
+    ],
+)
 def test_cells(make, cell, count):
-    text, _ = rtlil.convert_fragment(Fragment.get(make(), Ecp5()).prepare(ports=(), hierarchy=("top",)))
+    text, _ = rtlil.convert_fragment(
+        Fragment.get(make(), Ecp5()).prepare(ports=(), hierarchy=("top",))
+    )
     assert text.count(f"cell \\{cell} ") == count
 
 

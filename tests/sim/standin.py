@@ -12,25 +12,59 @@ from hdl.config import PRESETS
 from hdl.isa import COUNTERS, ID_VALUE, VERSION_VALUE, Error, Register, Status
 
 AXI = {
-    "m_axi_awid": Out(1), "m_axi_awaddr": Out(32), "m_axi_awlen": Out(8), "m_axi_awsize": Out(3),
-    "m_axi_awburst": Out(2), "m_axi_awvalid": Out(1), "m_axi_awready": In(1),
-    "m_axi_wdata": Out(64), "m_axi_wstrb": Out(8), "m_axi_wlast": Out(1), "m_axi_wvalid": Out(1), "m_axi_wready": In(1),
-    "m_axi_bid": In(1), "m_axi_bresp": In(2), "m_axi_bvalid": In(1), "m_axi_bready": Out(1),
-    "m_axi_arid": Out(1), "m_axi_araddr": Out(32), "m_axi_arlen": Out(8), "m_axi_arsize": Out(3),
-    "m_axi_arburst": Out(2), "m_axi_arvalid": Out(1), "m_axi_arready": In(1),
-    "m_axi_rid": In(1), "m_axi_rdata": In(64), "m_axi_rresp": In(2), "m_axi_rlast": In(1), "m_axi_rvalid": In(1),
+    "m_axi_awid": Out(1),
+    "m_axi_awaddr": Out(32),
+    "m_axi_awlen": Out(8),
+    "m_axi_awsize": Out(3),
+    "m_axi_awburst": Out(2),
+    "m_axi_awvalid": Out(1),
+    "m_axi_awready": In(1),
+    "m_axi_wdata": Out(64),
+    "m_axi_wstrb": Out(8),
+    "m_axi_wlast": Out(1),
+    "m_axi_wvalid": Out(1),
+    "m_axi_wready": In(1),
+    "m_axi_bid": In(1),
+    "m_axi_bresp": In(2),
+    "m_axi_bvalid": In(1),
+    "m_axi_bready": Out(1),
+    "m_axi_arid": Out(1),
+    "m_axi_araddr": Out(32),
+    "m_axi_arlen": Out(8),
+    "m_axi_arsize": Out(3),
+    "m_axi_arburst": Out(2),
+    "m_axi_arvalid": Out(1),
+    "m_axi_arready": In(1),
+    "m_axi_rid": In(1),
+    "m_axi_rdata": In(64),
+    "m_axi_rresp": In(2),
+    "m_axi_rlast": In(1),
+    "m_axi_rvalid": In(1),
     "m_axi_rready": Out(1),
-    "s_axi_awaddr": In(12), "s_axi_awvalid": In(1), "s_axi_awready": Out(1),
-    "s_axi_wdata": In(32), "s_axi_wstrb": In(4), "s_axi_wvalid": In(1), "s_axi_wready": Out(1),
-    "s_axi_bresp": Out(2), "s_axi_bvalid": Out(1), "s_axi_bready": In(1),
-    "s_axi_araddr": In(12), "s_axi_arvalid": In(1), "s_axi_arready": Out(1),
-    "s_axi_rdata": Out(32), "s_axi_rresp": Out(2), "s_axi_rvalid": Out(1), "s_axi_rready": In(1),
+    "s_axi_awaddr": In(12),
+    "s_axi_awvalid": In(1),
+    "s_axi_awready": Out(1),
+    "s_axi_wdata": In(32),
+    "s_axi_wstrb": In(4),
+    "s_axi_wvalid": In(1),
+    "s_axi_wready": Out(1),
+    "s_axi_bresp": Out(2),
+    "s_axi_bvalid": Out(1),
+    "s_axi_bready": In(1),
+    "s_axi_araddr": In(12),
+    "s_axi_arvalid": In(1),
+    "s_axi_arready": Out(1),
+    "s_axi_rdata": Out(32),
+    "s_axi_rresp": Out(2),
+    "s_axi_rvalid": Out(1),
+    "s_axi_rready": In(1),
     "interrupt": Out(1),
 }
 
 
 class Mac(wiring.Component):
     """Multiplies what streams by with a word of its own memory and adds to its neighbour's sum."""
+
     value: In(16)
     sum_in: In(32)
     value_out: Out(16)
@@ -44,12 +78,21 @@ class Mac(wiring.Component):
         a, product = Signal(signed(16)), Signal(signed(32))
         psums = [Signal(32, name=f"psum_{i}") for i in range(8)]
         m.d.sync += [
-            address.eq(Mux(address == 223, 0, address + 1)), self.value_out.eq(self.value),
-            a.eq(self.value), product.eq(a * read.data), self.sum_out.eq(self.sum_in + psums[7])]
+            address.eq(Mux(address == 223, 0, address + 1)),
+            self.value_out.eq(self.value),
+            a.eq(self.value),
+            product.eq(a * read.data),
+            self.sum_out.eq(self.sum_in + psums[7]),
+        ]
         for i, psum in enumerate(psums):
             m.d.sync += psum.eq((psums[i - 1] if i else psums[7] + product) ^ 1)
-        m.d.comb += [read.addr.eq(address), read.en.eq(1), write.addr.eq(address),
-                     write.data.eq(self.value), write.en.eq(self.value[0])]
+        m.d.comb += [
+            read.addr.eq(address),
+            read.en.eq(1),
+            write.addr.eq(address),
+            write.data.eq(self.value),
+            write.en.eq(self.value[0]),
+        ]
         return m
 
 
@@ -72,9 +115,11 @@ class StandIn(wiring.Component):
         start, fault = Signal(), Signal(range(len(FAULTS)))
 
         # AXI4-Lite: one access at a time.
-        m.d.comb += [self.s_axi_awready.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid),
-                     self.s_axi_wready.eq(self.s_axi_awready),
-                     self.s_axi_arready.eq(~self.s_axi_rvalid)]
+        m.d.comb += [
+            self.s_axi_awready.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid),
+            self.s_axi_wready.eq(self.s_axi_awready),
+            self.s_axi_arready.eq(~self.s_axi_rvalid),
+        ]
         with m.If(self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
         with m.If(self.s_axi_rready):
@@ -100,11 +145,20 @@ class StandIn(wiring.Component):
                     m.d.sync += self.s_axi_bresp.eq(2)
         with m.If(self.s_axi_arvalid & self.s_axi_arready):
             m.d.sync += [self.s_axi_rvalid.eq(1), self.s_axi_rresp.eq(0), self.s_axi_rdata.eq(0)]
-            values = {Register.ID: C(ID_VALUE, 32), Register.VERSION: C(VERSION_VALUE, 32),
-                      Register.STATUS: Cat(status, error), Register.PROGRAM: program, Register.COUNT: count,
-                      Register.INTERRUPT: Cat(enable, pending), Register.PES: C(self.config.pes, 32)}
-            for name, counter in (("cycles", cycles), ("dram_read_bytes", read_bytes),
-                                  ("dram_write_bytes", write_bytes)):
+            values = {
+                Register.ID: C(ID_VALUE, 32),
+                Register.VERSION: C(VERSION_VALUE, 32),
+                Register.STATUS: Cat(status, error),
+                Register.PROGRAM: program,
+                Register.COUNT: count,
+                Register.INTERRUPT: Cat(enable, pending),
+                Register.PES: C(self.config.pes, 32),
+            }
+            for name, counter in (
+                ("cycles", cycles),
+                ("dram_read_bytes", read_bytes),
+                ("dram_write_bytes", write_bytes),
+            ):
                 at = Register.COUNTERS + 8 * COUNTERS.index(name)
                 values[at], values[at + 4] = counter[:32], counter[32:]
             with m.Switch(self.s_axi_araddr):
@@ -119,10 +173,18 @@ class StandIn(wiring.Component):
         buffer = [Signal(64, name=f"buffer_{i}") for i in range(8)]
         index, left, at = Signal(3), Signal(32), Signal(32)
         m.d.comb += [
-            self.m_axi_araddr.eq(program + at), self.m_axi_arlen.eq(7), self.m_axi_arsize.eq(3), self.m_axi_arburst.eq(1),
-            self.m_axi_awaddr.eq(base + at), self.m_axi_awlen.eq(7), self.m_axi_awsize.eq(3), self.m_axi_awburst.eq(1),
-            self.m_axi_wdata.eq(Cat(buffer).word_select(index, 64)), self.m_axi_wstrb.eq(0xFF),
-            self.m_axi_wlast.eq(index == Mux(fault == FAULTS.index("last"), 5, 7))]
+            self.m_axi_araddr.eq(program + at),
+            self.m_axi_arlen.eq(7),
+            self.m_axi_arsize.eq(3),
+            self.m_axi_arburst.eq(1),
+            self.m_axi_awaddr.eq(base + at),
+            self.m_axi_awlen.eq(7),
+            self.m_axi_awsize.eq(3),
+            self.m_axi_awburst.eq(1),
+            self.m_axi_wdata.eq(Cat(buffer).word_select(index, 64)),
+            self.m_axi_wstrb.eq(0xFF),
+            self.m_axi_wlast.eq(index == Mux(fault == FAULTS.index("last"), 5, 7)),
+        ]
         with m.If(fault == FAULTS.index("4k")):
             m.d.comb += self.m_axi_arlen.eq(255)
         with m.If(status == Status.RUNNING):
@@ -130,8 +192,15 @@ class StandIn(wiring.Component):
         with m.FSM():
             with m.State("idle"):
                 with m.If(start):
-                    m.d.sync += [left.eq(count), at.eq(0), cycles.eq(0), read_bytes.eq(0), write_bytes.eq(0),
-                                 status.eq(Status.RUNNING), error.eq(Error.NONE)]
+                    m.d.sync += [
+                        left.eq(count),
+                        at.eq(0),
+                        cycles.eq(0),
+                        read_bytes.eq(0),
+                        write_bytes.eq(0),
+                        status.eq(Status.RUNNING),
+                        error.eq(Error.NONE),
+                    ]
                     m.next = "read"
             with m.State("read"):
                 m.d.comb += self.m_axi_arvalid.eq(left != 0)
@@ -145,8 +214,11 @@ class StandIn(wiring.Component):
             with m.State("data"):
                 m.d.comb += self.m_axi_rready.eq(1)
                 with m.If(self.m_axi_rvalid):
-                    m.d.sync += [Cat(buffer).word_select(index, 64).eq(self.m_axi_rdata), index.eq(index + 1),
-                                 read_bytes.eq(read_bytes + 8)]
+                    m.d.sync += [
+                        Cat(buffer).word_select(index, 64).eq(self.m_axi_rdata),
+                        index.eq(index + 1),
+                        read_bytes.eq(read_bytes + 8),
+                    ]
                     with m.If(self.m_axi_rresp != 0):
                         m.d.sync += error.eq(Error.READ_RESPONSE)
                     with m.If(self.m_axi_rlast):

@@ -31,8 +31,11 @@ def test_paths_with_blanks(tmp_path, monkeypatch):
         (folder / name).symlink_to(place)
     monkeypatch.setattr(build, "HERE", folder / "sim")
     monkeypatch.setattr(build, "CACHE", folder / "cache")
-    monkeypatch.setattr(build, "verilator_command",
-                        lambda: (command, env | {"VERILATOR_ROOT": str(folder / "verilator")}))
+    monkeypatch.setattr(
+        build,
+        "verilator_command",
+        lambda: (command, env | {"VERILATOR_ROOT": str(folder / "verilator")}),
+    )
     text, sidecar = emit(StandIn())
     place = build.build(text, sidecar["top"])
     assert {p.name for p in place.iterdir()} >= {"sim_cpp", "sim_cocotb"}
@@ -53,8 +56,11 @@ def test_repeated_modules_keep_their_ports():
     text, _ = emit(PeRow(PRESETS["tiny"]))
     kept = build._repeated(text)
     listed = re.search(r"module processing_element\(([^)]*)\)", text)[1]
-    assert {module for module, _ in kept} == {"processing_element", "lane_mux", "loop_counter"}    # two of each, or more
-    assert sorted(port for module, port in kept if module == "processing_element") == sorted(set(re.split(r"\s*,\s*", listed.strip())) - {"clk"})
+    # two of each, or more
+    assert {module for module, _ in kept} == {"processing_element", "lane_mux", "loop_counter"}
+    assert sorted(port for module, port in kept if module == "processing_element") == sorted(
+        set(re.split(r"\s*,\s*", listed.strip())) - {"clk"}
+    )
 
 
 @pytest.fixture
@@ -66,8 +72,9 @@ def copy(tmp_path, monkeypatch):
     return place
 
 
-@pytest.mark.parametrize("name", [
-    "main.cpp", "memory.cpp", "memory.h", "tb.sv", "no_vpi.cpp", "fst/lz4.h", "fst/zlib.h"])
+@pytest.mark.parametrize(
+    "name", ["main.cpp", "memory.cpp", "memory.h", "tb.sv", "no_vpi.cpp", "fst/lz4.h", "fst/zlib.h"]
+)
 def test_what_is_compiled_changes_the_key(copy, name):
     before = build.simulator_key("text", "top")
     assert build.simulator_key("text", "top") == before
@@ -87,7 +94,8 @@ def test_includes_are_followed(tmp_path):
     for place in (first, second):
         (place / "inner").mkdir(parents=True)
         (place / "a.cpp").write_text(
-            '#include <vector>\n#include "Vtop.h"\n  # include "inner/b.h"\n')
+            '#include <vector>\n#include "Vtop.h"\n  # include "inner/b.h"\n'
+        )
         (place / "inner" / "b.h").write_text('#include "c.svh"\n#include "../a.cpp"\n')
         (place / "inner" / "c.svh").write_text('`include "d.svh"\n')
         (place / "inner" / "d.svh").write_text("")

@@ -39,14 +39,16 @@ def test_many_runs(driver):
         assert d.read_register(Register.ID) == ID_VALUE
         assert d.read_register(Register.PES) == CONFIG.pes
         for n in (1, 40, 3):
-            status, counters = copy(d, DATA[:64 * n], target=0x8000 + n * 4096)
+            status, counters = copy(d, DATA[: 64 * n], target=0x8000 + n * 4096)
             assert status == Status.DONE
-            assert d.read(0x8000 + n * 4096, 64 * n) == DATA[:64 * n]
+            assert d.read(0x8000 + n * 4096, 64 * n) == DATA[: 64 * n]
             assert counters["dram_read_bytes"] == counters["dram_write_bytes"] == 64 * n
         assert d.traffic() == (64 * 44, 64 * 44)
 
 
-@pytest.mark.parametrize("settings", [{}, {"stalls": 0.3, "seed": 5}, {"bytes_per_cycle": 2.4, "latency": 100}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"stalls": 0.3, "seed": 5}, {"bytes_per_cycle": 2.4, "latency": 100}]
+)
 def test_drivers_are_equal(settings):
     seen = []
     for driver in ("cpp", "cocotb"):
@@ -61,14 +63,14 @@ def test_latency():
     cycles = {}
     for latency in (10, 40):
         with device(latency=latency, bytes_per_cycle=8) as d:
-            cycles[latency] = copy(d, DATA[:64 * 10])[1]["cycles"]
+            cycles[latency] = copy(d, DATA[: 64 * 10])[1]["cycles"]
     # Each of the ten bursts waits once for its first word and once for its write response.
     assert cycles[40] - cycles[10] == 10 * 2 * 30
 
 
 def test_bandwidth():
     with device(latency=1, bytes_per_cycle=0.5) as d:
-        cycles = copy(d, DATA[:64 * 20])[1]["cycles"]
+        cycles = copy(d, DATA[: 64 * 20])[1]["cycles"]
     # 2 * 64 * 20 bytes share half a byte a cycle.
     assert 5000 <= cycles <= 5200
 
@@ -125,11 +127,14 @@ def test_status_ends_a_wait():
 
 
 @pytest.mark.parametrize("driver", ["cpp", "cocotb"])
-@pytest.mark.parametrize("fault, message", [
-    ("4k", "AR: burst of 2048 bytes at 0x00001900 crosses a 4 KiB boundary"),
-    ("drop", "AR: valid fell before ready"),
-    ("last", "W: last is 1 at word 6 of a burst of 8"),
-])
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        ("4k", "AR: burst of 2048 bytes at 0x00001900 crosses a 4 KiB boundary"),
+        ("drop", "AR: valid fell before ready"),
+        ("last", "W: last is 1 at word 6 of a burst of 8"),
+    ],
+)
 def test_broken_rules_are_named(driver, fault, message):
     stalls = {"ar": 0.9} if fault == "drop" else 0
     with device(driver, stalls=stalls) as d:
@@ -176,7 +181,7 @@ def unpack_lz4(raw):
         token = raw[i]
         i += 1
         n = length(token >> 4)
-        out += raw[i:i + n]
+        out += raw[i : i + n]
         i += n
         if i == len(raw):
             return bytes(out)
@@ -194,8 +199,8 @@ def test_waves(driver, tmp_path, capsys):
     assert f"gtkwave {path}" in capsys.readouterr().err
     raw, blocks, at = path.read_bytes(), {}, 0
     while at < len(raw):
-        kind, size = raw[at], struct.unpack(">Q", raw[at + 1:at + 9])[0]
-        blocks[kind] = raw[at + 9:at + 1 + size]
+        kind, size = raw[at], struct.unpack(">Q", raw[at + 1 : at + 9])[0]
+        blocks[kind] = raw[at + 9 : at + 1 + size]
         at += 1 + size
     assert at == len(raw)
     names = blocks[6]

@@ -2,11 +2,12 @@
 
 A mapping is described by how many words come *down from* each level, for every data type:
 
-    dram: read from DRAM;  buffer: that leave the buffer;  array: that arrive at PEs;  register: that ALUs take
+    dram: read from DRAM;  buffer: that leave the buffer;  array: that arrive at PEs;  register:
+                           that ALUs take
 
-which are the paper's a, a*b, a*b*c and a*b*c*d, times the words of that type. For psums it is the sums that are
-accumulated in a level: every product counts in `register`, those that begin anew in a PE in `array`, and so on up to
-the ofmap.
+which are the paper's a, a*b, a*b*c and a*b*c*d, times the words of that type. For psums it is the
+sums that are accumulated in a level: every product counts in `register`, those that begin anew in a
+PE in `array`, and so on up to the ofmap.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ KINDS = ("ifmap", "filter", "psum")
 
 @dataclass(frozen=True)
 class Layer:
-    """One group of a convolution; a fully connected layer is one with E = F = 1. N images; C channels, M filters and
-    `groups` of them; R, S filter; E, F ofmap; uy, ux strides. Padding counts as ifmap entries, as in the paper's
-    shapes."""
+    """One group of a convolution; a fully connected layer is one with E = F = 1. N images; C
+    channels, M filters and `groups` of them; R, S filter; E, F ofmap; uy, ux strides. Padding
+    counts as ifmap entries, as in the paper's shapes."""
+
     name: str
     N: int
     C: int
@@ -78,7 +80,8 @@ def halo(size: int, tile, stride: int, kernel: int):
     return size * min(stride, kernel) + count * (kernel - min(stride, kernel))
 
 
-CHUNK = 1 << 15     # candidates looked at together, or one of the first axis: arrays that a cache holds
+# candidates looked at together, or one of the first axis: arrays that a cache holds
+CHUNK = 1 << 15
 
 
 def chunks(rows: int, each: int):
@@ -95,7 +98,9 @@ def grid(**axes) -> dict[str, np.ndarray]:
 
 @dataclass
 class Moves:
-    """Words of a data type that come from each level, arrays over the candidates (see the module). register: MACs."""
+    """Words of a data type that come from each level, arrays over the candidates (see the
+    module). register: MACs."""
+
     dram: np.ndarray
     buffer: np.ndarray
     array: np.ndarray
@@ -104,8 +109,9 @@ class Moves:
 
 @dataclass
 class Candidates:
-    """Mappings of one group that fit the hardware. parameters: arrays by name; cycles: with a MAC a cycle in every
-    active PE."""
+    """Mappings of one group that fit the hardware. parameters: arrays by name; cycles: with a MAC a
+    cycle in every active PE."""
+
     parameters: dict[str, np.ndarray]
     ifmap: Moves
     filter: Moves
@@ -114,24 +120,32 @@ class Candidates:
 
 
 def input_accesses(m: Moves) -> dict[str, np.ndarray]:
-    """Eq. (3): reads at each level. Where a word is used once a level does not count: it passes by (the equation's
-    footnote)."""
-    return {"dram": m.dram, "buffer": np.where(m.buffer > m.dram, m.buffer, 0),
-            "array": np.where(m.array > m.buffer, m.array, 0),
-            "register": np.where(m.register > m.array, m.register, 0)}
+    """Eq. (3): reads at each level. Where a word is used once a level does not count: it passes by
+    (the equation's footnote)."""
+    return {
+        "dram": m.dram,
+        "buffer": np.where(m.buffer > m.dram, m.buffer, 0),
+        "array": np.where(m.array > m.buffer, m.array, 0),
+        "register": np.where(m.register > m.array, m.register, 0),
+    }
 
 
 def psum_accesses(m: Moves, ofmaps: int) -> dict[str, np.ndarray]:
-    """Eq. (4): reads and writes, but for the array, where a psum only moves on; the first psum of an ofmap is not
-    read."""
-    return {"dram": 2 * m.dram - ofmaps, "buffer": 2 * (m.buffer - m.dram), "array": m.array - m.buffer,
-            "register": 2 * (m.register - m.array)}
+    """Eq. (4): reads and writes, but for the array, where a psum only moves on; the first psum of
+    an ofmap is not read."""
+    return {
+        "dram": 2 * m.dram - ofmaps,
+        "buffer": 2 * (m.buffer - m.dram),
+        "array": m.array - m.buffer,
+        "register": 2 * (m.register - m.array),
+    }
 
 
 @dataclass
 class Mapped:
-    """A layer's best mapping, all its groups. accesses: level -> data type -> words; cycles: with a MAC a cycle in
-    every active PE."""
+    """A layer's best mapping, all its groups. accesses: level -> data type -> words; cycles: with a
+    MAC a cycle in every active PE."""
+
     name: str
     parameters: dict[str, int]
     macs: int
@@ -139,12 +153,17 @@ class Mapped:
     cycles: int
 
     def __str__(self):
-        return " ".join(f"{name}{value}" for name, value in self.parameters.items() if name != "order")
+        return " ".join(
+            f"{name}{value}" for name, value in self.parameters.items() if name != "order"
+        )
 
 
 def _accesses(layer: Layer, c: Candidates) -> dict[str, dict[str, np.ndarray]]:
-    return {"ifmap": input_accesses(c.ifmap), "filter": input_accesses(c.filter),
-            "psum": psum_accesses(c.psum, layer.ofmaps)}
+    return {
+        "ifmap": input_accesses(c.ifmap),
+        "filter": input_accesses(c.filter),
+        "psum": psum_accesses(c.psum, layer.ofmaps),
+    }
 
 
 def energies(layer: Layer, c: Candidates, costs: dict[str, float]) -> np.ndarray:
@@ -159,12 +178,17 @@ def energies(layer: Layer, c: Candidates, costs: dict[str, float]) -> np.ndarray
 def accesses_of(layer: Layer, c: Candidates, at: int) -> dict[str, dict[str, int]]:
     """Level -> data type -> words of one candidate."""
     counts = _accesses(layer, c)
-    return {level: {kind: int(np.broadcast_to(counts[kind][level], c.cycles.shape)[at]) for kind in KINDS}
-            for level in LEVELS}
+    return {
+        level: {
+            kind: int(np.broadcast_to(counts[kind][level], c.cycles.shape)[at]) for kind in KINDS
+        }
+        for level in LEVELS
+    }
 
 
 def best(layer: Layer, chunks: Iterable[Candidates], costs: dict[str, float]) -> Mapped | None:
-    """The candidate of least energy, of those the fastest; None if there is none. costs: by level, and of a MAC."""
+    """The candidate of least energy, of those the fastest; None if there is none. costs: by
+    level, and of a MAC."""
     found = None
     for c in chunks:
         if not c.cycles.size:
@@ -174,11 +198,21 @@ def best(layer: Layer, chunks: Iterable[Candidates], costs: dict[str, float]) ->
         near = np.flatnonzero(energy <= least * (1 + 1e-12))
         at = int(near[c.cycles[near].argmin()])
         if found is None or (energy[at], c.cycles[at]) < found[0]:
-            found = ((energy[at], c.cycles[at]), {name: int(values[at]) for name, values in c.parameters.items()},
-                     accesses_of(layer, c, at))
+            found = (
+                (energy[at], c.cycles[at]),
+                {name: int(values[at]) for name, values in c.parameters.items()},
+                accesses_of(layer, c, at),
+            )
     if found is None:
         return None
     (_, cycles), parameters, counts = found
-    return Mapped(layer.name, parameters, layer.groups * layer.macs,
-                  {level: {kind: layer.groups * n for kind, n in kinds.items()} for level, kinds in counts.items()},
-                  layer.groups * int(cycles))
+    return Mapped(
+        layer.name,
+        parameters,
+        layer.groups * layer.macs,
+        {
+            level: {kind: layer.groups * n for kind, n in kinds.items()}
+            for level, kinds in counts.items()
+        },
+        layer.groups * int(cycles),
+    )

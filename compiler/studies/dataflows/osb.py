@@ -1,7 +1,9 @@
-"""Output stationary B, MOC-MOP: pixels along an ofmap row of p channels (ISCA 2016, sections IV-B, VI-A).
+"""Output stationary B, MOC-MOP: pixels along an ofmap row of p channels (ISCA 2016, sections IV-B,
+VI-A).
 
-An ifmap entry is shared by p filters and, along the row, by neighbouring pixels: each of R filter rows brings it once
-more. A weight goes to the PEs of all pixels. Register file: the psum, and U entries on their way along the row.
+An ifmap entry is shared by p filters and, along the row, by neighbouring pixels: each of R filter
+rows brings it once more. A weight goes to the PEs of all pixels. Register file: the psum, and U
+entries on their way along the row.
 """
 
 from __future__ import annotations
@@ -24,5 +26,9 @@ def candidates(layer: Layer, hardware: Hardware, orders: str) -> Iterator[Candid
     blocks = grid(p=tiles(layer.M), n=tiles(layer.N), e=[1], f=tiles(layer.F))
     fits = blocks["p"] * blocks["n"] * blocks["f"] <= hardware.pes
     return output_stationary.candidates(
-        layer, hardware.buffer_words, {axis: values[fits] for axis, values in blocks.items()},
-        lambda e, f: layer.E * layer.R * halo(layer.F, f, layer.ux, layer.S), orders)
+        layer,
+        hardware.buffer_words,
+        {axis: values[fits] for axis, values in blocks.items()},
+        lambda e, f: layer.E * layer.R * halo(layer.F, f, layer.ux, layer.S),
+        orders,
+    )

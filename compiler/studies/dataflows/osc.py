@@ -1,7 +1,9 @@
-"""Output stationary C, MOC-SOP: one pixel of p ofmap channels, of n images (ISCA 2016, section IV-B).
+"""Output stationary C, MOC-SOP: one pixel of p ofmap channels, of n images (ISCA 2016, section
+IV-B).
 
-An ifmap entry is shared by p filters and brought again for every window that it is in; a weight goes to the PEs of n
-images. There is no convolutional reuse: a block is a product of matrices. Register file: the psum.
+An ifmap entry is shared by p filters and brought again for every window that it is in; a weight
+goes to the PEs of n images. There is no convolutional reuse: a block is a product of matrices.
+Register file: the psum.
 """
 
 from __future__ import annotations
@@ -24,5 +26,9 @@ def candidates(layer: Layer, hardware: Hardware, orders: str) -> Iterator[Candid
     blocks = grid(p=tiles(layer.M), n=tiles(layer.N), e=[1], f=[1])
     fits = blocks["p"] * blocks["n"] <= hardware.pes
     return output_stationary.candidates(
-        layer, hardware.buffer_words, {axis: values[fits] for axis, values in blocks.items()},
-        lambda e, f: layer.E * layer.R * layer.F * layer.S, orders)
+        layer,
+        hardware.buffer_words,
+        {axis: values[fits] for axis, values in blocks.items()},
+        lambda e, f: layer.E * layer.R * layer.F * layer.S,
+        orders,
+    )

@@ -1,4 +1,5 @@
-"""A registered multiplier: the DSP block of the device, or a twin that acts the same in every cycle."""
+"""A registered multiplier: the DSP block of the device, or a twin that acts the same in every
+cycle."""
 
 from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -12,12 +13,14 @@ from hdl.lib.technology import on_ecp5, on_up5k
 class Multiplier(wiring.Component):
     """product = a * w, signed, behind registers of the operands, of the array and of the product.
 
-    Members: `a`, `w`, `product`; `load` and `advance` enable the first two registers and `clear` makes the product
-    zero instead, so that an operation which is not wanted moves nothing and adds nothing.
+    Members: `a`, `w`, `product`; `load` and `advance` enable the first two registers and `clear`
+    makes the product zero instead, so that an operation which is not wanted moves nothing and adds
+    nothing.
 
-    Latency three cycles, throughput one product a cycle. The registers have no reset. On an ECP5 they are those
-    inside a MULT18X18D, where Yosys puts none by itself; on an UP5K the first two are those of an SB_MAC16, whose pipeline
-    registers cannot hold, so that the product's is outside.
+    Latency three cycles, throughput one product a cycle. The registers have no reset. On an ECP5
+    they are those inside a MULT18X18D, where Yosys puts none by itself; on an UP5K the first two
+    are those of an SB_MAC16, whose pipeline registers cannot hold, so that the product's is
+    outside.
 
     marks: attributes of the cell of an ECP5.
     """
@@ -36,11 +39,20 @@ class Multiplier(wiring.Component):
         super().__init__()
 
     def elaborate(self, platform):
-        return self._mult18x18d() if on_ecp5(platform) else self._sb_mac16() if on_up5k(platform) else self._registers()
+        return (
+            self._mult18x18d()
+            if on_ecp5(platform)
+            else self._sb_mac16()
+            if on_up5k(platform)
+            else self._registers()
+        )
 
     def _registers(self):
         m = Module()
-        a, w = Signal(signed(ENTRY_BITS), reset_less=True), Signal(signed(ENTRY_BITS), reset_less=True)
+        a, w = (
+            Signal(signed(ENTRY_BITS), reset_less=True),
+            Signal(signed(ENTRY_BITS), reset_less=True),
+        )
         inner = Signal(signed(2 * ENTRY_BITS), reset_less=True)
         product = Signal(signed(2 * ENTRY_BITS), reset_less=True)
         with m.If(self.load):
@@ -59,34 +71,89 @@ class Multiplier(wiring.Component):
             m.d.comb += wide.eq(value)
             ports |= {f"i_{port}{n}": wide[n] for n in range(18)}
             ports |= {f"i_SIGNED{port}": Const(1), f"i_SOURCE{port}": Const(0)}
-            ports |= {f"p_REG_INPUT{port}_CLK": "CLK0", f"p_REG_INPUT{port}_CE": "CE0", f"p_REG_INPUT{port}_RST": "RST0"}
+            ports |= {
+                f"p_REG_INPUT{port}_CLK": "CLK0",
+                f"p_REG_INPUT{port}_CE": "CE0",
+                f"p_REG_INPUT{port}_RST": "RST0",
+            }
         out = Signal(36)
         m.submodules.mult = Instance(
-            "MULT18X18D", **on_instance(self._marks), **ports,
-            p_REG_PIPELINE_CLK="CLK0", p_REG_PIPELINE_CE="CE1", p_REG_PIPELINE_RST="RST0",
-            p_REG_OUTPUT_CLK="CLK0", p_REG_OUTPUT_CE="CE2", p_REG_OUTPUT_RST="RST1",
-            p_RESETMODE="SYNC", p_GSR="DISABLED",
-            i_CLK0=ClockSignal(), i_CE0=self.load, i_CE1=self.advance, i_CE2=Const(1), i_RST0=Const(0),
+            "MULT18X18D",
+            **on_instance(self._marks),
+            **ports,
+            p_REG_PIPELINE_CLK="CLK0",
+            p_REG_PIPELINE_CE="CE1",
+            p_REG_PIPELINE_RST="RST0",
+            p_REG_OUTPUT_CLK="CLK0",
+            p_REG_OUTPUT_CE="CE2",
+            p_REG_OUTPUT_RST="RST1",
+            p_RESETMODE="SYNC",
+            p_GSR="DISABLED",
+            i_CLK0=ClockSignal(),
+            i_CE0=self.load,
+            i_CE1=self.advance,
+            i_CE2=Const(1),
+            i_RST0=Const(0),
             i_RST1=self.clear,
-            **{f"o_P{n}": out[n] for n in range(36)})
+            **{f"o_P{n}": out[n] for n in range(36)},
+        )
         m.d.comb += self.product.eq(out)
         return m
 
     def _sb_mac16(self):
         m = Module()
-        zero, inner, product = Const(0, ENTRY_BITS), Signal(2 * ENTRY_BITS), Signal(signed(2 * ENTRY_BITS), reset_less=True)
-        halves = {f"p_{half}{name}": value for half in ("TOP", "BOT") for name, value in (
-            ("OUTPUT_SELECT", 1),         # the sum's register
-            ("ADDSUB_LOWERINPUT", 2),     # of the 16 x 16 product
-            ("ADDSUB_UPPERINPUT", 1),     # and C or D, which are zero
-            ("ADDSUB_CARRYSELECT", 0))}
+        zero, inner, product = (
+            Const(0, ENTRY_BITS),
+            Signal(2 * ENTRY_BITS),
+            Signal(signed(2 * ENTRY_BITS), reset_less=True),
+        )
+        halves = {
+            f"p_{half}{name}": value
+            for half in ("TOP", "BOT")
+            for name, value in (
+                ("OUTPUT_SELECT", 1),  # the sum's register
+                ("ADDSUB_LOWERINPUT", 2),  # of the 16 x 16 product
+                ("ADDSUB_UPPERINPUT", 1),  # and C or D, which are zero
+                ("ADDSUB_CARRYSELECT", 0),
+            )
+        }
         m.submodules.mac = Instance(
-            "SB_MAC16", i_CLK=ClockSignal(), i_CE=Const(1), i_A=self.a, i_B=self.w, i_C=zero, i_D=zero, o_O=inner,
-            p_A_REG=1, p_B_REG=1, p_A_SIGNED=1, p_B_SIGNED=1, **halves,
-            i_AHOLD=~self.load, i_BHOLD=~self.load, i_CHOLD=Const(0), i_DHOLD=Const(0),
-            i_OHOLDTOP=~self.advance, i_OHOLDBOT=~self.advance,
-            **{f"i_{name}": Const(0) for name in (
-                "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN")})
+            "SB_MAC16",
+            i_CLK=ClockSignal(),
+            i_CE=Const(1),
+            i_A=self.a,
+            i_B=self.w,
+            i_C=zero,
+            i_D=zero,
+            o_O=inner,
+            p_A_REG=1,
+            p_B_REG=1,
+            p_A_SIGNED=1,
+            p_B_SIGNED=1,
+            **halves,
+            i_AHOLD=~self.load,
+            i_BHOLD=~self.load,
+            i_CHOLD=Const(0),
+            i_DHOLD=Const(0),
+            i_OHOLDTOP=~self.advance,
+            i_OHOLDBOT=~self.advance,
+            **{
+                f"i_{name}": Const(0)
+                for name in (
+                    "IRSTTOP",
+                    "IRSTBOT",
+                    "ORSTTOP",
+                    "ORSTBOT",
+                    "OLOADTOP",
+                    "OLOADBOT",
+                    "ADDSUBTOP",
+                    "ADDSUBBOT",
+                    "CI",
+                    "ACCUMCI",
+                    "SIGNEXTIN",
+                )
+            },
+        )
         m.d.sync += product.eq(Mux(self.clear, 0, inner))
         m.d.comb += self.product.eq(product)
         return m

@@ -6,30 +6,49 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import ENTRY_BITS
 
-KEPT = ENTRY_BITS + 2   # an entry, the bit below it, and one above, which tells an overflow of the rounding
+# an entry, the bit below it, and one above, which tells an overflow of the rounding
+KEPT = ENTRY_BITS + 2
 
 
 class RoundShift(wiring.Component):
     """saturate((value + half an LSB) >> shift), then ReLU.
 
-    Members: `enable` moves the pipeline; `value` of `bits` bits, `shift` of `shift_bits` bits, `relu` in; `entry`
-    out LATENCY enabled cycles later.
-    One value a cycle; with `halves` of 2 a cycle later, a register halving the levels of the shifter. A shift of `bits` or more gives 0.
+    Members: `enable` moves the pipeline; `value` of `bits` bits, `shift` of `shift_bits` bits,
+    `relu` in; `entry` out LATENCY enabled cycles later. One value a cycle; with `halves` of 2 a
+    cycle later, a register halving the levels of the shifter. A shift of `bits` or more gives 0.
 
-    Shifts first, by one less, and rounds what is left: no adder is wider than an entry. A level of the shifter keeps
-    only what the levels after it can bring into the entry; what it drops must equal the sign.
+    Shifts first, by one less, and rounds what is left: no adder is wider than an entry. A level of
+    the shifter keeps only what the levels after it can bring into the entry; what it drops must
+    equal the sign.
     """
 
     LATENCY = 2
 
     def __init__(self, bits: int, shift_bits: int, halves: int = 1):
-        self.bits, self.shift_bits, self.halves, self.latency = bits, shift_bits, halves, self.LATENCY + halves - 1
-        super().__init__({"enable": In(1), "value": In(signed(bits)), "shift": In(shift_bits), "relu": In(1),
-                          "entry": Out(signed(ENTRY_BITS))})
+        self.bits, self.shift_bits, self.halves, self.latency = (
+            bits,
+            shift_bits,
+            halves,
+            self.LATENCY + halves - 1,
+        )
+        super().__init__(
+            {
+                "enable": In(1),
+                "value": In(signed(bits)),
+                "shift": In(shift_bits),
+                "relu": In(1),
+                "entry": Out(signed(ENTRY_BITS)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        value, beyond, shift, relu = Cat(Const(0, 1), self.value), Const(0, 1), self.shift, self.relu
+        value, beyond, shift, relu = (
+            Cat(Const(0, 1), self.value),
+            Const(0, 1),
+            self.shift,
+            self.relu,
+        )
         sign = self.value[-1]
 
         def register(name, *values):
@@ -37,23 +56,34 @@ class RoundShift(wiring.Component):
             with m.If(self.enable):
                 m.d.sync += [o.eq(v) for o, v in zip(out, values)]
             return out
+
         for level in reversed(range(self.shift_bits)):
             if self.halves == 2 and level == self.shift_bits // 2 - 1:
-                value, beyond, sign, relu, shift = register("halfway", value, beyond, sign, relu, shift)
+                value, beyond, sign, relu, shift = register(
+                    "halfway", value, beyond, sign, relu, shift
+                )
             by, width = 1 << level, min(len(value), KEPT + (1 << level) - 1)
-            all_of, dropped = Signal(len(value), name=f"level_{level}"), Signal(name=f"dropped_{level}")
+            all_of, dropped = (
+                Signal(len(value), name=f"level_{level}"),
+                Signal(name=f"dropped_{level}"),
+            )
             moved = Cat(value[by:], sign.replicate(min(by, len(value))))
             m.d.comb += all_of.eq(Mux(shift[level], moved, value))
             if width < len(value):
-                m.d.comb += dropped.eq(beyond | (all_of[width - 1:] != sign.replicate(len(value) - width + 1)))
+                m.d.comb += dropped.eq(
+                    beyond | (all_of[width - 1 :] != sign.replicate(len(value) - width + 1))
+                )
                 beyond = dropped
             value = all_of[:width]
         value, beyond, sign, relu = register("shifted", value, beyond, sign, relu)
 
         rounded = Signal(KEPT)
         over = Signal()
-        top = rounded[ENTRY_BITS - 1:]
-        m.d.comb += [rounded.eq(Cat(value[1:], value[-1]) + value[0]), over.eq(beyond | (top.any() & ~top.all()))]
+        top = rounded[ENTRY_BITS - 1 :]
+        m.d.comb += [
+            rounded.eq(Cat(value[1:], value[-1]) + value[0]),
+            over.eq(beyond | (top.any() & ~top.all())),
+        ]
         with m.If(self.enable):
             with m.If(relu & sign):
                 m.d.sync += self.entry.eq(0)

@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 
 class BlockQueue(wiring.Component):
-    """A FIFO of `depth` words, a power of two, in block RAM, where one in RAM of LUTs takes one and a half of these for
-    every bit. The word in front stands at the RAM's output, so it holds one more in fact.
+    """A FIFO of `depth` words, a power of two, in block RAM, where one in RAM of LUTs takes one and
+    a half of these for every bit. The word in front stands at the RAM's output, so it holds one
+    more in fact.
 
     Members: those of amaranth.lib.fifo.SyncFIFO. Latency two cycles; throughput one word a cycle.
     A word is never read in the cycle in which it is written. Raises ValueError for another depth.
@@ -18,27 +19,43 @@ class BlockQueue(wiring.Component):
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"a queue of {depth} words in block RAM: must be a power of two")
         self.width, self.depth = width, depth
-        super().__init__({
-            "w_data": In(width), "w_en": In(1), "w_rdy": Out(1, init=1),
-            "r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "level": Out(range(depth + 2))})
+        super().__init__(
+            {
+                "w_data": In(width),
+                "w_en": In(1),
+                "w_rdy": Out(1, init=1),
+                "r_data": Out(width),
+                "r_en": In(1),
+                "r_rdy": Out(1),
+                "level": Out(range(depth + 2)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         # Without the attribute Yosys takes RAM of LUTs for a few words.
-        m.submodules.storage = storage = Memory(shape=self.width, depth=self.depth, init=[],
-                                                attrs={"ram_style": "block"})
+        m.submodules.storage = storage = Memory(
+            shape=self.width, depth=self.depth, init=[], attrs={"ram_style": "block"}
+        )
         write, read = storage.write_port(), storage.read_port()
-        inside = Signal(range(self.depth + 1))      # not yet in front
-        some = Signal()                             # any of these: a register, as `w_rdy` is
+        inside = Signal(range(self.depth + 1))  # not yet in front
+        some = Signal()  # any of these: a register, as `w_rdy` is
         push, fetch = Signal(), Signal()
         m.d.comb += [
-            push.eq(self.w_en & self.w_rdy), fetch.eq(some & (~self.r_rdy | self.r_en)),
-            write.en.eq(push), write.data.eq(self.w_data), read.en.eq(fetch), self.r_data.eq(read.data),
+            push.eq(self.w_en & self.w_rdy),
+            fetch.eq(some & (~self.r_rdy | self.r_en)),
+            write.en.eq(push),
+            write.data.eq(self.w_data),
+            read.en.eq(fetch),
+            self.r_data.eq(read.data),
             self.level.eq(inside + self.r_rdy),
         ]
         with m.If(push ^ fetch):
-            m.d.sync += [inside.eq(Mux(push, inside + 1, inside - 1)), some.eq(push | (inside != 1)),
-                         self.w_rdy.eq(fetch | (inside != self.depth - 1))]
+            m.d.sync += [
+                inside.eq(Mux(push, inside + 1, inside - 1)),
+                some.eq(push | (inside != 1)),
+                self.w_rdy.eq(fetch | (inside != self.depth - 1)),
+            ]
         with m.If(push):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(fetch):

@@ -9,8 +9,9 @@ from amaranth.lib.wiring import In, Out
 class KeptQueue(wiring.Component):
     """Words of `width` bits; whoever writes keeps count, and has `depth` - 1 under way at most.
 
-    Members: `w_en`, `w_data`; `r_rdy`, `r_data`, registers; `r_en`, which must not be set without `r_rdy`; `level`, the words
-    behind the one that shows. depth: a power of two. Latency two cycles, throughput one word a cycle.
+    Members: `w_en`, `w_data`; `r_rdy`, `r_data`, registers; `r_en`, which must not be set without
+    `r_rdy`; `level`, the words behind the one that shows. depth: a power of two. Latency two
+    cycles, throughput one word a cycle.
 
     No counter of words, and no path from one end to the other.
     """
@@ -19,8 +20,16 @@ class KeptQueue(wiring.Component):
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth of a KeptQueue = {depth}: must be a power of two, 2 or more")
         self.width, self.depth = width, depth
-        super().__init__({"w_en": In(1), "w_data": In(width), "r_rdy": Out(1), "r_data": Out(width), "r_en": In(1),
-                          "level": Out(range(depth))})
+        super().__init__(
+            {
+                "w_en": In(1),
+                "w_data": In(width),
+                "r_rdy": Out(1),
+                "r_data": Out(width),
+                "r_en": In(1),
+                "level": Out(range(depth)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -28,8 +37,14 @@ class KeptQueue(wiring.Component):
         write, read = storage.write_port(), storage.read_port(domain="comb")
         produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
         load = Signal()
-        m.d.comb += [write.addr.eq(produce), write.data.eq(self.w_data), write.en.eq(self.w_en), read.addr.eq(consume),
-                     self.level.eq(produce - consume), load.eq((produce != consume) & (~self.r_rdy | self.r_en))]
+        m.d.comb += [
+            write.addr.eq(produce),
+            write.data.eq(self.w_data),
+            write.en.eq(self.w_en),
+            read.addr.eq(consume),
+            self.level.eq(produce - consume),
+            load.eq((produce != consume) & (~self.r_rdy | self.r_en)),
+        ]
         with m.If(self.w_en):
             m.d.sync += produce.eq(produce + 1)
         with m.If(load):

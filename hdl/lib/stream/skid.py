@@ -6,20 +6,31 @@ from amaranth.lib.wiring import In, Out
 
 
 class Skid(wiring.Component):
-    """Streams through `input` to `output`; what the output cannot take at once waits here, so `input.ready` is a register.
+    """Streams through `input` to `output`; what the output cannot take at once waits here, so
+    `input.ready` is a register.
 
-    Members: `input`, `output` streams of `shape`; `full`, something waits. Latency none, throughput one a cycle.
+    Members: `input`, `output` streams of `shape`; `full`, something waits. Latency none, throughput
+    one a cycle.
     """
 
     def __init__(self, shape):
         self.shape = shape
-        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape)), "full": Out(1)})
+        super().__init__(
+            {
+                "input": In(stream.Signature(shape)),
+                "output": Out(stream.Signature(shape)),
+                "full": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         held = Signal(self.shape, reset_less=True)
-        m.d.comb += [self.input.ready.eq(~self.full), self.output.valid.eq(self.input.valid | self.full),
-                     self.output.payload.eq(Mux(self.full, held, self.input.payload))]
+        m.d.comb += [
+            self.input.ready.eq(~self.full),
+            self.output.valid.eq(self.input.valid | self.full),
+            self.output.payload.eq(Mux(self.full, held, self.input.payload)),
+        ]
         with m.If(self.output.ready):
             m.d.sync += self.full.eq(0)
         with m.Elif(self.input.valid):
@@ -30,7 +41,8 @@ class Skid(wiring.Component):
 
 
 def cut(m, registered: bool, name: str, source):
-    """(the stream that goes on from `source`, whether something waits on the way): of a Skid if `registered`, else itself."""
+    """(the stream that goes on from `source`, whether something waits on the way): of a Skid if
+    `registered`, else itself."""
     if not registered:
         return source, Const(0)
     m.submodules[name] = skid = Skid(source.payload.shape())

@@ -6,20 +6,27 @@ from amaranth.lib.wiring import In, Out
 
 
 class Slice(wiring.Component):
-    """Streams from `input` to `output` through two places, so that `input.ready`, `output.valid` and the payload are registers.
+    """Streams from `input` to `output` through two places, so that `input.ready`, `output.valid`
+    and the payload are registers.
 
     Members: `input`, `output` streams of `shape`. Latency one cycle, throughput one a cycle.
     """
 
     def __init__(self, shape):
         self.shape = shape
-        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))})
+        super().__init__(
+            {"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))}
+        )
 
     def elaborate(self, platform):
         m = Module()
         word, spare = Signal(self.shape, reset_less=True), Signal(self.shape, reset_less=True)
-        valid, full = Signal(), Signal()    # full: `spare` waits behind `word`
-        m.d.comb += [self.input.ready.eq(~full), self.output.valid.eq(valid), self.output.payload.eq(word)]
+        valid, full = Signal(), Signal()  # full: `spare` waits behind `word`
+        m.d.comb += [
+            self.input.ready.eq(~full),
+            self.output.valid.eq(valid),
+            self.output.payload.eq(word),
+        ]
         with m.If(~full):
             m.d.sync += spare.eq(self.input.payload)
         with m.If(self.output.ready | ~valid):

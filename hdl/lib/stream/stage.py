@@ -8,17 +8,23 @@ from amaranth.lib.wiring import In, Out
 class Stage(wiring.Component):
     """Streams of `shape` from `input` to `output` through a register.
 
-    Latency one cycle, throughput one a cycle. half: `input.ready` is a register too, and throughput one every two cycles.
+    Latency one cycle, throughput one a cycle. half: `input.ready` is a register too, and throughput
+    one every two cycles.
     """
 
     def __init__(self, shape, half: bool = False):
         self.shape, self.half = shape, half
-        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))})
+        super().__init__(
+            {"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))}
+        )
 
     def elaborate(self, platform):
         m = Module()
         out = Signal(self.shape, reset_less=True)
-        m.d.comb += [self.input.ready.eq(~self.output.valid | (0 if self.half else self.output.ready)), self.output.payload.eq(out)]
+        m.d.comb += [
+            self.input.ready.eq(~self.output.valid | (0 if self.half else self.output.ready)),
+            self.output.payload.eq(out),
+        ]
         with m.If(self.output.ready):
             m.d.sync += self.output.valid.eq(0)
         with m.If(self.input.ready):

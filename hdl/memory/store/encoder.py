@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LANES
 from hdl.memory.words import PAIR_BITS, PAIRS, RUN_BITS, STRIP_BITS, EncodedWord, Entries
 
-SLOTS = PAIRS + LANES          # pairs held
+SLOTS = PAIRS + LANES  # pairs held
 
 
 class RlcEncoder(wiring.Component):
@@ -33,13 +33,15 @@ class RlcEncoder(wiring.Component):
 
         # ---- entries to pairs -----------------------------------------------------------
         item = self.entries.p
-        zeros = Signal(STRIP_BITS)              # since the last level
+        zeros = Signal(STRIP_BITS)  # since the last level
         some = [Signal(name=f"some_{i}") for i in lanes]
         rank = [Signal(range(LANES + 1), name=f"rank_{i}") for i in range(LANES + 1)]
-        run = [Signal(2, name=f"run_{i}") for i in range(LANES)]     # up to this lane, behind a level of the item
-        leading = Signal(range(LANES + 1))      # zeros before the item's first level, all of it if it has none
-        trailing = Signal(range(LANES))         # behind its last
-        first_run = Signal(STRIP_BITS)          # up to its first level
+        # up to this lane, behind a level of the item
+        run = [Signal(2, name=f"run_{i}") for i in range(LANES)]
+        # zeros before the item's first level, all of it if it has none
+        leading = Signal(range(LANES + 1))
+        trailing = Signal(range(LANES))  # behind its last
+        first_run = Signal(STRIP_BITS)  # up to its first level
         full = Signal()
         pairs = [Signal(PAIR_BITS, name=f"pair_{i}") for i in lanes]
         levels = Signal(range(LANES + 1))
@@ -48,8 +50,11 @@ class RlcEncoder(wiring.Component):
         taken = Signal()
         accept = Signal()
         m.d.comb += [
-            self.entries.ready.eq(~full | taken), accept.eq(self.entries.valid & self.entries.ready),
-            rank[0].eq(0), leading.eq(self.count), first_run.eq(zeros + leading),
+            self.entries.ready.eq(~full | taken),
+            accept.eq(self.entries.valid & self.entries.ready),
+            rank[0].eq(0),
+            leading.eq(self.count),
+            first_run.eq(zeros + leading),
         ]
         # Only the run up to an item's first level reaches back over the items before: one adder.
         for i in reversed(lanes):
@@ -59,32 +64,41 @@ class RlcEncoder(wiring.Component):
             with m.If(some[i]):
                 m.d.comb += trailing.eq(self.count - 1 - i)
         for i in lanes:
-            m.d.comb += [some[i].eq((i < self.count) & (item.entries[i] != 0)),
-                         rank[i + 1].eq(rank[i] + some[i])]
+            m.d.comb += [
+                some[i].eq((i < self.count) & (item.entries[i] != 0)),
+                rank[i + 1].eq(rank[i] + some[i]),
+            ]
             for k in range(i):
                 with m.If(some[k]):
                     m.d.comb += run[i].eq(i - 1 - k)
         with m.If(taken):
             m.d.sync += full.eq(0)
         with m.If(accept):
-            m.d.sync += [full.eq(1), levels.eq(rank[LANES]), last.eq(item.last),
-                         zeros.eq(Mux(item.last, 0, Mux(rank[LANES] == 0, first_run, trailing))),
-                         fillers.eq(Mux(rank[LANES] == 0, 0, first_run >> RUN_BITS))]
+            m.d.sync += [
+                full.eq(1),
+                levels.eq(rank[LANES]),
+                last.eq(item.last),
+                zeros.eq(Mux(item.last, 0, Mux(rank[LANES] == 0, first_run, trailing))),
+                fillers.eq(Mux(rank[LANES] == 0, 0, first_run >> RUN_BITS)),
+            ]
             for k in lanes:
                 value = 0
                 for i in range(k, LANES):
                     this = some[i] & (rank[i] == k)
-                    value = value | Mux(this, Cat(run[i] if k else Const(0, 2), Const(0, RUN_BITS - 2),
-                                                  item.entries[i]), 0)
+                    value = value | Mux(
+                        this,
+                        Cat(run[i] if k else Const(0, 2), Const(0, RUN_BITS - 2), item.entries[i]),
+                        0,
+                    )
                 m.d.sync += pairs[k].eq(value)
             m.d.sync += pairs[0][:RUN_BITS].eq(first_run)
 
         # ---- pairs to words -------------------------------------------------------------
         held = [Signal(PAIR_BITS, name=f"held_{i}") for i in range(SLOTS)]
-        level = Signal(range(SLOTS + 1))        # pairs held
-        ended = Signal()                        # they are a strip's last
+        level = Signal(range(SLOTS + 1))  # pairs held
+        ended = Signal()  # they are a strip's last
         final, go = Signal(), Signal()
-        after = Signal(range(SLOTS + 1))        # pairs held behind the word that goes
+        after = Signal(range(SLOTS + 1))  # pairs held behind the word that goes
         room, move = Signal(), Signal()
         filling = Signal()
         added = Signal(range(LANES + 1))
@@ -92,13 +106,15 @@ class RlcEncoder(wiring.Component):
         m.d.comb += [
             final.eq(ended & (level <= PAIRS)),
             out.valid.eq(ended | (level > PAIRS)),
-            out.p.last.eq(final), out.p.empty.eq(level == 0),
+            out.p.last.eq(final),
+            out.p.empty.eq(level == 0),
             go.eq(out.valid & out.ready),
             after.eq(Mux(go, Mux(final, 0, level - PAIRS), level)),
             room.eq((after <= PAIRS) & (~ended | (go & final))),
             filling.eq(fillers != 0),
             added.eq(Mux(filling, Mux(fillers < LANES, fillers, LANES), levels)),
-            move.eq(full & room), taken.eq(move & ~filling),
+            move.eq(full & room),
+            taken.eq(move & ~filling),
             self.idle.eq(~full & ~ended & (level == 0)),
             out.p.data.eq(Cat(*(Mux(i < level, held[i], 0) for i in range(PAIRS)), final)),
         ]

@@ -27,16 +27,17 @@ class Packer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        keep = Signal(64)          # of the word under way
+        keep = Signal(64)  # of the word under way
         mask = Signal(LANES)
         position = Signal(2)
         flush = Signal()
 
         item = self.entries.p
         start = Signal(2)
-        end = Signal(3)            # 1..7
-        held = Signal(LANES)       # lanes of this word filled before
-        here, next_word = Signal(LANES), Signal(LANES)   # lanes that the item fills, in this word and in the next
+        end = Signal(3)  # 1..7
+        held = Signal(LANES)  # lanes of this word filled before
+        # lanes that the item fills, in this word and in the next
+        here, next_word = Signal(LANES), Signal(LANES)
         free = Signal()
         take = Signal()
         m.d.comb += [
@@ -58,16 +59,23 @@ class Packer(wiring.Component):
             m.d.sync += self.words.valid.eq(0)
         for lane in range(LANES):
             part = slice(ENTRY_BITS * lane, ENTRY_BITS * (lane + 1))
-            if lane == LANES - 1:    # behind every start, and never in the next word
+            if lane == LANES - 1:  # behind every start, and never in the next word
                 m.d.comb += here[lane].eq(lane < end)
             else:
-                m.d.comb += [here[lane].eq((lane >= start) & (lane < end)), next_word[lane].eq(lane + LANES < end)]
+                m.d.comb += [
+                    here[lane].eq((lane >= start) & (lane < end)),
+                    next_word[lane].eq(lane + LANES < end),
+                ]
             with m.If(take & (here[lane] | next_word[lane])):
                 m.d.sync += keep[part].eq(turned[part])
             with m.If(free):
-                m.d.sync += self.words.p.data[part].eq(Mux(here[lane] & ~flush, turned[part], keep[part]))
+                m.d.sync += self.words.p.data[part].eq(
+                    Mux(here[lane] & ~flush, turned[part], keep[part])
+                )
         with m.If(free):
-            m.d.sync += self.words.p.strobe.eq(Cat(bit.replicate(2) for bit in Mux(flush, mask, held | here)))
+            m.d.sync += self.words.p.strobe.eq(
+                Cat(bit.replicate(2) for bit in Mux(flush, mask, held | here))
+            )
         with m.If(take):
             m.d.sync += [mask.eq(held | here), position.eq(end)]
             with m.If(end >= LANES):

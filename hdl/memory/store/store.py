@@ -18,7 +18,7 @@ from hdl.memory.store.taps import TapReader
 from hdl.memory.words import PackedWord
 from hdl.timing import STORE_WORDS, WRITE_BURSTS
 
-COMMANDS = 8      # commands under way
+COMMANDS = 8  # commands under way
 
 
 class Store(wiring.Component):
@@ -29,13 +29,14 @@ class Store(wiring.Component):
     buffer; `write`, an AXI write master; `halt`: no new AW, and the data of those issued
     goes out with no strobes; `outstanding`: an AW or its response is pending.
 
-    A strip is checked as a whole (its bytes) before its first burst. AW goes out at once,
-    W behind its AW. Of a run-length coded strip every burst is checked, and its AW goes out
-    when its words are there: nothing is written past the last. The next command starts when
-    the arithmetic of the one before has drained; its last words and responses may still be
-    under way. place: bits of an entry's address in the global buffer; address: those of one in memory; lanes: the most
-    entries of a chunk; rlc: strips can be coded; registered: no chain of `ready` signals from the bus to
-    the arithmetic (hdl/lib/stream/skid.py). Throughput one read of the global buffer per cycle within a command.
+    A strip is checked as a whole (its bytes) before its first burst. AW goes out at once, W behind
+    its AW. Of a run-length coded strip every burst is checked, and its AW goes out when its words
+    are there: nothing is written past the last. The next command starts when the arithmetic of the
+    one before has drained; its last words and responses may still be under way. place: bits of an
+    entry's address in the global buffer; address: those of one in memory; lanes: the most entries
+    of a chunk; rlc: strips can be coded; registered: no chain of `ready` signals from the bus to
+    the arithmetic (hdl/lib/stream/skid.py). Throughput one read of the global buffer per cycle
+    within a command.
     """
 
     command: In(stream.Signature(StoreCommand))
@@ -49,14 +50,29 @@ class Store(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR, registered: bool = False, *, address: int = ADDRESS, lanes: int = LANES,
-                 rlc: bool = True):
-        self.place, self.registered, self.address, self.lanes, self.rlc = place, registered, address, lanes, rlc
+    def __init__(
+        self,
+        place: int = ENTRY_ADDR,
+        registered: bool = False,
+        *,
+        address: int = ADDRESS,
+        lanes: int = LANES,
+        rlc: bool = True,
+    ):
+        self.place, self.registered, self.address, self.lanes, self.rlc = (
+            place,
+            registered,
+            address,
+            lanes,
+            rlc,
+        )
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.strips = strips = StripWalker(self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc)
+        m.submodules.strips = strips = StripWalker(
+            self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc
+        )
         m.submodules.taps = taps = TapReader(self.place, self.lanes, self.registered)
         m.submodules.pooler = pooler = Pooler(self.lanes, self.registered)
         m.submodules.packer = packer = Packer(self.lanes)
@@ -68,7 +84,7 @@ class Store(wiring.Component):
             words_out, words_wait = cut(m, self.registered, "encoded", encoder.words)
 
         pooled, pooled_waits = cut(m, self.registered and not pooler.flows, "pooled", pooler.out)
-        checked = stream.Signature(Range).create(path=("checked",))     # what is to be checked
+        checked = stream.Signature(Range).create(path=("checked",))  # what is to be checked
         ranges, range_waits = cut(m, self.registered, "ranges", checked)
         requests, request_waits = cut(m, self.registered, "requests", window.request)
 
@@ -77,13 +93,18 @@ class Store(wiring.Component):
         m.submodules.order = order = SyncFIFO(width=1, depth=COMMANDS)
         store = Signal(StoreBody, name="store_body")
         shape = Signal(ShapeBody, name="shape_body")
-        busy = Signal(2)      # the walk has started but may not show yet
+        busy = Signal(2)  # the walk has started but may not show yet
         take = Signal()
         chunk = store.chunk if self.lanes > 1 else 1
-        idle = Signal()       # all arithmetic; may come a cycle late, since `busy` lasts until the walk shows
+        # all arithmetic; may come a cycle late, since `busy` lasts until the walk shows
+        idle = Signal()
         m.d["sync" if self.registered else "comb"] += idle.eq(
-            strips.idle & taps.idle & pooler.idle & ~pooled_waits
-            & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1))
+            strips.idle
+            & taps.idle
+            & pooler.idle
+            & ~pooled_waits
+            & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1)
+        )
         m.d.comb += [
             self.command.ready.eq((busy == 0) & idle & order.w_rdy),
             take.eq(self.command.valid & self.command.ready),
@@ -101,14 +122,23 @@ class Store(wiring.Component):
                 m.d.sync += [Value.cast(store).eq(self.command.p.body), busy.eq(3)]
 
         m.d.comb += [
-            strips.store.eq(store), strips.shape.eq(shape),
-            taps.store.eq(store), taps.shape.eq(shape), taps.offsets.eq(strips.offsets),
-            pooler.add.eq(store.add), pooler.relu.eq(store.relu), pooler.pool.eq(store.pool),
-            pooler.chunk.eq(chunk), packer.count.eq(chunk),
-            window.base.eq(self.base), window.limit.eq(self.limit),
+            strips.store.eq(store),
+            strips.shape.eq(shape),
+            taps.store.eq(store),
+            taps.shape.eq(shape),
+            taps.offsets.eq(strips.offsets),
+            pooler.add.eq(store.add),
+            pooler.relu.eq(store.relu),
+            pooler.pool.eq(store.pool),
+            pooler.chunk.eq(chunk),
+            packer.count.eq(chunk),
+            window.base.eq(self.base),
+            window.limit.eq(self.limit),
         ]
-        m.d.comb += [getattr(pooler, n).eq(shape[n]) for n in
-                     ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")]
+        m.d.comb += [
+            getattr(pooler, n).eq(shape[n])
+            for n in ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")
+        ]
 
         # ---- data -----------------------------------------------------------------------
         wiring.connect(m, strips.strips, taps.strips)
@@ -120,49 +150,80 @@ class Store(wiring.Component):
         if self.rlc:
             m.d.comb += [encoder.entries.payload.eq(pooled.payload), encoder.count.eq(chunk)]
             with m.If(store.rlc):
-                m.d.comb += [encoder.entries.valid.eq(pooled.valid), pooled.ready.eq(encoder.entries.ready)]
+                m.d.comb += [
+                    encoder.entries.valid.eq(pooled.valid),
+                    pooled.ready.eq(encoder.entries.ready),
+                ]
             with m.Else():
-                m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready)]
+                m.d.comb += [
+                    packer.entries.valid.eq(pooled.valid),
+                    pooled.ready.eq(packer.entries.ready),
+                ]
             wiring.connect(m, words_out, slots.words)
             # Packed words that are left come from the command before.
             older = packer.words.valid
             m.d.comb += [
-                words.w_data.eq(Mux(older, Value.cast(packer.words.payload), Value.cast(slots.out.payload))),
-                words.w_en.eq(older | slots.out.valid), slots.out.ready.eq(words.w_rdy & ~older),
+                words.w_data.eq(
+                    Mux(older, Value.cast(packer.words.payload), Value.cast(slots.out.payload))
+                ),
+                words.w_en.eq(older | slots.out.valid),
+                slots.out.ready.eq(words.w_rdy & ~older),
             ]
         else:
-            m.d.comb += [packer.entries.valid.eq(pooled.valid), pooled.ready.eq(packer.entries.ready),
-                         words.w_data.eq(Value.cast(packer.words.payload)), words.w_en.eq(packer.words.valid)]
+            m.d.comb += [
+                packer.entries.valid.eq(pooled.valid),
+                pooled.ready.eq(packer.entries.ready),
+                words.w_data.eq(Value.cast(packer.words.payload)),
+                words.w_en.eq(packer.words.valid),
+            ]
 
         # ---- write addresses ------------------------------------------------------------
         writes, check = strips.writes, checked
         wiring.connect(m, ranges, window.check)
+
         def dense():
-            return [check.valid.eq(writes.valid), check.payload.eq(writes.p.range), writes.ready.eq(check.ready)]
+            return [
+                check.valid.eq(writes.valid),
+                check.payload.eq(writes.p.range),
+                writes.ready.eq(check.ready),
+            ]
+
         if self.rlc:
-            m.d.comb += [slots.slots.p.address.eq(writes.p.range.begin), slots.slots.p.table.eq(writes.p.table),
-                         slots.slots.p.last.eq(writes.p.range.request.last)]
+            m.d.comb += [
+                slots.slots.p.address.eq(writes.p.range.begin),
+                slots.slots.p.table.eq(writes.p.table),
+                slots.slots.p.last.eq(writes.p.range.request.last),
+            ]
             with m.If(store.rlc):
-                m.d.comb += [check.valid.eq(slots.check.valid), check.payload.eq(slots.check.payload),
-                             slots.check.ready.eq(check.ready)]
+                m.d.comb += [
+                    check.valid.eq(slots.check.valid),
+                    check.payload.eq(slots.check.payload),
+                    slots.check.ready.eq(check.ready),
+                ]
                 m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
             with m.Else():
                 m.d.comb += dense()
         else:
             m.d.comb += dense()
         wiring.connect(m, requests, splitter.request)
-        m.submodules.lengths = lengths = SyncFIFO(width=8, depth=WRITE_BURSTS)    # awaiting W
-        m.submodules.answers = answers = SyncFIFO(width=1, depth=WRITE_BURSTS)    # awaiting B
+        m.submodules.lengths = lengths = SyncFIFO(width=8, depth=WRITE_BURSTS)  # awaiting W
+        m.submodules.answers = answers = SyncFIFO(width=1, depth=WRITE_BURSTS)  # awaiting B
         address = self.write.address
         issue, issued = Signal(), Signal()
         m.d.comb += [
             # An address under way fills a place of each; the slower queue is `answers`.
-            issue.eq(splitter.burst.valid & ~self.halt & (answers.level < WRITE_BURSTS - 1)
-                     & (~address.valid | (0 if self.registered else address.ready))),
+            issue.eq(
+                splitter.burst.valid
+                & ~self.halt
+                & (answers.level < WRITE_BURSTS - 1)
+                & (~address.valid | (0 if self.registered else address.ready))
+            ),
             splitter.burst.ready.eq(issue),
             issued.eq(address.valid & address.ready),
-            lengths.w_en.eq(issued), lengths.w_data.eq(address.p.length),
-            answers.w_en.eq(issued), answers.w_data.eq(address.p.last),
+            lengths.w_en.eq(issued),
+            lengths.w_data.eq(address.p.length),
+            answers.w_en.eq(issued),
+            answers.w_data.eq(address.p.last),
             self.outstanding.eq(address.valid | answers.r_rdy),
         ]
         with m.If(address.ready):
@@ -175,32 +236,44 @@ class Store(wiring.Component):
         word = Signal(PackedWord)
         move, last = Signal(), Signal()
         m.d.comb += [Value.cast(word).eq(words.r_data), words.r_en.eq(move)]
-        # A chunk of one entry makes a beat every four cycles at most, so there one every two suffices: no path from the bus
-        # to the words, and a burst's end is known ahead.
+        # A chunk of one entry makes a beat every four cycles at most, so there one every two
+        # suffices: no path from the bus to the words, and a burst's end is known ahead.
         if self.registered and self.lanes == 1:
             left, under_way = Signal(8), Signal()
-            m.d.comb += [move.eq(under_way & (words.r_rdy | self.halt) & ~beat.valid),
-                         lengths.r_en.eq(lengths.r_rdy & ~under_way)]
+            m.d.comb += [
+                move.eq(under_way & (words.r_rdy | self.halt) & ~beat.valid),
+                lengths.r_en.eq(lengths.r_rdy & ~under_way),
+            ]
             with m.If(~under_way):
-                m.d.sync += [under_way.eq(lengths.r_rdy), left.eq(lengths.r_data), last.eq(lengths.r_data == 0)]
+                m.d.sync += [
+                    under_way.eq(lengths.r_rdy),
+                    left.eq(lengths.r_data),
+                    last.eq(lengths.r_data == 0),
+                ]
             with m.Elif(move):
                 m.d.sync += [under_way.eq(~last), left.eq(left - 1), last.eq(left == 1)]
         else:
             sent = Signal(8)
             m.d.comb += [
                 move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
-                last.eq(sent == lengths.r_data), lengths.r_en.eq(move & last)]
+                last.eq(sent == lengths.r_data),
+                lengths.r_en.eq(move & last),
+            ]
             with m.If(move):
                 m.d.sync += sent.eq(Mux(last, 0, sent + 1))
         with m.If(beat.ready):
             m.d.sync += beat.valid.eq(0)
         with m.If(move):
-            m.d.sync += [beat.valid.eq(1), beat.p.data.eq(word.data), beat.p.last.eq(last),
-                         beat.p.strobe.eq(Mux(self.halt, 0, word.strobe))]
+            m.d.sync += [
+                beat.valid.eq(1),
+                beat.p.data.eq(word.data),
+                beat.p.last.eq(last),
+                beat.p.strobe.eq(Mux(self.halt, 0, word.strobe)),
+            ]
 
         # ---- responses ------------------------------------------------------------------
         answer = self.write.response
-        finished = Signal(range(COMMANDS + 1))   # STOREs answered, not yet reported
+        finished = Signal(range(COMMANDS + 1))  # STOREs answered, not yet reported
         more = Signal()
         m.d.comb += [
             answer.ready.eq(1),
@@ -214,8 +287,16 @@ class Store(wiring.Component):
         # ---- errors ---------------------------------------------------------------------
         # An error of the walk belongs to the oldest command once all before it is answered.
         mine = Signal()
-        m.d.comb += mine.eq(window.idle & ~request_waits & splitter.idle & ~address.valid & ~answers.r_rdy
-                            & (finished == 0) & order.r_rdy & ~order.r_data[0])
+        m.d.comb += mine.eq(
+            window.idle
+            & ~request_waits
+            & splitter.idle
+            & ~address.valid
+            & ~answers.r_rdy
+            & (finished == 0)
+            & order.r_rdy
+            & ~order.r_data[0]
+        )
         with m.If(self.error == Error.NONE):
             with m.If(answer.valid & answer.payload[1]):
                 m.d.sync += self.error.eq(Error.WRITE_RESPONSE)

@@ -47,7 +47,9 @@ def concat_3_5():
 
 def concat_then_pool():
     b = Builder((2, 9, 9), 2)
-    b.pool(b.concat(b.conv("x", 3, (1, 1)), b.conv("x", 5, pads=(1, 1, 1, 1))), "max", (2, 2), (2, 2))
+    b.pool(
+        b.concat(b.conv("x", 3, (1, 1)), b.conv("x", 5, pads=(1, 1, 1, 1))), "max", (2, 2), (2, 2)
+    )
     return b.graph
 
 
@@ -93,12 +95,24 @@ def groups():
 def pools_then_concat():
     b = Builder((3, 8, 8), 9)
     a = b.pool(b.conv("x", 3, pads=(1, 1, 1, 1)), "max", (2, 2), (2, 2))
-    b.conv(b.concat(a, b.pool(b.conv("x", 5, pads=(1, 1, 1, 1)), "average", (2, 2), (2, 2))), 4, (2, 2))
+    b.conv(
+        b.concat(a, b.pool(b.conv("x", 5, pads=(1, 1, 1, 1)), "average", (2, 2), (2, 2))), 4, (2, 2)
+    )
     return b.graph
 
 
-NETWORKS = [two_consumers, concat_3_5, concat_then_pool, residual, pools_alone, nested_concat, concat_of_the_input,
-            groups, pools_then_concat, branches]
+NETWORKS = [
+    two_consumers,
+    concat_3_5,
+    concat_then_pool,
+    residual,
+    pools_alone,
+    nested_concat,
+    concat_of_the_input,
+    groups,
+    pools_then_concat,
+    branches,
+]
 
 
 def quantised(graph, config, images=1):
@@ -115,12 +129,21 @@ def fill(device, size):
 
 
 def windows(program):
-    return dict(read_window=(program.base, program.end), write_window=(program.base, program.constant))
+    return dict(
+        read_window=(program.base, program.end), write_window=(program.base, program.constant)
+    )
 
 
 def wrong(program, device, expected):
-    return [name for name in program.views if name != program.graph.input  # "t4@8" is t4 in other blocks
-            and not np.array_equal(program.read_tensor(device, name), expected[tensor_of(name, expected)])]
+    # "t4@8" is t4 in other blocks
+    return [
+        name
+        for name in program.views
+        if name != program.graph.input
+        and not np.array_equal(
+            program.read_tensor(device, name), expected[tensor_of(name, expected)]
+        )
+    ]
 
 
 @pytest.mark.sampled(8, across="make")
@@ -135,10 +158,14 @@ def test_program_against_golden(make, config, images, fuse, chained):
     fill(device, program.end)
     program.load(device)
     program.write_input(device, x)
-    runs = [(0, program.command_count)] if chained else [(s.first, s.count) for s in program.segments]
+    runs = (
+        [(0, program.command_count)] if chained else [(s.first, s.count) for s in program.segments]
+    )
     assert sum(count for _, count in runs) == program.command_count
     for first, count in runs:
-        result = run_program(device, program.program + first * COMMAND_BYTES, count, **windows(program))
+        result = run_program(
+            device, program.program + first * COMMAND_BYTES, count, **windows(program)
+        )
         assert result.ok and result.error is Error.NONE
     assert wrong(program, device, expected) == []
 
@@ -151,13 +178,22 @@ def lenet(tmp_path_factory):
     images = read_images(MODELS / "digits_calibration.npz", graph.tensors[graph.input].shape)
     network = quantise(graph, images, psum_bits=DEMO.psum_bits)
     folder = tmp_path_factory.mktemp("export") / "lenet"
-    return network, export(network, DEMO, folder, images=2, base=0x10000, also={"x.v": "// here\n"}), folder, images
+    return (
+        network,
+        export(network, DEMO, folder, images=2, base=0x10000, also={"x.v": "// here\n"}),
+        folder,
+        images,
+    )
 
 
 def test_exported_files_run(lenet):
     network, program, folder, images = lenet
     listed = json.loads((folder / "map.json").read_text())
-    assert sorted(p.name for p in folder.iterdir()) == listed["files"] == ["eyrie.c", "eyrie.h", "map.json", "memory.bin", "x.v"]
+    assert (
+        sorted(p.name for p in folder.iterdir())
+        == listed["files"]
+        == ["eyrie.c", "eyrie.h", "map.json", "memory.bin", "x.v"]
+    )
     device = Interpreter(DEMO, listed["end"])
     fill(device, listed["end"])
     device.write(listed["memory"]["address"], (folder / "memory.bin").read_bytes())
@@ -166,17 +202,33 @@ def test_exported_files_run(lenet):
 
     def address(t, image, c, y, x):
         s = t.get("slots", range(t["channels"]))[c]
-        return (t["address"] + image * t["image_pitch"] + y * t["row_pitch"]
-                + (t["first_block"] + s // t["block"]) * t["strip_pitch"] + 2 * (x * t["block"] + s % t["block"]))
+        return (
+            t["address"]
+            + image * t["image_pitch"]
+            + y * t["row_pitch"]
+            + (t["first_block"] + s // t["block"]) * t["strip_pitch"]
+            + 2 * (x * t["block"] + s % t["block"])
+        )
+
     t = tensors["input"]
     for index in np.ndindex(x.shape):
         device.write(address(t, *index), x[index].tobytes())
     windows = listed["windows"]
-    assert run_program(device, listed["program"], listed["commands"], read_window=tuple(windows["read"]),
-                       write_window=tuple(windows["write"])).ok
+    assert run_program(
+        device,
+        listed["program"],
+        listed["commands"],
+        read_window=tuple(windows["read"]),
+        write_window=tuple(windows["write"]),
+    ).ok
     t = tensors["output"]
-    got = [[int.from_bytes(device.read(address(t, n, c, 0, 0), 2), "little", signed=True) for c in range(10)]
-           for n in range(2)]
+    got = [
+        [
+            int.from_bytes(device.read(address(t, n, c, 0, 0), 2), "little", signed=True)
+            for c in range(10)
+        ]
+        for n in range(2)
+    ]
     assert np.array_equal(got, golden_run(network, x).tensors[program.graph.output][:, :, 0, 0])
     assert sum(layer["commands"] for layer in listed["layers"]) == listed["commands"]
     assert all(layer["mapping"]["p"] for layer in listed["layers"] if "macs" in layer)
@@ -184,15 +236,30 @@ def test_exported_files_run(lenet):
 
 def test_header_agrees_with_isa(lenet):
     text = (lenet[2] / "eyrie.h").read_text()
-    defined = {n: int(v, 0) for n, v in re.findall(r"(?m)^#define (EYRIE_\w+) (0x[0-9A-F]+|\d+)u\b", text)}
-    assert defined["EYRIE_REG_WATCHDOG"] == isa.Register.WATCHDOG and defined["EYRIE_ERROR_WATCHDOG"] == Error.WATCHDOG
-    assert defined["EYRIE_COUNTER_COUNT"] == len(isa.COUNTERS) and defined["EYRIE_OP_SHAPE"] == Opcode.SHAPE
-    raw = int.from_bytes(isa.pack(Opcode.OFMAP, signal=0x8001, shift=45, relu=1, base=0xABCDE), "little")
+    defined = {
+        n: int(v, 0) for n, v in re.findall(r"(?m)^#define (EYRIE_\w+) (0x[0-9A-F]+|\d+)u\b", text)
+    }
+    assert (
+        defined["EYRIE_REG_WATCHDOG"] == isa.Register.WATCHDOG
+        and defined["EYRIE_ERROR_WATCHDOG"] == Error.WATCHDOG
+    )
+    assert (
+        defined["EYRIE_COUNTER_COUNT"] == len(isa.COUNTERS)
+        and defined["EYRIE_OP_SHAPE"] == Opcode.SHAPE
+    )
+    raw = int.from_bytes(
+        isa.pack(Opcode.OFMAP, signal=0x8001, shift=45, relu=1, base=0xABCDE), "little"
+    )
 
     def field(name):
-        return raw >> defined[f"EYRIE_CMD_{name}_BIT"] & (1 << defined[f"EYRIE_CMD_{name}_BITS"]) - 1
-    assert [field(n) for n in ("HEADER_OPCODE", "HEADER_SIGNAL", "OFMAP_SHIFT", "OFMAP_RELU", "OFMAP_BASE")] == \
-        [Opcode.OFMAP, 0x8001, 45, 1, 0xABCDE]
+        return (
+            raw >> defined[f"EYRIE_CMD_{name}_BIT"] & (1 << defined[f"EYRIE_CMD_{name}_BITS"]) - 1
+        )
+
+    assert [
+        field(n)
+        for n in ("HEADER_OPCODE", "HEADER_SIGNAL", "OFMAP_SHIFT", "OFMAP_RELU", "OFMAP_BASE")
+    ] == [Opcode.OFMAP, 0x8001, 45, 1, 0xABCDE]
     for opcode, body in isa.BODIES.items():
         for name, offset, width, _ in isa.fields(body):
             assert defined[f"EYRIE_CMD_{opcode.name}_{name.upper()}_BIT"] == 64 + offset
@@ -202,9 +269,15 @@ def test_header_agrees_with_isa(lenet):
 @pytest.mark.parametrize("optimise", ["-O0", "-Os"])
 def test_driver_compiles_freestanding(lenet, tmp_path, optimise):
     out = tmp_path / "eyrie.o"
-    done = subprocess.run(["gcc", *FLAGS, optimise, "-c", str(lenet[2] / "eyrie.c"), "-o", str(out)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["gcc", *FLAGS, optimise, "-c", str(lenet[2] / "eyrie.c"), "-o", str(out)],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
-    needed = subprocess.run(["nm", "-u", str(out)], capture_output=True, text=True, check=True).stdout.split()
+    needed = subprocess.run(
+        ["nm", "-u", str(out)], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert set(needed) <= {"U", "_GLOBAL_OFFSET_TABLE_"}
 
 
@@ -217,8 +290,11 @@ def test_export_of_a_copy_in_other_blocks(tmp_path):
     first, second = listed[copy.tensor], listed[copy.output]
     assert first["block"] != second["block"]
     assert all(first[k] == second[k] for k in ("channels", "height", "width", "fraction_bits"))
-    done = subprocess.run(["gcc", *FLAGS, "-c", str(out / "eyrie.c"), "-o", str(tmp_path / "eyrie.o")],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        ["gcc", *FLAGS, "-c", str(out / "eyrie.c"), "-o", str(tmp_path / "eyrie.o")],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -228,14 +304,16 @@ def test_a_folder_is_replaced_or_left_alone(tmp_path, monkeypatch):
     place.mkdir()
     export(network, TINY, place)
     first = (place / "memory.bin").read_bytes()
-    export(network, TINY, place, images=2)          # our own is replaced
+    export(network, TINY, place, images=2)  # our own is replaced
     assert (place / "memory.bin").read_bytes() != first
     before = {p.name: p.read_bytes() for p in place.iterdir()}
     with pytest.raises(ValueError, match="batch of 0"):
         export(network, TINY, place, images=0)
     with pytest.raises(ExportError, match="multiple of 4096"):
         export(network, TINY, place, base=64)
-    monkeypatch.setattr("compiler.export.export.os.rename", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "compiler.export.export.os.rename", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         export(network, TINY, place)
     monkeypatch.undo()
@@ -263,7 +341,10 @@ extern void (*port_write)(uint32_t, uint32_t);
 #define EYRIE_READ32(dev, offset) ((void)(dev), port_read(offset))
 #define EYRIE_WRITE32(dev, offset, value) ((void)(dev), port_write(offset, value))
 """
-READ, WRITE = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32), ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
+READ, WRITE = (
+    ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32),
+    ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32),
+)
 
 
 class Handle(ctypes.Structure):
@@ -275,14 +356,32 @@ class Driver:
 
     def __init__(self, folder, work, device):
         (work / "port.h").write_text(PORT)
-        (work / "port.c").write_text('#include "port.h"\nuint32_t (*port_read)(uint32_t);\nvoid (*port_write)(uint32_t, uint32_t);\n')
+        (work / "port.c").write_text(
+            '#include "port.h"\nuint32_t (*port_read)(uint32_t);\nvoid (*port_write)(uint32_t, '
+            "uint32_t);\n"
+        )
         library = work / "eyrie.so"
-        subprocess.run(["gcc", *FLAGS, "-O1", "-fPIC", "-shared", f'-DEYRIE_PORT="{work / "port.h"}"', str(folder / "eyrie.c"),
-                        str(work / "port.c"), "-o", str(library)], check=True)
+        subprocess.run(
+            [
+                "gcc",
+                *FLAGS,
+                "-O1",
+                "-fPIC",
+                "-shared",
+                f'-DEYRIE_PORT="{work / "port.h"}"',
+                str(folder / "eyrie.c"),
+                str(work / "port.c"),
+                "-o",
+                str(library),
+            ],
+            check=True,
+        )
         self.library = ctypes.CDLL(str(library))
         self.keep = READ(device.read_register), WRITE(device.write_register)
         for name, function in zip(("port_read", "port_write"), self.keep):
-            ctypes.c_void_p.in_dll(self.library, name).value = ctypes.cast(function, ctypes.c_void_p).value
+            ctypes.c_void_p.in_dll(self.library, name).value = ctypes.cast(
+                function, ctypes.c_void_p
+            ).value
         self.mapped = (ctypes.c_char * len(device.memory)).from_buffer(device.memory)
         self.handle = Handle(0, ctypes.addressof(self.mapped))
         self.library.eyrie_counter.restype = ctypes.c_uint64
@@ -312,10 +411,11 @@ def test_driver_runs_the_simulated_design(tmp_path):
             assert driver.identify() == 0 and driver.poll() == 2
             image = (tmp_path / "out" / "memory.bin").read_bytes()
             driver.load(image)
-            at = program.program - program.constant     # a program of version 1 began with a bare opcode
+            # a program of version 1 began with a bare opcode
+            at = program.program - program.constant
             device.write(program.program, bytes([image[at] & 31]))
             assert driver.start(0) == -5 and driver.poll() == 2
-            device.write(program.program, image[at:at + 1])
+            device.write(program.program, image[at : at + 1])
             for n in range(images):
                 assert driver.put_input(n, pointer(x[n])) == 0
             assert driver.put_input(images, pointer(x[0])) == -4
@@ -338,7 +438,7 @@ def test_driver_runs_the_simulated_design(tmp_path):
 
             # a damaged program, and the way back
             damaged = program.program + 3 * COMMAND_BYTES
-            device.write(damaged, bytes([31 | isa.VERSION_VALUE << 5]))     # no such opcode
+            device.write(damaged, bytes([31 | isa.VERSION_VALUE << 5]))  # no such opcode
             index = ctypes.c_uint32()
             assert driver.start(100_000) == 0
             device.wait(1_000_000)
@@ -366,8 +466,14 @@ def test_segments_on_the_simulated_design(make):
         program.load(device)
         program.write_input(device, x)
         for s in program.segments:
-            assert run_program(device, program.program + s.first * COMMAND_BYTES, s.count, **windows(program),
-                               watchdog=100_000, timeout=10_000_000).ok
+            assert run_program(
+                device,
+                program.program + s.first * COMMAND_BYTES,
+                s.count,
+                **windows(program),
+                watchdog=100_000,
+                timeout=10_000_000,
+            ).ok
         assert wrong(program, device, expected) == []
 
 
@@ -376,22 +482,40 @@ def test_compile_command(tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(["compile", "--config", "tiny", "-o", str(out), "--base", "0x40000000"]) == 0
     assert "calibrated on 100 images of digits_calibration.npz" in capsys.readouterr().out
-    assert sorted(p.name for p in out.iterdir()) == ["eyrie.c", "eyrie.h", "eyrie_tiny.json", "eyrie_tiny.v", "map.json", "memory.bin"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "eyrie.c",
+        "eyrie.h",
+        "eyrie_tiny.json",
+        "eyrie_tiny.v",
+        "map.json",
+        "memory.bin",
+    ]
     assert "module eyrie_tiny(" in (out / "eyrie_tiny.v").read_text()
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     model, held_out = str(MODELS / "lenet5.onnx"), str(MODELS / "digits_heldout.npz")
     for arguments, message in (
-            ([str(tmp_path / "none.onnx")], "none.onnx: No such file"), ([held_out], "not an ONNX file"),
-            ([model], "CALIB: a network of your own needs"), ([model, "--calib", str(tmp_path / "none")], "no such file"),
-            ([model, "--calib", model], "not an IDX file"), (["--config", "none"], "unknown preset"),
-            (["--base", "8"], "multiple of 4096"), (["--base", "0xFFFFF000"], "addresses have 32 bits"),
-            (["--batch", "0"], "batch of 0")):
+        ([str(tmp_path / "none.onnx")], "none.onnx: No such file"),
+        ([held_out], "not an ONNX file"),
+        ([model], "CALIB: a network of your own needs"),
+        ([model, "--calib", str(tmp_path / "none")], "no such file"),
+        ([model, "--calib", model], "not an IDX file"),
+        (["--config", "none"], "unknown preset"),
+        (["--base", "8"], "multiple of 4096"),
+        (["--base", "0xFFFFF000"], "addresses have 32 bits"),
+        (["--batch", "0"], "batch of 0"),
+    ):
         assert cli.main(["compile", "-o", str(out), "--config", "tiny", *arguments]) == 2, arguments
         err = capsys.readouterr().err
         assert err.startswith("eyrie: error: ") and message in err and err.count("\n") == 1
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before and [p.name for p in tmp_path.iterdir()] == ["out"]
-    assert cli.main(["compile", model, "--images", held_out, "--config", "tiny", "-o", str(out)]) == 0
-    assert re.search(r"calibrated on the last (\d+) of \d+ images of digits_heldout.npz", capsys.readouterr().out)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before and [
+        p.name for p in tmp_path.iterdir()
+    ] == ["out"]
+    assert (
+        cli.main(["compile", model, "--images", held_out, "--config", "tiny", "-o", str(out)]) == 0
+    )
+    assert re.search(
+        r"calibrated on the last (\d+) of \d+ images of digits_heldout.npz", capsys.readouterr().out
+    )
 
 
 # ---- what docs/integration.md shows ------------------------------------------------------------
@@ -408,19 +532,43 @@ def test_documented_instance_lints(tmp_path):
     (tmp_path / "soc.v").write_text(text + block("verilog"))
     command, env = verilator_command()
     # Its wires end nowhere; what matters is that every port is there, in its width.
-    done = subprocess.run([*command, "--lint-only", "-Wno-fatal", "--top-module", "soc", str(tmp_path / "soc.v")], env=env,
-                          capture_output=True, text=True)
-    assert done.returncode == 0 and not re.search(r"Warning-(WIDTH|PIN)[^\n]*\n[^\n]*'soc'|Warning-PIN", done.stderr)
+    done = subprocess.run(
+        [*command, "--lint-only", "-Wno-fatal", "--top-module", "soc", str(tmp_path / "soc.v")],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and not re.search(
+        r"Warning-(WIDTH|PIN)[^\n]*\n[^\n]*'soc'|Warning-PIN", done.stderr
+    )
 
 
 def test_documented_use_compiles(lenet, tmp_path):
     (tmp_path / "use.c").write_text(block("c"))
-    done = subprocess.run(["gcc", *FLAGS, f"-I{lenet[2]}", "-c", str(tmp_path / "use.c"), "-o", str(tmp_path / "use.o")],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            "gcc",
+            *FLAGS,
+            f"-I{lenet[2]}",
+            "-c",
+            str(tmp_path / "use.c"),
+            "-o",
+            str(tmp_path / "use.o"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_documented_registers():
-    rows = re.findall(r"(?m)^\| (0x[0-9A-F]+(?:, 0x[0-9A-F]+)*) \| ([A-Z_, ]+) \|", (ROOT / "docs" / "integration.md").read_text())
-    listed = {n: int(o, 0) for offsets, names in rows for o, n in zip(offsets.split(", "), names.split(", "))}
+    rows = re.findall(
+        r"(?m)^\| (0x[0-9A-F]+(?:, 0x[0-9A-F]+)*) \| ([A-Z_, ]+) \|",
+        (ROOT / "docs" / "integration.md").read_text(),
+    )
+    listed = {
+        n: int(o, 0)
+        for offsets, names in rows
+        for o, n in zip(offsets.split(", "), names.split(", "))
+    }
     assert listed == {r.name: int(r) for r in isa.Register}

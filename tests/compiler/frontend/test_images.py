@@ -30,11 +30,20 @@ def test_idx(tmp_path, zipped, code):
     same(read_images(path, (1, 5, 4)), GREY)
 
 
-@pytest.mark.parametrize("array,shape,expected", [
-    (GREY, (1, 5, 4), GREY), (GREY[:, 0], (1, 5, 4), GREY), (GREY[0, 0], (1, 5, 4), GREY[:1]),
-    (GREY.reshape(12, 20), (1, 5, 4), GREY), (COLOUR, (3, 5, 4), COLOUR),
-    (COLOUR.transpose(0, 2, 3, 1), (3, 5, 4), COLOUR), (COLOUR[0], (3, 5, 4), COLOUR[:1]),
-    (COLOUR[0].transpose(1, 2, 0), (3, 5, 4), COLOUR[:1]), (GREY.reshape(12, 20), (20, 1, 1), GREY.reshape(12, 20, 1, 1))])
+@pytest.mark.parametrize(
+    "array,shape,expected",
+    [
+        (GREY, (1, 5, 4), GREY),
+        (GREY[:, 0], (1, 5, 4), GREY),
+        (GREY[0, 0], (1, 5, 4), GREY[:1]),
+        (GREY.reshape(12, 20), (1, 5, 4), GREY),
+        (COLOUR, (3, 5, 4), COLOUR),
+        (COLOUR.transpose(0, 2, 3, 1), (3, 5, 4), COLOUR),
+        (COLOUR[0], (3, 5, 4), COLOUR[:1]),
+        (COLOUR[0].transpose(1, 2, 0), (3, 5, 4), COLOUR[:1]),
+        (GREY.reshape(12, 20), (20, 1, 1), GREY.reshape(12, 20, 1, 1)),
+    ],
+)
 def test_numpy_layouts(tmp_path, array, shape, expected):
     np.save(tmp_path / "a.npy", array)
     same(read_images(tmp_path / "a.npy", shape), expected)
@@ -83,9 +92,15 @@ def refused(message, function, *arguments):
 
 def test_broken_images_are_refused_in_one_line(tmp_path):
     raw = idx(GREY[:, 0])
-    for content, message in ((raw[:-1], "promises 240"), (b"", "not an IDX"), (b"\0\0\x08\x03\0", "not an IDX"),
-                             (b"text", "not an IDX"), (gzip.compress(raw)[:40], "corrupt gzip"),
-                             (idx(GREY[:0, 0]), "no images"), (idx(GREY[:, 0, :4]), r"\(12, 4, 4\).*1x5x4")):
+    for content, message in (
+        (raw[:-1], "promises 240"),
+        (b"", "not an IDX"),
+        (b"\0\0\x08\x03\0", "not an IDX"),
+        (b"text", "not an IDX"),
+        (gzip.compress(raw)[:40], "corrupt gzip"),
+        (idx(GREY[:0, 0]), "no images"),
+        (idx(GREY[:, 0, :4]), r"\(12, 4, 4\).*1x5x4"),
+    ):
         (tmp_path / "a").write_bytes(content)
         refused(f"a: .*{message}", read_images, tmp_path / "a", (1, 5, 4))
     for name in ("a.npy", "a.npz", "a.png"):
@@ -119,4 +134,8 @@ def test_broken_labels_are_refused(tmp_path):
 def test_mnist():
     images = read_images(shared("mnist/t10k-images-idx3-ubyte.gz"), (1, 28, 28))
     labels = read_labels(shared("mnist/t10k-labels-idx1-ubyte.gz"), 10_000)
-    assert images.shape == (10_000, 1, 28, 28) and images.max() == 255 and labels[:4].tolist() == [7, 2, 1, 0]
+    assert (
+        images.shape == (10_000, 1, 28, 28)
+        and images.max() == 255
+        and labels[:4].tolist() == [7, 2, 1, 0]
+    )

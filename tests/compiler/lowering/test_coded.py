@@ -81,18 +81,34 @@ def test_a_fully_connected_layer_on_the_sparse_engine_is_dense():
     program = compile_network(network, TINY, 1, rlc="on")
     assert program.segments[-1].kind == "sparse"
     assert {n for n, v in program.views.items() if v.storage.rlc} == {"x"}
-    check_network(Interpreter(TINY, program.end), network, np.ones((1, 8, 2, 2), np.int16), rlc="on")
+    check_network(
+        Interpreter(TINY, program.end), network, np.ones((1, 8, 2, 2), np.int16), rlc="on"
+    )
 
 
 def test_export(tmp_path):
     """The host's tensors are plain, an inner one's table is in the map."""
     network = network_of(chain())
     program = export(network, TINY, tmp_path / "out", images=2)
-    tensors = {t["name"]: t for t in json.loads((tmp_path / "out" / "map.json").read_text())["tensors"]}
+    tensors = {
+        t["name"]: t for t in json.loads((tmp_path / "out" / "map.json").read_text())["tensors"]
+    }
     assert {name for name, t in tensors.items() if "rlc" in t} == {"t0"}
     view, t = program.views["t0"], tensors["t0"]
-    assert view.address(1, 2, 0) == t["address"] + t["image_pitch"] + 2 * t["row_pitch"] + t["first_block"] * t["strip_pitch"]
-    assert view.table(1, 2, 0) == t["rlc"]["table"] + t["image_pitch"] + 2 * t["rlc"]["table_row_pitch"] + 2 * t["first_block"]
+    assert (
+        view.address(1, 2, 0)
+        == t["address"]
+        + t["image_pitch"]
+        + 2 * t["row_pitch"]
+        + t["first_block"] * t["strip_pitch"]
+    )
+    assert (
+        view.table(1, 2, 0)
+        == t["rlc"]["table"]
+        + t["image_pitch"]
+        + 2 * t["rlc"]["table_row_pitch"]
+        + 2 * t["first_block"]
+    )
 
 
 def test_view_of_coded_storage():
@@ -110,17 +126,26 @@ def test_view_of_coded_storage():
     strip[:, 1], strip[:, 2] = values[1, 3, 2], values[1, 4, 2]
     words, lengths = encode(strip.reshape(1, -1))
     at, entry = view.address(1, 2, 1) - s.address, view.table(1, 2, 1) - s.address
-    assert memory[at:at + 8 * lengths[0]].tobytes() == words[0, :lengths[0]].tobytes()
-    assert memory[entry:entry + 2].view(np.uint16)[0] == lengths[0]
+    assert memory[at : at + 8 * lengths[0]].tobytes() == words[0, : lengths[0]].tobytes()
+    assert memory[entry : entry + 2].view(np.uint16)[0] == lengths[0]
     assert view.coded_bytes(memory, 2) == 2 * 30 + 8 * sum(
-        int(memory[e:e + 2].view(np.uint16)[0]) for i in range(2) for e in range(
-            i * s.image_bytes + 1200, i * s.image_bytes + 1230, 2))
-    memory[entry:entry + 2] = 0xFF
+        int(memory[e : e + 2].view(np.uint16)[0])
+        for i in range(2)
+        for e in range(i * s.image_bytes + 1200, i * s.image_bytes + 1230, 2)
+    )
+    memory[entry : entry + 2] = 0xFF
     with pytest.raises(RlcError, match="strip 22, "):
         view.unpack(memory, 2)
 
 
 def test_smaller():
     s = Storage("t", 13, 13, 8, 32)
-    assert [smaller(s, z) for z in (None, 0.0, 0.2, 0.25, 0.4, 1.0)] == [False, False, False, False, True, True]
+    assert [smaller(s, z) for z in (None, 0.0, 0.2, 0.25, 0.4, 1.0)] == [
+        False,
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
     assert s.dense_bytes == 13 * 32 * 13 * 8 * 2

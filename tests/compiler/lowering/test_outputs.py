@@ -39,37 +39,75 @@ def shared(m, k):
 W, V, M = {"w": f32(4, 3, 3, 3)}, {"v": f32(5, 4, 3, 3)}, {"m": f32(144, 10)}
 SCORES = [node("Flatten", "x", "f"), node("Gemm", "f m", "g")]
 NETWORKS = {  # nodes, constants, outputs, those that are integers
-    "read later": ([node("Conv", "x w", "a"), node("Relu", "a"), node("Conv", "y v", "z")],
-                   {**W, **V}, "y z", ""),
+    "read later": (
+        [node("Conv", "x w", "a"), node("Relu", "a"), node("Conv", "y v", "z")],
+        {**W, **V},
+        "y z",
+        "",
+    ),
     "the later one first": ([node("Conv", "x w"), node("Conv", "y v", "z")], {**W, **V}, "z y", ""),
     "a view of the other": ([node("Conv", "x w"), node("Flatten", "y", "z")], W, "y z", ""),
     "before and after ReLU": ([node("Conv", "x w"), node("Relu", "y", "z")], W, "y z", ""),
-    "before a pool": ([node("Conv", "x w"),
-                       node("MaxPool", "y", "z", kernel_shape=[2, 2], strides=[2, 2])], W,
-                      "z y", ""),
-    "before a norm": ([node("Conv", "x w"), node("Mul", "y k", "z")], {**W, "k": np.float32(3)},
-                      "y z", ""),
+    "before a pool": (
+        [node("Conv", "x w"), node("MaxPool", "y", "z", kernel_shape=[2, 2], strides=[2, 2])],
+        W,
+        "z y",
+        "",
+    ),
+    "before a norm": (
+        [node("Conv", "x w"), node("Mul", "y k", "z")],
+        {**W, "k": np.float32(3)},
+        "y z",
+        "",
+    ),
     "with softmax and without": ([*SCORES, node("Softmax", "g")], M, "y g", ""),
-    "classes and scores": ([*SCORES, node("Softmax", "g"), node("ArgMax", "y", "z", axis=1)], M,
-                           "z y g", "z"),
-    "two heads": ([*SCORES, node("Gemm", "f n", "h"), node("Softmax", "h", "z"),
-                   node("LogSoftmax", "g")], {**M, "n": f32(144, 6)}, "y z", ""),
+    "classes and scores": (
+        [*SCORES, node("Softmax", "g"), node("ArgMax", "y", "z", axis=1)],
+        M,
+        "z y g",
+        "z",
+    ),
+    "two heads": (
+        [*SCORES, node("Gemm", "f n", "h"), node("Softmax", "h", "z"), node("LogSoftmax", "g")],
+        {**M, "n": f32(144, 6)},
+        "y z",
+        "",
+    ),
     "one tensor twice": ([node("Conv", "x w"), node("Identity", "y", "z")], W, "y z y", ""),
-    "a part of a concat": ([node("Conv", "x w"), node("Conv", "x u", "b"),
-                            node("Concat", "y b", "z", axis=1)],
-                           {**W, "u": f32(3, 3, 3, 3)}, "y z b", ""),
-    "the scaled input": ([node("Div", "x k"), node("Conv", "y w", "z")],
-                         {**W, "k": np.float32(4)}, "z y", ""),
-    "compressed": ([node("Flatten", "x", "f"), node("Gemm", "f p", "a", transB=1),
-                    node("Relu", "a"), node("Gemm", "y q", "z", transB=1)],
-                   {"p": shared(21, 144), "q": shared(9, 21)}, "y z", ""),
+    "a part of a concat": (
+        [node("Conv", "x w"), node("Conv", "x u", "b"), node("Concat", "y b", "z", axis=1)],
+        {**W, "u": f32(3, 3, 3, 3)},
+        "y z b",
+        "",
+    ),
+    "the scaled input": (
+        [node("Div", "x k"), node("Conv", "y w", "z")],
+        {**W, "k": np.float32(4)},
+        "z y",
+        "",
+    ),
+    "compressed": (
+        [
+            node("Flatten", "x", "f"),
+            node("Gemm", "f p", "a", transB=1),
+            node("Relu", "a"),
+            node("Gemm", "y q", "z", transB=1),
+        ],
+        {"p": shared(21, 144), "q": shared(9, 21)},
+        "y z",
+        "",
+    ),
 }
 
 
 def run_whole(program, device):
-    return run_program(device, program.program, program.command_count,
-                       read_window=(program.base, program.end),
-                       write_window=(program.base, program.constant)).ok
+    return run_program(
+        device,
+        program.program,
+        program.command_count,
+        read_window=(program.base, program.end),
+        write_window=(program.base, program.constant),
+    ).ok
 
 
 @pytest.fixture(params=NETWORKS)
@@ -105,7 +143,7 @@ def test_golden_and_interpreter(case, chained):
         assert np.abs(got - want).max() <= 0.002 * max(1, np.abs(want).max()), each
     program = compile_network(network, TINY, IMAGES, chained=chained)
     device = Interpreter(TINY, program.end)
-    device.write(0, b"\x5A" * program.end)
+    device.write(0, b"\x5a" * program.end)
     if chained:
         program.load(device)
         program.write_input(device, quantise_input(network, x))
@@ -123,17 +161,31 @@ def test_driver_reads_every_output(case, tmp_path):
     golden = golden_run(network, fixed).tensors
     program = export(network, TINY, tmp_path / "out", images=IMAGES)
     listed = json.loads((tmp_path / "out" / "map.json").read_text())
-    assert listed["outputs"] == [{"name": r.name, "tensor": r.tensor, "host_ops": list(r.host_ops)}
-                                 for r in graph.results]
+    assert listed["outputs"] == [
+        {"name": r.name, "tensor": r.tensor, "host_ops": list(r.host_ops)} for r in graph.results
+    ]
     assert listed["output"] == graph.output and listed["host_ops"] == list(graph.host_ops)
     assert {t["name"] for t in listed["tensors"] if t["role"] == "output"} == set(graph.outputs)
     device = Interpreter(TINY, program.end)
     program.load(device)
     program.write_input(device, fixed)
     assert run_whole(program, device)
-    subprocess.run(["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fPIC",
-                    "-shared", str(tmp_path / "out" / "eyrie.c"),
-                    "-o", str(tmp_path / "eyrie.so")], check=True)
+    subprocess.run(
+        [
+            "gcc",
+            "-std=c99",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-fPIC",
+            "-shared",
+            str(tmp_path / "out" / "eyrie.c"),
+            "-o",
+            str(tmp_path / "eyrie.so"),
+        ],
+        check=True,
+    )
     library = ctypes.CDLL(str(tmp_path / "eyrie.so"))
     memory = ctypes.create_string_buffer(bytes(device.read(0, program.end)), program.end)
     handle = (ctypes.c_size_t * 2)(0, ctypes.addressof(memory))
@@ -142,6 +194,7 @@ def test_driver_reads_every_output(case, tmp_path):
         out = np.empty(graph.tensors[tensor].shape, np.int16)
         place = out.ctypes.data_as(ctypes.c_void_p)
         return library.eyrie_get_output_of(handle, output, image, place), out
+
     for n, name in enumerate(graph.outputs):
         for image in range(IMAGES):
             result, got = read(n, image, name)
@@ -164,8 +217,10 @@ def test_run_and_compile_say_which_outputs_there_are(tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"{said}; predictions are of the first" in out
     assert "equal to golden in every layer" in out
-    assert cli.main(["compile", paths[0], "--calib", paths[1], "--config", "tiny",
-                     "-o", paths[2]]) == 0
+    assert (
+        cli.main(["compile", paths[0], "--calib", paths[1], "--config", "tiny", "-o", paths[2]])
+        == 0
+    )
     assert said in capsys.readouterr().out
 
 
@@ -179,23 +234,30 @@ def test_every_output_is_checked():
 def convs(first, second):
     """Two convolutions and an Add, the nodes named so."""
     w = {"a": f32(3, 3, 3, 3), "b": 9 * f32(3, 3, 3, 3)}
-    nodes = [node("Conv", "x a", "h", pads=[1] * 4), node("Conv", "h b", "u", pads=[1] * 4), node("Add", "h u", "s"),
-             node("Add", "s x", "v"), node("MaxPool", "v", "y", kernel_shape=[2, 2])]
+    nodes = [
+        node("Conv", "x a", "h", pads=[1] * 4),
+        node("Conv", "h b", "u", pads=[1] * 4),
+        node("Add", "h u", "s"),
+        node("Add", "s x", "v"),
+        node("MaxPool", "v", "y", kernel_shape=[2, 2]),
+    ]
     for each, name in zip(nodes, ("", first, "", second, "pool")):
         each.name = name
     return model(nodes, (None, 3, 4, 5), w)
 
 
-@pytest.mark.parametrize("first,second", [("h", "s"), ("same", "same"), ("h_2", "h"), ("a+b", "+"), ("", "")])
+@pytest.mark.parametrize(
+    "first,second", [("h", "s"), ("same", "same"), ("h_2", "h"), ("a+b", "+"), ("", "")]
+)
 def test_names_of_nodes(first, second):
-    """An unnamed node is called as its first output, which another node may be named; names may be doubled, or hold what
-    joins a pool's to its layer's."""
+    """An unnamed node is called as its first output, which another node may be named; names may be
+    doubled, or hold what joins a pool's to its layer's."""
     m = convs(first, second)
     graph = load(m.SerializeToString())
     assert len({layer.name for layer in graph.layers}) == len(graph.layers) == 5
     raw = RNG.normal(size=(IMAGES, 3, 4, 5)).astype(np.float32)
     network = quantise(graph, raw)
-    for each in m.graph.node:   # onnxruntime does not run doubled names
+    for each in m.graph.node:  # onnxruntime does not run doubled names
         each.name = ""
     expected = runtimes(m, raw)[0]
     device = Interpreter(TINY, 1 << 20)

@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TINY = PRESETS["tiny"]
 SHAPE = Shape(1, 8, 6, 6, 5, 3, 3, 4, 4, 1, 1, 4, 2, 4)
 SHAPES = [dataclasses.replace(SHAPE, M=m) for m in range(1, 61)]
-TOO_LARGE = dataclasses.replace(SHAPE, M=4000, pool=(2, 2))   # a fused pool wants all filters at once
+# a fused pool wants all filters at once
+TOO_LARGE = dataclasses.replace(SHAPE, M=4000, pool=(2, 2))
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,8 @@ def counted(mapper, shapes):
 
 
 def test_kept():
-    """Once searched, a mapping is read again, as is that nothing fits; another configuration or objective is searched."""
+    """Once searched, a mapping is read again, as is that nothing fits; another configuration or
+    objective is searched."""
     shapes = [SHAPE, TOO_LARGE]
     expected = [search(shape, TINY) for shape in shapes]
     assert expected[0] and expected[1] is None
@@ -60,7 +62,9 @@ def test_another_source_is_another_mapping(monkeypatch):
     assert counted(Mapper(TINY), [SHAPE])[1] == 1
 
 
-@pytest.mark.parametrize("damage", ["not a database", "a folder", "of another kind", "rows of others"])
+@pytest.mark.parametrize(
+    "damage", ["not a database", "a folder", "of another kind", "rows of others"]
+)
 def test_a_store_that_is_none(store, damage):
     """Searched again, without an error."""
     store.parent.mkdir()
@@ -76,7 +80,7 @@ def test_a_store_that_is_none(store, damage):
             with sqlite3.connect(store) as database:
                 database.execute("UPDATE mappings SET mapping = '[1, 2]'")
     assert counted(Mapper(TINY), [SHAPE]) == ([search(SHAPE, TINY)], 1)
-    if damage in ("not a database", "rows of others"):   # mended
+    if damage in ("not a database", "rows of others"):  # mended
         assert counted(Mapper(TINY), [SHAPE]) == ([search(SHAPE, TINY)], 0)
 
 
@@ -94,18 +98,27 @@ def test_a_store_that_another_holds(store, monkeypatch):
 def test_an_interrupt_ends_all(tmp_path):
     """As at a terminal: to the whole group of processes."""
     (tmp_path / "main.py").write_text(
-        "import dataclasses\nfrom compiler.mapping.mapper import Mapper\nfrom hdl.config import PRESETS\n"
+        "import dataclasses\nfrom compiler.mapping.mapper import Mapper\nfrom hdl.config import "
+        "PRESETS\n"
         "from tests.compiler.mapping.test_mapper import SHAPE\n"
         "if __name__ == '__main__':\n"
         "    shapes = [dataclasses.replace(SHAPE, M=m, N=3, E=4 + m % 9) for m in range(1, 4000)]\n"
-        "    Mapper(PRESETS['demo'], jobs=2, keep=False, progress=lambda *now: print(now, flush=True)).prepare(shapes)\n")
-    process = subprocess.Popen([sys.executable, tmp_path / "main.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True, text=True)
+        "    Mapper(PRESETS['demo'], jobs=2, keep=False, progress=lambda *now: print(now, "
+        "flush=True)).prepare(shapes)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "main.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        text=True,
+    )
     assert process.stdout.readline().startswith("(8, 3999")
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode != 0 and err.rstrip().endswith("KeyboardInterrupt")
-    with pytest.raises(ProcessLookupError):   # within ten seconds
+    with pytest.raises(ProcessLookupError):  # within ten seconds
         for _ in range(100):
             os.killpg(process.pid, 0)
             time.sleep(0.1)
@@ -127,11 +140,17 @@ def test_settle():
     def plan(find):
         first = find(SHAPE)
         rounds.append(first)
-        return first if first is PENDING else (first, find(dataclasses.replace(SHAPE, M=first.p + 1)))
+        return (
+            first if first is PENDING else (first, find(dataclasses.replace(SHAPE, M=first.p + 1)))
+        )
+
     mapper = Mapper(TINY, keep=False)
     first, second = mapper.settle(plan)
     assert rounds == [PENDING, first, first] and mapper.searched == 2
-    assert (first, second) == (search(SHAPE, TINY), search(dataclasses.replace(SHAPE, M=first.p + 1), TINY))
+    assert (first, second) == (
+        search(SHAPE, TINY),
+        search(dataclasses.replace(SHAPE, M=first.p + 1), TINY),
+    )
 
 
 def test_the_same_program_of_several_processes(store, monkeypatch):

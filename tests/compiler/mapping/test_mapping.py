@@ -18,10 +18,33 @@ EYERISS = PRESETS["eyeriss"]
 
 
 def random_shape(rng):
-    R, S, uy, ux = rng.randint(1, 12), rng.randint(1, 32), rng.choice([1, 1, 2, 4]), rng.randint(1, 5)
-    E, F, block = rng.randint(1, 40), rng.randint(1, 40), rng.choice([1, 2, 3, 4, 8] + [12, 16] * (S < 12))
-    return Shape(rng.randint(1, 4), 0, (E - 1) * uy + R, (F - 1) * ux + S, rng.randint(1, 200), R, S, E, F, uy, ux,
-                 block, rng.randint(1, 30), rng.choice([1, 4, 8]))
+    R, S, uy, ux = (
+        rng.randint(1, 12),
+        rng.randint(1, 32),
+        rng.choice([1, 1, 2, 4]),
+        rng.randint(1, 5),
+    )
+    E, F, block = (
+        rng.randint(1, 40),
+        rng.randint(1, 40),
+        rng.choice([1, 2, 3, 4, 8] + [12, 16] * (S < 12)),
+    )
+    return Shape(
+        rng.randint(1, 4),
+        0,
+        (E - 1) * uy + R,
+        (F - 1) * ux + S,
+        rng.randint(1, 200),
+        R,
+        S,
+        E,
+        F,
+        uy,
+        ux,
+        block,
+        rng.randint(1, 30),
+        rng.choice([1, 4, 8]),
+    )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -43,7 +66,16 @@ def test_mappings_fit(preset):
             assert ceil(shape.R, m.height) * m.height >= shape.R and shape.block % m.q == 0
             assert m.ifmap_slots >= s.units and m.filter_slots >= 1
             # no mapping beats its own MACs
-            work = s.tiles * s.blocks * s.accumulations * s.laps * m.columns * max(m.p, 3) * m.q * min(m.width, shape.S)
+            work = (
+                s.tiles
+                * s.blocks
+                * s.accumulations
+                * s.laps
+                * m.columns
+                * max(m.p, 3)
+                * m.q
+                * min(m.width, shape.S)
+            )
             assert m.cycles * ceil(shape.S, m.width) >= work / ceil(shape.S, m.width) * 0.99
 
 
@@ -52,7 +84,9 @@ def test_tags_of_a_large_array(objective):
     """A pass has no more filter tags than a command can say, however many PEs there are."""
     config = EYERISS.replace(name="large", rows=16, columns=32)
     graph, layer, zeros, _ = layers_of(NETWORKS["alexnet"])[0]
-    shape = conv_shape(graph, layer, 4, np.arange(3), 1, 8, mode=Mode.DENSE, zeros=zeros, uncoded=())
+    shape = conv_shape(
+        graph, layer, 4, np.arange(3), 1, 8, mode=Mode.DENSE, zeros=zeros, uncoded=()
+    )
     found = ranking(shape, config, objective)
     assert found and all(Counts(shape, m).tags <= 255 and max(m.e, m.r, m.t) <= 255 for m in found)
     assert max(m.pes for m in found) > 255
@@ -71,19 +105,28 @@ def test_best_first():
 @pytest.mark.parametrize("objective", ["cycles", "dram"])
 @pytest.mark.parametrize("preset", ["tiny", "eyeriss", "ecp5-85-128"])
 def test_what_is_dropped_is_not_missed(preset, objective, monkeypatch):
-    """The bounds by which the search drops tilings change nothing: without them, and with every use of the array by
-    itself, the same mappings are found."""
+    """The bounds by which the search drops tilings change nothing: without them, and with every use
+    of the array by itself, the same mappings are found."""
     config, rng = Config.load(preset), random.Random(f"{preset} {objective}")
     for _ in range(3):
         shape = random_shape(rng)
         pool = (2, 2) if shape.E > 3 and rng.random() < 0.5 else None
-        shape = dataclasses.replace(shape, C=shape.block * shape.blocks, pool=pool, density=rng.choice([1.0, 0.4]),
-                                    in_bytes=rng.choice([1.0, 0.5]))
+        shape = dataclasses.replace(
+            shape,
+            C=shape.block * shape.blocks,
+            pool=pool,
+            density=rng.choice([1.0, 0.4]),
+            in_bytes=rng.choice([1.0, 0.5]),
+        )
         dropping = [ranking.__wrapped__(shape, config, objective, most) for most in (1, 3)]
         with monkeypatch.context() as patch:
-            patch.setattr("compiler.mapping.search.least", lambda shape, m, s, *_: (0 * s.tiles, 0 * s.tiles))
+            patch.setattr(
+                "compiler.mapping.search.least", lambda shape, m, s, *_: (0 * s.tiles, 0 * s.tiles)
+            )
             patch.setattr("compiler.mapping.search.TOGETHER", (1,))
-            assert dropping == [ranking.__wrapped__(shape, config, objective, most) for most in (1, 3)], shape
+            assert dropping == [
+                ranking.__wrapped__(shape, config, objective, most) for most in (1, 3)
+            ], shape
 
 
 def test_many_tilings_are_estimated_as_one():
@@ -91,8 +134,14 @@ def test_many_tilings_are_estimated_as_one():
     shape = Shape(2, 24, 20, 20, 48, 3, 3, 20, 20, 1, 1, 4, 6, 4)
     first = search(shape, EYERISS)
     fields = ("n", "bands", "ifmap_slots", "filter_slots")
-    rows = [first, dataclasses.replace(first, n=1, bands=1), dataclasses.replace(first, ifmap_slots=first.ifmap_slots + 3)]
-    together = dataclasses.replace(first, **{f: np.array([getattr(m, f) for m in rows]) for f in fields})
+    rows = [
+        first,
+        dataclasses.replace(first, n=1, bands=1),
+        dataclasses.replace(first, ifmap_slots=first.ifmap_slots + 3),
+    ]
+    together = dataclasses.replace(
+        first, **{f: np.array([getattr(m, f) for m in rows]) for f in fields}
+    )
     cycles, dram, _ = estimate(shape, together, EYERISS)
     for n, m in enumerate(rows):
         one = estimate(shape, m, EYERISS)
@@ -102,7 +151,13 @@ def test_many_tilings_are_estimated_as_one():
 def test_networks_add_up():
     """MACs of the tables are those published (millions of a batch of four; billions of three)."""
     alexnet, vgg = NETWORKS["alexnet"], NETWORKS["vgg16"]
-    assert [round(4 * layer.macs / 1e6, 1) for layer in alexnet.layers] == [421.7, 895.8, 598.1, 448.6, 299.0]
+    assert [round(4 * layer.macs / 1e6, 1) for layer in alexnet.layers] == [
+        421.7,
+        895.8,
+        598.1,
+        448.6,
+        299.0,
+    ]
     assert round(3 * sum(layer.macs for layer in vgg.layers) / 1e9, 2) == 46.04
     assert round(alexnet.chip_cycles / 1e6, 2) == 23.06 and round(vgg.chip_cycles / 1e6, 1) == 861.9
     for network in (alexnet, vgg):
@@ -113,7 +168,8 @@ def test_networks_add_up():
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("at", range(5))
 def test_alexnet_beats_the_chip(at):
-    """By the model: every layer faster than the chip's, dense, and faster still with zeros skipped."""
+    """By the model: every layer faster than the chip's, dense, and faster still with zeros
+    skipped."""
     graph, layer, zeros, chip = layers_of(NETWORKS["alexnet"])[at]
     dense = map_layer(graph, layer, zeros, 4, EYERISS, Mode.DENSE)
     skip = map_layer(graph, layer, zeros, 4, EYERISS, Mode.SKIP)
@@ -127,5 +183,5 @@ def test_zeros_make_a_layer_smaller():
     some = conv_shape(graph, layer, 4, np.arange(384), 4, 8, zeros=zeros, **common)
     none = conv_shape(graph, layer, 4, np.arange(384), 4, 8, zeros={}, **common)
     assert some.density == pytest.approx(1 - 0.793) and none.density == 1
-    assert some.in_bytes < 0.5 and none.in_bytes == some.in_bytes ** 0
+    assert some.in_bytes < 0.5 and none.in_bytes == some.in_bytes**0
     assert search(some, EYERISS).cycles < 0.7 * search(none, EYERISS).cycles

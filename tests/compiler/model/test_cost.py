@@ -1,4 +1,5 @@
-"""The cost model: its counts against the RTL's counters, by hand and by a PE at a time; its cycles against the RTL's."""
+"""The cost model: its counts against the RTL's counters, by hand and by a PE at a time; its
+cycles against the RTL's."""
 
 import itertools
 
@@ -21,11 +22,39 @@ from tests.device.test_rlc import plain_net, prepare
 from tests.layers import draw
 
 TINY, EYERISS = PRESETS["tiny"], PRESETS["eyeriss"]
-BOUND = {Mode.DENSE: 3, Mode.GATE: 3, Mode.SKIP: 5}   # % of the RTL's cycles
-LONG = 5000        # cycles from which on the bound is to hold: below, the ends of a layer are a large part of it
+BOUND = {Mode.DENSE: 3, Mode.GATE: 3, Mode.SKIP: 5}  # % of the RTL's cycles
+# cycles from which on the bound is to hold: below, the ends of a layer are a large part of it
+LONG = 5000
 # Layers of `tiny` for which it does not: by how many %.
 OUTSIDE = {47: -6.4, 56: 9.3}
-SEEDS = (0, 1, 3, 4, 5, 6, 7, 8, 12, 17, 19, 21, 22, 26, 29, 30, 46, 47, 52, 54, 56, 58, 59, 66, 91, 122)
+SEEDS = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    12,
+    17,
+    19,
+    21,
+    22,
+    26,
+    29,
+    30,
+    46,
+    47,
+    52,
+    54,
+    56,
+    58,
+    59,
+    66,
+    91,
+    122,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +64,8 @@ def tiny():
 
 
 def test_random_layers(tiny, capsys):
-    """Counts equal the counters of the RTL on layers of every stratum, and cycles are within the bounds."""
+    """Counts equal the counters of the RTL on layers of every stratum, and cycles are within the
+    bounds."""
     deviations = {mode: [] for mode in Mode}
     for seed in SEEDS:
         stratum, _, network, images = draw(seed)
@@ -46,13 +76,21 @@ def test_random_layers(tiny, capsys):
             if rtl >= LONG:
                 deviations[mode].append(off)
                 if seed in OUTSIDE:
-                    assert off == pytest.approx(OUTSIDE[seed], abs=1) and abs(off) > BOUND[mode], (seed, off)
+                    assert off == pytest.approx(OUTSIDE[seed], abs=1) and abs(off) > BOUND[mode], (
+                        seed,
+                        off,
+                    )
                 else:
                     assert abs(off) <= BOUND[mode], (seed, stratum, mode.name, off, rtl)
     with capsys.disabled():
         for mode, found in deviations.items():
-            print(f"\n{mode.name.lower()}: {len(found)} layers of {LONG} cycles or more, model off by "
-                  f"{np.abs(found).mean():.1f} % in the mean, {min(found):+.1f} to {max(found):+.1f} %", end="")
+            print(
+                f"\n{mode.name.lower()}: {len(found)} layers of {LONG} cycles or more, model off "
+                "by "
+                f"{np.abs(found).mean():.1f} % in the mean, {min(found):+.1f} to "
+                f"{max(found):+.1f} %",
+                end="",
+            )
         print()
     assert all(len(found) >= 5 for found in deviations.values())
 
@@ -71,10 +109,31 @@ def single(images, weights, stride=(1, 1), pads=(0, 0, 0, 0)):
     """A network of one convolution."""
     _, C, H, W = images.shape
     M, _, R, S = weights.shape
-    E, F = ((n + pads[k] + pads[k + 2] - r) // u + 1 for k, (n, r, u) in enumerate(zip((H, W), (R, S), stride)))
-    layer = Conv("layer", "in", "out", weights.astype(np.float32), np.zeros(M, np.float32), stride, pads, 1, False)
-    graph = Graph("in", "out", [layer], {"in": Tensor("in", C, H, W), "out": Tensor("out", M, E, F)})
-    return QuantisedGraph(graph, 32, {"in": 0, "out": 0}, {"layer": ConvNumbers(weights, np.zeros(M, np.int32), 0, 0)}, {})
+    E, F = (
+        (n + pads[k] + pads[k + 2] - r) // u + 1
+        for k, (n, r, u) in enumerate(zip((H, W), (R, S), stride))
+    )
+    layer = Conv(
+        "layer",
+        "in",
+        "out",
+        weights.astype(np.float32),
+        np.zeros(M, np.float32),
+        stride,
+        pads,
+        1,
+        False,
+    )
+    graph = Graph(
+        "in", "out", [layer], {"in": Tensor("in", C, H, W), "out": Tensor("out", M, E, F)}
+    )
+    return QuantisedGraph(
+        graph,
+        32,
+        {"in": 0, "out": 0},
+        {"layer": ConvNumbers(weights, np.zeros(M, np.int32), 0, 0)},
+        {},
+    )
 
 
 def test_by_hand():
@@ -84,24 +143,51 @@ def test_by_hand():
     program = compile_network(network, TINY, 1, mode=Mode.SKIP, rlc="off")
     assert str(program.segments[0].mapping) == "R'2 S'2 m1 n1 e1 p1 q1 r1 t1"
     found = cost.count(cost.work(program, program.segments[0], cost.image(program, {"in": images})))
-    # LOADs of a word for each ifmap row, a word for each filter row, four biases; nine commands; two ofmap entries
+    # LOADs of a word for each ifmap row, a word for each filter row, four biases; nine commands;
+    # two ofmap entries
     assert found.accesses["dram"] == {
-        "ifmap": {"read": 16, "write": 0}, "filter": {"read": 16, "write": 0}, "psum": {"read": 16, "write": 0},
-        "ofmap": {"read": 0, "write": 4}, "table": {"read": 0, "write": 0}, "command": {"read": 9 * 64, "write": 0}}
-    # every read is of two banks: two ifmap words, two filter words, a bias and a STORE's read for each window
+        "ifmap": {"read": 16, "write": 0},
+        "filter": {"read": 16, "write": 0},
+        "psum": {"read": 16, "write": 0},
+        "ofmap": {"read": 0, "write": 4},
+        "table": {"read": 0, "write": 0},
+        "command": {"read": 9 * 64, "write": 0},
+    }
+    # every read is of two banks: two ifmap words, two filter words, a bias and a STORE's read for
+    # each window
     assert found.accesses["glb"] == {
-        "ifmap": {"read": 4, "write": 2}, "filter": {"read": 4, "write": 2}, "psum": {"read": 4, "write": 2},
-        "ofmap": {"read": 4, "write": 2}}
+        "ifmap": {"read": 4, "write": 2},
+        "filter": {"read": 4, "write": 2},
+        "psum": {"read": 4, "write": 2},
+        "ofmap": {"read": 4, "write": 2},
+    }
     assert found.accesses["network"] == {
-        "ifmap": {"word": 3}, "filter": {"word": 2}, "psum": {"in": 2, "out": 2, "hand-over": 2}}
+        "ifmap": {"word": 3},
+        "filter": {"word": 2},
+        "psum": {"in": 2, "out": 2, "hand-over": 2},
+    }
     # three entries are not zero, each in one window; the empty window's MAC is held
     assert found.accesses["spad"] == {
-        "ifmap": {"read": 3, "write": 3}, "filter": {"read": 3, "write": 4}, "psum": {"read": 4, "write": 4}}
+        "ifmap": {"read": 3, "write": 3},
+        "filter": {"read": 3, "write": 4},
+        "psum": {"read": 4, "write": 4},
+    }
     counters = {name: n for name, n in found.counters.items() if n}
     assert counters == {
-        "macs": 4, "macs_gated": 1, "pe_busy": 4, "pe_wait_hazard": 8, "ifmap_words": 3, "filter_words": 2, "psum_words": 2,
-        "ofmap_words": 2, "glb_reads": 16, "glb_writes": 8, "dram_read_bytes": 48 + 9 * 64, "dram_write_bytes": 4,
-        "command_bytes": 9 * 64}
+        "macs": 4,
+        "macs_gated": 1,
+        "pe_busy": 4,
+        "pe_wait_hazard": 8,
+        "ifmap_words": 3,
+        "filter_words": 2,
+        "psum_words": 2,
+        "ofmap_words": 2,
+        "glb_reads": 16,
+        "glb_writes": 8,
+        "dram_read_bytes": 48 + 9 * 64,
+        "dram_write_bytes": 4,
+        "command_bytes": 9 * 64,
+    }
 
 
 class Pe:
@@ -131,9 +217,10 @@ class Pe:
                         self.take("filter", "read")
                     if k:
                         self.take("psum", "read")
-                    self.take("psum", "write")       # the spad, or behind the last entry the drain buffer
+                    # the spad, or behind the last entry the drain buffer
+                    self.take("psum", "write")
             for _ in range(p):
-                self.take("psum", "read")            # the drain buffer
+                self.take("psum", "read")  # the drain buffer
                 self.handed += 1
 
 
@@ -143,12 +230,15 @@ def test_spads_pe_by_pe(mode):
     rng = np.random.default_rng(5)
     images = rng.integers(1, 9, (2, 2, 5, 7)).astype(np.int16)
     images[rng.random(images.shape) < 0.6] = 0
-    network = single(images, rng.integers(1, 9, (4, 2, 3, 3)).astype(np.int16), (1, 2), (1, 1, 1, 1))
+    network = single(
+        images, rng.integers(1, 9, (4, 2, 3, 3)).astype(np.int16), (1, 2), (1, 1, 1, 1)
+    )
     program = compile_network(network, TINY, 2, mode=mode)
     work = cost.work(program, program.segments[0], cost.image(program, {"in": images}))
     m = program.segments[0].mapping
     assert (m.height, m.width, m.q * m.r, m.columns) == (3, 3, 2, 4) and 5 <= m.bands * m.e < 10, m
-    padded = np.pad(images, ((0, 0), (0, 0), (1, 6), (1, 1)))   # rows of the last band, behind the ofmap, too
+    # rows of the last band, behind the ofmap, too
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 6), (1, 1)))
     total = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum")}
     handed = 0
     for fb in range(0, 4, m.p * m.t):
@@ -156,7 +246,7 @@ def test_spads_pe_by_pe(mode):
         for i, _, k, j in itertools.product(range(m.e), range(m.t), range(m.r), range(3)):
             pe = Pe(mode)
             for image, y in itertools.product(padded, range(i, m.bands * m.e, m.e)):
-                strip = image[k * m.q:(k + 1) * m.q, y + j].T.ravel()   # column by column
+                strip = image[k * m.q : (k + 1) * m.q, y + j].T.ravel()  # column by column
                 pe.lap(strip, 3 * m.q, 2 * m.q, 4, p)
             pe.accesses["filter"]["write"] = p * 3 * m.q
             total = cost.added(total, pe.accesses)
@@ -171,25 +261,36 @@ def test_decoded_commands():
     raw = compile_network(network, TINY, batch).commands
     for n, command in enumerate(cost.decode(raw)):
         assert (command.opcode, command.wait, command.signal, command.fields) == unpack(
-            raw[n * COMMAND_BYTES:(n + 1) * COMMAND_BYTES])
+            raw[n * COMMAND_BYTES : (n + 1) * COMMAND_BYTES]
+        )
         assert command.index == n
 
 
 def test_drawn_zeros():
     """Without tensors, zeros are drawn with their share: nearly the counts of the tensors."""
     graph, layer, zeros, _ = layers_of(NETWORKS["alexnet"])[4]
-    shape = conv_shape(graph, layer, 1, np.arange(384), 4, 8, mode=Mode.SKIP, zeros=zeros, uncoded=())
-    program = compile_mapped(graph, layer, shape, ranking(shape, EYERISS)[0], EYERISS, 1, Mode.SKIP, zeros)
+    shape = conv_shape(
+        graph, layer, 1, np.arange(384), 4, 8, mode=Mode.SKIP, zeros=zeros, uncoded=()
+    )
+    program = compile_mapped(
+        graph, layer, shape, ranking(shape, EYERISS)[0], EYERISS, 1, Mode.SKIP, zeros
+    )
     images = (np.random.default_rng(7).random((1, 384, 13, 13)) >= zeros["in"]).astype(np.int16)
-    one, other = (cost.count(cost.work(program, program.segments[0], cost.image(program, tensors, zeros))).counters
-                  for tensors in ({}, {"in": images}))
+    one, other = (
+        cost.count(
+            cost.work(program, program.segments[0], cost.image(program, tensors, zeros))
+        ).counters
+        for tensors in ({}, {"in": images})
+    )
     for name in ("macs", "macs_gated", "dram_read_bytes"):
         assert one[name] == pytest.approx(other[name], rel=0.02) and one[name] != other[name]
 
 
 def test_sparse_engine_is_refused():
     rng = np.random.default_rng(0)
-    weights = (rng.integers(1, 4, (16, 32, 1, 1)) * (rng.random((16, 32, 1, 1)) < 0.2)).astype(np.int16)
+    weights = (rng.integers(1, 4, (16, 32, 1, 1)) * (rng.random((16, 32, 1, 1)) < 0.2)).astype(
+        np.int16
+    )
     program = compile_network(single(np.ones((1, 32, 1, 1), np.int16), weights), TINY, 1)
     with pytest.raises(cost.CostError, match="sparse engine"):
         cost.work(program, program.segments[0], cost.image(program, {}))

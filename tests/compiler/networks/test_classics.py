@@ -10,16 +10,28 @@ from compiler.networks.classics import CLASSICS, classic, classic_images
 from compiler.networks.layer_tables import NETWORKS
 from compiler.quantise.fixed_point import dequantise, golden_run, quantise, quantise_input
 
-# Trainable parameters with those of batch normalisation: torchvision's models, MobileNetV1 Keras's (without the 1,000
-# scales that its last layer, a convolution, does not have either).
-PARAMETERS = {"resnet18": 11_689_512, "resnet50": 25_557_032, "mobilenetv1": 4_231_976, "mobilenetv2": 3_504_872,
-              "densenet121": 7_978_856, "squeezenet1.0": 1_248_424, "squeezenet1.1": 1_235_496}
-LARGE = ("alexnet", "vgg16")   # seconds of random numbers; their tables are tested in test_networks.py
+# Trainable parameters with those of batch normalisation: torchvision's models, MobileNetV1 Keras's
+# (without the 1,000 scales that its last layer, a convolution, does not have either).
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+    "mobilenetv1": 4_231_976,
+    "mobilenetv2": 3_504_872,
+    "densenet121": 7_978_856,
+    "squeezenet1.0": 1_248_424,
+    "squeezenet1.1": 1_235_496,
+}
+# seconds of random numbers; their tables are tested in test_networks.py
+LARGE = ("alexnet", "vgg16")
 
 
 def parameters(model):
     """Without the means and variances of batch normalisation."""
-    return sum(int(np.prod(t.dims)) for t in model.graph.initializer if t.name.rpartition(".")[2] not in ("mean", "variance"))
+    return sum(
+        int(np.prod(t.dims))
+        for t in model.graph.initializer
+        if t.name.rpartition(".")[2] not in ("mean", "variance")
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSICS if name not in LARGE])
@@ -50,7 +62,7 @@ def test_golden_agrees_with_onnxruntime(name):
     expected = onnxruntime.InferenceSession(data).run(None, {"x": images[:1]})[0].ravel()
     got = dequantise(network, graph.output, run.tensors[graph.output]).ravel()
     assert not sum(run.wrapped.values()) and got.argmax() == expected.argmax()
-    assert 10 * np.log10((expected ** 2).sum() / ((got - expected) ** 2).sum()) > 50   # dB
+    assert 10 * np.log10((expected**2).sum() / ((got - expected) ** 2).sum()) > 50  # dB
 
 
 def test_unknown():

@@ -25,7 +25,10 @@ def check_constraints(q):
                 assert n.weights.dtype == np.int16 and n.bias.dtype == np.int32
                 assert n.shift == f[0] + n.fraction - out and 0 <= n.shift <= 47
                 assert q.peaks[layer.name] < 1 << q.psum_bits - 2
-                assert np.abs(n.bias - np.ldexp(layer.bias.astype(float), f[0] + n.fraction)).max() <= 0.5
+                assert (
+                    np.abs(n.bias - np.ldexp(layer.bias.astype(float), f[0] + n.fraction)).max()
+                    <= 0.5
+                )
             case Add():
                 n = q.adds[layer.name]
                 assert f[0] + n.shift_a == f[1] + n.shift_b == out + n.shift_out
@@ -45,7 +48,9 @@ def test_every_layer_kind_stays_close_to_float(psum_bits, scale):
     assert set(run.wrapped.values()) == {0} and run.peaks == q.peaks
     for name, expected in float_run(graph, x).items():
         assert run.tensors[name].dtype == np.int16 and run.tensors[name].shape == expected.shape
-        error = np.abs(dequantise(q, name, run.tensors[name]) - expected).max() / np.abs(expected).max()
+        error = (
+            np.abs(dequantise(q, name, run.tensors[name]) - expected).max() / np.abs(expected).max()
+        )
         assert error < (0.05 if psum_bits == 24 else 0.005), name
 
 
@@ -83,7 +88,9 @@ def test_wrapped_psums_are_counted():
     assert loud.wrapped[layer] == exact.overflows and loud.peaks[layer] == np.abs(exact.exact).max()
 
 
-@pytest.mark.parametrize("scale,bias", [(1e-6, 0.0), (1e4, 0.0), (1.0, 1e5), (0.0, 0.0), (0.0, 1.0)])
+@pytest.mark.parametrize(
+    "scale,bias", [(1e-6, 0.0), (1e4, 0.0), (1.0, 1e5), (0.0, 0.0), (0.0, 1.0)]
+)
 def test_extreme_weights_and_biases(scale, bias):
     b = Builder((2, 5, 5))
     b.conv(b.conv("x", 3, scale=scale, bias=bias), 2, (1, 1))

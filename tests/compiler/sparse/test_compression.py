@@ -53,14 +53,19 @@ def test_huffman_round_trip(symbols):
 
 @pytest.mark.parametrize("longest", [1, 2, 8, 17, 25])
 def test_huffman_lengths_of_codes(longest):
-    """Counts of powers of two make codes of 1..longest bits; their order puts them across words and look-ups."""
+    """Counts of powers of two make codes of 1..longest bits; their order puts them across words
+    and look-ups."""
     symbols = np.repeat(np.arange(longest + 1), [*(1 << np.arange(longest)[::-1]), 1])
     assert huffman.code_lengths(np.bincount(symbols)).max() == longest
     for order in (symbols, symbols[::-1], np.random.default_rng(longest).permutation(symbols)):
-        np.testing.assert_array_equal(huffman.decode(huffman.encode(order[-1 << 20:])), order[-1 << 20:])
+        np.testing.assert_array_equal(
+            huffman.decode(huffman.encode(order[-1 << 20 :])), order[-1 << 20 :]
+        )
 
 
-@pytest.mark.parametrize("symbols", [[], [3], [0] * 9, list(range(9)), [0, 1, 1, 2, 2, 2, 2, 5] * 5])
+@pytest.mark.parametrize(
+    "symbols", [[], [3], [0] * 9, list(range(9)), [0, 1, 1, 2, 2, 2, 2, 5] * 5]
+)
 def test_huffman_damage_is_refused(symbols):
     """Every flipped bit, every truncation and every further byte, with its place."""
     data = huffman.encode(np.array(symbols, np.int64))
@@ -71,15 +76,19 @@ def test_huffman_damage_is_refused(symbols):
         with pytest.raises(HuffmanError, match=f"byte {len(data) - 4}: checksum"):
             huffman.decode(bytes(damaged))
     for size in range(len(data)):
-        with pytest.raises(HuffmanError, match=f"byte {max(size - 4, size if size < 12 else 0)}: "
-                           + ("checksum" if size >= 12 else "the stream ends in its header")):
+        with pytest.raises(
+            HuffmanError,
+            match=f"byte {max(size - 4, size if size < 12 else 0)}: "
+            + ("checksum" if size >= 12 else "the stream ends in its header"),
+        ):
             huffman.decode(data[:size])
     with pytest.raises(HuffmanError, match="checksum"):
         huffman.decode(data + b"\0")
 
 
 def test_huffman_is_optimal_and_strict():
-    """Sizes against the entropy; a wrong stream with a right checksum is refused too, with its place."""
+    """Sizes against the entropy; a wrong stream with a right checksum is refused too, with its
+    place."""
     rng = np.random.default_rng(2)
     symbols = rng.choice(16, 5000, p=np.arange(1, 17) / 136)
     data = huffman.encode(symbols)
@@ -90,12 +99,13 @@ def test_huffman_is_optimal_and_strict():
 
     def signed(content):
         return content + zlib.crc32(content).to_bytes(4, "little")
+
     body, single = data[:-4], huffman.encode(np.zeros(9, int))[:-4]
     cases = [
         (body[:-3], len(body) - 3, "ends in symbol"),
         (body[:4] + bytes([17]) + body[5:20], 20, "table of 17 code lengths"),
-        (body[:4] + b"\xFF\xFF\xFF\xFF" + body[8:], len(body), "table of"),
-        (b"\xFF\xFF\xFF\x0F" + body[4:], len(body), "bits for 268435455 symbols"),
+        (body[:4] + b"\xff\xff\xff\xff" + body[8:], len(body), "table of"),
+        (b"\xff\xff\xff\x0f" + body[4:], len(body), "bits for 268435455 symbols"),
         (b"\x09" + huffman.encode(np.zeros(8, int))[1:-4], 10, "8 bits for 9 symbols"),
         (b"\x05" + huffman.encode(np.array([0, 1] * 6))[1:-4], 10, "follows"),
         (b"\x07" + huffman.encode(np.array([0, 0, 0, 0, 1, 2]))[1:-4], 12, "ends in symbol 6 of 7"),
@@ -103,7 +113,8 @@ def test_huffman_is_optimal_and_strict():
         (body[:9] + bytes([1, 1, 1]) + body[12:], 8, "complete"),
         (body[:9] + bytes([49]) + body[10:], 9, "a code of 49 bits"),
         (single[:-1] + b"\x40", len(single) - 1, "follows"),
-        (single[:-2] + b"\x01\0", len(single) - 2, "no such code")]
+        (single[:-2] + b"\x01\0", len(single) - 2, "no such code"),
+    ]
     for content, where, message in cases:
         with pytest.raises(HuffmanError, match=message) as e:
             huffman.decode(signed(content))
@@ -127,11 +138,16 @@ def test_streams_and_report():
 def test_placements_balance():
     """Balanced rows have a smaller fullest PE than modulo, windows a smaller one by window."""
     layer = synthetic("NT-LSTM")
-    work = {name: csc.column_work(encode(layer.matrix, layer.codebook, 64, name)) for name in
-            ("modulo", "balanced", "windows")}
+    work = {
+        name: csc.column_work(encode(layer.matrix, layer.codebook, 64, name))
+        for name in ("modulo", "balanced", "windows")
+    }
     total = {name: int(w.sum(axis=0).max()) for name, w in work.items()}
     assert total["balanced"] < total["modulo"]
-    windows = {name: sum(int(w[i:i + 16].sum(axis=0).max()) for i in range(0, len(w), 16)) for name, w in work.items()}
+    windows = {
+        name: sum(int(w[i : i + 16].sum(axis=0).max()) for i in range(0, len(w), 16))
+        for name, w in work.items()
+    }
     assert windows["windows"] < windows["balanced"]
     assert simulate(work["windows"], 8) < simulate(work["modulo"], 8)
     pe, local = place(layer.matrix, 64, "modulo")

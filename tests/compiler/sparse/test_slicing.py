@@ -28,11 +28,13 @@ def test_records_hold_the_columns(pes, bits):
     assert len(words) == 30 and words.sum() == len(data)
     start = np.cumsum(words) - words
     for column in range(30):
-        wanted = [e[p[column]:p[column + 1]].tolist() for e, p in zip(c.entries, c.pointers)]
+        wanted = [e[p[column] : p[column + 1]].tolist() for e, p in zip(c.entries, c.pointers)]
         if not any(wanted):
             assert words[column] == 0
             continue
-        number = int.from_bytes(data[start[column]:start[column] + words[column]].tobytes(), "little")
+        number = int.from_bytes(
+            data[start[column] : start[column] + words[column]].tobytes(), "little"
+        )
         each, got = 64 // bits, []
         at = 8 * ((pes - 1) // each) + -(-((pes - 1) % each + 1) * bits // 8)
         for pe in range(pes):
@@ -54,18 +56,30 @@ def test_limits():
 
 def test_what_streams():
     """Resident if one block of one band holds all; a full column takes a row less in every PE."""
+
     def plan(rows, columns, density, **options):
-        return plan_sparse(sparse(matrix(rows, columns, density), CODEBOOK), CODEBOOK, TINY, **options)
+        return plan_sparse(
+            sparse(matrix(rows, columns, density), CODEBOOK), CODEBOOK, TINY, **options
+        )
+
     assert not plan(64, 60, 0.3).streamed
     for rows, columns, density in ((65, 60, 0.1), (64, 61, 0.1), (64, 60, 0.9)):
         p = plan(rows, columns, density)
-        assert p.streamed and all(len(b.table) * 4 >= b.columns for band in p.bands for b in band.blocks)
+        assert p.streamed and all(
+            len(b.table) * 4 >= b.columns for band in p.bands for b in band.blocks
+        )
     assert [len(band.rows) for band in plan(64, 64, 1.0).bands] == [32, 32]
     resident = plan(470, 450, 0.1, stream=False)
-    assert not resident.streamed and all(b.words <= TINY.sparse_words for band in resident.bands for b in band.blocks)
+    assert not resident.streamed and all(
+        b.words <= TINY.sparse_words for band in resident.bands for b in band.blocks
+    )
     with pytest.raises(MappingError, match="weight memory"):
-        plan_sparse(sparse(matrix(1024, 64, 1.0), CODEBOOK), CODEBOOK,
-                    TINY.replace(sparse_words=16, sparse_pes=64, sparse_pointers=130), stream=False)
+        plan_sparse(
+            sparse(matrix(1024, 64, 1.0), CODEBOOK),
+            CODEBOOK,
+            TINY.replace(sparse_words=16, sparse_pes=64, sparse_pointers=130),
+            stream=False,
+        )
 
 
 def test_legal_streams():

@@ -1,4 +1,5 @@
-"""Stored memory images: Huffman-coded streams in an export, decoded to the image that the device needs."""
+"""Stored memory images: Huffman-coded streams in an export, decoded to the image that the device
+needs."""
 
 import zlib
 
@@ -28,7 +29,9 @@ def image(seed, sizes=((3, 40), (2, 64))):
     rng = np.random.default_rng(seed)
     parts, tables, at = [rng.bytes(24)], [], 24
     for pes, words in sizes:
-        entries = rng.choice([0, 0xF0, 0x11, 0x21, 0x03], (pes, 8 * words), p=[.1, .1, .4, .3, .1]).astype(np.uint8)
+        entries = rng.choice(
+            [0, 0xF0, 0x11, 0x21, 0x03], (pes, 8 * words), p=[0.1, 0.1, 0.4, 0.3, 0.1]
+        ).astype(np.uint8)
         pointers = np.cumsum(rng.integers(0, 3, (pes, 2 * words)), axis=1).astype("<u4")
         pointers -= pointers[:, :1]
         for kind, raw in ((Kind.ENTRIES, entries), (Kind.POINTERS, pointers)):
@@ -72,7 +75,7 @@ def test_wrong_files_with_a_right_checksum(data):
     content = bytearray(pack(raw, tables)[:-4])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(4, len(content) - 1))] = data.draw(st.integers(0, 255))
-    del content[data.draw(st.integers(max(4, len(content) - 40), len(content))):]
+    del content[data.draw(st.integers(max(4, len(content) - 40), len(content))) :]
     try:
         assert isinstance(unpack(bytes(content) + zlib.crc32(content).to_bytes(4, "little")), bytes)
     except StoredError as e:
@@ -87,14 +90,21 @@ def network():
 
 
 def test_tables_are_the_streams(network):
-    """Every table of a program has the entries and pointers of a block, and their files are smaller."""
+    """Every table of a program has the entries and pointers of a block, and their files are
+    smaller."""
     program = compile_network(network[0], DEMO)
-    blocks = [block for s in program.segments if s.sparse for band in s.sparse.bands for block in band.blocks]
+    blocks = [
+        block
+        for s in program.segments
+        if s.sparse
+        for band in s.sparse.bands
+        for block in band.blocks
+    ]
     assert [t.kind for t in program.tables] == [Kind.ENTRIES, Kind.POINTERS] * len(blocks)
     for t, block in zip(program.tables[::2], blocks):
         for pe, entries in enumerate(block.compressed.entries):
             at = t.start + pe * t.each
-            assert program.constants[at:at + len(entries)] == entries.tobytes()
+            assert program.constants[at : at + len(entries)] == entries.tobytes()
     streams = sum(t.size for t in program.tables)
     data = pack(program.memory, program.tables)
     assert unpack(data) == program.memory and len(program.memory) - len(data) > 0.5 * streams
@@ -106,16 +116,27 @@ def test_exported_and_decoded(network, tmp_path):
     program = export(network, DEMO, tmp_path / "plain", images=2)
     export(network, DEMO, tmp_path / "coded", images=2, huffman=True)
     memory = read_memory(tmp_path / "coded")
-    assert memory == read_memory(tmp_path / "plain") == (tmp_path / "plain" / "memory.bin").read_bytes()
+    assert (
+        memory
+        == read_memory(tmp_path / "plain")
+        == (tmp_path / "plain" / "memory.bin").read_bytes()
+    )
     assert not (tmp_path / "coded" / "memory.bin").exists()
     device = Interpreter(DEMO, program.end)
     device.write(program.constant, memory)
     x = quantise_input(network, images)
     program.write_input(device, x)
-    assert run_program(device, program.program, program.command_count, read_window=(program.base, program.end),
-                       write_window=(program.base, program.constant)).ok
-    np.testing.assert_array_equal(program.read_tensor(device, program.graph.output),
-                                  golden_run(network, x).tensors[program.graph.output])
+    assert run_program(
+        device,
+        program.program,
+        program.command_count,
+        read_window=(program.base, program.end),
+        write_window=(program.base, program.constant),
+    ).ok
+    np.testing.assert_array_equal(
+        program.read_tensor(device, program.graph.output),
+        golden_run(network, x).tensors[program.graph.output],
+    )
     stored = tmp_path / "coded" / "memory.huff"
     stored.write_bytes(stored.read_bytes()[:-1])
     for folder, message in (("coded", "memory.huff: byte"), ("none", "No such file")):
@@ -129,7 +150,10 @@ def test_exported_and_decoded(network, tmp_path):
 def test_commands(tmp_path, capsys):
     model, digits = str(MODELS / "lenet5_pruned.onnx"), str(MODELS / "digits_calibration.npz")
     for name, options in (("plain", []), ("coded", ["--huffman"])):
-        assert cli.main(["compile", model, "--calib", digits, "-o", str(tmp_path / name), *options]) == 0
+        assert (
+            cli.main(["compile", model, "--calib", digits, "-o", str(tmp_path / name), *options])
+            == 0
+        )
     out = capsys.readouterr().out
     sizes = [(tmp_path / name).stat().st_size for name in ("coded/memory.huff", "plain/memory.bin")]
     assert f"memory.huff: {sizes[0]:,} bytes for {sizes[1]:,}" in out and sizes[0] < sizes[1]
@@ -139,4 +163,6 @@ def test_commands(tmp_path, capsys):
     capsys.readouterr()
     (tmp_path / "coded" / "map.json").write_text("{}")
     assert cli.main(["unpack", str(tmp_path / "coded"), "-o", str(tmp_path / "new")]) == 2
-    assert "map.json: not of an export" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert (
+        "map.json: not of an export" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    )

@@ -15,9 +15,18 @@ from tests.device.sparse.test_sparse import shared_weights
 def test_pruned_lenet_on_rtl(tmp_path, capsys):
     """CONV on the array, FC on the engine, one table with the compression."""
     out = tmp_path / "run.json"
-    assert cli.main(["run", "--model", str(cli.MODELS / "lenet5_pruned.onnx"), "--json", str(out)]) == 0
+    assert (
+        cli.main(["run", "--model", str(cli.MODELS / "lenet5_pruned.onnx"), "--json", str(out)])
+        == 0
+    )
     result = json.loads(out.read_text())
-    assert [row["kind"] for row in result["layers"]] == ["conv", "conv", "sparse", "sparse", "sparse"]
+    assert [row["kind"] for row in result["layers"]] == [
+        "conv",
+        "conv",
+        "sparse",
+        "sparse",
+        "sparse",
+    ]
     assert result["mismatches"] == 0 and result["accuracy"]["rtl"] == result["accuracy"]["golden"]
     assert "% dense" in result["layers"][2]["mapping"]
     facts = json.loads((cli.MODELS / "lenet5_pruned.json").read_text())
@@ -44,8 +53,22 @@ def test_fc_command(config, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench_fc, "DEEPEST", config)
     dense, x = scipy_file(tmp_path / "m.npz")
     out = tmp_path / "fc.json"
-    assert cli.main(["fc", "--matrix", str(tmp_path / "m.npz"), "--depth", "8", "--depth", "1",
-                     "--json", str(out)]) == 0
+    assert (
+        cli.main(
+            [
+                "fc",
+                "--matrix",
+                str(tmp_path / "m.npz"),
+                "--depth",
+                "8",
+                "--depth",
+                "1",
+                "--json",
+                str(out),
+            ]
+        )
+        == 0
+    )
     rows = json.loads(out.read_text())["layers"]
     assert [r["queue_depth"] for r in rows] == [8, 1]
     for row in rows:
@@ -54,13 +77,23 @@ def test_fc_command(config, tmp_path, monkeypatch, capsys):
     assert rows[0]["cycles"] <= rows[1]["cycles"]
 
 
-@pytest.mark.parametrize("extra, named", [
-    ({"codebook": np.ones(16, np.int16)}, "codebook"), ({"codebook": np.arange(16)}, "not in the codebook"),
-    ({"activations": np.zeros(3, np.int16)}, "3 activations"), ({"format": b"bsr"}, "bsr"),
-    ({"data": np.array([1.5])}, "fractions"), ({"indices": np.array([1])}, "places")])
+@pytest.mark.parametrize(
+    "extra, named",
+    [
+        ({"codebook": np.ones(16, np.int16)}, "codebook"),
+        ({"codebook": np.arange(16)}, "not in the codebook"),
+        ({"activations": np.zeros(3, np.int16)}, "3 activations"),
+        ({"format": b"bsr"}, "bsr"),
+        ({"data": np.array([1.5])}, "fractions"),
+        ({"indices": np.array([1])}, "places"),
+    ],
+)
 def test_fc_bad_input(extra, named, tmp_path, capsys):
     scipy_file(tmp_path / "m.npz", **extra)
-    assert cli.main(["fc", "--matrix", str(tmp_path / "m.npz"), "--json", str(tmp_path / "o.json")]) == 2
+    assert (
+        cli.main(["fc", "--matrix", str(tmp_path / "m.npz"), "--json", str(tmp_path / "o.json")])
+        == 2
+    )
     err = capsys.readouterr().err
     assert err.startswith("eyrie: error: ") and named in err and err.count("\n") == 1
     assert not (tmp_path / "o.json").exists()

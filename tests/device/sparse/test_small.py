@@ -1,4 +1,5 @@
-"""The sparse engine of a machine for FPGAs: one lane in STORE, block RAM, registers between and in the engines."""
+"""The sparse engine of a machine for FPGAs: one lane in STORE, block RAM, registers between and
+in the engines."""
 
 import numpy as np
 import pytest
@@ -22,23 +23,42 @@ def small():
 
 
 def network(rng, rows, columns, density):
-    return layer(shared_weights(rng, rows, columns, density), bias=rng.integers(-2**31, 2**31, rows).astype(np.int32),
-                 shift=int(rng.integers(0, 24)), relu=bool(rng.integers(2)))
+    return layer(
+        shared_weights(rng, rows, columns, density),
+        bias=rng.integers(-(2**31), 2**31, rows).astype(np.int32),
+        shift=int(rng.integers(0, 24)),
+        relu=bool(rng.integers(2)),
+    )
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3])
 def test_layers(small, stall):
     """Resident and streamed, on RTL and interpreter; STORE moves an entry at a time."""
     rng, kinds = np.random.default_rng(int(10 * stall)), set()
-    for rows, columns, images, density in ((1, 1, 1, 1.0), (3, 5, 2, 0.5), (50, 60, 2, 0.3), (64, 60, 3, 0.1), (16, 16, 1, 0.0),
-                                           (130, 200, 1, 0.1), (470, 130, 2, 0.1), (64, 70, 2, 1.0), (20, 900, 1, 0.1)):
-        net, x = network(rng, rows, columns, density), activations(rng, images, columns, rng.random())
+    for rows, columns, images, density in (
+        (1, 1, 1, 1.0),
+        (3, 5, 2, 0.5),
+        (50, 60, 2, 0.3),
+        (64, 60, 3, 0.1),
+        (16, 16, 1, 0.0),
+        (130, 200, 1, 0.1),
+        (470, 130, 2, 0.1),
+        (64, 70, 2, 1.0),
+        (20, 900, 1, 0.1),
+    ):
+        net, x = (
+            network(rng, rows, columns, density),
+            activations(rng, images, columns, rng.random()),
+        )
         small.stall(stall)
         program, counters = check_network(small, net, x, compress=1.0)
         check_network(Interpreter(SMALL, SIZE), net, x, compress=1.0)
         kinds.add(program.segments[0].sparse.streamed)
         assert program.segments[0].kind == "sparse"
-        commands = [unpack(program.commands[i:i + COMMAND_BYTES]) for i in range(0, len(program.commands), COMMAND_BYTES)]
+        commands = [
+            unpack(program.commands[i : i + COMMAND_BYTES])
+            for i in range(0, len(program.commands), COMMAND_BYTES)
+        ]
         chunks = {fields["chunk"] for opcode, _, _, fields in commands if opcode == Opcode.STORE}
         assert chunks == {1}
     assert kinds == {False, True}
@@ -55,6 +75,9 @@ def test_interpreted_with_every_lane():
     assert programs[0].constants == programs[1].constants
     chunks = []
     for p in programs:
-        commands = [unpack(p.commands[i:i + COMMAND_BYTES]) for i in range(0, len(p.commands), COMMAND_BYTES)]
+        commands = [
+            unpack(p.commands[i : i + COMMAND_BYTES])
+            for i in range(0, len(p.commands), COMMAND_BYTES)
+        ]
         chunks.append([(opcode, {**fields, "chunk": 0}) for opcode, _, _, fields in commands])
     assert chunks[0] == chunks[1]

@@ -15,8 +15,15 @@ from fpga.memory.port import memory_of
 from fpga.pll import Ecp5Dividers, ecp5_dividers
 
 
-@pytest.mark.parametrize("in_hz, out_hz", [(25_000_000, 50_000_000), (25_000_000, 80_000_000), (48_000_000, 80_000_000),
-                                           (100_000_000, 50_000_000)])
+@pytest.mark.parametrize(
+    "in_hz, out_hz",
+    [
+        (25_000_000, 50_000_000),
+        (25_000_000, 80_000_000),
+        (48_000_000, 80_000_000),
+        (100_000_000, 50_000_000),
+    ],
+)
 def test_dividers(in_hz, out_hz):
     d = ecp5_dividers(in_hz, out_hz)
     assert in_hz * d.feedback == out_hz * d.reference
@@ -63,7 +70,9 @@ def fake(monkeypatch, tmp_path, status=None):
     artifact(board).parent.mkdir(parents=True)
     artifact(board).write_bytes(b"bits")
     if status is not None:
-        (tmp_path / "openFPGALoader").write_text(f"#!/bin/sh\necho \"$@\" > ../../asked\necho unable to open >&2\nexit {status}\n")
+        (tmp_path / "openFPGALoader").write_text(
+            f'#!/bin/sh\necho "$@" > ../../asked\necho unable to open >&2\nexit {status}\n'
+        )
         (tmp_path / "openFPGALoader").chmod(0o755)
     return board
 
@@ -76,7 +85,9 @@ def test_flash(monkeypatch, tmp_path, capsys):
     assert "/dev/ttyUSB0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("status, said", [(None, "apt install openfpgaloader"), (1, "plug in .* unable to open")])
+@pytest.mark.parametrize(
+    "status, said", [(None, "apt install openfpgaloader"), (1, "plug in .* unable to open")]
+)
 def test_flash_says_what_to_do(monkeypatch, tmp_path, status, said):
     board = fake(monkeypatch, tmp_path, status)
     with pytest.raises(ToolError, match=said) as error:
@@ -92,8 +103,10 @@ def test_flash_without_a_bitstream(monkeypatch, tmp_path):
 
 def test_a_design_that_is_too_large_is_told(tmp_path):
     log = tmp_path / "top.tim"
-    log.write_text("Info: Device utilisation:\nInfo:   TRELLIS_FF:   100/  24288   0%\n"
-                   "Info: \t        TRELLIS_COMB:   34918/  24288   143%\nInfo: Placed 84 cells\n")
+    log.write_text(
+        "Info: Device utilisation:\nInfo:   TRELLIS_FF:   100/  24288   0%\n"
+        "Info: \t        TRELLIS_COMB:   34918/  24288   143%\nInfo: Placed 84 cells\n"
+    )
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         assert _watch(process, log) == "34,918 TRELLIS_COMB of 24,288"
@@ -103,37 +116,68 @@ def test_a_design_that_is_too_large_is_told(tmp_path):
 
 
 def test_report():
-    one = Report("b", "p", "d", {}, 4, 50.0, 51.0, (1, 2), (1, 2), (0, 1), (0, 1), 0.2, None, 1, 2.0, {})
+    one = Report(
+        "b", "p", "d", {}, 4, 50.0, 51.0, (1, 2), (1, 2), (0, 1), (0, 1), 0.2, None, 1, 2.0, {}
+    )
     assert one.met and '"fmax_mhz": 51.0' in one.to_json()
 
 
 @pytest.mark.parametrize("name, memory", [("ulx3s-45f", "EHXPLLL"), ("orangecrab-25f", "DP16KD")])
 def test_design_of_a_board(name, memory):
-    """From the board to what Yosys reads: the cells that must be there, and the oscillator's constraint."""
+    """From the board to what Yosys reads: the cells that must be there, and the oscillator's
+    constraint."""
     platform, plan = prepare(BOARDS[name])
     assert {"yosys", "nextpnr-ecp5", "ecppack"} <= set(platform.required_tools)
     text = plan.files["top.il"]
     assert all(f"cell \\{cell} " in text for cell in (memory, "MULT18X18D", "DP16KD"))
-    assert "FREQUENCY PORT" in plan.files["top.lpf"] and "--report report.json" in plan.files["build_top.sh"]
+    assert (
+        "FREQUENCY PORT" in plan.files["top.lpf"]
+        and "--report report.json" in plan.files["build_top.sh"]
+    )
 
 
 def test_components():
-    """Cells belong to what they drive: an engine of the accelerator, a part of the board, or the pads."""
+    """Cells belong to what they drive: an engine of the accelerator, a part of the board, or the
+    pads."""
+
     def lut(bit):
         return {"type": "LUT4", "connections": {"Z": [bit]}}
-    netlist = {"netnames": {"top.accelerator.edge.load_engine.window.held": {"bits": [2]}, "top.accelerator.edge.done": {"bits": [3]},
-                            "top.link.uart.tx": {"bits": [4]}, "led": {"bits": [5]}, "top.link.busy": {"bits": [6]}},
-               "cells": {"a": lut(2), "b": lut(3), "c": lut(4), "d": lut(5), "e": {"type": "TRELLIS_FF", "connections": {"Q": [6]}},
-                         "f": {"type": "TRELLIS_IO", "connections": {}}}}
+
+    netlist = {
+        "netnames": {
+            "top.accelerator.edge.load_engine.window.held": {"bits": [2]},
+            "top.accelerator.edge.done": {"bits": [3]},
+            "top.link.uart.tx": {"bits": [4]},
+            "led": {"bits": [5]},
+            "top.link.busy": {"bits": [6]},
+        },
+        "cells": {
+            "a": lut(2),
+            "b": lut(3),
+            "c": lut(4),
+            "d": lut(5),
+            "e": {"type": "TRELLIS_FF", "connections": {"Q": [6]}},
+            "f": {"type": "TRELLIS_IO", "connections": {}},
+        },
+    }
     found = components(netlist)
     assert {name: (row["lut"], row["ff"]) for name, row in found.items()} == {
-        "edge.load_engine": (1, 0), "edge": (1, 0), "link": (1, 1), "pads and clocks": (1, 0)}
+        "edge.load_engine": (1, 0),
+        "edge": (1, 0),
+        "link": (1, 1),
+        "pads and clocks": (1, 0),
+    }
 
 
 def test_versions_name_no_path(tmp_path):
     """A compiler's path is of the machine that built the tool, not for a report."""
-    for said, wanted in (("Yosys 0.70 (git sha1 28ba3cb92, Release, GNU /usr/bin/c++ 14.2.1)", "Yosys 0.70 (git sha1 28ba3cb92)"),
-                         ("nextpnr-ecp5 -- Next Generation Place and Route (Version 0.11.1)",) * 2):
+    for said, wanted in (
+        (
+            "Yosys 0.70 (git sha1 28ba3cb92, Release, GNU /usr/bin/c++ 14.2.1)",
+            "Yosys 0.70 (git sha1 28ba3cb92)",
+        ),
+        ("nextpnr-ecp5 -- Next Generation Place and Route (Version 0.11.1)",) * 2,
+    ):
         tool = tmp_path / "tool"
         tool.write_text(f"#!/bin/sh\necho '{said}'\n")
         tool.chmod(0o755)

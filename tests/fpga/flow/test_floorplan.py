@@ -24,8 +24,15 @@ def test_every_pe_has_its_own_places():
 def test_two_multipliers_a_pe():
     found = floorplan.places(SIMD, "LFE5U-85F")
     assert len(found) == len(set(found.values())) == 3 * SIMD.pes
-    assert {place.split("/")[1] for place in found.values()} == {"Y10", "Y34", "Y58", "Y22", "Y46", "Y70"}
-    for n in range(SIMD.pes):   # a PE's are beside each other
+    assert {place.split("/")[1] for place in found.values()} == {
+        "Y10",
+        "Y34",
+        "Y58",
+        "Y22",
+        "Y46",
+        "Y70",
+    }
+    for n in range(SIMD.pes):  # a PE's are beside each other
         cells = (FILTERS, n), (MULTIPLIER, 2 * n), (MULTIPLIER, 2 * n + 1)
         x = [int(found[cell].split("/")[0][1:]) for cell in cells]
         assert max(x) - min(x) <= 9
@@ -37,5 +44,7 @@ def test_small_machines_and_other_devices_have_none():
 
 
 def test_too_many():
-    with pytest.raises(ValueError, match="ecp5-85: 160 multipliers: the bands of an LFE5U-85F have 156"):
+    with pytest.raises(
+        ValueError, match="ecp5-85: 160 multipliers: the bands of an LFE5U-85F have 156"
+    ):
         floorplan.places(LARGE.replace(rows=8, columns=20), "LFE5U-85F")

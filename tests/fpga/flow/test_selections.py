@@ -19,11 +19,21 @@ from hdl.emit import yosys
 from hdl.lib.marks import FILTERS, MARKS, MULTIPLIER, PE, PREFIX
 from hdl.top import Accelerator
 
-PLAIN = PRESETS["tiny"]                 # not registered, with a sparse engine: 6 PEs and 4
+PLAIN = PRESETS["tiny"]  # not registered, with a sparse engine: 6 PEs and 4
 SMALL = BOARD_PRESETS["minimal"].replace(name="small", registered=True)
 SPARSE = BOARD_PRESETS["minimal"].replace(
-    name="sparse", registered=True, columns=3, simd=2, input_lanes=1, ifmap_fifo=0, sparse_pes=4,
-    sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32)
+    name="sparse",
+    registered=True,
+    columns=3,
+    simd=2,
+    input_lanes=1,
+    ifmap_fifo=0,
+    sparse_pes=4,
+    sparse_words=512,
+    sparse_pointers=512,
+    sparse_activations=64,
+    sparse_rows=32,
+)
 
 
 def run(folder, text, *commands):
@@ -49,14 +59,21 @@ def test_as_many_as_the_configuration_says(tmp_path, config):
     on = config.registered
     cells = [(FILTERS, "DP16KD", n) for n in range(config.pes * on)]
     cells += [(MULTIPLIER, "MULT18X18D", n) for n in range(config.multipliers * on)]
-    log = run(tmp_path, design(config), *tools.collisions(config).splitlines(), *READ,
-              exactly(config.pes + config.sparse_pes, f"a:{PE}"),
-              exactly(2 * config.pes * on, MATCHES),
-              exactly(config.pes * on, f"a:{FILTERS}"),
-              exactly(config.multipliers * on, f"a:{MULTIPLIER}"),
-              *(exactly(1, f"a:{mark}={n} t:{kind} %i") for mark, kind, n in cells),
-              "flatten", *(exactly(1, f"a:{mark}={n}") for mark, _, n in cells),
-              UNMARK, *(exactly(0, f"a:{mark}") for mark in MARKS))
+    log = run(
+        tmp_path,
+        design(config),
+        *tools.collisions(config).splitlines(),
+        *READ,
+        exactly(config.pes + config.sparse_pes, f"a:{PE}"),
+        exactly(2 * config.pes * on, MATCHES),
+        exactly(config.pes * on, f"a:{FILTERS}"),
+        exactly(config.multipliers * on, f"a:{MULTIPLIER}"),
+        *(exactly(1, f"a:{mark}={n} t:{kind} %i") for mark, kind, n in cells),
+        "flatten",
+        *(exactly(1, f"a:{mark}={n}") for mark, _, n in cells),
+        UNMARK,
+        *(exactly(0, f"a:{mark}") for mark in MARKS),
+    )
     assert "Assertion" not in log and why(log) == ""
 
 
@@ -65,23 +82,42 @@ def test_the_flow_finds_them(tmp_path):
     first = f"synth_ecp5 -top top {tools.FIRST}"
     legal = [line for line in tools.rest("top", BUT_MATCHES, SMALL).splitlines() if line][:2]
     assert legal == ["opt_clean", exactly(2 * SMALL.pes, MATCHES)]
-    log = run(tmp_path, design(SMALL, PeRow), *tools.parts("top", SMALL).splitlines(), first, *legal,
-              exactly(SMALL.multipliers, f"a:{MULTIPLIER}"), exactly(SMALL.pes, f"a:{FILTERS}"))
+    log = run(
+        tmp_path,
+        design(SMALL, PeRow),
+        *tools.parts("top", SMALL).splitlines(),
+        first,
+        *legal,
+        exactly(SMALL.multipliers, f"a:{MULTIPLIER}"),
+        exactly(SMALL.pes, f"a:{FILTERS}"),
+    )
     assert why(log) == ""
 
 
 def test_whatever_signals_are_called(tmp_path):
     """The same selections once wires, cells and modules have other names."""
     text = design(SPARSE)
-    for name, other in ((r"f_match", "first_of_them"), (r"i_match", "second_of_them"),
-                        (r"\.pe_", ".number_"), (r"row_", "line_"), (r"filter_spad", "weights"),
-                        (r"block_", "memory_"), (rf"(?<!{PREFIX})multiplier", "times"),
-                        (rf"(?<!attribute \\){PE}", "third_of_them")):
+    for name, other in (
+        (r"f_match", "first_of_them"),
+        (r"i_match", "second_of_them"),
+        (r"\.pe_", ".number_"),
+        (r"row_", "line_"),
+        (r"filter_spad", "weights"),
+        (r"block_", "memory_"),
+        (rf"(?<!{PREFIX})multiplier", "times"),
+        (rf"(?<!attribute \\){PE}", "third_of_them"),
+    ):
         assert re.search(name, text), name
         text = re.sub(name, other, text)
-    log = run(tmp_path, text, *READ, exactly(SPARSE.pes + SPARSE.sparse_pes, f"a:{PE}"),
-              exactly(2 * SPARSE.pes, MATCHES), exactly(1, f"a:{FILTERS}={SPARSE.pes - 1}"),
-              exactly(1, f"a:{MULTIPLIER}={SPARSE.multipliers - 1}"))
+    log = run(
+        tmp_path,
+        text,
+        *READ,
+        exactly(SPARSE.pes + SPARSE.sparse_pes, f"a:{PE}"),
+        exactly(2 * SPARSE.pes, MATCHES),
+        exactly(1, f"a:{FILTERS}={SPARSE.pes - 1}"),
+        exactly(1, f"a:{MULTIPLIER}={SPARSE.multipliers - 1}"),
+    )
     assert why(log) == ""
 
 
@@ -101,8 +137,12 @@ def test_scripts_have_no_names_of_variables(board):
             assert any(selection in (c, f"{c} %m", f"{c} %n") for c in counted), line
     assert not re.search(r"\s[wcnmsiox]:|\*\.", "\n".join(lines))
     assert set(re.findall(r"\sa:(\w+)", "\n".join(lines))) <= set(MARKS)
-    wanted = {READ_PORTS, f"a:{PE}", *(f"a:{FILTERS}={n}" for n in range(config.pes)),
-              *(f"a:{MULTIPLIER}={n}" for n in range(config.multipliers))}
+    wanted = {
+        READ_PORTS,
+        f"a:{PE}",
+        *(f"a:{FILTERS}={n}" for n in range(config.pes)),
+        *(f"a:{MULTIPLIER}={n}" for n in range(config.multipliers)),
+    }
     assert counted == wanted | ({MATCHES} if board.soft_controls == BUT_MATCHES else set())
 
 
@@ -111,7 +151,7 @@ def test_a_wrong_count_ends_it(tmp_path):
     log = run(tmp_path, design(SMALL, PeRow), *tools.parts("top", wrong).splitlines())
     said = f"Yosys's selection `a:{PE}` has 2 objects and must have 3"
     assert why(log) == said and "Executing FLATTEN" not in log
-    assert _why(tmp_path) == said           # of a build, in one line
+    assert _why(tmp_path) == said  # of a build, in one line
 
 
 def test_no_memory_ends_it(tmp_path):

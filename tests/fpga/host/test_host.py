@@ -24,6 +24,7 @@ MEMORY = 1 << 16
 
 class Memory:
     """A Device of bytes and registers that logs its starts."""
+
     def __init__(self, config=CONFIG):
         self.config, self.memory, self.starts = config, bytearray(MEMORY), 0
         self.registers = {Register.VERSION: VERSION_VALUE}
@@ -31,12 +32,12 @@ class Memory:
     def read(self, address, size):
         if address + size > MEMORY:
             raise ValueError
-        return bytes(self.memory[address:address + size])
+        return bytes(self.memory[address : address + size])
 
     def write(self, address, data):
         if address + len(data) > MEMORY:
             raise ValueError
-        self.memory[address:address + len(data)] = data
+        self.memory[address : address + len(data)] = data
 
     def read_register(self, offset):
         return self.registers.get(offset, offset)
@@ -54,12 +55,15 @@ def test_memory_of_any_alignment():
     rng, expected = random.Random(1), bytearray(MEMORY)
     with far_end() as end, BoardDevice(CONFIG, end.port) as board:
         for _ in range(30):
-            at, size = rng.randrange(MEMORY - 5000), rng.choice((0, 1, 3, 8, 17, MAX_DATA, 3 * MAX_DATA + 5))
+            at, size = (
+                rng.randrange(MEMORY - 5000),
+                rng.choice((0, 1, 3, 8, 17, MAX_DATA, 3 * MAX_DATA + 5)),
+            )
             data = rng.randbytes(size)
             board.write(at, data)
-            expected[at:at + size] = data
+            expected[at : at + size] = data
             at, size = rng.randrange(MEMORY - 5000), rng.randrange(5000)
-            assert board.read(at, size) == expected[at:at + size]
+            assert board.read(at, size) == expected[at : at + size]
         assert end.executor.device.memory == expected
         for call in (lambda: board.read(MEMORY - 4, 8), lambda: board.write(-1, b"1")):
             with pytest.raises(ValueError, match="the board has 0x10000"):
@@ -68,7 +72,10 @@ def test_memory_of_any_alignment():
 
 def test_registers_and_progress():
     seen = []
-    with far_end() as end, BoardDevice(CONFIG, end.port, progress=lambda *a: seen.append(a)) as board:
+    with (
+        far_end() as end,
+        BoardDevice(CONFIG, end.port, progress=lambda *a: seen.append(a)) as board,
+    ):
         assert board.read_register(Register.PES) == Register.PES
         board.write_register(Register.COUNT, 0xFFFFFFFF)
         assert board.read_registers(Register.PROGRAM, 2) == [Register.PROGRAM, 0xFFFFFFFF]
@@ -76,8 +83,11 @@ def test_registers_and_progress():
         with pytest.raises(ValueError, match="not of 32 bits"):
             board.write_register(0, 1 << 32)
         board.write(0, bytes(2500))
-    assert seen == [("writing", 1024, 2500 // 8 * 8 + 8), ("writing", 2048, 2504), ("writing", 2504, 2504)] or \
-        [s[1] for s in seen if s[0] == "writing"] == [1024, 2048, 2504]
+    assert seen == [
+        ("writing", 1024, 2500 // 8 * 8 + 8),
+        ("writing", 2048, 2504),
+        ("writing", 2504, 2504),
+    ] or [s[1] for s in seen if s[0] == "writing"] == [1024, 2048, 2504]
 
 
 @pytest.mark.parametrize("kind", ["flip", "drop", "double"])
@@ -103,6 +113,7 @@ def test_a_lost_reply_is_not_a_second_start():
             lost.append(raw)
             return b""
         return raw
+
     armed = []
     with far_end(spoil) as end, BoardDevice(CONFIG, end.port, timeout=0.1) as board:
         armed.append(1)
@@ -144,6 +155,7 @@ def test_a_port_that_never_stops_talking():
         while not stop.is_set():
             if select.select([], [ours], [], 0.05)[1]:
                 os.write(ours, b"~NMEA, or whatever~" * 20)
+
     speaker = threading.Thread(target=talk)
     speaker.start()
     try:
@@ -164,19 +176,26 @@ def test_reset_of_the_board_is_told():
 
 
 def test_an_earlier_hosts_refusals_are_not_this_ones():
-    """Of a board that was reset they may arrive behind the next host's HELLO, whatever its number."""
+    """Of a board that was reset they may arrive behind the next host's HELLO, whatever its
+    number."""
+
     def spoil(raw, direction):
         earlier = [encode(Frame(NAK, sequence, int(Reason.NO_SESSION))) for sequence in range(256)]
         return b"".join(earlier) + raw if direction == "out" else raw
+
     with far_end(spoil) as end:
         assert Link(open_port(end.port, 3_000_000)).request(Opcode.HELLO)
 
 
 def test_refusals_are_final():
     with far_end() as end, BoardDevice(CONFIG, end.port) as board:
-        for request, reason in (((Opcode.READ, 4, 8), "ADDRESS"), ((Opcode.READ, 0, 12), "LENGTH"),
-                                ((Opcode.READ, MEMORY, 8), "BUS"), ((77, 0, 0), "OPCODE"),
-                                ((Opcode.WRITE, 0, 0, b"123"), "LENGTH")):
+        for request, reason in (
+            ((Opcode.READ, 4, 8), "ADDRESS"),
+            ((Opcode.READ, 0, 12), "LENGTH"),
+            ((Opcode.READ, MEMORY, 8), "BUS"),
+            ((77, 0, 0), "OPCODE"),
+            ((Opcode.WRITE, 0, 0, b"123"), "LENGTH"),
+        ):
             with pytest.raises(LinkError, match=reason):
                 board.link.request(*request)
         assert board.link.retried == 0
@@ -195,8 +214,14 @@ def test_wait():
 def test_another_version_of_the_commands():
     memory = Memory()
     memory.registers[Register.VERSION] = 1
-    with far_end(device=memory) as end, pytest.raises(
-            LinkError, match="takes commands of version 1, this host makes version 2; build and flash it again"):
+    with (
+        far_end(device=memory) as end,
+        pytest.raises(
+            LinkError,
+            match="takes commands of version 1, this host makes version 2; build and flash it "
+            "again",
+        ),
+    ):
         BoardDevice(CONFIG, end.port)
     assert memory.starts == 0
 
@@ -217,16 +242,32 @@ def test_identity_of_the_accelerator():
 def test_main_job(capsys):
     """`eyrie run --device board` on a far end that computes with the interpreter."""
     with FarEnd(Executor(Interpreter(CONFIG, 1 << 20), 1 << 20)) as end:
-        assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]) == 0
+        assert (
+            cli.main(
+                ["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]
+            )
+            == 0
+        )
         assert "│ board" in capsys.readouterr().out
-        assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "demo", "--limit", "2"]) == 2
+        assert (
+            cli.main(
+                ["run", "--device", "board", "--port", end.port, "--config", "demo", "--limit", "2"]
+            )
+            == 2
+        )
         assert "built for configuration 'tiny'" in capsys.readouterr().err
-        assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 0     # by the board's own name
+        # by the board's own name
+        assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 0
     with FarEnd(Executor(Interpreter(CONFIG.replace(name="own"), 1 << 20), 1 << 20)) as end:
         assert cli.main(["run", "--device", "board", "--port", end.port, "--limit", "2"]) == 2
         assert "'own', which is no preset here: give its file" in capsys.readouterr().err
     with far_end() as end:
-        assert cli.main(["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]) == 2
+        assert (
+            cli.main(
+                ["run", "--device", "board", "--port", end.port, "--config", "tiny", "--limit", "2"]
+            )
+            == 2
+        )
         assert "try a smaller --batch" in capsys.readouterr().err
     assert cli.main(["run", "--device", "board", "--limit", "2"]) == 2
     assert "a board needs --port" in capsys.readouterr().err

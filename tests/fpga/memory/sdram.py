@@ -1,4 +1,5 @@
-"""The SDRAM model of the simulated board (fpga/simulation/sdram_model.h), for Amaranth's simulator."""
+"""The SDRAM model of the simulated board (fpga/simulation/sdram_model.h), for Amaranth's
+simulator."""
 
 import ctypes
 import functools
@@ -11,9 +12,16 @@ FIELDS = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq_o", "dq
 
 
 class Times(ctypes.Structure):
-    _fields_ = [("row_bits", ctypes.c_int), ("column_bits", ctypes.c_int)] + [
-        (n, ctypes.c_double) for n in ("period", "rcd", "rp", "ras", "rc", "rrd", "rfc", "wr")] + [
-        ("mrd", ctypes.c_int), ("refresh", ctypes.c_double), ("init", ctypes.c_double), ("fastest2", ctypes.c_double)]
+    _fields_ = (
+        [("row_bits", ctypes.c_int), ("column_bits", ctypes.c_int)]
+        + [(n, ctypes.c_double) for n in ("period", "rcd", "rp", "ras", "rc", "rrd", "rfc", "wr")]
+        + [
+            ("mrd", ctypes.c_int),
+            ("refresh", ctypes.c_double),
+            ("init", ctypes.c_double),
+            ("fastest2", ctypes.c_double),
+        ]
+    )
 
 
 class Pins(ctypes.Structure):
@@ -27,11 +35,16 @@ def library():
 
     def make(work):
         subprocess.run([*command, work / "model.so", model], check=True)
+
     key = _key(["sdram model", *command, *_tools(), *sources(model)])
     lib = ctypes.CDLL(str(_cached(key, make) / "model.so"))
     lib.sdram_new.restype = ctypes.c_void_p
     lib.sdram_clock.restype = ctypes.c_char_p
-    lib.sdram_clock.argtypes = [ctypes.c_void_p, ctypes.POINTER(Pins), ctypes.POINTER(ctypes.c_uint16)]
+    lib.sdram_clock.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(Pins),
+        ctypes.POINTER(ctypes.c_uint16),
+    ]
     lib.sdram_delete.argtypes = [ctypes.c_void_p]
     return lib
 

@@ -23,6 +23,7 @@ SIZE = 1 << 13
 
 class Shared(wiring.Component):
     """The arbiter in front of the RAM."""
+
     host_read: In(ReadMaster)
     host_write: In(WriteMaster)
     address: In(stream.Signature(TaggedBurst))
@@ -35,7 +36,10 @@ class Shared(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.arbiter, m.submodules.ram = arbiter, ram = Arbiter(self.registered), Ram(SIZE, self.single_port)
+        m.submodules.arbiter, m.submodules.ram = arbiter, ram = (
+            Arbiter(self.registered),
+            Ram(SIZE, self.single_port),
+        )
         wiring.connect(m, arbiter.memory_read, ram.read)
         wiring.connect(m, arbiter.memory_write, ram.write)
         for name in ("host_read", "host_write", "address", "data", "write"):
@@ -57,22 +61,36 @@ async def write_burst(ctx, port, at, data, *, stall=0.0, rng=None, strobes=None)
     """One write burst; its response."""
     beats = len(data) // 8
     await send(ctx, port.address, [{"address": at, "length": beats - 1}], stall=stall, rng=rng)
-    await send(ctx, port.data, [
-        {"data": int.from_bytes(data[8 * i:8 * i + 8], "little"), "strobe": strobes[i] if strobes else 0xFF,
-         "last": i == beats - 1} for i in range(beats)], stall=stall, rng=rng)
+    await send(
+        ctx,
+        port.data,
+        [
+            {
+                "data": int.from_bytes(data[8 * i : 8 * i + 8], "little"),
+                "strobe": strobes[i] if strobes else 0xFF,
+                "last": i == beats - 1,
+            }
+            for i in range(beats)
+        ],
+        stall=stall,
+        rng=rng,
+    )
     out = []
     await receive(ctx, port.response, 1, out, stall=stall, rng=rng)
     return out[0]
 
 
 class Client:
-    """Writes and reads back random bursts in its own part of the memory, with `ident` and any strobes."""
+    """Writes and reads back random bursts in its own part of the memory, with `ident` and any
+    strobes."""
 
     def __init__(self, dut, who, low, high, stall, count, seed):
         self.dut, self.who, self.stall = dut, who, stall
         self.read_address, self.read_data, self.write = (
-            (dut.host_read.address, dut.host_read.data, dut.host_write) if who == "host" else
-            (dut.address, dut.data, dut.write))
+            (dut.host_read.address, dut.host_read.data, dut.host_write)
+            if who == "host"
+            else (dut.address, dut.data, dut.write)
+        )
         self.low, self.high, self.count, self.rng = low, high, count, random.Random(seed)
         self.model = {}
 
@@ -84,14 +102,24 @@ class Client:
         rng = self.rng
         for _ in range(self.count):
             at, beats = burst(rng, self.low, self.high)
-            data, strobes = rng.randbytes(8 * beats), [rng.choice((0xFF, rng.randrange(256))) for _ in range(beats)]
-            assert await write_burst(ctx, self.write, at, data, stall=self.stall, rng=rng, strobes=strobes) == 0
+            data, strobes = (
+                rng.randbytes(8 * beats),
+                [rng.choice((0xFF, rng.randrange(256))) for _ in range(beats)],
+            )
+            assert (
+                await write_burst(
+                    ctx, self.write, at, data, stall=self.stall, rng=rng, strobes=strobes
+                )
+                == 0
+            )
             for i in range(8 * beats):
                 if strobes[i // 8] >> i % 8 & 1:
                     self.model[at + i] = data[i]
             at, beats = rng.choice(((at, beats), burst(rng, self.low, self.high)))
             ident, out = rng.randrange(2), []
-            await send(ctx, self.read_address, [self.item(at, beats, ident)], stall=self.stall, rng=rng)
+            await send(
+                ctx, self.read_address, [self.item(at, beats, ident)], stall=self.stall, rng=rng
+            )
             await receive(ctx, self.read_data, beats, out, stall=self.stall, rng=rng)
             for i, beat in enumerate(out):
                 if self.who != "host":
@@ -108,8 +136,16 @@ class Client:
 @pytest.mark.parametrize("registered", [False, True])
 def test_two_clients(stall, single_port, registered):
     dut = shared(Shared, single_port, registered)
-    clients = [Client(dut, "host", 0, SIZE // 2, stall, 14, 1), Client(dut, "accelerator", SIZE // 2, SIZE, stall, 14, 2)]
-    run(dut, *clients, background=[holds(p) for p in (dut.host_read.data, dut.data, dut.write.response)], cycles=30_000)
+    clients = [
+        Client(dut, "host", 0, SIZE // 2, stall, 14, 1),
+        Client(dut, "accelerator", SIZE // 2, SIZE, stall, 14, 2),
+    ]
+    run(
+        dut,
+        *clients,
+        background=[holds(p) for p in (dut.host_read.data, dut.data, dut.write.response)],
+        cycles=30_000,
+    )
 
 
 @pytest.mark.parametrize("single_port", [False, True])
@@ -119,11 +155,16 @@ def test_throughput_of_ram(single_port):
     async def writer(ctx):
         for at in range(0, 2048, 512):
             await write_burst(ctx, dut.write, at, bytes(512))
+
     taken = run(dut, writer)
     assert taken <= 4 * (64 + 4)
     bursts = [{"address": at, "length": 63} for at in range(0, 2048, 512)]
-    run(dut, lambda ctx: send(ctx, dut.read.address, bursts),
-        lambda ctx: receive(ctx, dut.read.data, 256, out, times=times), background=[holds(dut.read.data)])
+    run(
+        dut,
+        lambda ctx: send(ctx, dut.read.address, bursts),
+        lambda ctx: receive(ctx, dut.read.data, 256, out, times=times),
+        background=[holds(dut.read.data)],
+    )
     assert times[0] <= 4 and times[-1] - times[0] <= 255 + 2 * 3
 
 
@@ -134,7 +175,10 @@ def test_both_get_their_turns():
         dut, host, ours = shared(Shared), [], []
         mine = [{"burst": {"address": 0, "length": 7}, "id": 1}] * 20
         theirs = [{"address": 512, "length": 7}] * 20
-        jobs = [lambda ctx: send(ctx, dut.address, mine), lambda ctx: receive(ctx, dut.data, 160, ours)]
+        jobs = [
+            lambda ctx: send(ctx, dut.address, mine),
+            lambda ctx: receive(ctx, dut.data, 160, ours),
+        ]
         background = [lambda ctx: receive(ctx, dut.host_read.data, None, host)]
         if both:
             background.append(lambda ctx: send(ctx, dut.host_read.address, theirs))
@@ -149,7 +193,7 @@ def test_beyond_the_ram():
     async def bench(ctx):
         assert await write_burst(ctx, dut.write, 1024 - 64, bytes(range(64))) == 0
         for at, beats in ((1024 - 64, 9), (1024, 1), (1 << 31, 4)):
-            assert await write_burst(ctx, dut.write, at, b"\xFF" * 8 * beats) == DECERR
+            assert await write_burst(ctx, dut.write, at, b"\xff" * 8 * beats) == DECERR
             out.clear()
             await send(ctx, dut.read.address, [{"address": at, "length": beats - 1}])
             await receive(ctx, dut.read.data, beats, out)
@@ -159,6 +203,7 @@ def test_beyond_the_ram():
         await receive(ctx, dut.read.data, 8, out)
         assert b"".join(b.data.to_bytes(8, "little") for b in out) == bytes(range(64))
         await idle(ctx, 3)
+
     run(dut, bench)
     for size in (0, 12):
         with pytest.raises(ValueError, match="a RAM of"):
@@ -187,7 +232,8 @@ int main() {
         if (known && top.word != shown) return printf("cycle %d\\n", now), 1;
         if (top.read) shown = words[top.address], known = true;
         for (int n = 0; n < 8; n++)
-            if (top.write >> n & 1) memcpy((char *)&words[top.address] + n, (char *)&top.data + n, 1);
+            if (top.write >> n & 1)
+                memcpy((char *)&words[top.address] + n, (char *)&top.data + n, 1);
         top.clk = 1, top.eval();
     }
 }
@@ -201,8 +247,15 @@ def test_single_port(device, tmp_path):
 
     class Platform:
         pass
+
     Platform.device = device
-    text = verilog.convert(SinglePort(BLOCK), name="dut", platform=Platform(), strip_internal_attrs=True)
+    text = verilog.convert(
+        SinglePort(BLOCK), name="dut", platform=Platform(), strip_internal_attrs=True
+    )
     assert text.count("SB_SPRAM256KA ") == (4 if device else 0)
-    done = subprocess.run([harness(ice40_cell("SB_SPRAM256KA") + text, "dut", [tmp_path / "main.cpp"]) / "simulator"], capture_output=True, text=True)
+    done = subprocess.run(
+        [harness(ice40_cell("SB_SPRAM256KA") + text, "dut", [tmp_path / "main.cpp"]) / "simulator"],
+        capture_output=True,
+        text=True,
+    )
     assert not done.returncode, done.stdout

@@ -13,12 +13,27 @@ from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 MHZ = 80
 # Short of rows, so that refreshes are many; short of time at the beginning.
-SMALL = SdramPart("small", 11, 9, t_rcd=21, t_rp=21, t_ras=49, t_rc=70, t_rrd=14, t_rfc=70, t_wr=15, max_mhz=(100, 143),
-                  t_refresh_ms=4, t_init_us=1)
+SMALL = SdramPart(
+    "small",
+    11,
+    9,
+    t_rcd=21,
+    t_rp=21,
+    t_ras=49,
+    t_rc=70,
+    t_rrd=14,
+    t_rfc=70,
+    t_wr=15,
+    max_mhz=(100, 143),
+    t_refresh_ms=4,
+    t_init_us=1,
+)
 
 
 def attach(dut, part, clock_hz, log=None):
-    """A background bench: the part on the pins, its words `dut.delay` cycles late. log: (cycle, command)."""
+    """A background bench: the part on the pins, its words `dut.delay` cycles late. log: (cycle,
+    command)."""
+
     async def process(ctx):
         late = [0] * dut.delay
         model, ports, now = Model(part, clock_hz), [getattr(dut, "sdram_" + n) for n in FIELDS], 0
@@ -34,6 +49,7 @@ def attach(dut, part, clock_hz, log=None):
                     log.append((now, code))
             await ctx.tick()
             now += 1
+
     return process
 
 
@@ -49,9 +65,22 @@ def bytes_of(beats):
     return b"".join(b.data.to_bytes(8, "little") for b in beats)
 
 
-@pytest.mark.parametrize("mhz, stall, delay", [(25, 0, 0), (80, 0, 0), (80, 0.5, 0), (133, 0, 1), (133, 0.5, 0), (50, 0.5, 2), (80, 0, 2), (80, 0.5, 2)])
+@pytest.mark.parametrize(
+    "mhz, stall, delay",
+    [
+        (25, 0, 0),
+        (80, 0, 0),
+        (80, 0.5, 0),
+        (133, 0, 1),
+        (133, 0.5, 0),
+        (50, 0.5, 2),
+        (80, 0, 2),
+        (80, 0.5, 2),
+    ],
+)
 def test_random_traffic(mhz, stall, delay):
-    """Bursts in a few rows and banks, again and again; every time is kept, every byte comes back."""
+    """Bursts in a few rows and banks, again and again; every time is kept, every byte comes
+    back."""
     part = SMALL
     dut = shared(Sdram, part, mhz * 1_000_000, delay)
     model, rng = {}, random.Random(mhz)
@@ -61,17 +90,34 @@ def test_random_traffic(mhz, stall, delay):
         for _ in range(25):
             spot = rng.choice(spots)
             at, beats = burst(rng, spot, spot + 1024, rng.choice((1, 2, 7, 24)))
-            data, strobes = rng.randbytes(8 * beats), [rng.choice((0xFF, rng.randrange(256))) for _ in range(beats)]
-            assert await write_burst(ctx, dut.write, at, data, stall=stall, rng=rng, strobes=strobes) == 0
-            model.update((at + i, data[i]) for i in range(8 * beats) if strobes[i // 8] >> i % 8 & 1)
+            data, strobes = (
+                rng.randbytes(8 * beats),
+                [rng.choice((0xFF, rng.randrange(256))) for _ in range(beats)],
+            )
+            assert (
+                await write_burst(ctx, dut.write, at, data, stall=stall, rng=rng, strobes=strobes)
+                == 0
+            )
+            model.update(
+                (at + i, data[i]) for i in range(8 * beats) if strobes[i // 8] >> i % 8 & 1
+            )
             spot = rng.choice((spot, rng.choice(spots)))
             at, beats = burst(rng, spot, spot + 1024, rng.choice((1, 2, 7, 24)))
             got = await read_burst(ctx, dut, at, beats, stall=stall, rng=rng)
             assert not any(b.resp for b in got)
             for i, byte in enumerate(bytes_of(got)):
                 assert model.get(at + i, byte) == byte
-    run(dut, talk, background=[attach(dut, part, mhz * 1_000_000), holds(dut.read.data), holds(dut.write.response)],
-        cycles=60_000)
+
+    run(
+        dut,
+        talk,
+        background=[
+            attach(dut, part, mhz * 1_000_000),
+            holds(dut.read.data),
+            holds(dut.write.response),
+        ],
+        cycles=60_000,
+    )
 
 
 def test_reads_and_writes_at_once():
@@ -83,18 +129,35 @@ def test_reads_and_writes_at_once():
 
     async def writer(ctx):
         for i in range(0, 2048, 512):
-            await write_burst(ctx, dut.write, half + i, first[i:i + 512])
+            await write_burst(ctx, dut.write, half + i, first[i : i + 512])
         ready.append(1)
         for _ in range(10):
-            await write_burst(ctx, dut.write, rng.randrange(0, half - 512, 1024), rng.randbytes(64), stall=0.2, rng=rng)
+            await write_burst(
+                ctx,
+                dut.write,
+                rng.randrange(0, half - 512, 1024),
+                rng.randbytes(64),
+                stall=0.2,
+                rng=rng,
+            )
 
     async def reader(ctx):
         while not ready:
             await ctx.tick()
         for _ in range(8):
             at = other.randrange(0, 2048 - 512, 512)
-            assert bytes_of(await read_burst(ctx, dut, half + at, 64, stall=0.2, rng=other)) == first[at:at + 512]
-    run(dut, writer, reader, background=[attach(dut, SMALL, MHZ * 1_000_000), holds(dut.read.data)], cycles=20_000)
+            assert (
+                bytes_of(await read_burst(ctx, dut, half + at, 64, stall=0.2, rng=other))
+                == first[at : at + 512]
+            )
+
+    run(
+        dut,
+        writer,
+        reader,
+        background=[attach(dut, SMALL, MHZ * 1_000_000), holds(dut.read.data)],
+        cycles=20_000,
+    )
 
 
 @pytest.mark.parametrize("delay", [0, 2])
@@ -110,7 +173,11 @@ def test_throughput(delay):
         start = log[-1][0]
         for at in range(0, 2048, 512):
             await send(ctx, dut.write.address, [{"address": at, "length": 63}])
-            await send(ctx, dut.write.data, [{"data": i, "strobe": 255, "last": i == 63} for i in range(64)])
+            await send(
+                ctx,
+                dut.write.data,
+                [{"data": i, "strobe": 255, "last": i == 63} for i in range(64)],
+            )
             await receive(ctx, dut.write.response, 1, [])
         marks.append((log[-1][0] - start, [c for _, c in log[before:]]))
         before, start = len(log), log[-1][0]
@@ -119,12 +186,27 @@ def test_throughput(delay):
         while len(out) < 256:
             await ctx.tick()
         marks.append((log[-1][0] - start, [c for _, c in log[before:]]))
-    run(dut, talk, background=[attach(dut, SMALL, MHZ * 1_000_000, log),
-                               lambda ctx: receive(ctx, dut.read.data, None, out)], cycles=20_000)
+
+    run(
+        dut,
+        talk,
+        background=[
+            attach(dut, SMALL, MHZ * 1_000_000, log),
+            lambda ctx: receive(ctx, dut.read.data, None, out),
+        ],
+        cycles=20_000,
+    )
     for cycles, codes in marks:
         refreshes, rows = codes.count(REFRESH), codes.count(ACTIVE)
         assert codes.count(READ) + codes.count(WRITE) >= 256
-        assert cycles <= 4 * 256 + refreshes * (t.rp + t.rfc + t.rcd + 8) + rows * (t.rp + t.rcd + 2) + 4 * 8 + 20
+        assert (
+            cycles
+            <= 4 * 256
+            + refreshes * (t.rp + t.rfc + t.rcd + 8)
+            + rows * (t.rp + t.rcd + 2)
+            + 4 * 8
+            + 20
+        )
         assert refreshes <= cycles // t.refresh + 1
 
 
@@ -145,6 +227,7 @@ def test_latency_and_refresh_when_idle():
         await idle(ctx, 40 * dut.timing.refresh)
         quiet = [c for _, c in log[start:]]
         assert 39 <= quiet.count(REFRESH) <= 41 and set(quiet) <= {REFRESH, PRECHARGE} and before
+
     run(dut, talk, background=[attach(dut, SMALL, MHZ * 1_000_000, log)], cycles=20_000)
 
 
@@ -157,6 +240,7 @@ def test_beyond_the_part():
         got = await read_burst(ctx, dut, SMALL.size - 8, 2)
         assert [(b.resp, b.data) for b in got] == [(DECERR, 0)] * 2
         assert bytes_of(await read_burst(ctx, dut, 0, 1)) == b"12345678"
+
     run(dut, talk, background=[attach(dut, SMALL, MHZ * 1_000_000)])
 
 
@@ -174,6 +258,7 @@ def test_cycles_of_parts():
 # ---- the model ---------------------------------------------------------------------------
 class Bus:
     """Commands by hand at 100 MHz, 10 ns a cycle."""
+
     def __init__(self, part=SMALL):
         self.model = Model(part, 100_000_000)
 
@@ -183,52 +268,84 @@ class Bus:
         for n in range(wait + 1):
             now = code if n == 0 else NOP
             keep = oe if now == WRITE or n < 4 else 0
-            found.append(self.model.clock(cke=cke, cs_n=0, ras_n=now >> 2, cas_n=now >> 1 & 1, we_n=now & 1, ba=ba, a=a, dqm=dqm,
-                                          dq_o=7, dq_oe=keep)[0])
+            found.append(
+                self.model.clock(
+                    cke=cke,
+                    cs_n=0,
+                    ras_n=now >> 2,
+                    cas_n=now >> 1 & 1,
+                    we_n=now & 1,
+                    ba=ba,
+                    a=a,
+                    dqm=dqm,
+                    dq_o=7,
+                    dq_oe=keep,
+                )[0]
+            )
         return next((f for f in found if f), None)
 
     def begin(self):
-        steps = [(NOP, dict(wait=110)), (PRECHARGE, dict(a=1024, wait=2)), (REFRESH, dict(wait=6)), (REFRESH, dict(wait=6)),
-                 (MODE, dict(a=0x22, wait=1))]
+        steps = [
+            (NOP, dict(wait=110)),
+            (PRECHARGE, dict(a=1024, wait=2)),
+            (REFRESH, dict(wait=6)),
+            (REFRESH, dict(wait=6)),
+            (MODE, dict(a=0x22, wait=1)),
+        ]
         assert [self(code, **kw) for code, kw in steps] == [None] * len(steps)
         return self
 
 
-@pytest.mark.parametrize("steps, violation", [
-    ([(ACTIVE, dict(wait=1)), (READ, {})], "tRCD"),
-    ([(ACTIVE, dict(wait=3)), (PRECHARGE, {})], "tRAS"),
-    ([(ACTIVE, dict(wait=4)), (PRECHARGE, dict(wait=1)), (ACTIVE, {})], "tRP"),
-    ([(ACTIVE, {}), (ACTIVE, dict(ba=1))], "tRRD"),
-    ([(ACTIVE, dict(wait=4)), (ACTIVE, {})], "open bank"),
-    ([(READ, {})], "closed bank"),
-    ([(ACTIVE, dict(wait=2)), (WRITE, dict(wait=3, oe=1)), (PRECHARGE, {})], "tWR"),
-    ([(ACTIVE, dict(wait=2)), (WRITE, dict(wait=2, oe=1)), (PRECHARGE, {})], "cut short"),
-    ([(ACTIVE, dict(wait=2)), (READ, dict(wait=2)), (READ, {})], "cut short"),
-    ([(ACTIVE, dict(wait=2)), (READ, dict(wait=4)), (WRITE, dict(oe=1))], "driven by both"),
-    ([(ACTIVE, dict(wait=2)), (READ, dict(wait=5)), (WRITE, dict(oe=1))], "without a cycle between"),
-    ([(ACTIVE, dict(wait=2)), (WRITE, {})], "without data"),
-    ([(ACTIVE, dict(wait=2)), (READ, dict(a=1024))], "automatic precharge"),
-    ([(ACTIVE, dict(wait=2)), (READ, dict(a=2))], "multiple of four"),
-    ([(REFRESH, dict(wait=5)), (ACTIVE, {})], "tRFC"),
-    ([(ACTIVE, dict(wait=8)), (REFRESH, {})], "bank open"),
-    ([(MODE, dict(a=0x22)), (ACTIVE, {})], "tMRD"),
-    ([(MODE, dict(a=0x23))], "mode"),
-    ([(MODE, dict(a=0x12))], "CAS latency"),
-    ([(NOP, dict(wait=20_000))], "REFRESH is late"),
-    ([(NOP, dict(cke=0))], "CKE"),
-])
+@pytest.mark.parametrize(
+    "steps, violation",
+    [
+        ([(ACTIVE, dict(wait=1)), (READ, {})], "tRCD"),
+        ([(ACTIVE, dict(wait=3)), (PRECHARGE, {})], "tRAS"),
+        ([(ACTIVE, dict(wait=4)), (PRECHARGE, dict(wait=1)), (ACTIVE, {})], "tRP"),
+        ([(ACTIVE, {}), (ACTIVE, dict(ba=1))], "tRRD"),
+        ([(ACTIVE, dict(wait=4)), (ACTIVE, {})], "open bank"),
+        ([(READ, {})], "closed bank"),
+        ([(ACTIVE, dict(wait=2)), (WRITE, dict(wait=3, oe=1)), (PRECHARGE, {})], "tWR"),
+        ([(ACTIVE, dict(wait=2)), (WRITE, dict(wait=2, oe=1)), (PRECHARGE, {})], "cut short"),
+        ([(ACTIVE, dict(wait=2)), (READ, dict(wait=2)), (READ, {})], "cut short"),
+        ([(ACTIVE, dict(wait=2)), (READ, dict(wait=4)), (WRITE, dict(oe=1))], "driven by both"),
+        (
+            [(ACTIVE, dict(wait=2)), (READ, dict(wait=5)), (WRITE, dict(oe=1))],
+            "without a cycle between",
+        ),
+        ([(ACTIVE, dict(wait=2)), (WRITE, {})], "without data"),
+        ([(ACTIVE, dict(wait=2)), (READ, dict(a=1024))], "automatic precharge"),
+        ([(ACTIVE, dict(wait=2)), (READ, dict(a=2))], "multiple of four"),
+        ([(REFRESH, dict(wait=5)), (ACTIVE, {})], "tRFC"),
+        ([(ACTIVE, dict(wait=8)), (REFRESH, {})], "bank open"),
+        ([(MODE, dict(a=0x22)), (ACTIVE, {})], "tMRD"),
+        ([(MODE, dict(a=0x23))], "mode"),
+        ([(MODE, dict(a=0x12))], "CAS latency"),
+        ([(NOP, dict(wait=20_000))], "REFRESH is late"),
+        ([(NOP, dict(cke=0))], "CKE"),
+    ],
+)
 def test_model_reports(steps, violation):
     bus = Bus().begin()
     found = [bus(code, **kw) for code, kw in steps]
     assert found[:-1] == [None] * (len(steps) - 1) and violation in found[-1]
 
 
-@pytest.mark.parametrize("steps, violation", [
-    ([(NOP, dict(wait=50)), (PRECHARGE, {})], "before the part is ready"),
-    ([(NOP, dict(wait=110)), (REFRESH, {})], "no PRECHARGE"),
-    ([(NOP, dict(wait=110)), (PRECHARGE, dict(a=1024, wait=3)), (MODE, dict(a=0x22))], "fewer than two"),
-    ([(NOP, dict(wait=110)), (PRECHARGE, dict(a=1024, wait=3)), (ACTIVE, {})], "before the mode"),
-])
+@pytest.mark.parametrize(
+    "steps, violation",
+    [
+        ([(NOP, dict(wait=50)), (PRECHARGE, {})], "before the part is ready"),
+        ([(NOP, dict(wait=110)), (REFRESH, {})], "no PRECHARGE"),
+        (
+            [(NOP, dict(wait=110)), (PRECHARGE, dict(a=1024, wait=3)), (MODE, dict(a=0x22))],
+            "fewer than two",
+        ),
+        (
+            [(NOP, dict(wait=110)), (PRECHARGE, dict(a=1024, wait=3)), (ACTIVE, {})],
+            "before the mode",
+        ),
+    ],
+)
 def test_model_reports_at_power_up(steps, violation):
     bus = Bus()
     found = [bus(code, **kw) for code, kw in steps]

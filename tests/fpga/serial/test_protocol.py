@@ -21,8 +21,13 @@ from fpga.serial.protocol import (
 )
 from hdl.config import PRESETS
 
-frames = st.builds(lambda o, s, a, d: Frame(o, s, a, len(d), d), st.integers(0, 255), st.integers(0, 255),
-                   st.integers(0, 2**32 - 1), st.binary(max_size=MAX_DATA))
+frames = st.builds(
+    lambda o, s, a, d: Frame(o, s, a, len(d), d),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(0, 2**32 - 1),
+    st.binary(max_size=MAX_DATA),
+)
 
 
 def frame(sequence=1, size=40, seed=1):
@@ -34,7 +39,7 @@ def test_round_trip(sent, step):
     decoder, got = Decoder(), []
     raw = b"".join(map(encode, sent))
     for at in range(0, len(raw), step):
-        got += decoder.feed(raw[at:at + step])
+        got += decoder.feed(raw[at : at + step])
     assert got == sent
 
 
@@ -46,8 +51,14 @@ def test_only_flags_are_flags():
 def test_any_damage_is_found():
     """Every single flipped bit, dropped byte and doubled byte: never another frame."""
     raw, good = encode(frame()), frame()
-    broken = [raw[:i] + bytes((raw[i] ^ 1 << bit,)) + raw[i + 1:] for i in range(len(raw)) for bit in range(8)]
-    broken += [raw[:i] + raw[i + 1:] for i in range(len(raw))] + [raw[:i + 1] + raw[i:] for i in range(len(raw))]
+    broken = [
+        raw[:i] + bytes((raw[i] ^ 1 << bit,)) + raw[i + 1 :]
+        for i in range(len(raw))
+        for bit in range(8)
+    ]
+    broken += [raw[:i] + raw[i + 1 :] for i in range(len(raw))] + [
+        raw[: i + 1] + raw[i:] for i in range(len(raw))
+    ]
     for damaged in broken:
         got = [f for f in Decoder().feed(damaged + bytes((FLAG,))) if isinstance(f, Frame)]
         assert got in ([], [good])
@@ -85,7 +96,14 @@ def test_identity():
 
 def test_configuration_hash():
     tiny = PRESETS["tiny"]
-    assert configuration_hash(tiny) == configuration_hash(tiny.replace(name="other", dram_latency=3))
-    for changed in (dict(rows=3), dict(rlc=False), dict(sparse_pes=0, store_lanes=1), dict(address_bits=24)):
+    assert configuration_hash(tiny) == configuration_hash(
+        tiny.replace(name="other", dram_latency=3)
+    )
+    for changed in (
+        dict(rows=3),
+        dict(rlc=False),
+        dict(sparse_pes=0, store_lanes=1),
+        dict(address_bits=24),
+    ):
         assert configuration_hash(tiny) != configuration_hash(tiny.replace(**changed))
     assert len({configuration_hash(c) for c in PRESETS.values()}) == len(PRESETS)

@@ -1,4 +1,5 @@
-"""The whole board under Verilator, its serial pins on a pseudo-terminal: runs, and faults on the line."""
+"""The whole board under Verilator, its serial pins on a pseudo-terminal: runs, and faults on the
+line."""
 
 import json
 import multiprocessing
@@ -26,7 +27,7 @@ from tests.device.devices import check_network
 
 # As little as there is to compile: a test of the board, not of the array.
 CONFIG = PRESETS["tiny"].replace(name="lean", sparse_pes=0, skip=False, rows=1, columns=4)
-TIMEOUT = 3.0       # s: a frame takes a fraction of one
+TIMEOUT = 3.0  # s: a frame takes a fraction of one
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +63,13 @@ def length(board, network):
 
 
 def test_memory_and_runs(board, network):
-    """Two hosts, one after the other; SDRAM across its rows and banks; the line is what takes the time."""
+    """Two hosts, one after the other; SDRAM across its rows and banks; the line is what takes
+    the time."""
     with BoardDevice(CONFIG, board.port, timeout=TIMEOUT) as device:
         assert device.identity.memory == PART.size and device.identity.name == "lean"
         data = np.random.default_rng(2).bytes(6000)
-        for _ in range(4):  # the clock runs on while another process keeps this one waiting: the best counts
+        # the clock runs on while another process keeps this one waiting: the best counts
+        for _ in range(4):
             before = board.counts()
             device.write(PART.size - 6000, data)
             assert device.read(PART.size - 6000, 6000) == data
@@ -74,7 +77,10 @@ def test_memory_and_runs(board, network):
             if moved.cycles < 1.1 * 10 * CYCLES_PER_BIT * (moved.to_board + moved.from_board):
                 break
         else:
-            pytest.fail(f"{moved.cycles} cycles for {moved.to_board} bytes to the board and {moved.from_board} from it")
+            pytest.fail(
+                f"{moved.cycles} cycles for {moved.to_board} bytes to the board and "
+                f"{moved.from_board} from it"
+            )
     program, counters = good_run(board, network)
     assert counters[program.segments[0].name]["macs"] > 0
 
@@ -106,7 +112,7 @@ def test_a_host_that_dies_inside_a_frame(board, network):
         device.write(0, bytes(64))
     port = open_port(board.port, 3_000_000)
     for half in (20, 37):
-        port.write(encode(Frame(Opcode.WRITE, 7, 0, 64, b"\xFF" * 64))[:half])
+        port.write(encode(Frame(Opcode.WRITE, 7, 0, 64, b"\xff" * 64))[:half])
     port.close()
     with BoardDevice(CONFIG, board.port, timeout=TIMEOUT) as device:
         assert device.read(0, 64) == bytes(64)
@@ -141,10 +147,30 @@ def test_main_job(board, tmp_path, capsys):
     config, model, out = tmp_path / "lean.json", tmp_path / "net.onnx", tmp_path / "result.json"
     config.write_text(json.dumps(CONFIG.to_dict()))
     weights = np.random.default_rng(3).normal(size=(4, 1, 3, 3)).astype(np.float32)
-    model.write_bytes(model_with(helper.make_node("Conv", ["x", "w"], ["y"]), shape=(1, 1, 6, 6), w=weights))
-    np.save(tmp_path / "images.npy", np.random.default_rng(4).integers(0, 256, (6, 1, 6, 6), np.uint8))
-    assert cli.main(["board-sim", "--config", str(config), "--model", str(model), "--images", str(tmp_path / "images.npy"),
-                     "--limit", "3", "--json", str(out)]) == 0
+    model.write_bytes(
+        model_with(helper.make_node("Conv", ["x", "w"], ["y"]), shape=(1, 1, 6, 6), w=weights)
+    )
+    np.save(
+        tmp_path / "images.npy", np.random.default_rng(4).integers(0, 256, (6, 1, 6, 6), np.uint8)
+    )
+    assert (
+        cli.main(
+            [
+                "board-sim",
+                "--config",
+                str(config),
+                "--model",
+                str(model),
+                "--images",
+                str(tmp_path / "images.npy"),
+                "--limit",
+                "3",
+                "--json",
+                str(out),
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "equal to golden in every layer" in text and "bytes from it" in text
     result = json.loads(out.read_text())

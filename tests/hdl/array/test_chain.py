@@ -18,8 +18,18 @@ from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 
 def config(rows, columns, **changes):
-    return Config("array", rows=rows, columns=columns, filter_spad=128, ifmap_spad=8, psum_spad=8,
-                  glb_pairs=4, glb_depth=128, ifmap_fifo=2, psum_fifo=2).replace(**changes)
+    return Config(
+        "array",
+        rows=rows,
+        columns=columns,
+        filter_spad=128,
+        ifmap_spad=8,
+        psum_spad=8,
+        glb_pairs=4,
+        glb_depth=128,
+        ifmap_fifo=2,
+        psum_fifo=2,
+    ).replace(**changes)
 
 
 def collected(monkeypatch, config):
@@ -30,6 +40,7 @@ def collected(monkeypatch, config):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             pes.append(self)
+
     monkeypatch.setattr(hdl.array.row, "ProcessingElement", Recorded)
     return ProcessingArray(config), pes
 
@@ -43,19 +54,26 @@ def tags(mapping):
             for k in range(groups):
                 for j in range(height):
                     out[(i * sets + g) * (height * groups) + k * height + j] = (
-                        j == k == 0, j == height - 1 and k == groups - 1, (stride * i + j) * groups + k,
-                        (g * groups + k) * height + j, i * sets + g)
+                        j == k == 0,
+                        j == height - 1 and k == groups - 1,
+                        (stride * i + j) * groups + k,
+                        (g * groups + k) * height + j,
+                        i * sets + g,
+                    )
     return out
 
 
 def confined(mapping, made):
-    """tags(), None for PEs left out so that no logical column leaves a segment; None if it does not fit."""
+    """tags(), None for PEs left out so that no logical column leaves a segment; None if it does
+    not fit."""
     height, segment, out = mapping[0] * mapping[1], made.segment or made.pes, []
     for n, tag in enumerate(tags(mapping)):
         if n % height == 0 and len(out) % segment + height > segment:
             out += [None] * (-len(out) % segment)
         out.append(tag)
-    return out + [None] * (made.pes - len(out)) if height <= segment and len(out) <= made.pes else None
+    return (
+        out + [None] * (made.pes - len(out)) if height <= segment and len(out) <= made.pes else None
+    )
 
 
 def body(mapping, mode=0):
@@ -64,17 +82,45 @@ def body(mapping, mode=0):
 
 # (R', r, t, e, U)
 MAPPINGS = {
-    (3, 4): [(12, 1, 1, 1, 1), (1, 1, 1, 1, 1), (3, 1, 2, 2, 1), (3, 2, 1, 2, 2), (1, 1, 12, 1, 1), (1, 1, 1, 12, 4),
-             (1, 12, 1, 1, 1), (2, 3, 2, 1, 1), (1, 2, 2, 3, 3), (11, 1, 1, 1, 1), (5, 1, 1, 2, 4), (2, 1, 2, 3, 2)],
+    (3, 4): [
+        (12, 1, 1, 1, 1),
+        (1, 1, 1, 1, 1),
+        (3, 1, 2, 2, 1),
+        (3, 2, 1, 2, 2),
+        (1, 1, 12, 1, 1),
+        (1, 1, 1, 12, 4),
+        (1, 12, 1, 1, 1),
+        (2, 3, 2, 1, 1),
+        (1, 2, 2, 3, 3),
+        (11, 1, 1, 1, 1),
+        (5, 1, 1, 2, 4),
+        (2, 1, 2, 3, 2),
+    ],
     (1, 6): [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (6, 1, 1, 1, 1), (2, 2, 1, 1, 3)],
     (6, 1): [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (1, 1, 1, 6, 1), (2, 2, 1, 1, 3)],
 }
-TOO_LARGE = [(13, 1, 1, 1, 1), (1, 1, 13, 1, 1), (7, 1, 1, 2, 1), (1, 1, 1, 255, 1), (5, 5, 5, 5, 4)]
+TOO_LARGE = [
+    (13, 1, 1, 1, 1),
+    (1, 1, 13, 1, 1),
+    (7, 1, 1, 2, 1),
+    (1, 1, 1, 255, 1),
+    (5, 5, 5, 5, 4),
+]
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("shape, segment, registered", [(shape, 0, False) for shape in MAPPINGS] + [
-    ((3, 4), 4, False), ((3, 4), 6, False), ((6, 1), 3, False), ((3, 4), 0, True), ((3, 4), 6, True), ((6, 1), 3, True)])
+@pytest.mark.parametrize(
+    "shape, segment, registered",
+    [(shape, 0, False) for shape in MAPPINGS]
+    + [
+        ((3, 4), 4, False),
+        ((3, 4), 6, False),
+        ((6, 1), 3, False),
+        ((3, 4), 0, True),
+        ((3, 4), 6, True),
+        ((6, 1), 3, True),
+    ],
+)
 def test_tags(shape, segment, registered, monkeypatch):
     made = config(*shape, counters=False, segment=segment, registered=registered)
     dut, pes = collected(monkeypatch, made)
@@ -103,7 +149,11 @@ def test_tags(shape, segment, registered, monkeypatch):
                 tag = ctx.get(pe.tags_out)
                 assert tag.enable == (wanted[n] is not None), (mapping, n)
                 if wanted[n]:
-                    assert (tag.head, tag.tail, tag.ifmap, tag.filter, tag.psum) == wanted[n], (mapping, n)
+                    assert (tag.head, tag.tail, tag.ifmap, tag.filter, tag.psum) == wanted[n], (
+                        mapping,
+                        n,
+                    )
+
     run(dut, main)
 
 
@@ -116,16 +166,32 @@ def work(rng, config, mapping, shapes):
     for p, window, step, positions, images in shapes:
         tags_in = ((rows - 1) * stride + height) * groups
         length = (positions - 1) * step + window
-        a = rng.integers(-32768, 32768, (images, tags_in, length)) * (rng.random((images, tags_in, length)) < 0.8)
+        a = rng.integers(-32768, 32768, (images, tags_in, length)) * (
+            rng.random((images, tags_in, length)) < 0.8
+        )
         w = rng.integers(-32768, 32768, (sets * groups * height, window, p))
         before = rng.integers(-1 << bits - 1, 1 << bits - 1, (images, positions, rows * sets, p))
-        header = PassHeader.const(dict(p=p, window=window, step=step, positions=positions, laps=images))
+        header = PassHeader.const(
+            dict(p=p, window=window, step=step, positions=positions, laps=images)
+        )
         ifmap.append(dict(data=Const.cast(header).value, header=1))
-        ifmap += [dict(data=lanes(x := a[image, tag, n:n + 4], 16), count=len(x), tag=tag)
-                  for image in range(images) for n in range(0, length, 4) for tag in range(tags_in)]
+        ifmap += [
+            dict(data=lanes(x := a[image, tag, n : n + 4], 16), count=len(x), tag=tag)
+            for image in range(images)
+            for n in range(0, length, 4)
+            for tag in range(tags_in)
+        ]
         flat = w.reshape(len(w), -1)
-        filters += [dict(data=lanes(x := flat[tag, n:n + 4], 16), count=len(x), tag=tag, last=int(n + 4 >= p * window))
-                    for n in range(0, p * window, 4) for tag in range(len(w))]
+        filters += [
+            dict(
+                data=lanes(x := flat[tag, n : n + 4], 16),
+                count=len(x),
+                tag=tag,
+                last=int(n + 4 >= p * window),
+            )
+            for n in range(0, p * window, 4)
+            for tag in range(len(w))
+        ]
         for image in range(images):
             for f in range(positions):
                 for c in range(rows * sets):
@@ -133,14 +199,24 @@ def work(rng, config, mapping, shapes):
                     total = before[image, f, c].copy()
                     for k in range(groups):
                         for j in range(height):
-                            x = a[image, (stride * i + j) * groups + k, f * step:f * step + window]
+                            x = a[
+                                image, (stride * i + j) * groups + k, f * step : f * step + window
+                            ]
                             total += x @ w[(g * groups + k) * height + j]
-                            macs, zeros = macs + p * window, zeros + p * int(np.count_nonzero(x == 0))
+                            macs, zeros = (
+                                macs + p * window,
+                                zeros + p * int(np.count_nonzero(x == 0)),
+                            )
                     total = wrap(total, bits).tolist()
                     for n in range(0, p, 4):
-                        psums.append(dict(data=lanes(before[image, f, c, n:n + 4], bits),
-                                          count=min(4, p - n), tag=c))
-                        out.append((total[n:n + 4], int(c == rows * sets - 1 and n + 4 >= p)))
+                        psums.append(
+                            dict(
+                                data=lanes(before[image, f, c, n : n + 4], bits),
+                                count=min(4, p - n),
+                                tag=c,
+                            )
+                        )
+                        out.append((total[n : n + 4], int(c == rows * sets - 1 and n + 4 >= p)))
     return dict(ifmap=ifmap, filter=filters, psum=psums, out=out, macs=macs, zeros=zeros)
 
 
@@ -158,16 +234,29 @@ def play(config, jobs, *, stall=0.0, delay=0):
                 await ctx.tick()
                 if len(current) > seen:
                     await idle(ctx, delay if net == "ifmap" else 0)
-                    await send(ctx, getattr(dut, net), current[seen][net], stall=stall, rng=random.Random(k))
+                    await send(
+                        ctx,
+                        getattr(dut, net),
+                        current[seen][net],
+                        stall=stall,
+                        rng=random.Random(k),
+                    )
                     seen += 1
+
         return bench
 
     counts = {}
 
     async def count(ctx):
         async for _, _, *now in ctx.tick().sample(
-                dut.events_busy, dut.events_gated, dut.events_wait_filter, dut.events_wait_ifmap,
-                dut.events_wait_psum, dut.events_wait_hazard, dut.events_idle):
+            dut.events_busy,
+            dut.events_gated,
+            dut.events_wait_filter,
+            dut.events_wait_ifmap,
+            dut.events_wait_psum,
+            dut.events_wait_hazard,
+            dut.events_idle,
+        ):
             busy.append(now[0])
             counts["gated"] = counts.get("gated", 0) + now[1]
             # two cycles after reset every PE is in one state
@@ -181,11 +270,18 @@ def play(config, jobs, *, stall=0.0, delay=0):
             current.append(todo)
             wanted = todo["out"]
             if config.psum_lanes == 1:
-                wanted = [([v], last and n + 1 == len(values)) for values, last in wanted for n, v in enumerate(values)]
+                wanted = [
+                    ([v], last and n + 1 == len(values))
+                    for values, last in wanted
+                    for n, v in enumerate(values)
+                ]
             await receive(ctx, dut.ofmap, len(wanted), got, stall=stall)
             assert len(got) == len(wanted)
             for word, (values, last) in zip(got, wanted):
-                assert (low(word.data, len(values) * bits), word.last) == (lanes(values, bits), last)
+                assert (low(word.data, len(values) * bits), word.last) == (
+                    lanes(values, bits),
+                    last,
+                )
             ctx.set(dut.ofmap.ready, 1)
             for _ in range(10):
                 await ctx.tick()
@@ -193,7 +289,16 @@ def play(config, jobs, *, stall=0.0, delay=0):
             ctx.set(dut.ofmap.ready, 0)
             assert sum(busy) - start == todo["macs"] // config.simd
             assert counts["gated"] == (todo["zeros"] // config.simd if mode else 0)
-    run(dut, main, background=[count, holds(dut.ofmap), *(source(k, n) for k, n in enumerate(("ifmap", "filter", "psum")))])
+
+    run(
+        dut,
+        main,
+        background=[
+            count,
+            holds(dut.ofmap),
+            *(source(k, n) for k, n in enumerate(("ifmap", "filter", "psum"))),
+        ],
+    )
     return busy
 
 
@@ -208,26 +313,43 @@ ONE_INPUT = ONE_LANE | dict(input_lanes=1, ifmap_fifo=0)
 
 @pytest.mark.sampled(3, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.3])
-@pytest.mark.parametrize("shape, changes", [((2, 3), {}), ((1, 6), {}), ((6, 1), {}), ((2, 3), ONE_LANE),
-                                            ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True)),
-                                            ((2, 3), ONE_INPUT | dict(registered=True)), ((1, 6), ONE_INPUT),
-                                            ((2, 3), ONE_INPUT | SIMD | dict(registered=True)), ((6, 1), ONE_INPUT | SIMD | dict(psum_bits=24))])
+@pytest.mark.parametrize(
+    "shape, changes",
+    [
+        ((2, 3), {}),
+        ((1, 6), {}),
+        ((6, 1), {}),
+        ((2, 3), ONE_LANE),
+        ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True)),
+        ((2, 3), ONE_INPUT | dict(registered=True)),
+        ((1, 6), ONE_INPUT),
+        ((2, 3), ONE_INPUT | SIMD | dict(registered=True)),
+        ((6, 1), ONE_INPUT | SIMD | dict(psum_bits=24)),
+    ],
+)
 def test_passes(shape, changes, stall):
     """Mappings one after another, dense and gated, with passes of changing shapes in each."""
     made = config(*shape, **changes)
-    play(made, [(mapping, mode, [(p * made.simd, *rest) for p, *rest in shapes]) for mapping, mode, shapes in [
-        ((3, 1, 1, 2, 1), 0, [(4, 3, 1, 3, 1), (5, 2, 2, 2, 2), (1, 4, 1, 2, 1)]),
-        ((2, 3, 1, 1, 1), 1, [(2, 8, 8, 2, 1), (8, 1, 1, 4, 1)]),
-        ((1, 1, 3, 2, 2), 1, [(3, 2, 1, 3, 1), (8, 4, 3, 2, 1)]),
-        ((1, 2, 1, 2, 3), 0, [(4, 3, 2, 3, 2)]),    # a third of the PEs unused
-        ((1, 1, 1, 1, 1), 0, [(3, 1, 1, 1, 1)]),
-    ]], stall=stall)
+    play(
+        made,
+        [
+            (mapping, mode, [(p * made.simd, *rest) for p, *rest in shapes])
+            for mapping, mode, shapes in [
+                ((3, 1, 1, 2, 1), 0, [(4, 3, 1, 3, 1), (5, 2, 2, 2, 2), (1, 4, 1, 2, 1)]),
+                ((2, 3, 1, 1, 1), 1, [(2, 8, 8, 2, 1), (8, 1, 1, 4, 1)]),
+                ((1, 1, 3, 2, 2), 1, [(3, 2, 1, 3, 1), (8, 4, 3, 2, 1)]),
+                ((1, 2, 1, 2, 3), 0, [(4, 3, 2, 3, 2)]),  # a third of the PEs unused
+                ((1, 1, 1, 1, 1), 0, [(3, 1, 1, 1, 1)]),
+            ]
+        ],
+        stall=stall,
+    )
 
 
 def span(busy):
     """(cycles from the first with a MAC to the last, cycles of those without any)."""
     on = [n for n, b in enumerate(busy) if b]
-    part = busy[on[0]:on[-1] + 1]
+    part = busy[on[0] : on[-1] + 1]
     return len(part), sum(b == 0 for b in part)
 
 
@@ -239,8 +361,15 @@ SKEW = 6
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("mapping, registered", [((3, 1, 1, 2, 1), False), ((1, 2, 3, 1, 1), False),
-                                                 ((6, 1, 1, 1, 1), False), ((3, 1, 1, 2, 1), True)])
+@pytest.mark.parametrize(
+    "mapping, registered",
+    [
+        ((3, 1, 1, 2, 1), False),
+        ((1, 2, 3, 1, 1), False),
+        ((6, 1, 1, 1, 1), False),
+        ((3, 1, 1, 2, 1), True),
+    ],
+)
 def test_boundaries_between_passes_of_different_shapes(mapping, registered):
     """Back to back with all words there, passes take their MACs and no cycle more at a boundary."""
     shapes = REMAINDER * 2
@@ -248,20 +377,32 @@ def test_boundaries_between_passes_of_different_shapes(mapping, registered):
     macs = sum(p * window * f * images for p, window, _, f, images in shapes)
     cycles, _ = span(busy)
     loss = (cycles - macs) / (len(shapes) - 1)
-    print(f"{mapping}: {cycles} cycles for {macs} of MACs, {cycles - macs} over in all, {loss:.2f} a boundary")
+    print(
+        f"{mapping}: {cycles} cycles for {macs} of MACs, {cycles - macs} over in all, {loss:.2f} "
+        "a boundary"
+    )
     assert cycles - macs <= SKEW
 
 
 def test_one_psum_lane_keeps_up():
-    """Six PEs in two columns, ten psums of 48 MACs each: the lanes carry them while the PEs work."""
+    """Six PEs in two columns, ten psums of 48 MACs each: the lanes carry them while the PEs
+    work."""
     busy = play(config(2, 3, **ONE_LANE), [((3, 1, 1, 2, 1), 0, [(8, 8, 1, 10, 1)] * 3)], delay=150)
     cycles, _ = span(busy)
-    assert cycles <= 3 * 10 * 64 + 8 + SKEW      # the second column is a turn of p psums behind
+    assert cycles <= 3 * 10 * 64 + 8 + SKEW  # the second column is a turn of p psums behind
 
 
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize("mapping, registered", [((3, 1, 1, 2, 1), True), ((3, 1, 1, 2, 1), False), ((1, 2, 3, 1, 1), False),
-                                                 ((2, 1, 1, 3, 1), False), ((1, 2, 3, 1, 1), True)])
+@pytest.mark.parametrize(
+    "mapping, registered",
+    [
+        ((3, 1, 1, 2, 1), True),
+        ((3, 1, 1, 2, 1), False),
+        ((1, 2, 3, 1, 1), False),
+        ((2, 1, 1, 3, 1), False),
+        ((1, 2, 3, 1, 1), True),
+    ],
+)
 def test_boundaries_with_the_sequencers(mapping, registered):
     """The same from the commands on: sequencers, global buffer and array together."""
     made = config(2, 3, registered=registered)
@@ -272,16 +413,56 @@ def test_boundaries_with_the_sequencers(mapping, registered):
         length = (positions - 1) * step + window
         pitch = -(-length // 4) * 4
         taps = (rows - 1) * stride + height
-        queues["ifmap"].append(dict(
-            base=0, start=0, strip=length, images=images, image_stride=taps * groups * pitch, rows=taps, row_first=0,
-            rows_valid=taps, row_stride=groups * pitch, groups=groups, group_stride=pitch, outer=1, inner=1,
-            length=length, p=p, window=window, step=step, positions=positions,
-            bands=1, header=1, laps=images))
-        queues["filter"].append(dict(word=pair, tags=height * groups * sets, words=-(-p * window // 4),
-                                     tail=(p * window - 1) % 4 + 1))
-        queues["psum"].append(dict(bias=2 * pair, positions=images * positions, rows=rows, sets=sets, p=p))
-        queues["ofmap"].append(dict(images=images, positions=positions, rows=rows, sets=sets, p=p, base=12 * pair,
-                                    position_stride=rows * sets * p, row_stride=sets * p, ring=rows, rows_valid=rows))
+        queues["ifmap"].append(
+            dict(
+                base=0,
+                start=0,
+                strip=length,
+                images=images,
+                image_stride=taps * groups * pitch,
+                rows=taps,
+                row_first=0,
+                rows_valid=taps,
+                row_stride=groups * pitch,
+                groups=groups,
+                group_stride=pitch,
+                outer=1,
+                inner=1,
+                length=length,
+                p=p,
+                window=window,
+                step=step,
+                positions=positions,
+                bands=1,
+                header=1,
+                laps=images,
+            )
+        )
+        queues["filter"].append(
+            dict(
+                word=pair,
+                tags=height * groups * sets,
+                words=-(-p * window // 4),
+                tail=(p * window - 1) % 4 + 1,
+            )
+        )
+        queues["psum"].append(
+            dict(bias=2 * pair, positions=images * positions, rows=rows, sets=sets, p=p)
+        )
+        queues["ofmap"].append(
+            dict(
+                images=images,
+                positions=positions,
+                rows=rows,
+                sets=sets,
+                p=p,
+                base=12 * pair,
+                position_stride=rows * sets * p,
+                row_stride=sets * p,
+                ring=rows,
+                rows_valid=rows,
+            )
+        )
     busy, ready = [], []
 
     async def configure(ctx):
@@ -293,6 +474,7 @@ def test_boundaries_with_the_sequencers(mapping, registered):
             while not ready:
                 await ctx.tick()
             await send(ctx, getattr(core, name), queues[name])
+
         return bench
 
     async def count(ctx):
@@ -304,6 +486,7 @@ def test_boundaries_with_the_sequencers(mapping, registered):
         while left:
             _, _, done = await ctx.tick().sample(core.ofmap_done)
             left -= done
+
     run(core, configure, end, background=[count, *(engine(n) for n in ENGINES)])
     used = height * groups * sets * rows
     macs = [p * window * f * images for p, window, _, f, images in shapes]

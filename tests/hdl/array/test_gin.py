@@ -14,7 +14,9 @@ WORD = data.StructLayout({"data": 12, "tag": 3})
 
 
 class Rows(wiring.Component):
-    """A Y-bus and two X-buses of three PEs; PE n of row r has tag r + n and room where `room` says."""
+    """A Y-bus and two X-buses of three PEs; PE n of row r has tag r + n and room where `room`
+    says."""
+
     input: In(stream.Signature(WORD))
     room: In(6)
     word_0: Out(WORD)
@@ -31,15 +33,18 @@ class Rows(wiring.Component):
             wiring.connect(m, getattr(y, f"row_{r}"), x.input)
             for n in range(3):
                 m.d.comb += x.accept[n].eq((x.word.tag != r + n) | self.room[3 * r + n])
-            m.d.comb += [word.eq(x.word), self.fire[r].eq(x.fire),
-                         self.accept[3 * r:3 * r + 3].eq(x.accept)]
+            m.d.comb += [
+                word.eq(x.word),
+                self.fire[r].eq(x.fire),
+                self.accept[3 * r : 3 * r + 3].eq(x.accept),
+            ]
         return m
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.8])
 def test_rows(stall):
     rng = random.Random(7)
-    items = [dict(data=n, tag=rng.randrange(8)) for n in range(120)]    # tags 4..7: nobody's
+    items = [dict(data=n, tag=rng.randrange(8)) for n in range(120)]  # tags 4..7: nobody's
     items[10:20] = [dict(data=n, tag=7) for n in range(10, 20)]
     dut = shared(Rows)
     fired, times, per_pe = ([], []), ([], []), [[] for _ in range(6)]
@@ -48,25 +53,31 @@ def test_rows(stall):
         for now in range(len(items) + 4 if not stall else 3000):
             ctx.set(dut.room, sum((rng.random() >= stall) << n for n in range(6)))
             _, _, fire, accept, room, *words = await ctx.tick().sample(
-                dut.fire, dut.accept, dut.room, dut.word_0, dut.word_1)
+                dut.fire, dut.accept, dut.room, dut.word_0, dut.word_1
+            )
             for r, word in enumerate(words):
                 if fire >> r & 1:
-                    assert accept >> 3 * r & 7 == 7         # all of the row or none
+                    assert accept >> 3 * r & 7 == 7  # all of the row or none
                     fired[r].append((word.data, word.tag))
                     times[r].append(now)
                     for n in range(3):
                         if word.tag == r + n:
                             assert room >> 3 * r + n & 1
                             per_pe[3 * r + n].append(word.data)
-    run(dut, lambda ctx: send(ctx, dut.input, items, stall=stall / 2), watch,
-        background=[holds(dut.input)])
+
+    run(
+        dut,
+        lambda ctx: send(ctx, dut.input, items, stall=stall / 2),
+        watch,
+        background=[holds(dut.input)],
+    )
     wanted = [(i["data"], i["tag"]) for i in items]
     for r in range(2):
-        assert fired[r] == wanted                           # once each, in order, nothing more
+        assert fired[r] == wanted  # once each, in order, nothing more
         for n in range(3):
             assert per_pe[3 * r + n] == [d for d, t in wanted if t == r + n]
         if not stall:
-            assert times[r] == list(range(1, len(items) + 1))   # one a cycle, latency 1
+            assert times[r] == list(range(1, len(items) + 1))  # one a cycle, latency 1
 
 
 def test_nobody_waits_for_words_of_others():
@@ -83,15 +94,20 @@ def test_nobody_waits_for_words_of_others():
         assert seen == [0, 1, 2]
         assert not ctx.get(dut.input.ready)
         ctx.set(dut.room, 0b111111)
+
     # tag 1 is PE 0 of row 1; words before it belong to nobody
-    run(dut, watch, lambda ctx: send(ctx, dut.input, [dict(data=n, tag=1 if n == 3 else 7) for n in range(9)]))
+    run(
+        dut,
+        watch,
+        lambda ctx: send(ctx, dut.input, [dict(data=n, tag=1 if n == 3 else 7) for n in range(9)]),
+    )
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_y_bus_moves_all_rows_in_one_cycle(stall):
     dut, rng, top = YBus(WORD, 3), random.Random(3), Module()
     top.submodules.dut = dut
-    top.d.sync += Signal().eq(0)                    # the simulator wants a clock; the bus has none
+    top.d.sync += Signal().eq(0)  # the simulator wants a clock; the bus has none
     items = [dict(data=n, tag=n % 8) for n in range(60)]
     rows = [getattr(dut, f"row_{n}") for n in range(3)]
     got = []
@@ -101,12 +117,14 @@ def test_y_bus_moves_all_rows_in_one_cycle(stall):
             for row in rows:
                 ctx.set(row.ready, rng.random() >= stall)
             _, _, *sample = await ctx.tick().sample(
-                *(s for row in rows for s in (row.valid, row.ready, row.payload)))
+                *(s for row in rows for s in (row.valid, row.ready, row.payload))
+            )
             moved = [v and r for v, r in zip(sample[::3], sample[1::3])]
             assert len(set(moved)) == 1
             if moved[0]:
                 assert sample[2] == sample[5] == sample[8]
                 got.append(sample[2].data)
+
     cycles = run(top, lambda ctx: send(ctx, dut.input, items, stall=stall), watch)
     assert got == list(range(60))
     if not stall:
@@ -118,10 +136,11 @@ def test_x_bus_alone_keeps_up_with_a_receiver_that_starts_late():
 
     async def watch(ctx):
         await ctx.tick().repeat(6)
-        assert not ctx.get(dut.input.ready)         # two words deep
+        assert not ctx.get(dut.input.ready)  # two words deep
         ctx.set(dut.accept, 1)
         for _ in range(20):
             _, _, fire, word = await ctx.tick().sample(dut.fire, dut.word)
             out.append(word.data if fire else None)
+
     run(dut, watch, lambda ctx: send(ctx, dut.input, [dict(data=n, tag=0) for n in range(20)]))
     assert out == list(range(20))

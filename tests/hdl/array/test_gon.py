@@ -20,7 +20,12 @@ class TwoLevels(wiring.Component):
         self.rows, self.columns = rows, columns
         super().__init__(
             {f"source_{n}": In(stream.Signature(WORD)) for n in range(rows * columns)}
-            | {"members": In(rows * columns), "restart": In(1), "output": Out(stream.Signature(WORD))})
+            | {
+                "members": In(rows * columns),
+                "restart": In(1),
+                "output": Out(stream.Signature(WORD)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -29,10 +34,17 @@ class TwoLevels(wiring.Component):
         for r in range(self.rows):
             m.submodules[f"row_{r}"] = row = OutputBus(WORD, self.columns)
             for n in range(self.columns):
-                wiring.connect(m, wiring.flipped(getattr(self, f"source_{r * self.columns + n}")),
-                               getattr(row, f"source_{n}"))
-            mine = self.members[r * self.columns:(r + 1) * self.columns]
-            m.d.comb += [row.members.eq(mine), row.restart.eq(self.restart), top.members[r].eq(mine.any())]
+                wiring.connect(
+                    m,
+                    wiring.flipped(getattr(self, f"source_{r * self.columns + n}")),
+                    getattr(row, f"source_{n}"),
+                )
+            mine = self.members[r * self.columns : (r + 1) * self.columns]
+            m.d.comb += [
+                row.members.eq(mine),
+                row.restart.eq(self.restart),
+                top.members[r].eq(mine.any()),
+            ]
             wiring.connect(m, row.output, getattr(top, f"source_{r}"))
         wiring.connect(m, top.output, wiring.flipped(self.output))
         return m
@@ -64,15 +76,19 @@ async def restart(ctx, dut, members):
 def test_order(shape, stall):
     rows, columns = shape
     rng = random.Random(rows)
-    sets = [list(range(rows * columns)), [rows * columns - 1], [0],
-            sorted(rng.sample(range(rows * columns), (rows * columns + 1) // 2))]
+    sets = [
+        list(range(rows * columns)),
+        [rows * columns - 1],
+        [0],
+        sorted(rng.sample(range(rows * columns), (rows * columns + 1) // 2)),
+    ]
     dut = shared(OutputBus, WORD, columns) if rows == 1 else TwoLevels(rows, columns)
     progress = []
 
     async def main(ctx):
         for members in sets:
             await restart(ctx, dut, members)
-            await idle(ctx, rows * columns)         # the first turn is found
+            await idle(ctx, rows * columns)  # the first turn is found
             sources, wanted = turns(members, 5, rng)
             got, times = [], []
             progress.append(sources)
@@ -91,10 +107,18 @@ def test_order(shape, stall):
             at = 0
             while True:
                 if at < len(progress):
-                    await send(ctx, getattr(dut, f"source_{n}"), progress[at].get(n, []), stall=stall, rng=rng)
+                    await send(
+                        ctx,
+                        getattr(dut, f"source_{n}"),
+                        progress[at].get(n, []),
+                        stall=stall,
+                        rng=rng,
+                    )
                     at += 1
                 await ctx.tick()
+
         return bench
+
     run(dut, main, background=[source(n) for n in range(rows * columns)] + [holds(dut.output)])
 
 
@@ -114,6 +138,7 @@ def test_others_are_never_taken_and_order_is_kept_when_the_first_is_late():
         for _ in range(8):
             await ctx.tick()
             assert not ctx.get(dut.source_1.ready)
+
     run(dut, late, others, lambda ctx: receive(ctx, dut.output, 3, got))
     assert [(w.data, w.last) for w in got] == [(1, 0), (2, 0), (3, 1)]
 
@@ -124,7 +149,7 @@ def test_restart_returns_to_the_first():
     async def main(ctx):
         ctx.set(dut.output.ready, 1)
         await restart(ctx, dut, [0, 1, 2])
-        for n in (0, 1):                            # two of three turns, then again from 0
+        for n in (0, 1):  # two of three turns, then again from 0
             await send(ctx, getattr(dut, f"source_{n}"), [dict(data=n, last=1)])
         await idle(ctx, 3)
         await restart(ctx, dut, [0, 1, 2])
@@ -137,6 +162,7 @@ def test_restart_returns_to_the_first():
         async for _, _, valid, word in ctx.tick().sample(dut.output.valid, dut.output.payload):
             if valid:
                 got.append((word.data, word.last))
+
     run(dut, main, background=[take])
     assert got == [(0, 0), (1, 0), (7, 0)]
 
@@ -146,13 +172,14 @@ def test_latency_is_one_cycle():
 
     async def main(ctx):
         await restart(ctx, dut, [0])
-        await idle(ctx, 3)      # until the first turn
+        await idle(ctx, 3)  # until the first turn
         ctx.set(dut.source_0.valid, 1)
         ctx.set(dut.source_0.payload, dict(data=5, last=1))
         assert ctx.get(dut.source_0.ready) and not ctx.get(dut.output.valid)
         await ctx.tick()
         assert ctx.get(dut.output.valid) and ctx.get(dut.output.payload.data) == 5
         assert ctx.get(dut.output.payload.last)
+
     run(dut, main)
 
 
@@ -170,5 +197,6 @@ def test_a_first_source_that_takes_no_part_is_passed_over():
                 assert not ctx.get(dut.source_0.ready)
                 await send(ctx, getattr(dut, f"source_{n}"), [dict(data=n, last=1)])
             await idle(ctx, 3)
+
     run(dut, main, lambda ctx: receive(ctx, dut.output, 4, got))
     assert [(w.data, w.last) for w in got] == [(1, 0), (2, 1)] * 2

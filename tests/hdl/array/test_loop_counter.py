@@ -1,4 +1,5 @@
-"""A PE's loop counter and lane multiplexer: the twins, and what the carry cells and LUTs of an ECP5 do instead."""
+"""A PE's loop counter and lane multiplexer: the twins, and what the carry cells and LUTs of an
+ECP5 do instead."""
 
 import random
 
@@ -16,17 +17,26 @@ class Ecp5:
 
 
 def cells(component):
-    text, _ = rtlil.convert_fragment(Fragment.get(component, Ecp5()).prepare(ports=(), hierarchy=("top",)))
+    text, _ = rtlil.convert_fragment(
+        Fragment.get(component, Ecp5()).prepare(ports=(), hierarchy=("top",))
+    )
     return {name: text.count(f"cell \\{name} ") for name in ("CCU2C", "PFUMX", "LUT4")}
 
 
 @pytest.mark.parametrize("bits", [4, 5, 16])
 def test_loop_counter(bits):
-    """Loops of every length, with turns as short as a PE's: `last` is there two cycles after a turn began."""
+    """Loops of every length, with turns as short as a PE's: `last` is there two cycles after a
+    turn began."""
     dut, rng = LoopCounter(bits), random.Random(bits)
 
     async def bench(ctx):
-        for limit in (1, 2, 3, (1 << bits) - 1 if bits < 16 else 40, *(rng.randint(1, 12) for _ in range(10))):
+        for limit in (
+            1,
+            2,
+            3,
+            (1 << bits) - 1 if bits < 16 else 40,
+            *(rng.randint(1, 12) for _ in range(10)),
+        ):
             ctx.set(dut.limit, limit)
             ctx.set(dut.load, 1)
             await ctx.tick()
@@ -37,12 +47,14 @@ def test_loop_counter(bits):
                 ctx.set(dut.step, 1)
                 await ctx.tick()
                 ctx.set(dut.step, 0)
+
     run(dut, bench, cycles=5000)
 
 
 @pytest.mark.parametrize("bits", [5, 16])
 def test_loop_counter_in_carry_cells(bits):
-    """The LUT's contents in a chain of CCU2C: the next count, its end, and the first count of a loop from zero."""
+    """The LUT's contents in a chain of CCU2C: the next count, its end, and the first count of a
+    loop from zero."""
     assert cells(LoopCounter(bits))["CCU2C"] == bits // 2 + 1
     rng, modulus = random.Random(bits), 1 << bits
 
@@ -54,9 +66,10 @@ def test_loop_counter_in_carry_cells(bits):
             total |= (propagate ^ carry) << at
             carry = carry if propagate else COUNT_OR_LOAD >> (a | b << 1) & 1
         return total
+
     for count in (0, 1, modulus - 2, modulus - 1, *(rng.randrange(modulus) for _ in range(100))):
         limit = rng.randrange(1, modulus)
-        assert chain(count, limit, 0) == count + 1      # its highest bit: the count was -1
+        assert chain(count, limit, 0) == count + 1  # its highest bit: the count was -1
         assert chain(0, limit, 1) & modulus - 1 == -limit & modulus - 1
 
 
@@ -70,6 +83,7 @@ def test_lane_mux():
             ctx.set(dut.lane, n % 4)
             await ctx.delay(1e-9)
             assert ctx.get(dut.entry) == word >> 16 * (n % 4) & 0xFFFF
+
     run_combinational(dut, bench)
 
 

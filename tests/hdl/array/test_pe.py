@@ -12,8 +12,20 @@ from sim.benches.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
 from tests.hdl.streams import holds, idle, run, send, shared
 
 # (p, window, step, positions, images)
-CORNERS = [(1, 1, 1, 1, 1), (8, 8, 8, 2, 1), (1, 8, 1, 3, 1), (2, 8, 8, 2, 2), (3, 1, 1, 5, 1), (8, 1, 1, 3, 2),
-           (4, 8, 1, 2, 2), (8, 7, 3, 2, 1), (2, 3, 2, 4, 1), (1, 2, 2, 1, 2), (3, 8, 5, 3, 1), (1, 1, 1, 5, 2)]
+CORNERS = [
+    (1, 1, 1, 1, 1),
+    (8, 8, 8, 2, 1),
+    (1, 8, 1, 3, 1),
+    (2, 8, 8, 2, 2),
+    (3, 1, 1, 5, 1),
+    (8, 1, 1, 3, 2),
+    (4, 8, 1, 2, 2),
+    (8, 7, 3, 2, 1),
+    (2, 3, 2, 4, 1),
+    (1, 2, 2, 1, 2),
+    (3, 8, 5, 3, 1),
+    (1, 1, 1, 5, 2),
+]
 STREAMS = ("ifmap", "filter", "psum", "chain_in")
 
 
@@ -34,6 +46,7 @@ def play(config, todo, head, tail, mode=Mode.DENSE, *, stall=0.0, delay=None, en
         async def bench(ctx):
             await idle(ctx, 2 + (delay or {}).get(name, 0))
             await send(ctx, getattr(dut, name), todo[name], stall=stall, rng=random.Random(n))
+
         return bench
 
     async def sink(ctx):
@@ -49,7 +62,8 @@ def play(config, todo, head, tail, mode=Mode.DENSE, *, stall=0.0, delay=None, en
             ready = rng.random() >= stall
             ctx.set(port.ready, ready)
             _, _, valid, payload, other, now = await ctx.tick().sample(
-                port.valid, port.payload, outputs[1 - tail].valid, dut.events)
+                port.valid, port.payload, outputs[1 - tail].valid, dut.events
+            )
             events.append(now)
             assert not other, "an output of another role"
             if valid and ready:
@@ -62,13 +76,18 @@ def play(config, todo, head, tail, mode=Mode.DENSE, *, stall=0.0, delay=None, en
                 assert payload == wanted, f"word {at}"
                 at += 1
             left -= at == len(todo["out"])
-    run(dut, sink, *(source(n, name) for n, name in enumerate(STREAMS)),
-        background=[holds(outputs[tail])])
+
+    run(
+        dut,
+        sink,
+        *(source(n, name) for n, name in enumerate(STREAMS)),
+        background=[holds(outputs[tail])],
+    )
     cycles = [{e for n, e in enumerate(EVENTS) if now >> n & 1} for now in events]
     before = set()
     for now in cycles:
-        assert len(now - {"gated"}) == 1, now           # exactly one state a cycle
-        assert "gated" not in now or "busy" in before   # one cycle behind its MAC
+        assert len(now - {"gated"}) == 1, now  # exactly one state a cycle
+        assert "gated" not in now or "busy" in before  # one cycle behind its MAC
         before = now
     skipped = todo["zeros"] - todo["empty"] if mode == Mode.SKIP else 0
     assert sum("busy" in now for now in cycles) == todo["macs"] - skipped
@@ -89,8 +108,10 @@ def test_results(bits, head, tail, stall):
     if bits == 32 and not stall:
         shapes = CORNERS
     todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
-    traces = [[now - {"gated"} for now in play(config, todo, head, tail, mode, stall=stall)]
-              for mode in ((Mode.DENSE, Mode.GATE) if stall or bits == 32 else (Mode.GATE,))]
+    traces = [
+        [now - {"gated"} for now in play(config, todo, head, tail, mode, stall=stall)]
+        for mode in ((Mode.DENSE, Mode.GATE) if stall or bits == 32 else (Mode.GATE,))
+    ]
     assert all(t == traces[0] for t in traces)
 
 
@@ -100,7 +121,15 @@ def test_results(bits, head, tail, stall):
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 1.0])
 def test_skipped_zeros(sparsity, head, tail, stall):
     """The same results, MACs for the non-zero entries only; windows without any hand over zeros."""
-    todo = work(random.Random(f"{sparsity}"), CORNERS, head, tail, strangers=stall / 2, ragged=stall, sparsity=sparsity)
+    todo = work(
+        random.Random(f"{sparsity}"),
+        CORNERS,
+        head,
+        tail,
+        strangers=stall / 2,
+        ragged=stall,
+        sparsity=sparsity,
+    )
     play(CONFIG, todo, head, tail, Mode.SKIP, stall=stall)
 
 
@@ -119,7 +148,13 @@ def test_registered(mode, stall):
 def test_skip_rate():
     """Once it runs, a PE whose entries are there issues a MAC a cycle for each non-zero one."""
     for sparsity in (0.3, 0.6):
-        todo = work(random.Random(3), [(4, 8, 2, 60, 1), (8, 8, 4, 40, 1), (6, 8, 2, 50, 1)], 1, 1, sparsity=sparsity)
+        todo = work(
+            random.Random(3),
+            [(4, 8, 2, 60, 1), (8, 8, 4, 40, 1), (6, 8, 2, 50, 1)],
+            1,
+            1,
+            sparsity=sparsity,
+        )
         cycles = span(play(CONFIG, todo, 1, 1, Mode.SKIP, delay={"ifmap": 80}))
         busy = sum("busy" in now for now in cycles)
         assert busy >= 0.97 * len(cycles), (sparsity, busy, len(cycles))
@@ -128,7 +163,7 @@ def test_skip_rate():
 def span(cycles):
     """The cycles from the first MAC to the last."""
     busy = [n for n, now in enumerate(cycles) if "busy" in now]
-    return cycles[busy[0]:busy[-1] + 1]
+    return cycles[busy[0] : busy[-1] + 1]
 
 
 # The filters of a pass load in p*window cycles, once the pass before the one before has ended.
@@ -137,7 +172,12 @@ FULL_RATE = {
     "p at the hazard": [(3, 8, 1, 4, 1), (3, 1, 1, 30, 1), (3, 3, 3, 8, 2)],
     "full spads": [(8, 8, 1, 3, 1), (8, 8, 8, 3, 1), (8, 8, 3, 2, 2)],
     "windows of one entry": [(8, 1, 1, 9, 1), (4, 1, 1, 12, 1), (5, 1, 1, 8, 2)],
-    "changing p, window, positions and images": [(4, 5, 2, 9, 1), (8, 6, 1, 3, 2), (3, 4, 4, 9, 2), (5, 3, 1, 9, 1)],
+    "changing p, window, positions and images": [
+        (4, 5, 2, 9, 1),
+        (8, 6, 1, 3, 2),
+        (3, 4, 4, 9, 2),
+        (5, 3, 1, 9, 1),
+    ],
 }
 
 
@@ -166,8 +206,12 @@ def test_results_with_one_psum_lane(head, tail, stall):
     """Also with a drain buffer that is no power of two, and without gating."""
     rng = random.Random(f"{head} {tail}")
     shapes = CORNERS + [random_shape(rng) for _ in range(4)]
-    for config in (NARROW, NARROW.replace(psum_drain=5, gating=False, psum_bits=24), NARROWEST,
-                   NARROWEST.replace(registered=False)):
+    for config in (
+        NARROW,
+        NARROW.replace(psum_drain=5, gating=False, psum_bits=24),
+        NARROWEST,
+        NARROWEST.replace(registered=False),
+    ):
         todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
         play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
 
@@ -197,7 +241,11 @@ def test_results_of_two_macs_a_cycle(head, tail, stall):
     """Also with the least drain buffer, narrow psums, and an FPGA's registers or none."""
     rng = random.Random(f"{head} {tail}")
     shapes = doubled(CORNERS + [random_shape(rng) for _ in range(4)])
-    for config in (SIMD, SIMD.replace(psum_drain=2, gating=False, psum_bits=24), SIMD.replace(psum_drain=6, registered=False)):
+    for config in (
+        SIMD,
+        SIMD.replace(psum_drain=2, gating=False, psum_bits=24),
+        SIMD.replace(psum_drain=6, registered=False),
+    ):
         todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
         play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
 
@@ -221,7 +269,13 @@ SHALLOW = CONFIG.replace(ifmap_fifo=1, psum_fifo=1)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
 def test_results_with_one_word_of_fifo(head, tail, stall):
-    play(SHALLOW, work(random.Random(5), CORNERS, head, tail, strangers=stall, ragged=stall), head, tail, stall=stall)
+    play(
+        SHALLOW,
+        work(random.Random(5), CORNERS, head, tail, strangers=stall, ragged=stall),
+        head,
+        tail,
+        stall=stall,
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(FULL_RATE) - {"windows of one entry"}))
@@ -247,28 +301,33 @@ def test_passes_of_one_window_wait_for_filters(shape):
     """A half loads in p*window cycles from its release, as long as the pass in between lasts:
     a few cycles once, none a pass."""
     p, window, count = *shape[:2], 8
-    cycles = span(play(CONFIG, work(random.Random(1), [shape] * count, 1, 1), 1, 1, delay={"ifmap": 150}))
+    cycles = span(
+        play(CONFIG, work(random.Random(1), [shape] * count, 1, 1), 1, 1, delay={"ifmap": 150})
+    )
     assert all(now & {"busy", "wait_filter"} for now in cycles)
     assert len(cycles) <= count * p * window + 4
 
 
-@pytest.mark.parametrize("net, event", [("filter", "wait_filter"), ("ifmap", "wait_ifmap"), ("psum", "wait_psum")])
+@pytest.mark.parametrize(
+    "net, event", [("filter", "wait_filter"), ("ifmap", "wait_ifmap"), ("psum", "wait_psum")]
+)
 def test_events_name_what_is_missing(net, event):
     shapes = [(4, 3, 1, 6, 1)] * 2
     todo = work(random.Random(net), shapes, 1, 1)
-    if net == "ifmap":      # the header comes, the entries do not
+    if net == "ifmap":  # the header comes, the entries do not
         todo["ifmap"][1:1] = [dict(data=0, count=4, header=0, tag=0)] * 100
     cycles = play(CONFIG, todo, 1, 1, delay={net: 150})
     waits = [now & {"wait_filter", "wait_ifmap", "wait_psum"} for now in cycles]
     assert sum(event in w for w in waits) > 60
-    if net == "psum":       # two windows' sums fill the buffer; the third stops at its last entry
+    if net == "psum":  # two windows' sums fill the buffer; the third stops at its last entry
         first = next(n for n, w in enumerate(waits) if event in w)
         assert sum("busy" in now for now in cycles[:first]) == 3 * 12 - 4
 
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_latency(registered):
-    """From the issue of a MAC to its sum, through the drain buffer, and past the adder to the chain."""
+    """From the issue of a MAC to its sum, through the drain buffer, and past the adder to the
+    chain."""
     config = CONFIG.replace(registered=registered)
     dut, todo, times = shared(PeBench, config), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
 
@@ -286,16 +345,25 @@ def test_latency(registered):
 
     def source(name):
         async def bench(ctx):
-            await idle(ctx, 2)          # words come when the tags are there
+            await idle(ctx, 2)  # words come when the tags are there
             await send(ctx, getattr(dut, name), todo[name])
+
         return bench
+
     run(dut, watch, *(source(name) for name in STREAMS))
     assert times["out"] - times["issue"] == depth(config) + 2
 
 
 def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
-    todo = work(random.Random(2), [(2, 2, 1, 12, 1)], 1, 1)     # more words than fit anywhere
-    cycles = play(CONFIG, todo | {"chain_in": [], "out": [], "macs": 0, "zeros": 0, "empty": 0}, 1, 1, enable=0, quiet=80)
+    todo = work(random.Random(2), [(2, 2, 1, 12, 1)], 1, 1)  # more words than fit anywhere
+    cycles = play(
+        CONFIG,
+        todo | {"chain_in": [], "out": [], "macs": 0, "zeros": 0, "empty": 0},
+        1,
+        1,
+        enable=0,
+        quiet=80,
+    )
     assert all(now == {"idle"} for now in cycles)
 
 
@@ -313,13 +381,18 @@ def test_capacity():
             ctx.set(port.payload, dict(tag=TAGS[name], count=4))
             ctx.set(port.valid, 1)
         ctx.set(dut.chain_in.valid, 1)
-        for now in range(250):      # a filter half is closed by its last word
+        for now in range(250):  # a filter half is closed by its last word
             half = (taken["filter"] + 1) % (CONFIG.filter_half // 4) == 0
             ctx.set(dut.filter.payload.last, half)
             _, _, *ready = await ctx.tick().sample(*(getattr(dut, n).ready for n in STREAMS))
             for name, moved in zip(STREAMS, ready):
                 taken[name] += moved
+
     run(dut, main)
     bus = 2
-    assert taken == dict(ifmap=CONFIG.ifmap_spad // 4 + CONFIG.ifmap_fifo + bus, filter=CONFIG.filter_spad // 4 + bus,
-                         psum=CONFIG.psum_fifo + bus, chain_in=0)
+    assert taken == dict(
+        ifmap=CONFIG.ifmap_spad // 4 + CONFIG.ifmap_fifo + bus,
+        filter=CONFIG.filter_spad // 4 + bus,
+        psum=CONFIG.psum_fifo + bus,
+        chain_in=0,
+    )

@@ -10,10 +10,12 @@ from hdl.config import PRESETS
 from hdl.isa import WORD_ADDR
 from tests.hdl.streams import idle, run, shared
 
-CONFIGS = {"a power of two": PRESETS["tiny"].replace(glb_depth=64),
-           "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
-           "one pair": PRESETS["tiny"].replace(glb_pairs=1, glb_depth=64),
-           "registered": PRESETS["tiny"].replace(glb_depth=64, registered=True)}
+CONFIGS = {
+    "a power of two": PRESETS["tiny"].replace(glb_depth=64),
+    "three pairs": PRESETS["tiny"].replace(glb_pairs=3, glb_depth=64),
+    "one pair": PRESETS["tiny"].replace(glb_pairs=1, glb_depth=64),
+    "registered": PRESETS["tiny"].replace(glb_depth=64, registered=True),
+}
 # Without a sparse engine.
 READERS, WRITERS = readers(PRESETS["eyeriss"]), writers(PRESETS["eyeriss"])
 
@@ -38,7 +40,8 @@ async def read(ctx, port, words, out, *, stall=0.0, rng=None, times=None, accept
         ctx.set(port.request.payload, words[asked] if offering else 0)
         ctx.set(port.response.ready, ready)
         _, _, taken, valid, data = await ctx.tick().sample(
-            port.request.ready, port.response.valid, port.response.payload)
+            port.request.ready, port.response.valid, port.response.payload
+        )
         if offering and taken:
             asked, offering = asked + 1, False
             if accepted is not None:
@@ -101,7 +104,11 @@ def test_random(config, stall):
 
     def item(word):
         # never all lanes off; both words or one
-        return dict(word=word, data=rng.getrandbits(128), mask=rng.choice([0xFF, 0x0F, 0xF0, rng.randrange(1, 256)]))
+        return dict(
+            word=word,
+            data=rng.getrandbits(128),
+            mask=rng.choice([0xFF, 0x0F, 0xF0, rng.randrange(1, 256)]),
+        )
 
     def phase(mine, n):
         """Of block b, 0 and 1 are the writers' and 2, 3 the readers'."""
@@ -125,10 +132,18 @@ def test_random(config, stall):
             todo = {w: [item(a) for a in inside(phase([k], n), 50)] for k, w in enumerate(WRITERS)}
             asks = {r: inside(phase([2, 3], n), 60) for r in READERS}
             got = {r: [] for r in READERS}
-            jobs[:] = [lambda ctx, w=w: write(ctx, writer(dut, w), todo[w], stall=stall, rng=random.Random(f"{n}{w}"))
-                       for w in WRITERS]
-            jobs.extend(lambda ctx, r=r: read(ctx, reader(dut, r), asks[r], got[r], stall=stall,
-                                              rng=random.Random(f"{n}{r}")) for r in READERS)
+            jobs[:] = [
+                lambda ctx, w=w: write(
+                    ctx, writer(dut, w), todo[w], stall=stall, rng=random.Random(f"{n}{w}")
+                )
+                for w in WRITERS
+            ]
+            jobs.extend(
+                lambda ctx, r=r: read(
+                    ctx, reader(dut, r), asks[r], got[r], stall=stall, rng=random.Random(f"{n}{r}")
+                )
+                for r in READERS
+            )
             left[0] = len(jobs)
             start[0] += 1
             while left[0]:
@@ -142,8 +157,9 @@ def test_random(config, stall):
             assert not any(ctx.get(reader(dut, r).response.valid) for r in READERS)
             # counters: both banks of a read; the banks of a write that it has lanes of
             assert counts["reads"] == 2 * sum(map(len, asks.values()))
-            assert counts["writes"] == sum(bool(i["mask"] & 15) + bool(i["mask"] >> 4)
-                                           for w in WRITERS for i in todo[w])
+            assert counts["writes"] == sum(
+                bool(i["mask"] & 15) + bool(i["mask"] >> 4) for w in WRITERS for i in todo[w]
+            )
             counts.update(reads=0, writes=0)
         got = []
         await read(ctx, reader(dut, "store"), range(words - 1), got)
@@ -160,12 +176,14 @@ def test_random(config, stall):
                     await jobs[k](ctx)
                     left[0] -= 1
                 await ctx.tick()
+
         return bench
 
     async def count(ctx):
         async for _, _, reads, writes in ctx.tick().sample(dut.reads, dut.writes):
             counts["reads"] += reads
             counts["writes"] += writes
+
     run(dut, main, background=[worker(k) for k in range(6)] + [count])
 
 
@@ -187,11 +205,27 @@ def test_one_access_a_cycle_on_pairs_of_its_own(config):
     async def conflict(ctx):
         async for _, _, c in ctx.tick().sample(dut.conflict):
             assert not c
-    benches = [lambda ctx, k=k, c=c: read(ctx, reader(dut, c), [k * pair + a for a in range(n)], out[c],
-                                          times=times[c], accepted=asked[c]) for k, c in enumerate(readers)]
-    benches += [lambda ctx, k=k, c=c: write(ctx, writer(dut, c), [dict(word=k * pair + 60 + a, data=a, mask=0xFF)
-                                                                 for a in range(n)], accepted=asked[c])
-                for k, c in enumerate(writers)]
+
+    benches = [
+        lambda ctx, k=k, c=c: read(
+            ctx,
+            reader(dut, c),
+            [k * pair + a for a in range(n)],
+            out[c],
+            times=times[c],
+            accepted=asked[c],
+        )
+        for k, c in enumerate(readers)
+    ]
+    benches += [
+        lambda ctx, k=k, c=c: write(
+            ctx,
+            writer(dut, c),
+            [dict(word=k * pair + 60 + a, data=a, mask=0xFF) for a in range(n)],
+            accepted=asked[c],
+        )
+        for k, c in enumerate(writers)
+    ]
     run(dut, *benches, background=[conflict])
     for c in asked:
         assert asked[c] == list(range(n)), c
@@ -202,10 +236,21 @@ def test_one_access_a_cycle_on_pairs_of_its_own(config):
 def test_half_a_word_pair_leaves_the_other_bank_free():
     """Writers that touch different halves of one pair do not wait."""
     dut, asked = shared(GlobalBuffer, CONFIGS["a power of two"]), {c: [] for c in WRITERS}
-    run(dut, lambda ctx: write(ctx, dut.write_ofmap, [dict(word=2 * a, data=a, mask=0x0F) for a in range(20)],
-                               accepted=asked["ofmap"]),
-        lambda ctx: write(ctx, dut.write_load, [dict(word=2 * a + 1, data=a, mask=0x0F) for a in range(20)],
-                          accepted=asked["load"]))
+    run(
+        dut,
+        lambda ctx: write(
+            ctx,
+            dut.write_ofmap,
+            [dict(word=2 * a, data=a, mask=0x0F) for a in range(20)],
+            accepted=asked["ofmap"],
+        ),
+        lambda ctx: write(
+            ctx,
+            dut.write_load,
+            [dict(word=2 * a + 1, data=a, mask=0x0F) for a in range(20)],
+            accepted=asked["load"],
+        ),
+    )
     assert asked["ofmap"] == asked["load"] == list(range(20))
 
 
@@ -218,14 +263,22 @@ def test_conflicts_go_by_priority():
     async def conflict(ctx):
         async for _, _, c in ctx.tick().sample(dut.conflict):
             conflicts.append(c)
-    benches = [lambda ctx, c=c: read(ctx, reader(dut, c), [5] * n, out[c], accepted=asked[c]) for c in READERS]
-    benches += [lambda ctx, c=c: write(ctx, writer(dut, c), [dict(word=90, data=1, mask=0xFF)] * n, accepted=asked[c])
-                for c in WRITERS]
+
+    benches = [
+        lambda ctx, c=c: read(ctx, reader(dut, c), [5] * n, out[c], accepted=asked[c])
+        for c in READERS
+    ]
+    benches += [
+        lambda ctx, c=c: write(
+            ctx, writer(dut, c), [dict(word=90, data=1, mask=0xFF)] * n, accepted=asked[c]
+        )
+        for c in WRITERS
+    ]
     run(dut, *benches, background=[conflict])
     for group in (READERS, WRITERS):
         for k, c in enumerate(group):
             assert asked[c] == list(range(k * n, (k + 1) * n)), c
-    assert conflicts[:3 * n] == [1] * (3 * n) and not any(conflicts[3 * n:])
+    assert conflicts[: 3 * n] == [1] * (3 * n) and not any(conflicts[3 * n :])
 
 
 @pytest.mark.parametrize("stuck", READERS)
@@ -240,8 +293,17 @@ def test_a_full_client_blocks_nobody(stuck):
         while True:
             _, _, taken = await ctx.tick().sample(port.request.ready)
             accepted.append(taken)
-    cycles = run(dut, *(lambda ctx, c=c: read(ctx, reader(dut, c), [0] * n, out[c]) for c in READERS if c != stuck),
-                 lambda ctx: idle(ctx, 5 * n), background=[full])
+
+    cycles = run(
+        dut,
+        *(
+            lambda ctx, c=c: read(ctx, reader(dut, c), [0] * n, out[c])
+            for c in READERS
+            if c != stuck
+        ),
+        lambda ctx: idle(ctx, 5 * n),
+        background=[full],
+    )
     assert sum(accepted) == RESPONSE_DEPTH
     assert cycles <= 5 * n + 4 and all(len(out[c]) == n for c in READERS if c != stuck)
 
@@ -264,10 +326,13 @@ def test_a_read_sees_what_was_written_a_cycle_before():
         await ctx.tick()
         ctx.set(dut.read_psum.request.valid, 0)
         for _ in range(8):
-            _, _, valid, data = await ctx.tick().sample(dut.read_psum.response.valid, dut.read_psum.response.payload)
+            _, _, valid, data = await ctx.tick().sample(
+                dut.read_psum.response.valid, dut.read_psum.response.payload
+            )
             if valid:
                 out.append(data)
         got.extend(out)
+
     run(dut, main)
     assert len(got) == 2 and got[1] == 2
 
@@ -280,5 +345,6 @@ def test_the_word_after_the_last_address_is_the_first(config):
     async def main(ctx):
         await write(ctx, dut.write_load, [dict(word=0, data=0x1234, mask=0x0F)])
         await read(ctx, dut.read_ifmap, [2**WORD_ADDR - 1], got)
+
     run(dut, main)
     assert got[0] >> 64 == 0x1234

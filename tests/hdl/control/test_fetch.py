@@ -14,32 +14,91 @@ from tests.hdl.streams import ReadMemory, holds, idle, run, shared
 
 CONFIG = PRESETS["tiny"]
 BAD = {
-    Opcode.CONFIG: [dict(height=0), dict(stride=5), dict(mode=3), dict(ring=101), dict(ring_size=926),
-                    dict(ring=102, ring_size=924), dict(wait=1), dict(signal=0x8000)],
-    Opcode.LOAD: [dict(length=0), dict(count_a=0), dict(count_b=0), dict(count_c=0), dict(dram=4),
-                  dict(stride_a=1), dict(word=1001), dict(rlc=1, table=1),
-                  dict(rlc=1, table_b=1)],
-    Opcode.IFMAP: [{n: 0} for n in ("images", "rows", "groups", "outer", "inner", "length", "p", "window",
-                                    "step", "positions", "bands", "laps")] + [dict(p=9), dict(window=9), dict(window=7)],
-    Opcode.FILTER: [dict(tags=0), dict(words=0), dict(words=9), dict(tail=0), dict(tail=5), dict(word=1024)],
+    Opcode.CONFIG: [
+        dict(height=0),
+        dict(stride=5),
+        dict(mode=3),
+        dict(ring=101),
+        dict(ring_size=926),
+        dict(ring=102, ring_size=924),
+        dict(wait=1),
+        dict(signal=0x8000),
+    ],
+    Opcode.LOAD: [
+        dict(length=0),
+        dict(count_a=0),
+        dict(count_b=0),
+        dict(count_c=0),
+        dict(dram=4),
+        dict(stride_a=1),
+        dict(word=1001),
+        dict(rlc=1, table=1),
+        dict(rlc=1, table_b=1),
+    ],
+    Opcode.IFMAP: [
+        {n: 0}
+        for n in (
+            "images",
+            "rows",
+            "groups",
+            "outer",
+            "inner",
+            "length",
+            "p",
+            "window",
+            "step",
+            "positions",
+            "bands",
+            "laps",
+        )
+    ]
+    + [dict(p=9), dict(window=9), dict(window=7)],
+    Opcode.FILTER: [
+        dict(tags=0),
+        dict(words=0),
+        dict(words=9),
+        dict(tail=0),
+        dict(tail=5),
+        dict(word=1024),
+    ],
     Opcode.PSUM: [dict(positions=0), dict(p=0), dict(p=9), dict(bias=3)],
     Opcode.OFMAP: [dict(images=0), dict(sets=0), dict(p=9), dict(to_ring=0)],
-    Opcode.STORE: [dict(chunk=0), dict(chunk=5), dict(pool=3), dict(row_first=2), dict(dram=1),
-                   dict(out_row_stride=3), dict(columns=0), dict(blocks=0), dict(rlc=1),
-                   dict(rlc=1, dram=8, out_block_stride=4), dict(rlc=1, dram=8, table=1),
-                   dict(rlc=1, dram=8, table_row=3)],
+    Opcode.STORE: [
+        dict(chunk=0),
+        dict(chunk=5),
+        dict(pool=3),
+        dict(row_first=2),
+        dict(dram=1),
+        dict(out_row_stride=3),
+        dict(columns=0),
+        dict(blocks=0),
+        dict(rlc=1),
+        dict(rlc=1, dram=8, out_block_stride=4),
+        dict(rlc=1, dram=8, table=1),
+        dict(rlc=1, dram=8, table_row=3),
+    ],
     Opcode.SHAPE: [],
 }
 
 
 class Rig:
-    def __init__(self, commands, *, stall=0.0, program=0x1000, count=None, limit=1 << 16, bad=(), registered=False):
+    def __init__(
+        self,
+        commands,
+        *,
+        stall=0.0,
+        program=0x1000,
+        count=None,
+        limit=1 << 16,
+        bad=(),
+        registered=False,
+    ):
         self.dut = shared(Fetch, CONFIG.replace(registered=registered))
         self.stall = stall
         self.program, self.limit = program, limit
         self.count = len(commands) if count is None else count
         memory = bytearray(1 << 16)
-        memory[program:program + 64 * len(commands)] = b"".join(commands)
+        memory[program : program + 64 * len(commands)] = b"".join(commands)
         self.memory = ReadMemory(self.dut.read, memory, stall=stall, latency=20, bad=bad)
         self.got = []
         self.rng = random.Random(14)
@@ -54,6 +113,7 @@ class Rig:
                 _, _, valid, p = await ctx.tick().sample(port.valid, Value.cast(port.payload))
                 if valid and ready:
                     self.got.append((name, p))
+
         return take
 
     def run(self, bench):
@@ -69,8 +129,12 @@ class Rig:
             await ctx.tick()
             ctx.set(self.dut.start, 0)
             await bench(ctx)
-        return run(self.dut, start, background=[self.memory, *sinks, *checks,
-                                                holds(self.dut.read.address, "ar")])
+
+        return run(
+            self.dut,
+            start,
+            background=[self.memory, *sinks, *checks, holds(self.dut.read.address, "ar")],
+        )
 
     async def wait(self, ctx):
         while ctx.get(self.dut.busy) and not ctx.get(self.dut.error):
@@ -101,9 +165,18 @@ def expected(commands):
 def test_dispatch(stall, registered):
     rng = random.Random(15)
     ops = list(GOOD) + [rng.choice(list(GOOD)) for _ in range(30)]
-    commands = [pack(op, **GOOD[op], **({} if op == Opcode.CONFIG else
-                                        dict(wait=rng.randrange(1 << 16), signal=rng.randrange(1 << 16))))
-                for op in ops]
+    commands = [
+        pack(
+            op,
+            **GOOD[op],
+            **(
+                {}
+                if op == Opcode.CONFIG
+                else dict(wait=rng.randrange(1 << 16), signal=rng.randrange(1 << 16))
+            ),
+        )
+        for op in ops
+    ]
     assert all(legal(CONFIG, c) for c in commands)
     rig = Rig(commands, stall=stall, registered=registered)
     cycles = rig.run(rig.wait)
@@ -124,7 +197,7 @@ def test_illegal(op, registered):
     cases += [pack(op, **GOOD[op], **{mask: 1 << SEMAPHORES}) for mask in ("wait", "signal")]
     raw = bytearray(pack(op, **GOOD[op]))
     raw[63] = 0x80
-    cases.append(bytes(raw))         # reserved behind the body
+    cases.append(bytes(raw))  # reserved behind the body
     for case in cases:
         assert not legal(CONFIG, case)
         rig = Rig([good, case, good], registered=registered)
@@ -133,14 +206,22 @@ def test_illegal(op, registered):
             await rig.wait(ctx)
             assert ctx.get(rig.dut.error) == Error.ILLEGAL_COMMAND
             assert ctx.get(rig.dut.index) == 1 and ctx.get(rig.dut.busy)
+
         rig.run(bench)
         assert len(rig.got) == 1
 
 
 @pytest.mark.parametrize("registered", [False, True])
-@pytest.mark.parametrize("opcode, version, error", [
-    *((opcode, VERSION_VALUE, Error.ILLEGAL_COMMAND) for opcode in (0, 9, 31)),
-    *((opcode, version, Error.VERSION) for opcode, version in ((0, 0), (Opcode.PSUM, 0), (Opcode.PSUM, 1), (Opcode.PSUM, 7)))])
+@pytest.mark.parametrize(
+    "opcode, version, error",
+    [
+        *((opcode, VERSION_VALUE, Error.ILLEGAL_COMMAND) for opcode in (0, 9, 31)),
+        *(
+            (opcode, version, Error.VERSION)
+            for opcode, version in ((0, 0), (Opcode.PSUM, 0), (Opcode.PSUM, 1), (Opcode.PSUM, 7))
+        ),
+    ],
+)
 def test_unknown_opcode_or_version(opcode, version, error, registered):
     good = pack(Opcode.PSUM, **GOOD[Opcode.PSUM])
     rig = Rig([good, bytes([opcode | version << 5]) + good[1:], good], registered=registered)
@@ -148,6 +229,7 @@ def test_unknown_opcode_or_version(opcode, version, error, registered):
     async def bench(ctx):
         await rig.wait(ctx)
         assert ctx.get(rig.dut.error) == error and ctx.get(rig.dut.index) == 1
+
     rig.run(bench)
     assert len(rig.got) == 1
 
@@ -162,17 +244,21 @@ def test_config_waits():
         assert rig.got == []
         ctx.set(rig.dut.drained, 1)
         await rig.wait(ctx)
+
     rig.run(bench)
     assert rig.got == expected(commands)
 
 
-@pytest.mark.parametrize("limit,index", [(0x1000 + 64 * 3, 3), (0x1000 + 64 * 3 + 63, 3), (0x1000, 0)])
+@pytest.mark.parametrize(
+    "limit,index", [(0x1000 + 64 * 3, 3), (0x1000 + 64 * 3 + 63, 3), (0x1000, 0)]
+)
 def test_read_window(limit, index):
     rig = Rig([pack(Opcode.PSUM, **GOOD[Opcode.PSUM])] * 6, limit=limit)
 
     async def bench(ctx):
         await rig.wait(ctx)
         assert ctx.get(rig.dut.error) == Error.READ_WINDOW and ctx.get(rig.dut.index) == index
+
     rig.run(bench)
     assert len(rig.got) == index
     assert all(a + 8 * n <= limit for a, n in rig.memory.bursts)
@@ -184,5 +270,6 @@ def test_read_response():
     async def bench(ctx):
         await rig.wait(ctx)
         assert ctx.get(rig.dut.error) == Error.READ_RESPONSE and ctx.get(rig.dut.index) == 2
+
     rig.run(bench)
     assert len(rig.got) == 2

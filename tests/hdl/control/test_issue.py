@@ -18,8 +18,10 @@ def test_semaphores_count_every_giver():
         for cycle in range(400):
             available = sum(bool(c) << i for i, c in enumerate(model))
             assert ctx.get(dut.available) == available
-            gives = [rng.randrange(1 << 16) & rng.randrange(1 << 16) if max(model) < 200 else 0
-                     for _ in range(3)]
+            gives = [
+                rng.randrange(1 << 16) & rng.randrange(1 << 16) if max(model) < 200 else 0
+                for _ in range(3)
+            ]
             take = rng.randrange(1 << 16) & available
             for e in range(3):
                 ctx.set(dut.give[e], gives[e])
@@ -33,6 +35,7 @@ def test_semaphores_count_every_giver():
         ctx.set(dut.clear, 1)
         await ctx.tick()
         assert ctx.get(dut.available) == 0
+
     run(dut, bench)
 
 
@@ -47,23 +50,45 @@ class Pair(Component):
         m = Module()
         m.submodules.issue = self.issue
         m.submodules.semaphores = s = Semaphores(2)
-        m.d.comb += [s.give[0].eq(self.issue.give), s.give[1].eq(self.give),
-                     s.take[0].eq(self.issue.take), self.issue.available.eq(s.available),
-                     self.available.eq(s.available)]
+        m.d.comb += [
+            s.give[0].eq(self.issue.give),
+            s.give[1].eq(self.give),
+            s.take[0].eq(self.issue.take),
+            self.issue.available.eq(s.available),
+            self.available.eq(s.available),
+        ]
         return m
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])
-@pytest.mark.parametrize("depth, options", [
-    (1, {}), (2, {}), (4, {}), (8, {}), (2, dict(in_flight=2)), (4, dict(in_flight=2)),
-    (1, dict(registered=True)), (2, dict(in_flight=2, registered=True)), (8, dict(registered=True)),
-    (4, dict(registered=True))])
+@pytest.mark.parametrize(
+    "depth, options",
+    [
+        (1, {}),
+        (2, {}),
+        (4, {}),
+        (8, {}),
+        (2, dict(in_flight=2)),
+        (4, dict(in_flight=2)),
+        (1, dict(registered=True)),
+        (2, dict(in_flight=2, registered=True)),
+        (8, dict(registered=True)),
+        (4, dict(registered=True)),
+    ],
+)
 def test_issue_order_masks_and_index(depth, options, stall):
     dut = shared(Pair, depth, **options)
     issue = dut.issue
     rng = random.Random(7)
-    commands = [dict(wait=rng.choice([0, 0, 1, 3, 0x8001]), signal=1 << rng.randrange(4, 12),
-                     index=3 * i, body=i) for i in range(40)]
+    commands = [
+        dict(
+            wait=rng.choice([0, 0, 1, 3, 0x8001]),
+            signal=1 << rng.randrange(4, 12),
+            index=3 * i,
+            body=i,
+        )
+        for i in range(40)
+    ]
     given, started, late = [], [], options.get("registered", False)
 
     async def engine(ctx):
@@ -75,10 +100,13 @@ def test_issue_order_masks_and_index(depth, options, stall):
             ctx.set(issue.command.ready, ready)
             ctx.set(issue.done, done)
             if flight:
-                assert ctx.get(issue.busy) and (done_before and late or ctx.get(issue.index) == 3 * flight[0])
+                assert ctx.get(issue.busy) and (
+                    done_before and late or ctx.get(issue.index) == 3 * flight[0]
+                )
             done_before = done
             _, _, valid, body, give = await ctx.tick().sample(
-                issue.command.valid, issue.command.payload, issue.give)
+                issue.command.valid, issue.command.payload, issue.give
+            )
             due.append(commands[flight.pop(0)]["signal"] if done else 0)
             if done:
                 given.append(due[-1])
@@ -94,7 +122,8 @@ def test_issue_order_masks_and_index(depth, options, stall):
     async def busy(ctx):
         held = before = 0
         async for _, _, valid, ready, done, shown in ctx.tick().sample(
-                issue.queue.valid, issue.queue.ready, issue.done, issue.busy):
+            issue.queue.valid, issue.queue.ready, issue.done, issue.busy
+        ):
             assert shown == (held != 0)
             held += (valid & ready) - (before if late else done)
             before = done
@@ -106,8 +135,14 @@ def test_issue_order_masks_and_index(depth, options, stall):
             ctx.set(dut.give, c["wait"])
             await ctx.tick()
             ctx.set(dut.give, 0)
-    run(dut, lambda ctx: send(ctx, issue.queue, commands, stall=stall), engine, giver,
-        background=[holds(issue.command), busy])
+
+    run(
+        dut,
+        lambda ctx: send(ctx, issue.queue, commands, stall=stall),
+        engine,
+        giver,
+        background=[holds(issue.command), busy],
+    )
     assert started == list(range(len(commands)))
 
 
@@ -124,7 +159,7 @@ def test_issue_waits_for_all_and_halts():
             await ctx.tick()
             assert ctx.get(issue.waiting) and not ctx.get(issue.command.valid)
             assert ctx.get(issue.busy) and ctx.get(issue.index) == 9
-            assert ctx.get(dut.available) == 1     # none taken until all are there
+            assert ctx.get(dut.available) == 1  # none taken until all are there
         ctx.set(issue.halt, 1)
         ctx.set(dut.give, 2)
         await ctx.tick()
@@ -135,11 +170,13 @@ def test_issue_waits_for_all_and_halts():
         ctx.set(issue.halt, 0)
         await ctx.tick()
         assert ctx.get(issue.command.valid) and ctx.get(dut.available) == 0
+
     run(dut, bench)
 
 
-@pytest.mark.parametrize("depth, cycles_each, options", [
-    (4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True))])
+@pytest.mark.parametrize(
+    "depth, cycles_each, options", [(4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True))]
+)
 def test_issue_throughput(depth, cycles_each, options):
     dut = shared(Issue, 8, depth, **options)
     taken = []
@@ -152,6 +189,12 @@ def test_issue_throughput(depth, cycles_each, options):
             _, _, valid, body = await ctx.tick().sample(dut.command.valid, dut.command.payload)
             if valid:
                 taken.append(body)
-    cycles = run(dut, engine, lambda ctx: send(
-        ctx, dut.queue, [dict(wait=0, signal=0, index=i, body=i) for i in range(50)]))
+
+    cycles = run(
+        dut,
+        engine,
+        lambda ctx: send(
+            ctx, dut.queue, [dict(wait=0, signal=0, index=i, body=i) for i in range(50)]
+        ),
+    )
     assert cycles <= 50 * cycles_each + 4 + bool(options)

@@ -18,8 +18,13 @@ def control():
 
 def test_registers():
     dut = control()
-    plain = {Register.COUNT: "count", Register.READ_BASE: "read_base", Register.READ_LIMIT: "read_limit",
-             Register.WRITE_BASE: "write_base", Register.WRITE_LIMIT: "write_limit"}
+    plain = {
+        Register.COUNT: "count",
+        Register.READ_BASE: "read_base",
+        Register.READ_LIMIT: "read_limit",
+        Register.WRITE_BASE: "write_base",
+        Register.WRITE_LIMIT: "write_limit",
+    }
 
     async def bench(ctx):
         assert await read(ctx, dut, Register.ID) == ID_VALUE
@@ -36,6 +41,7 @@ def test_registers():
         assert await read(ctx, dut, Register.PROGRAM) == 0x12345640
         await write(ctx, dut, Register.ID, 0)
         assert await read(ctx, dut, Register.ID) == ID_VALUE
+
     run(dut, bench)
 
 
@@ -52,8 +58,8 @@ def test_done_and_interrupt():
         await write(ctx, dut, Register.INTERRUPT, 1)
         await write(ctx, dut, Register.CONTROL, 1)
         assert await read(ctx, dut, Register.STATUS) == Status.RUNNING
-        await write(ctx, dut, Register.CONTROL, 1)       # ignored
-        await write(ctx, dut, Register.COUNT, 5)         # ignored
+        await write(ctx, dut, Register.CONTROL, 1)  # ignored
+        await write(ctx, dut, Register.COUNT, 5)  # ignored
         assert await read(ctx, dut, Register.COUNT) == 0
         assert starts == [1] and ctx.get(dut.running) and not ctx.get(dut.interrupt)
         ctx.set(dut.finished, 1)
@@ -66,6 +72,7 @@ def test_done_and_interrupt():
         ctx.set(dut.finished, 0)
         await write(ctx, dut, Register.CONTROL, 1)
         assert starts == [1, 1] and await read(ctx, dut, Register.STATUS) == Status.RUNNING
+
     run(dut, bench, background=[count])
 
 
@@ -78,7 +85,7 @@ def test_first_error_wins():
         ctx.set(dut.indices[2], 66)
         ctx.set(dut.codes[2], Error.WRITE_RESPONSE)
         ctx.set(dut.codes[1], Error.READ_WINDOW)
-        ctx.set(dut.finished, 1)          # the failing command counts as done: the error wins
+        ctx.set(dut.finished, 1)  # the failing command counts as done: the error wins
         await ctx.tick()
         ctx.set(dut.indices[1], 78)
         ctx.set(dut.codes[0], Error.ILLEGAL_COMMAND)
@@ -86,7 +93,7 @@ def test_first_error_wins():
         assert ctx.get(dut.halt) and not ctx.get(dut.running)
         assert await read(ctx, dut, Register.STATUS) == Status.ERROR | Error.READ_WINDOW << 8
         assert await read(ctx, dut, Register.ERROR_INDEX) == 77
-        await write(ctx, dut, Register.CONTROL, 1)       # ignored until reset
+        await write(ctx, dut, Register.CONTROL, 1)  # ignored until reset
         assert ctx.get(dut.halt)
         await write(ctx, dut, Register.CONTROL, 2)
         await idle(ctx, 50)
@@ -101,6 +108,7 @@ def test_first_error_wins():
         ctx.set(dut.finished, 0)
         await write(ctx, dut, Register.CONTROL, 1)
         assert await read(ctx, dut, Register.STATUS) == Status.RUNNING
+
     run(dut, bench)
 
 
@@ -109,7 +117,7 @@ def test_watchdog_and_forced_reset():
 
     async def bench(ctx):
         await write(ctx, dut, Register.WATCHDOG, 30)
-        for i, index in enumerate((12, 9, 5)):      # the last one has nothing to do
+        for i, index in enumerate((12, 9, 5)):  # the last one has nothing to do
             ctx.set(dut.indices[i], index)
             ctx.set(dut.busy[i], i != 2)
         await write(ctx, dut, Register.CONTROL, 1)
@@ -122,20 +130,21 @@ def test_watchdog_and_forced_reset():
         await idle(ctx, 40)
         assert await read(ctx, dut, Register.STATUS) == Status.ERROR | Error.WATCHDOG << 8
         assert await read(ctx, dut, Register.ERROR_INDEX) == 9
-        await write(ctx, dut, Register.CONTROL, 2)       # the bus never gets quiet
+        await write(ctx, dut, Register.CONTROL, 2)  # the bus never gets quiet
         await idle(ctx, 40)
         assert await read(ctx, dut, Register.STATUS) == Status.IDLE
         await write(ctx, dut, Register.WATCHDOG, 0)
         await write(ctx, dut, Register.CONTROL, 1)
         await idle(ctx, 200)
         assert ctx.get(dut.running)
+
     run(dut, bench)
 
 
 @pytest.mark.parametrize("low", [32, 8])
 @pytest.mark.parametrize("counters", [True, False])
 def test_counters(counters, low, monkeypatch):
-    monkeypatch.setattr("hdl.control.counters.LOW", low)      # so that the carry is seen
+    monkeypatch.setattr("hdl.control.counters.LOW", low)  # so that the carry is seen
     config = CONFIG.replace(counters=counters)
     dut = Counters(config)
     rng = random.Random(16)
@@ -162,4 +171,5 @@ def test_counters(counters, low, monkeypatch):
             ctx.set(dut.index, i)
             await idle(ctx, 2)
             assert ctx.get(dut.value) == 0
+
     run(dut, bench)

@@ -5,11 +5,15 @@ import pytest
 from hdl.emit.sources import closure, fingerprint
 
 FILES = {
-    "hdl/__init__.py": "", "hdl/lib/__init__.py": "", "compiler/__init__.py": "",
+    "hdl/__init__.py": "",
+    "hdl/lib/__init__.py": "",
+    "compiler/__init__.py": "",
     "compiler/a.py": "from compiler import b\nimport numpy\n",
     "compiler/b.py": "def late():\n    from hdl.lib.c import thing\n    return thing\n",
-    "hdl/lib/c.py": "from ..d import E\nthing = E\n", "hdl/d.py": "E = 1\n",
-    "compiler/studies/report.py": "from compiler import a\n"}
+    "hdl/lib/c.py": "from ..d import E\nthing = E\n",
+    "hdl/d.py": "E = 1\n",
+    "compiler/studies/report.py": "from compiler import a\n",
+}
 
 
 @pytest.fixture
@@ -32,7 +36,8 @@ def test_what_is_followed(tree):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_change(tree, name):
-    """Of the module, of what it imports, of what that imports in a function, of a package; of no other."""
+    """Of the module, of what it imports, of what that imports in a function, of a package; of no
+    other."""
     before = digest(tree)
     assert digest(tree) == before
     (tree / name).write_text(FILES[name] + "# changed\n")
@@ -45,7 +50,14 @@ def test_the_mapper():
     root = fingerprint.__wrapped__.__kwdefaults__["root"]
     names = {str(path.relative_to(root)) for path in closure(("compiler.mapping.search",), root)}
     assert {"compiler/mapping/search.py", "compiler/mapping/mapping.py", "hdl/config.py"} <= names
-    assert not {"compiler/studies/report.py", "compiler/lowering/emit.py", "compiler/quantise/fixed_point.py"} & names
+    assert (
+        not {
+            "compiler/studies/report.py",
+            "compiler/lowering/emit.py",
+            "compiler/quantise/fixed_point.py",
+        }
+        & names
+    )
     with pytest.raises(ValueError, match="no module compiler.nope"):
         closure(("compiler.nope",), root)
 
@@ -59,8 +71,13 @@ def named(*modules):
 def test_the_simulators():
     """Their keys hold the Verilog: no other module of `hdl` counts, nor does a report."""
     assert named("sim.build") == {
-        "sim/__init__.py", "sim/build.py", "hdl/__init__.py", "hdl/emit/files.py", "hdl/emit/sources.py",
-        "hdl/emit/verilator.py"}
+        "sim/__init__.py",
+        "sim/build.py",
+        "hdl/__init__.py",
+        "hdl/emit/files.py",
+        "hdl/emit/sources.py",
+        "hdl/emit/verilator.py",
+    }
 
 
 def test_the_verilog():

@@ -29,8 +29,13 @@ class Cell(wiring.Component):
         m = Module()
         m.submodules.store = store = memory.Memory(shape=self.width, depth=16, init=[])
         write, read = store.write_port(), store.read_port()
-        m.d.comb += [write.addr.eq(self.i[:4]), write.data.eq(self.i), write.en.eq(self.i[-1]),
-                     read.addr.eq(self.i[4:8]), read.en.eq(1)]
+        m.d.comb += [
+            write.addr.eq(self.i[:4]),
+            write.data.eq(self.i),
+            write.en.eq(self.i[-1]),
+            read.addr.eq(self.i[4:8]),
+            read.en.eq(1),
+        ]
         with m.If(self.i[0]):
             m.d.sync += self.o.eq(read.data + self.i)
         m.d.comb += self.busy.eq(self.o != 0)
@@ -51,6 +56,7 @@ class Pair(wiring.Component):
 
 class Chain(wiring.Component):
     """Four pairs; the first has a constant input and only the last one's output is used."""
+
     i: In(16)
     o: Out(16)
     wide: Out(24)
@@ -69,6 +75,7 @@ class Chain(wiring.Component):
 
 class Leaky(wiring.Component):
     """Its parent reads a signal inside of it."""
+
     i: In(8)
     o: Out(8)
 
@@ -98,7 +105,12 @@ def test_ports_are_those_of_the_signature():
     text, sidecar = emit(Chain(), "top")
     assert sidecar["top"] == "top"
     assert {p["name"]: (p["direction"], p["width"]) for p in sidecar["ports"]} == {
-        "i": ("input", 16), "o": ("output", 16), "wide": ("output", 24), "clk": ("input", 1), "rst": ("input", 1)}
+        "i": ("input", 16),
+        "o": ("output", 16),
+        "wide": ("output", 24),
+        "clk": ("input", 1),
+        "rst": ("input", 1),
+    }
     assert "module pair(" in text
     json.dumps(sidecar)
 
@@ -115,8 +127,8 @@ def test_signals_used_from_outside_are_kept():
             return m
 
     text, _ = emit(Parent())
-    top = text[text.index("module eyrie_parent"):]
-    assert ".\\inside (" in top[:top.index("endmodule")]
+    top = text[text.index("module eyrie_parent") :]
+    assert ".\\inside (" in top[: top.index("endmodule")]
 
 
 def test_other_clock_domains():
@@ -137,10 +149,20 @@ def test_other_clock_domains():
 
 
 def test_same_text_in_every_process():
-    script = ("from tests.hdl.emit.test_verilog import Chain, emit; import json;"
-              "t, s = emit(Chain()); print(t + json.dumps(s))")
-    texts = {subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True,
-                            env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("0", "1", "77")}
+    script = (
+        "from tests.hdl.emit.test_verilog import Chain, emit; import json;"
+        "t, s = emit(Chain()); print(t + json.dumps(s))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
     assert len(texts) == 1
     assert str(ROOT).encode() not in texts.pop()
 
@@ -160,7 +182,9 @@ def test_tools_accept_it(tmp_path):
 
 def test_tools_refuse_what_is_wrong(tmp_path):
     path = tmp_path / "bad.v"
-    path.write_text("module bad(output o);\n  wire w;\n  assign o = w;\n  nothing n();\nendmodule\n")
+    path.write_text(
+        "module bad(output o);\n  wire w;\n  assign o = w;\n  nothing n();\nendmodule\n"
+    )
     with pytest.raises(LintError, match="nothing"):
         lint(path, "bad")
     with pytest.raises(LintError, match="nothing"):
@@ -168,12 +192,14 @@ def test_tools_refuse_what_is_wrong(tmp_path):
 
 
 def test_accelerator_is_kept(monkeypatch):
-    """Its Verilog is made once and read again by the next process; another configuration's is made."""
+    """Its Verilog is made once and read again by the next process; another configuration's is
+    made."""
     first = emit(PRESETS["tiny"])
     verilog._accelerator.cache_clear()
 
     def made(*_):
         raise AssertionError("made again")
+
     monkeypatch.setattr("hdl.top.Accelerator", made)
     assert emit(PRESETS["tiny"]) == first
     with pytest.raises(AssertionError, match="made again"):
@@ -191,4 +217,9 @@ def test_description():
 
 
 def test_snake():
-    assert [snake(n) for n in ("PE", "GlbBank", "AXIReader", "Fifo2")] == ["pe", "glb_bank", "axi_reader", "fifo2"]
+    assert [snake(n) for n in ("PE", "GlbBank", "AXIReader", "Fifo2")] == [
+        "pe",
+        "glb_bank",
+        "axi_reader",
+        "fifo2",
+    ]

@@ -28,7 +28,9 @@ def test_script_and_log(tmp_path):
 @pytest.mark.parametrize("words", [["-q"], [], ["-q", "-l", "a.rpt"]])
 def test_error_is_a_line_and_status_1(tmp_path, words):
     (tmp_path / "bad.v").write_text(BAD)
-    (tmp_path / "bad.ys").write_text("read_verilog bad.v\nhierarchy -check -top bad\nwrite_json bad.json\n")
+    (tmp_path / "bad.ys").write_text(
+        "read_verilog bad.v\nhierarchy -check -top bad\nwrite_json bad.json\n"
+    )
     done = run(tmp_path, *words, "bad.ys")
     assert done.returncode == 1 and "ERROR: Module `\\nothing'" in done.stderr
     assert not (tmp_path / "bad.json").exists()

@@ -7,4 +7,4 @@ def ice40_cell(name: str) -> str:
     """The Verilog module of one cell, as of an UltraPlus."""
     text = (yosys.share() / "ice40" / "cells_sim.v").read_text()
     begin = text.index(f"module {name}")
-    return "`define ICE40_U\n" + text[begin:text.index("endmodule", begin)] + "endmodule\n"
+    return "`define ICE40_U\n" + text[begin : text.index("endmodule", begin)] + "endmodule\n"

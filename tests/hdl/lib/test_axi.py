@@ -20,23 +20,40 @@ def split(address, words, last):
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_splitter(stall, registered):
     rng = random.Random(5)
-    requests = [(0, 1, 1), (0xFF8, 1, 0), (0xFF8, 2, 1), (0xE00, 64, 1), (0xE08, 64, 1),
-                (0xDF8, 66, 0), (0x1000, 0, 1), (0xFFFFFFF8, 1, 1), (0x200, 513, 1)]
-    requests += [(rng.randrange(1 << 20) * 8, rng.randrange(200), rng.randrange(2))
-                 for _ in range(60)]
+    requests = [
+        (0, 1, 1),
+        (0xFF8, 1, 0),
+        (0xFF8, 2, 1),
+        (0xE00, 64, 1),
+        (0xE08, 64, 1),
+        (0xDF8, 66, 0),
+        (0x1000, 0, 1),
+        (0xFFFFFFF8, 1, 1),
+        (0x200, 513, 1),
+    ]
+    requests += [
+        (rng.randrange(1 << 20) * 8, rng.randrange(200), rng.randrange(2)) for _ in range(60)
+    ]
     want = [b for r in requests for b in split(*r)]
     dut, got = shared(BurstSplitter, registered=registered), []
     cycles = run(
         dut,
-        lambda ctx: send(ctx, dut.request, [dict(address=a, words=w, last=e) for a, w, e in requests],
-                         stall=stall, rng=rng),
+        lambda ctx: send(
+            ctx,
+            dut.request,
+            [dict(address=a, words=w, last=e) for a, w, e in requests],
+            stall=stall,
+            rng=rng,
+        ),
         lambda ctx: receive(ctx, dut.burst, len(want), got, stall=stall),
-        background=[holds(dut.burst)])
+        background=[holds(dut.burst)],
+    )
     got = [(b.address, b.length + 1, b.last) for b in got]
     assert len(got) == len(want)
     assert got == want
     if not stall:
-        most = (3 * len(requests) + 2 * (len(want) - len(requests))) if registered else len(want)   # one more to take a request
+        # one more to take a request
+        most = (3 * len(requests) + 2 * (len(want) - len(requests))) if registered else len(want)
         assert cycles <= most + 4 + sum(w == 0 for _, w, _ in requests)
 
 
@@ -47,7 +64,9 @@ def test_window(stall, registered):
     inside = [(0x1000, 8), (0x1FF8, 8), (0x1000, 0x1000), (0x1002, 2), (0x1FFE, 2)]
 
     def item(i, begin, size):
-        return dict(begin=begin, bytes=size, request=dict(address=begin & ~7, words=i + 1, last=i & 1))
+        return dict(
+            begin=begin, bytes=size, request=dict(address=begin & ~7, words=i + 1, last=i & 1)
+        )
 
     async def bench(ctx):
         ctx.set(dut.base, 0x1000)
@@ -56,16 +75,26 @@ def test_window(stall, registered):
         for i in range(12):
             await ctx.tick()
         if not stall:
-            assert times == list(range(3, 3 + len(inside)))     # one a cycle
+            assert times == list(range(3, 3 + len(inside)))  # one a cycle
         assert len(got) == len(inside) and not ctx.get(dut.outside)
-    run(dut, bench, background=[lambda ctx: receive(ctx, dut.request, None, got, stall=stall, times=times),
-                                holds(dut.request)])
+
+    run(
+        dut,
+        bench,
+        background=[
+            lambda ctx: receive(ctx, dut.request, None, got, stall=stall, times=times),
+            holds(dut.request),
+        ],
+    )
     assert [(r.address, r.words, r.last) for r in got] == [
-        (b & ~7, i + 1, i & 1) for i, (b, _) in enumerate(inside)]
+        (b & ~7, i + 1, i & 1) for i, (b, _) in enumerate(inside)
+    ]
 
 
-@pytest.mark.parametrize("bad", [(0xFF8, 8), (0xFF8, 16), (0x1FF8, 16), (0x2000, 8), (0xFFFFFFF8, 16),
-                                 (0x1FFE, 4), (0xFFE, 4)])
+@pytest.mark.parametrize(
+    "bad",
+    [(0xFF8, 8), (0xFF8, 16), (0x1FF8, 16), (0x2000, 8), (0xFFFFFFF8, 16), (0x1FFE, 4), (0xFFE, 4)],
+)
 @pytest.mark.parametrize("registered", [False, True])
 def test_window_outside(bad, registered):
     dut, got = shared(Window, registered), []
@@ -73,11 +102,13 @@ def test_window_outside(bad, registered):
     async def bench(ctx):
         ctx.set(dut.base, 0x1000)
         ctx.set(dut.limit, 0x2000)
-        items = [dict(begin=b, bytes=n, request=dict(address=b & ~7, words=1, last=1))
-                 for b, n in [(0x1000, 8), bad, (0x1000, 8)]]
+        items = [
+            dict(begin=b, bytes=n, request=dict(address=b & ~7, words=1, last=1))
+            for b, n in [(0x1000, 8), bad, (0x1000, 8)]
+        ]
         await send(ctx, dut.check, items[:2])
         ctx.set(dut.check.valid, 1)
-        if registered:                  # takes one more, which never leaves
+        if registered:  # takes one more, which never leaves
             assert not ctx.get(dut.outside) and not ctx.get(dut.idle)
             await ctx.tick()
         for _ in range(5):
@@ -85,4 +116,5 @@ def test_window_outside(bad, registered):
             assert ctx.get(dut.outside) and not ctx.get(dut.check.ready)
         assert ctx.get(dut.idle)
         assert len(got) == 1
+
     run(dut, bench, background=[lambda ctx: receive(ctx, dut.request, None, got)])

@@ -26,26 +26,46 @@ def test_routes_by_id(stall, registered):
                 await ctx.tick()
                 continue
             b = out[done]
-            await send(ctx, dut.data, [
-                dict(beat=dict(data=b.burst.address << 8 | i, resp=i, last=i == b.burst.length), id=b.id)
-                for i in range(b.burst.length + 1)], stall=stall, rng=rng)
+            await send(
+                ctx,
+                dut.data,
+                [
+                    dict(
+                        beat=dict(data=b.burst.address << 8 | i, resp=i, last=i == b.burst.length),
+                        id=b.id,
+                    )
+                    for i in range(b.burst.length + 1)
+                ],
+                stall=stall,
+                rng=rng,
+            )
             done += 1
         await idle(ctx, 3)
         assert not ctx.get(dut.outstanding)
+
     clients = (dut.fetch, dut.load)
     want = [[8 * i << 8 | k for i in range(n) for k in range(i % 3 + 1)] for n in counts]
-    run(dut, data,
-        *(lambda ctx, c=c, n=n: send(ctx, c.address, [burst(i) for i in range(n)], stall=stall)
-          for c, n in zip(clients, counts)),
+    run(
+        dut,
+        data,
+        *(
+            lambda ctx, c=c, n=n: send(ctx, c.address, [burst(i) for i in range(n)], stall=stall)
+            for c, n in zip(clients, counts)
+        ),
         lambda ctx: receive(ctx, dut.address, sum(counts), out, stall=stall),
-        *(lambda ctx, c=c, g=g, w=w: receive(ctx, c.data, len(w), g, stall=stall)
-          for c, g, w in zip(clients, got, want)),
-        background=[holds(dut.address)])
+        *(
+            lambda ctx, c=c, g=g, w=w: receive(ctx, c.data, len(w), g, stall=stall)
+            for c, g, w in zip(clients, got, want)
+        ),
+        background=[holds(dut.address)],
+    )
     for ident in (0, 1):
-        assert [b.burst.address for b in out if b.id == ident] == [8 * i for i in range(counts[ident])]
+        assert [b.burst.address for b in out if b.id == ident] == [
+            8 * i for i in range(counts[ident])
+        ]
         assert [g.data for g in got[ident]] == want[ident]
     if not stall:
-        assert [b.id for b in out[:40]] == [0] * 40       # the fetcher first
+        assert [b.id for b in out[:40]] == [0] * 40  # the fetcher first
 
 
 def test_halt():
@@ -60,8 +80,9 @@ def test_halt():
         await ctx.tick()
         ctx.set(dut.halt, 1)
         await idle(ctx, 3)
-        assert ctx.get(dut.address.valid) and ctx.get(dut.outstanding)     # holds until taken
+        assert ctx.get(dut.address.valid) and ctx.get(dut.outstanding)  # holds until taken
         ctx.set(dut.address.ready, 1)
         await idle(ctx, 3)
         assert not ctx.get(dut.address.valid) and ctx.get(dut.outstanding)
+
     run(dut, bench)

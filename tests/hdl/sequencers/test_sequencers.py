@@ -24,7 +24,7 @@ from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send, 
 
 CONFIG = PRESETS["tiny"]
 REGISTERED = {"plain": CONFIG, "registered": CONFIG.replace(registered=True)}
-ENTRIES = 4 * CONFIG.glb_words     # addresses are modulo these
+ENTRIES = 4 * CONFIG.glb_words  # addresses are modulo these
 
 
 def low(value, count, bits):
@@ -47,22 +47,34 @@ def play(dut, buffer, commands, wanted, reads, stall, background=()):
         for _ in range(20):
             await ctx.tick()
             assert not ctx.get(dut.output.valid), "a word too many"
-    run(dut, lambda ctx: send(ctx, dut.command, commands, stall=stall / 2), main,
-        background=[buffer.reader(dut.glb), holds(dut.output), holds(dut.glb.request), watch, *background])
+
+    run(
+        dut,
+        lambda ctx: send(ctx, dut.command, commands, stall=stall / 2),
+        main,
+        background=[
+            buffer.reader(dut.glb),
+            holds(dut.output),
+            holds(dut.glb.request),
+            watch,
+            *background,
+        ],
+    )
     assert buffer.reads == [a for r in reads for a in r]
     assert buffer.answered == len(buffer.reads)
     assert len(done) == len(commands), "done once for each command"
     for n, (read, out) in enumerate(done):
-        assert read >= sum(map(len, reads[:n + 1])), "done before the last read"
-        assert out >= sum(map(len, wanted[:n + 1])) - 2, "done early"
+        assert read >= sum(map(len, reads[: n + 1])), "done before the last read"
+        assert out >= sum(map(len, wanted[: n + 1])) - 2, "done early"
     at, parts = 0, []
     for w in wanted:
-        parts.append(times[at:at + len(w)])
+        parts.append(times[at : at + len(w)])
         at += len(w)
     return got, parts
 
 
 # ---- IFMAP ------------------------------------------------------------------------------
+
 
 def ifmap_words(b, buffer):
     """(words, addresses read) of a command, from the docstring of isa.IfmapBody."""
@@ -74,40 +86,91 @@ def ifmap_words(b, buffer):
                 for word in range(-(-b["length"] // 4)):
                     for row in range(b["rows"]):
                         for group in range(b["groups"]):
-                            x = b["start"] + outer * b["outer_stride"] + inner * b["inner_stride"] + 4 * word
+                            x = (
+                                b["start"]
+                                + outer * b["outer_stride"]
+                                + inner * b["inner_stride"]
+                                + 4 * word
+                            )
                             x = (x + 2**19) % 2**20 - 2**19
-                            strip = (b["base"] + image * b["image_stride"] + row * b["row_stride"]
-                                     + group * b["group_stride"] + band * b["band_stride"])
+                            strip = (
+                                b["base"]
+                                + image * b["image_stride"]
+                                + row * b["row_stride"]
+                                + group * b["group_stride"]
+                                + band * b["band_stride"]
+                            )
                             count = min(4, b["length"] - 4 * word)
-                            here = 0 <= b["row_first"] + band * b["band_rows"] + row < b["rows_valid"]
+                            here = (
+                                0 <= b["row_first"] + band * b["band_rows"] + row < b["rows_valid"]
+                            )
                             # the four lanes of the word decide whether it is read
                             if here and any(0 <= x + n < b["strip"] for n in range(4)):
                                 reads.append((strip + x) % ENTRIES >> 2)
-                            data = sum(buffer.entry(strip + x + n) << 16 * n for n in range(count)
-                                       if here and 0 <= x + n < b["strip"])
+                            data = sum(
+                                buffer.entry(strip + x + n) << 16 * n
+                                for n in range(count)
+                                if here and 0 <= x + n < b["strip"]
+                            )
                             words.append((row * b["groups"] + group, count, data))
     return words, reads
 
 
 def ifmap_command(rng, **changes):
     groups = rng.randint(1, 2)
-    return dict(
-        base=rng.randrange(400), start=rng.randint(-6, 2), strip=rng.randint(1, 20), images=rng.randint(1, 2),
-        image_stride=rng.randrange(2**20), rows=rng.randint(1, 3), row_first=rng.randint(-2, 2),
-        rows_valid=rng.randint(1, 4), row_stride=rng.randrange(60), bands=rng.randint(1, 3), band_rows=rng.randint(1, 3),
-        band_stride=rng.randrange(2**20), laps=rng.randint(1, 9), header=int(rng.random() < 0.7), groups=groups, group_stride=rng.randrange(30),
-        outer=rng.randint(1, 2), outer_stride=rng.choice([3, 8, 2**20 - 5]), inner=rng.randint(1, 2),
-        inner_stride=rng.choice([1, 7, 2**20 - 2]), length=rng.randint(1, 9), p=rng.randint(1, 8),
-        window=rng.randint(1, 8), step=rng.randint(1, 8), positions=rng.randint(1, 99)) | changes
+    return (
+        dict(
+            base=rng.randrange(400),
+            start=rng.randint(-6, 2),
+            strip=rng.randint(1, 20),
+            images=rng.randint(1, 2),
+            image_stride=rng.randrange(2**20),
+            rows=rng.randint(1, 3),
+            row_first=rng.randint(-2, 2),
+            rows_valid=rng.randint(1, 4),
+            row_stride=rng.randrange(60),
+            bands=rng.randint(1, 3),
+            band_rows=rng.randint(1, 3),
+            band_stride=rng.randrange(2**20),
+            laps=rng.randint(1, 9),
+            header=int(rng.random() < 0.7),
+            groups=groups,
+            group_stride=rng.randrange(30),
+            outer=rng.randint(1, 2),
+            outer_stride=rng.choice([3, 8, 2**20 - 5]),
+            inner=rng.randint(1, 2),
+            inner_stride=rng.choice([1, 7, 2**20 - 2]),
+            length=rng.randint(1, 9),
+            p=rng.randint(1, 8),
+            window=rng.randint(1, 8),
+            step=rng.randint(1, 8),
+            positions=rng.randint(1, 99),
+        )
+        | changes
+    )
 
 
 IFMAP_CORNERS = [
-    dict(images=1, rows=1, groups=1, outer=1, inner=1, length=1, start=0, strip=1, row_first=0, rows_valid=1),
-    dict(row_first=-3, rows=2, rows_valid=9, bands=1),                       # padding rows only: no read at all
-    dict(base=0, start=-3, strip=5, length=8, row_first=0, rows_valid=9),  # before the buffer's first word
+    dict(
+        images=1,
+        rows=1,
+        groups=1,
+        outer=1,
+        inner=1,
+        length=1,
+        start=0,
+        strip=1,
+        row_first=0,
+        rows_valid=1,
+    ),
+    # padding rows only: no read at all
+    dict(row_first=-3, rows=2, rows_valid=9, bands=1),
+    # before the buffer's first word
+    dict(base=0, start=-3, strip=5, length=8, row_first=0, rows_valid=9),
     dict(start=-8, strip=4, length=16, row_first=-1, rows=3, rows_valid=1),
-    dict(start=30, strip=4),                                        # behind the strip
-    dict(strip=9, length=9, start=0, outer=1, inner=1, row_first=0, rows_valid=9)]
+    dict(start=30, strip=4),  # behind the strip
+    dict(strip=9, length=9, start=0, outer=1, inner=1, row_first=0, rows_valid=9),
+]
 
 
 @pytest.mark.parametrize("config", REGISTERED)
@@ -115,13 +178,20 @@ IFMAP_CORNERS = [
 def test_ifmap(stall, config):
     rng = random.Random(4)
     buffer = Buffer(random.Random(5), stall, CONFIG.glb_words)
-    commands = [ifmap_command(rng, **c) for c in IFMAP_CORNERS] + [ifmap_command(rng) for _ in range(8)]
+    commands = [ifmap_command(rng, **c) for c in IFMAP_CORNERS] + [
+        ifmap_command(rng) for _ in range(8)
+    ]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
-    got, times = play(shared(IfmapSequencer, REGISTERED[config]), buffer, commands, wanted, reads, stall)
-    got = [("header", low(w.data, 1, 48)) if w.header else (w.tag, w.count, low(w.data, w.count, 16)) for w in got]
+    got, times = play(
+        shared(IfmapSequencer, REGISTERED[config]), buffer, commands, wanted, reads, stall
+    )
+    got = [
+        ("header", low(w.data, 1, 48)) if w.header else (w.tag, w.count, low(w.data, w.count, 16))
+        for w in got
+    ]
     assert got == [w for words in wanted for w in words]
     if not stall:
-        for t in times:     # one a cycle, but where the first read follows words that need none
+        for t in times:  # one a cycle, but where the first read follows words that need none
             assert t[-1] - t[1] <= len(t) - 2 + LATENCY
 
 
@@ -129,7 +199,9 @@ def test_ifmap(stall, config):
 def test_ifmap_full_rate(config):
     rng = random.Random(6)
     buffer = Buffer(rng, 0, CONFIG.glb_words)
-    change = dict(start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=99, outer=1, inner=1, header=1)
+    change = dict(
+        start=0, strip=40, length=24, row_first=0, rows=3, rows_valid=99, outer=1, inner=1, header=1
+    )
     commands = [ifmap_command(rng, **change) for _ in range(4)]
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
     _, times = play(shared(IfmapSequencer, REGISTERED[config]), buffer, commands, wanted, reads, 0)
@@ -141,30 +213,56 @@ def test_ifmap_full_rate(config):
 
 # ---- FILTER -----------------------------------------------------------------------------
 
+
 def filter_words(b, buffer):
-    words = [(tag, b["tail"] if word == b["words"] - 1 else 4, word == b["words"] - 1,
-              b["word"] + word * b["tags"] + tag) for word in range(b["words"]) for tag in range(b["tags"])]
-    return [(t, c, last, low(buffer.word(a), c, 16)) for t, c, last, a in words], [w[3] for w in words]
+    words = [
+        (
+            tag,
+            b["tail"] if word == b["words"] - 1 else 4,
+            word == b["words"] - 1,
+            b["word"] + word * b["tags"] + tag,
+        )
+        for word in range(b["words"])
+        for tag in range(b["tags"])
+    ]
+    return [(t, c, last, low(buffer.word(a), c, 16)) for t, c, last, a in words], [
+        w[3] for w in words
+    ]
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_filter(stall):
     rng = random.Random(1)
     buffer = Buffer(random.Random(2), stall, CONFIG.glb_words)
-    commands = [dict(word=0, tags=1, words=1, tail=1), dict(word=7, tags=6, words=1, tail=4),
-                dict(word=300, tags=1, words=8, tail=3)]
-    commands += [dict(word=rng.randrange(900), tags=rng.randint(1, 6), words=rng.randint(1, 8), tail=rng.randint(1, 4))
-                 for _ in range(8)]
+    commands = [
+        dict(word=0, tags=1, words=1, tail=1),
+        dict(word=7, tags=6, words=1, tail=4),
+        dict(word=300, tags=1, words=8, tail=3),
+    ]
+    commands += [
+        dict(
+            word=rng.randrange(900),
+            tags=rng.randint(1, 6),
+            words=rng.randint(1, 8),
+            tail=rng.randint(1, 4),
+        )
+        for _ in range(8)
+    ]
     wanted, reads = zip(*(filter_words(c, buffer) for c in commands))
     got, times = play(shared(FilterSequencer, CONFIG), buffer, commands, wanted, reads, stall)
-    assert [(w.tag, w.count, w.last, low(w.data, w.count, 16)) for w in got] == [w for words in wanted for w in words]
+    assert [(w.tag, w.count, w.last, low(w.data, w.count, 16)) for w in got] == [
+        w for words in wanted for w in words
+    ]
     if not stall:
         for t in times:
             assert t[-1] - t[0] == len(t) - 1
-        assert all(b[0] - a[-1] - 1 == 1 for a, b in zip(times, times[1:])), "one cycle between commands"
+        assert all(b[0] - a[-1] - 1 == 1 for a, b in zip(times, times[1:])), (
+            "one cycle between commands"
+        )
 
 
 # ---- PSUM -------------------------------------------------------------------------------
+
 
 def psum_words(b, buffer, ring):
     """`ring` yields the word addresses the ring gives out."""
@@ -177,8 +275,13 @@ def psum_words(b, buffer, ring):
                     at = next(ring) if b["from_ring"] else b["bias"] + 2 * (group * n + word)
                     count = min(4, b["p"] - 4 * word)
                     reads.append(at)
-                    words.append((row * b["sets"] + group, count,
-                                  low(buffer.word(at) | buffer.word(at + 1) << 64, count, 32)))
+                    words.append(
+                        (
+                            row * b["sets"] + group,
+                            count,
+                            low(buffer.word(at) | buffer.word(at + 1) << 64, count, 32),
+                        )
+                    )
     return words, reads
 
 
@@ -188,13 +291,24 @@ def test_psum(stall, bits):
     rng = random.Random(1)
     config = CONFIG.replace(psum_bits=bits)
     buffer, dut = Buffer(random.Random(2), stall, CONFIG.glb_words), shared(PsumSequencer, config)
-    commands = [dict(from_ring=r, bias=2 * rng.randrange(300), positions=n, rows=e, sets=t, p=p)
-                for r, n, e, t, p in [(0, 1, 1, 1, 1), (1, 1, 1, 1, 1), (0, 2, 2, 3, 8), (1, 3, 2, 1, 5),
-                                      (0, 9, 1, 1, 4), (1, 2, 1, 2, 7), (1, 5, 3, 1, 4), (0, 2, 1, 2, 6)]]
+    commands = [
+        dict(from_ring=r, bias=2 * rng.randrange(300), positions=n, rows=e, sets=t, p=p)
+        for r, n, e, t, p in [
+            (0, 1, 1, 1, 1),
+            (1, 1, 1, 1, 1),
+            (0, 2, 2, 3, 8),
+            (1, 3, 2, 1, 5),
+            (0, 9, 1, 1, 4),
+            (1, 2, 1, 2, 7),
+            (1, 5, 3, 1, 4),
+            (0, 2, 1, 2, 6),
+        ]
+    ]
 
     def addresses():
         while True:
             yield from range(700, 730, 2)
+
     ring = addresses()
     wanted, reads = zip(*(psum_words(c, buffer, ring) for c in commands))
 
@@ -205,25 +319,33 @@ def test_psum(stall, bits):
         while True:
             some = some or rng.random() >= stall
             ctx.set(dut.ring_some, some)
-            _, _, pop, valid, ready = await ctx.tick().sample(dut.pop, dut.glb.request.valid, dut.glb.request.ready)
+            _, _, pop, valid, ready = await ctx.tick().sample(
+                dut.pop, dut.glb.request.valid, dut.glb.request.ready
+            )
             assert not pop or some and valid and ready
             if pop:
                 ctx.set(dut.ring_word, next(ring))
                 some = False
+
     got, times = play(dut, buffer, commands, wanted, reads, stall, [ring_model])
     mask = (1 << bits) - 1
 
-    def slots(data, count):     # 32-bit slots to psum_bits
+    def slots(data, count):  # 32-bit slots to psum_bits
         return sum((data >> 32 * n & mask) << bits * n for n in range(count))
+
     assert [(w.tag, w.count, low(w.data, w.count, bits)) for w in got] == [
-        (tag, count, slots(data, count)) for words in wanted for tag, count, data in words]
+        (tag, count, slots(data, count)) for words in wanted for tag, count, data in words
+    ]
     if not stall:
         for t in times:
             assert t[-1] - t[0] == len(t) - 1
-        assert all(b[0] - a[-1] - 1 == 2 for a, b in zip(times, times[1:])), "two cycles between commands"
+        assert all(b[0] - a[-1] - 1 == 2 for a, b in zip(times, times[1:])), (
+            "two cycles between commands"
+        )
 
 
 # ---- OFMAP ------------------------------------------------------------------------------
+
 
 def ofmap_writes(b, words, ring, bits):
     """Writes (word, mask, data under the mask) of a command that takes `words` of four psums."""
@@ -236,25 +358,56 @@ def ofmap_writes(b, words, ring, bits):
                     for word in range(n):
                         psums = next(words)
                         if b["to_ring"]:
-                            out.append((next(ring), 0xFF, sum((v & 0xFFFFFFFF) << 32 * k for k, v in enumerate(psums))))
+                            out.append(
+                                (
+                                    next(ring),
+                                    0xFF,
+                                    sum((v & 0xFFFFFFFF) << 32 * k for k, v in enumerate(psums)),
+                                )
+                            )
                         elif row < b["rows_valid"]:
-                            entry = (b["base"] + image * b["image_stride"] + position * b["position_stride"]
-                                     + (b["row_first"] + row) % b["ring"] * b["row_stride"]
-                                     + group * b["p"] + 4 * word) % ENTRIES
+                            entry = (
+                                b["base"]
+                                + image * b["image_stride"]
+                                + position * b["position_stride"]
+                                + (b["row_first"] + row) % b["ring"] * b["row_stride"]
+                                + group * b["p"]
+                                + 4 * word
+                            ) % ENTRIES
                             count = min(4, b["p"] - 4 * word)
-                            q = requantise(np.array(psums[:count]), b["shift"], bool(b["relu"])).tolist()
+                            q = requantise(
+                                np.array(psums[:count]), b["shift"], bool(b["relu"])
+                            ).tolist()
                             lane = entry % 4
-                            out.append((entry >> 2, ((1 << count) - 1) << lane,
-                                        sum((v & 0xFFFF) << 16 * (lane + k) for k, v in enumerate(q))))
+                            out.append(
+                                (
+                                    entry >> 2,
+                                    ((1 << count) - 1) << lane,
+                                    sum((v & 0xFFFF) << 16 * (lane + k) for k, v in enumerate(q)),
+                                )
+                            )
     assert next(words, None) is None
     return out
 
 
 def ofmap_command(rng, **changes):
-    b = dict(to_ring=rng.random() < 0.3, images=rng.randint(1, 2), positions=rng.randint(1, 3), rows=rng.randint(1, 4),
-             sets=rng.randint(1, 2), p=rng.choice([1, 3, 4, 5, 8]), base=rng.randrange(500),
-             image_stride=rng.choice([333, 2**20 - 77]), position_stride=rng.randrange(50), row_stride=rng.randrange(99),
-             shift=rng.choice([0, 8, 16, 31]), relu=rng.getrandbits(1)) | changes
+    b = (
+        dict(
+            to_ring=rng.random() < 0.3,
+            images=rng.randint(1, 2),
+            positions=rng.randint(1, 3),
+            rows=rng.randint(1, 4),
+            sets=rng.randint(1, 2),
+            p=rng.choice([1, 3, 4, 5, 8]),
+            base=rng.randrange(500),
+            image_stride=rng.choice([333, 2**20 - 77]),
+            position_stride=rng.randrange(50),
+            row_stride=rng.randrange(99),
+            shift=rng.choice([0, 8, 16, 31]),
+            relu=rng.getrandbits(1),
+        )
+        | changes
+    )
     b["ring"] = changes.get("ring", rng.randint(b["rows"], 7))
     b["row_first"] = changes.get("row_first", rng.randrange(b["ring"]))
     b["row_start"] = b["row_first"] * b["row_stride"]
@@ -264,11 +417,16 @@ def ofmap_command(rng, **changes):
 
 OFMAP_CORNERS = [
     dict(to_ring=0, images=1, positions=1, rows=1, sets=1, p=1, ring=1, rows_valid=1),
-    dict(to_ring=0, rows=4, ring=4, row_first=3, rows_valid=4, p=5),      # wraps after its first row
-    dict(to_ring=0, rows=3, ring=5, row_first=3, rows_valid=2, p=3),      # the row that wraps is dropped ...
-    dict(to_ring=0, rows=3, rows_valid=0),                                # ... all are: no write, done all the same
-    dict(to_ring=1, p=8), dict(to_ring=1, p=1, rows_valid=0),
-    *(dict(to_ring=0, base=n, p=4, rows_valid=1, rows=1) for n in (1, 2, 3))]
+    # wraps after its first row
+    dict(to_ring=0, rows=4, ring=4, row_first=3, rows_valid=4, p=5),
+    # the row that wraps is dropped ...
+    dict(to_ring=0, rows=3, ring=5, row_first=3, rows_valid=2, p=3),
+    # ... all are: no write, done all the same
+    dict(to_ring=0, rows=3, rows_valid=0),
+    dict(to_ring=1, p=8),
+    dict(to_ring=1, p=1, rows_valid=0),
+    *(dict(to_ring=0, base=n, p=4, rows_valid=1, rows=1) for n in (1, 2, 3)),
+]
 
 
 @pytest.mark.parametrize("lanes", [4, 1])
@@ -276,26 +434,46 @@ OFMAP_CORNERS = [
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_ofmap(stall, bits, lanes):
     rng = random.Random(8)
-    config = CONFIG.replace(psum_bits=bits, psum_lanes=lanes, psum_fifo=0 if lanes == 1 else CONFIG.psum_fifo)
+    config = CONFIG.replace(
+        psum_bits=bits, psum_lanes=lanes, psum_fifo=0 if lanes == 1 else CONFIG.psum_fifo
+    )
     dut, buffer = shared(OfmapSequencer, config), Buffer(random.Random(2), stall, CONFIG.glb_words)
-    commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS] + [ofmap_command(rng) for _ in range(6)]
+    commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS] + [
+        ofmap_command(rng) for _ in range(6)
+    ]
 
     def addresses():
         while True:
             yield from range(100, 140, 2)
+
     ring, items, wanted = addresses(), [], []
     for b in commands:
         n = b["images"] * b["positions"] * b["rows"] * b["sets"] * -(-b["p"] // 4)
-        words = [[rng.choice([rng.randrange(-1 << bits - 1, 1 << bits - 1), rng.randint(-999, 999)])
-                  for _ in range(4)] for _ in range(n)]
+        words = [
+            [
+                rng.choice([rng.randrange(-1 << bits - 1, 1 << bits - 1), rng.randint(-999, 999)])
+                for _ in range(4)
+            ]
+            for _ in range(n)
+        ]
         full = -(-b["p"] // 4)
         if lanes == 1:
             for k, w in enumerate(words):
                 count = min(4, b["p"] - 4 * (k % full))
-                items += [dict(data=v & (1 << bits) - 1, end=j + 1 == count and (k + 1) % full == 0) for j, v in enumerate(w[:count])]
+                items += [
+                    dict(data=v & (1 << bits) - 1, end=j + 1 == count and (k + 1) % full == 0)
+                    for j, v in enumerate(w[:count])
+                ]
         else:
-            items += [dict(data=low(sum((v & (1 << bits) - 1) << bits * k for k, v in enumerate(w)), 4, bits), last=0)
-                      for w in words]
+            items += [
+                dict(
+                    data=low(
+                        sum((v & (1 << bits) - 1) << bits * k for k, v in enumerate(w)), 4, bits
+                    ),
+                    last=0,
+                )
+                for w in words
+            ]
         wanted.append(ofmap_writes(b, words, ring, bits))
     total = sum(map(len, wanted))
     done, taken, reserved = [], [], []
@@ -306,8 +484,14 @@ def test_ofmap(stall, bits, lanes):
         while True:
             room = room or rng.random() >= stall
             ctx.set(dut.ring_room, room)
-            _, _, push, reserve, valid, ready = await ctx.tick().sample(dut.push, dut.reserve, dut.glb.valid, dut.glb.ready)
-            assert (not push or valid and ready) and (not reserve or room) and (lanes == 1 or push == reserve)
+            _, _, push, reserve, valid, ready = await ctx.tick().sample(
+                dut.push, dut.reserve, dut.glb.valid, dut.glb.ready
+            )
+            assert (
+                (not push or valid and ready)
+                and (not reserve or room)
+                and (lanes == 1 or push == reserve)
+            )
             reserved.append(reserve - push)
             if push:
                 ctx.set(dut.ring_word, next(ring))
@@ -316,11 +500,13 @@ def test_ofmap(stall, bits, lanes):
 
     async def watch(ctx):
         now = 0
-        sample = ctx.tick().sample(dut.done, dut.input.valid, dut.input.ready, dut.glb.valid, dut.glb.ready)
+        sample = ctx.tick().sample(
+            dut.done, dut.input.valid, dut.input.ready, dut.glb.valid, dut.glb.ready
+        )
         async for _, _, pulse, valid, ready, writing, written in sample:
             if valid and ready:
                 taken.append(now)
-            if pulse:   # with the write of this cycle, which the model may have logged or not
+            if pulse:  # with the write of this cycle, which the model may have logged or not
                 done.append((len(buffer.writes), writing and written, now))
             now += 1
 
@@ -328,31 +514,51 @@ def test_ofmap(stall, bits, lanes):
         while len(done) < len(commands):
             await ctx.tick()
         await idle(ctx, 20)
-    run(dut, lambda ctx: send(ctx, dut.command, commands, stall=stall / 2),
-        lambda ctx: send(ctx, dut.input, items, stall=stall), main,
-        background=[buffer.writer(dut.glb), ring_model, watch, holds(dut.glb)])
-    got = [(w, m, sum(d & 0xFFFF << 16 * n for n in range(8) if m >> n & 1)) for w, m, d in buffer.writes]
+
+    run(
+        dut,
+        lambda ctx: send(ctx, dut.command, commands, stall=stall / 2),
+        lambda ctx: send(ctx, dut.input, items, stall=stall),
+        main,
+        background=[buffer.writer(dut.glb), ring_model, watch, holds(dut.glb)],
+    )
+    got = [
+        (w, m, sum(d & 0xFFFF << 16 * n for n in range(8) if m >> n & 1))
+        for w, m, d in buffer.writes
+    ]
     wanted_writes = [w for writes in wanted for w in writes]
     assert len(got) == total
-    if lanes == 1:      # behind the last psum of a ring's word lie older ones
-        psums = [min(4, b["p"] - 4 * (k % -(-b["p"] // 4))) for b, writes in zip(commands, wanted) for k in range(len(writes))]
+    if lanes == 1:  # behind the last psum of a ring's word lie older ones
+        psums = [
+            min(4, b["p"] - 4 * (k % -(-b["p"] // 4)))
+            for b, writes in zip(commands, wanted)
+            for k in range(len(writes))
+        ]
         assert len(psums) == total
-        got, wanted_writes = ([(a, m, low(d, n, 32) if m == 0xFF else d) for (a, m, d), n in zip(writes, psums)]
-                              for writes in (got, wanted_writes))
+        got, wanted_writes = (
+            [(a, m, low(d, n, 32) if m == 0xFF else d) for (a, m, d), n in zip(writes, psums)]
+            for writes in (got, wanted_writes)
+        )
     assert got == wanted_writes
     assert len(done) == len(commands) and sum(reserved) == 0
     for n, (written, now, _) in enumerate(done):
-        assert written + now >= sum(map(len, wanted[:n + 1])), "done before the last write"
+        assert written + now >= sum(map(len, wanted[: n + 1])), "done before the last write"
     if not stall:
         # one word or psum a cycle, two cycles between commands
-        counts = [b["images"] * b["positions"] * b["rows"] * b["sets"] * (b["p"] if lanes == 1 else -(-b["p"] // 4))
-                  for b in commands]
+        counts = [
+            b["images"]
+            * b["positions"]
+            * b["rows"]
+            * b["sets"]
+            * (b["p"] if lanes == 1 else -(-b["p"] // 4))
+            for b in commands
+        ]
         cycle, expected = taken[0], []
         for n in counts:
             expected += range(cycle, cycle + n)
             cycle += n + 2
         assert taken == expected
-        first = taken[0]        # the first command has one word, which is written
+        first = taken[0]  # the first command has one word, which is written
         latency = Requantise.LATENCY + (lanes == 1)
         assert buffer.write_times[0] - first == latency
         assert done[0][2] - first == latency
@@ -360,16 +566,27 @@ def test_ofmap(stall, bits, lanes):
 
 # ---- the ring between OFMAP and PSUM ------------------------------------------------------
 
+
 class Ring(wiring.Component):
     """OFMAP and PSUM with the pointers between them, as in hdl/core.py."""
 
     def __init__(self, config):
         self.config = config
-        super().__init__({
-            "ofmap_command": In(stream.Signature(OfmapBody)), "psum_command": In(stream.Signature(PsumBody)),
-            "input": In(stream.Signature(ofmap_bus_word(config))), "output": Out(stream.Signature(psum_word(config))),
-            "read": Out(READ_SIGNATURE), "write": Out(WRITE_SIGNATURE), "restart": In(1), "base": In(WORD_ADDR),
-            "size": In(WORD_ADDR), "push": Out(1), "pop": Out(1)})
+        super().__init__(
+            {
+                "ofmap_command": In(stream.Signature(OfmapBody)),
+                "psum_command": In(stream.Signature(PsumBody)),
+                "input": In(stream.Signature(ofmap_bus_word(config))),
+                "output": Out(stream.Signature(psum_word(config))),
+                "read": Out(READ_SIGNATURE),
+                "write": Out(WRITE_SIGNATURE),
+                "restart": In(1),
+                "base": In(WORD_ADDR),
+                "size": In(WORD_ADDR),
+                "push": Out(1),
+                "pop": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -382,10 +599,20 @@ class Ring(wiring.Component):
         wiring.connect(m, psum.output, wiring.flipped(self.output))
         wiring.connect(m, psum.glb, wiring.flipped(self.read))
         wiring.connect(m, ofmap.glb, wiring.flipped(self.write))
-        m.d.comb += [ring.restart.eq(self.restart), ring.base.eq(self.base), ring.size.eq(self.size),
-                     ring.reserve.eq(ofmap.reserve), ring.push.eq(ofmap.push), ring.pop.eq(psum.pop), psum.ring_word.eq(ring.read_word),
-                     psum.ring_some.eq(ring.some), ofmap.ring_word.eq(ring.write_word),
-                     ofmap.ring_room.eq(ring.room), self.push.eq(ofmap.push), self.pop.eq(psum.pop)]
+        m.d.comb += [
+            ring.restart.eq(self.restart),
+            ring.base.eq(self.base),
+            ring.size.eq(self.size),
+            ring.reserve.eq(ofmap.reserve),
+            ring.push.eq(ofmap.push),
+            ring.pop.eq(psum.pop),
+            psum.ring_word.eq(ring.read_word),
+            psum.ring_some.eq(ring.some),
+            ofmap.ring_word.eq(ring.write_word),
+            ofmap.ring_room.eq(ring.room),
+            self.push.eq(ofmap.push),
+            self.pop.eq(psum.pop),
+        ]
         return m
 
 
@@ -394,7 +621,10 @@ class Ring(wiring.Component):
 @pytest.mark.parametrize("lanes", [4, 1])
 def test_ring(lanes, size, stall):
     """Psums come back in order through a ring of any size; twice, with a restart elsewhere."""
-    dut, buffer = shared(Ring, CONFIG.replace(psum_lanes=lanes, psum_fifo=0 if lanes == 1 else 2)), Buffer(random.Random(3), stall, CONFIG.glb_words)
+    dut, buffer = (
+        shared(Ring, CONFIG.replace(psum_lanes=lanes, psum_fifo=0 if lanes == 1 else 2)),
+        Buffer(random.Random(3), stall, CONFIG.glb_words),
+    )
     rng, level = random.Random(size), []
 
     async def main(ctx):
@@ -410,7 +640,9 @@ def test_ring(lanes, size, stall):
             step[0] += 1
             await receive(ctx, dut.output, 40, got, stall=stall, rng=rng)
             # 5 psums: four and one
-            assert [low(w.data, w.count, 32) for w in got] == [low(w, (4, 1)[n % 2], 32) for n, w in enumerate(words)]
+            assert [low(w.data, w.count, 32) for w in got] == [
+                low(w, (4, 1)[n % 2], 32) for n, w in enumerate(words)
+            ]
             assert {a for a, _, _ in buffer.writes[-40:]} <= set(range(base, base + size, 2))
             assert buffer.reads[-40:] == [a for a, _, _ in buffer.writes[-40:]]
             await idle(ctx, 5)
@@ -434,11 +666,35 @@ def test_ring(lanes, size, stall):
                 if step[0] > seen:
                     seen += 1
                     await send(ctx, port, make(), stall=stall, rng=random.Random(seen))
+
         return bench
-    run(dut, main, background=[
-        buffer.reader(dut.read), buffer.writer(dut.write), count,
-        feed(dut.ofmap_command, lambda: [dict(to_ring=1, images=1, positions=10, rows=1, sets=1, p=5)] * 2),
-        feed(dut.psum_command, lambda: [dict(from_ring=1, positions=5, rows=2, sets=1, p=5)] * 2),
-        feed(dut.input, lambda: [dict(data=w, last=0) for w in words] if lanes == 4 else [
-            dict(data=w >> 32 * k & 0xFFFFFFFF, end=int(count == 1)) for n, w in enumerate(words)
-            for count in ((4, 1)[n % 2],) for k in range(count)])])
+
+    run(
+        dut,
+        main,
+        background=[
+            buffer.reader(dut.read),
+            buffer.writer(dut.write),
+            count,
+            feed(
+                dut.ofmap_command,
+                lambda: [dict(to_ring=1, images=1, positions=10, rows=1, sets=1, p=5)] * 2,
+            ),
+            feed(
+                dut.psum_command, lambda: [dict(from_ring=1, positions=5, rows=2, sets=1, p=5)] * 2
+            ),
+            feed(
+                dut.input,
+                lambda: (
+                    [dict(data=w, last=0) for w in words]
+                    if lanes == 4
+                    else [
+                        dict(data=w >> 32 * k & 0xFFFFFFFF, end=int(count == 1))
+                        for n, w in enumerate(words)
+                        for count in ((4, 1)[n % 2],)
+                        for k in range(count)
+                    ]
+                ),
+            ),
+        ],
+    )

@@ -1,4 +1,5 @@
-"""The sparse engine against compiler.runtime.sparse_memories, beside a model of the global buffer."""
+"""The sparse engine against compiler.runtime.sparse_memories, beside a model of the global
+buffer."""
 
 import random
 
@@ -9,15 +10,31 @@ from compiler.runtime.sparse_memories import SparseMemories, StreamError
 from compiler.sparse.csc import encode
 from golden.csc import pack
 from hdl.config import PRESETS
-from hdl.isa import SPARSE_KINDS, Error, Opcode, SparseDumpBody, SparseOutputBody, SparseRunBody, Target, fields
+from hdl.isa import (
+    SPARSE_KINDS,
+    Error,
+    Opcode,
+    SparseDumpBody,
+    SparseOutputBody,
+    SparseRunBody,
+    Target,
+    fields,
+)
 from hdl.sparse.engine import SparseEngine
 from tests.hdl.streams import Buffer, holds, run, shared
 
 pytestmark = pytest.mark.usefixtures("built")
 
 # The benches never use a word of the global buffer again.
-CONFIG = PRESETS["tiny"].replace(glb_depth=1024, sparse_words=32, sparse_pointers=66, sparse_activations=20, sparse_rows=16)
-FILL, RUN, OUTPUT, DUMP = Opcode.SPARSE_FILL, Opcode.SPARSE_RUN, Opcode.SPARSE_OUTPUT, Opcode.SPARSE_DUMP
+CONFIG = PRESETS["tiny"].replace(
+    glb_depth=1024, sparse_words=32, sparse_pointers=66, sparse_activations=20, sparse_rows=16
+)
+FILL, RUN, OUTPUT, DUMP = (
+    Opcode.SPARSE_FILL,
+    Opcode.SPARSE_RUN,
+    Opcode.SPARSE_OUTPUT,
+    Opcode.SPARSE_DUMP,
+)
 BODY = {RUN: SparseRunBody, OUTPUT: SparseOutputBody, DUMP: SparseDumpBody}
 FILLED = dict(target=0, word=0, pe=0, pes=1, address=0, count=1, half=0)
 COUNTERS = ("broadcast", "macs", "padding")
@@ -28,7 +45,12 @@ class Bench:
     `done`, events by name: their sum, `active`: its cycles)."""
 
     def __init__(self, config, stall=0.0, seed=1):
-        self.config, self.dut, self.stall, self.rng = config, shared(SparseEngine, config), stall, random.Random(seed)
+        self.config, self.dut, self.stall, self.rng = (
+            config,
+            shared(SparseEngine, config),
+            stall,
+            random.Random(seed),
+        )
         self.buffer = Buffer(self.rng, stall)
         self.model = SparseMemories(config)
         self.words = 0
@@ -36,7 +58,9 @@ class Bench:
 
     def put(self, values):
         """Places an array in the buffer; returns its word."""
-        words = np.frombuffer(np.ascontiguousarray(values).tobytes().ljust(-(-values.nbytes // 16) * 16, b"\0"), "<u8")
+        words = np.frombuffer(
+            np.ascontiguousarray(values).tobytes().ljust(-(-values.nbytes // 16) * 16, b"\0"), "<u8"
+        )
         at = self.words
         assert at + len(words) <= self.config.glb_words
         for n, word in enumerate(words):
@@ -50,7 +74,9 @@ class Bench:
 
     async def watch(self, ctx):
         dut, names = self.dut, (*COUNTERS, "starved", "blocked", "active")
-        async for _, _, *now in ctx.tick().sample(*(getattr(dut, n) for n in names), dut.fill_done, dut.sparse_done):
+        async for _, _, *now in ctx.tick().sample(
+            *(getattr(dut, n) for n in names), dut.fill_done, dut.sparse_done
+        ):
             for name, n in zip(names, now):
                 self.sums[name] = self.sums.get(name, 0) + n
             self.dones += sum(now[-2:])
@@ -61,7 +87,11 @@ class Bench:
             port, done, payload = dut.fill, dut.fill_done, FILLED | values
         else:
             raw = sum(values.get(name, 0) << offset for name, offset, _, _ in fields(BODY[opcode]))
-            port, done, payload = dut.sparse, dut.sparse_done, {"kind": SPARSE_KINDS.index(BODY[opcode]), "body": raw}
+            port, done, payload = (
+                dut.sparse,
+                dut.sparse_done,
+                {"kind": SPARSE_KINDS.index(BODY[opcode]), "body": raw},
+            )
         self.sums, dones = {}, self.dones
         ctx.set(port.payload, payload)
         ctx.set(port.valid, 1)
@@ -71,7 +101,7 @@ class Bench:
         while not ctx.get(done):
             await ctx.tick()
             cycles += 1
-        await ctx.tick().repeat(3)      # the counters are registered
+        await ctx.tick().repeat(3)  # the counters are registered
         assert self.dones == dones + 1, "done once"
         return cycles, self.sums
 
@@ -89,15 +119,21 @@ class Bench:
         pointers = np.zeros((k, c.sparse_pointers), "<u4")
         for n in range(k):
             own = pack(compressed.entries[n])
-            words[n, :len(own)] = own
+            words[n, : len(own)] = own
             pointers[n] = compressed.pointers[n][-1]
-            pointers[n, :compressed.columns + 1] = compressed.pointers[n]
+            pointers[n, : compressed.columns + 1] = compressed.pointers[n]
         rows = int(compressed.local.max()) + 1
         start = np.zeros((rows, k), "<i4")
         start[compressed.local, compressed.pe] = bias
         await self.fill(ctx, target=Target.CODEBOOK, word=self.put(codebook), count=4)
         await self.fill(ctx, target=Target.WEIGHTS, word=self.put(words), pes=k, count=most)
-        await self.fill(ctx, target=Target.POINTERS, word=self.put(pointers), pes=k, count=c.sparse_pointers // 2)
+        await self.fill(
+            ctx,
+            target=Target.POINTERS,
+            word=self.put(pointers),
+            pes=k,
+            count=c.sparse_pointers // 2,
+        )
         await self.fill(ctx, target=Target.ACCUMULATORS, word=self.put(start), count=rows)
         return rows, compressed
 
@@ -106,8 +142,15 @@ class Bench:
         k = self.config.sparse_pes
         count = -(-len(values) // k)
         padded = np.zeros(count * k, "<i2")
-        padded[:len(values)] = values
-        await self.fill(ctx, target=Target.ACTIVATIONS, word=self.put(padded), count=count, half=half, address=address)
+        padded[: len(values)] = values
+        await self.fill(
+            ctx,
+            target=Target.ACTIVATIONS,
+            word=self.put(padded),
+            count=count,
+            half=half,
+            address=address,
+        )
         return count
 
     async def check_run(self, ctx, **values):
@@ -135,7 +178,8 @@ class Bench:
         self.buffer.writes.clear()
         cycles, events = await self.play(ctx, DUMP, **v)
         assert [(at, mask, data & 2**64 - 1) for at, mask, data in self.buffer.writes] == [
-            (v["word"] + n, 0x0F, int(w)) for n, w in enumerate(wanted)]
+            (v["word"] + n, 0x0F, int(w)) for n, w in enumerate(wanted)
+        ]
         assert not any(events[name] for name in (*COUNTERS, "active"))
         if not self.stall:
             assert cycles == len(wanted) + (6 if self.config.registered else 3)
@@ -143,9 +187,18 @@ class Bench:
 
     def run(self, main, cycles=60_000):
         dut, buffer = self.dut, self.buffer
-        run(dut, main, cycles=cycles, background=[
-            buffer.reader(dut.glb_fill), buffer.writer(dut.glb_dump), holds(dut.glb_dump, "dump"),
-            holds(dut.glb_fill.request, "fill"), self.watch])
+        run(
+            dut,
+            main,
+            cycles=cycles,
+            background=[
+                buffer.reader(dut.glb_fill),
+                buffer.writer(dut.glb_dump),
+                holds(dut.glb_dump, "dump"),
+                holds(dut.glb_fill.request, "fill"),
+                self.watch,
+            ],
+        )
 
 
 def random_codebook(rng):
@@ -160,13 +213,15 @@ def random_weights(rng, rows, columns, density, codebook):
 
 
 def random_vector(rng, size, density):
-    values = rng.integers(-2**15, 2**15, size).astype(np.int16)
+    values = rng.integers(-(2**15), 2**15, size).astype(np.int16)
     values[rng.random(size) >= density] = 0
     return values
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("pes, bits, stall", [(4, 32, 0.0), (4, 24, 0.4), (8, 32, 0.4), (8, 24, 0.0)])
+@pytest.mark.parametrize(
+    "pes, bits, stall", [(4, 32, 0.0), (4, 24, 0.4), (8, 32, 0.4), (8, 24, 0.0)]
+)
 def test_random_matrices(pes, bits, stall):
     """Fill, run, output and dump, again and again: in both halves, at any address."""
     config = CONFIG.replace(sparse_pes=pes, psum_bits=bits)
@@ -179,7 +234,7 @@ def test_random_matrices(pes, bits, stall):
             columns = int(min(room / 2 / (rows * density + 1), 64, rng.integers(40, 65)))
             codebook = random_codebook(rng)
             weights = random_weights(rng, rows, columns, density, codebook)
-            bias = rng.integers(-2**31, 2**31, rows)
+            bias = rng.integers(-(2**31), 2**31, rows)
             locals_, compressed = await bench.matrix(ctx, weights, codebook, bias)
             image = random_vector(rng, columns, rng.random())
             half = int(rng.integers(2))
@@ -190,19 +245,31 @@ def test_random_matrices(pes, bits, stall):
             sums = bias + weights.astype(np.int64) @ image
             spread = 1 << bits
             assert ((bench.model.sums[compressed.pe, compressed.local] - sums) % spread == 0).all()
-            if density == 0.3:      # in two: the second with a base
+            if density == 0.3:  # in two: the second with a base
                 first = count // 2
                 await bench.check_run(ctx, half=half, address=address, count=first, queue=queue)
-                await bench.check_run(ctx, half=half, address=address + first, count=count - first, base=first * pes)
+                await bench.check_run(
+                    ctx, half=half, address=address + first, count=count - first, base=first * pes
+                )
             address = int(rng.integers(config.sparse_activations - locals_ + 1))
-            await bench.check_output(ctx, rows=locals_, shift=int(rng.integers(0, 36)), relu=int(rng.integers(2)),
-                                     half=1 - half, address=address)
-            await bench.check_dump(ctx, half=1 - half, address=address, count=locals_, word=int(rng.integers(5000)))
-            await bench.check_output(ctx, rows=config.sparse_rows, half=half)   # the sums are left at 0
+            await bench.check_output(
+                ctx,
+                rows=locals_,
+                shift=int(rng.integers(0, 36)),
+                relu=int(rng.integers(2)),
+                half=1 - half,
+                address=address,
+            )
+            await bench.check_dump(
+                ctx, half=1 - half, address=address, count=locals_, word=int(rng.integers(5000))
+            )
+            # the sums are left at 0
+            await bench.check_output(ctx, rows=config.sparse_rows, half=half)
             await bench.check_dump(ctx, half=half, count=config.sparse_rows, word=7000)
             await bench.check_dump(ctx, count=config.sparse_activations, word=8000)
             await bench.check_dump(ctx, half=1, count=config.sparse_activations, word=8000)
         assert not ctx.get(bench.dut.error)
+
     bench.run(main)
 
 
@@ -230,6 +297,7 @@ def test_outputs_are_the_next_activations(pes):
         assert hidden.any()
         wanted = np.clip((second.astype(np.int64) @ hidden + 2**17) >> 18, -32768, 32767)
         assert (got[:9] == wanted).all()
+
     bench.run(main)
 
 
@@ -249,25 +317,33 @@ def test_cycles_of_a_run(pes, levels):
         for _ in range(2):
             cycles, events = await bench.check_run(ctx, count=count)
             assert events["broadcast"] == events["macs"] == 0
-            late = CONFIG.registered    # a cycle for the start, one for the RAM's register, two for the end
+            # a cycle for the start, one for the RAM's register, two for the end
+            late = CONFIG.registered
             assert events["active"] == count + 2 + 4 * late and cycles == count + 4 + 6 * late
             assert events["starved"] == pes * events["active"] and events["blocked"] == 0
         await bench.vector(ctx, np.ones(columns, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
-        assert (events["broadcast"], events["macs"], events["blocked"]) == (columns, pes * columns, 0)
+        assert (events["broadcast"], events["macs"], events["blocked"]) == (
+            columns,
+            pes * columns,
+            0,
+        )
         # a read, `found`, a node for each level; then the columns; then a PE's latency of 8, or 18
         latency = 2 + 18 + 2 if CONFIG.registered else 8
         assert events["active"] == 2 + levels + columns + latency + 1
         # Nothing is in a PE but from its first column to the decoding of its last.
-        assert events["starved"] == pes * (events["active"] - (columns + (14 if CONFIG.registered else 4)))
+        assert events["starved"] == pes * (
+            events["active"] - (columns + (14 if CONFIG.registered else 4))
+        )
         # One PE has nothing to do in these columns, one three entries in each: it stalls all.
         weights = np.zeros((4 * pes, 40), np.int16)
-        weights[0:3 * pes:pes] = codebook[2]
+        weights[0 : 3 * pes : pes] = codebook[2]
         await bench.matrix(ctx, weights, codebook, np.zeros(4 * pes, np.int64), "modulo")
         count = await bench.vector(ctx, np.ones(40, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
         assert events["macs"] == 120 and events["active"] == 2 + levels + 120 + latency + 1
         assert events["blocked"] > 40
+
     bench.run(main)
 
 
@@ -283,8 +359,16 @@ def test_errors():
 
     def falling(words, pointers):
         pointers[0, 5] = 3
-    for change, values in ((far_row, {}), (far_end, {}), (falling, {}), (None, dict(base=64)), (None, dict(base=128)),
-                           (None, dict(base=60, count=2)), (None, dict(base=65532))):
+
+    for change, values in (
+        (far_row, {}),
+        (far_end, {}),
+        (falling, {}),
+        (None, dict(base=64)),
+        (None, dict(base=128)),
+        (None, dict(base=60, count=2)),
+        (None, dict(base=65532)),
+    ):
         bench = Bench(config)
 
         async def main(ctx):
@@ -296,7 +380,7 @@ def test_errors():
             await bench.fill(ctx, target=Target.POINTERS, word=bench.put(pointers), pes=4, count=33)
             count = await bench.vector(ctx, np.ones(40, np.int16))
             v = dict(half=0, address=0, base=0, queue=0, count=count) | values
-            if v["base"] == 60:     # columns up to 64 have both pointers; 65 does not
+            if v["base"] == 60:  # columns up to 64 have both pointers; 65 does not
                 await bench.check_run(ctx, **(v | dict(count=1)))
                 assert ctx.get(bench.dut.error) == 0
             with pytest.raises(StreamError):
@@ -305,4 +389,5 @@ def test_errors():
             assert ctx.get(bench.dut.error) == Error.SPARSE_STREAM
             await bench.play(ctx, RUN, **(v | dict(base=0, count=1)))
             assert ctx.get(bench.dut.error) == Error.SPARSE_STREAM
+
         bench.run(main)

@@ -17,9 +17,22 @@ TABLE, DRAM = 37, 0x1000
 MARK = None
 
 
-def simulate(lengths, columns, *, stall=0.0, latency=4, seed=1, bad=(), base=0, limit=1 << 31, dram=DRAM, until=None):
-    """Fetch columns (or MARK) of records of `lengths` words; returns (dut's memory, RecordWords, their times,
-    looked_up pulses). until: a condition to wait for instead of the last word; then what came until it."""
+def simulate(
+    lengths,
+    columns,
+    *,
+    stall=0.0,
+    latency=4,
+    seed=1,
+    bad=(),
+    base=0,
+    limit=1 << 31,
+    dram=DRAM,
+    until=None,
+):
+    """Fetch columns (or MARK) of records of `lengths` words; returns (dut's memory, RecordWords,
+    their times, looked_up pulses). until: a condition to wait for instead of the last word; then
+    what came until it."""
     rng = random.Random(seed)
     dut = shared(ColumnFetcher, CONFIG)
     raw = np.random.default_rng(seed).integers(0, 256, 1 << 17).astype(np.uint8).tobytes()
@@ -37,11 +50,24 @@ def simulate(lengths, columns, *, stall=0.0, latency=4, seed=1, bad=(), base=0, 
         column, value = item
         for i in range(lengths[column]):
             at = int(start[column]) + 8 * i
-            want.append((int.from_bytes(raw[at:at + 8], "little"), at in bad, i, int(lengths[column]), value))
+            want.append(
+                (
+                    int.from_bytes(raw[at : at + 8], "little"),
+                    at in bad,
+                    i,
+                    int(lengths[column]),
+                    value,
+                )
+            )
     out, times, looked = [], [], []
 
     async def main(ctx):
-        for port, value in ((dut.table, TABLE), (dut.dram, dram), (dut.base, base), (dut.limit, limit)):
+        for port, value in (
+            (dut.table, TABLE),
+            (dut.dram, dram),
+            (dut.base, base),
+            (dut.limit, limit),
+        ):
             ctx.set(port, value)
         if until is not None:
             await ctx.tick().until(until(dut))
@@ -55,19 +81,29 @@ def simulate(lengths, columns, *, stall=0.0, latency=4, seed=1, bad=(), base=0, 
         async for _, _, pulse in ctx.tick().sample(dut.looked_up):
             if pulse:
                 looked.append(1)
+
     items = [dict(mark=1) if c is MARK else dict(mark=0, column=c[0], value=c[1]) for c in columns]
-    run(dut, main, background=[
-        memory, buffer.reader(dut.glb), watch, holds(dut.glb.request, "table"), holds(dut.read.address, "address"),
-        holds(dut.record, "record"),
-        lambda ctx: send(ctx, dut.wanted, items, stall=stall, rng=rng),
-        lambda ctx: receive(ctx, dut.record, None, out, stall=stall, rng=rng, times=times)])
+    run(
+        dut,
+        main,
+        background=[
+            memory,
+            buffer.reader(dut.glb),
+            watch,
+            holds(dut.glb.request, "table"),
+            holds(dut.read.address, "address"),
+            holds(dut.record, "record"),
+            lambda ctx: send(ctx, dut.wanted, items, stall=stall, rng=rng),
+            lambda ctx: receive(ctx, dut.record, None, out, stall=stall, rng=rng, times=times),
+        ],
+    )
     got = [None if r.mark else (r.data, bool(r.bad), r.index, r.words, r.value) for r in out]
     if until is None:
         assert got == want
         assert len(looked) == columns.count(MARK)
         assert memory.beats == len(want) - columns.count(MARK)
     else:
-        assert got == want[:len(got)]
+        assert got == want[: len(got)]
     return memory, got, times, len(looked)
 
 
@@ -76,7 +112,7 @@ def test_random_columns(stall):
     """Any order, empty columns, records over pages and bursts, marks wherever."""
     rng = random.Random(5)
     lengths = [rng.choice([0, 0, 1, 2, 3, 9, 70, 200]) for _ in range(120)]
-    columns = [(n, rng.randrange(-2**15, 2**15)) for n in range(120)]
+    columns = [(n, rng.randrange(-(2**15), 2**15)) for n in range(120)]
     rng.shuffle(columns)
     for at in (110, 70, 70, 0):
         columns.insert(at, MARK)
@@ -91,7 +127,8 @@ def test_empty_columns_read_nothing():
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("words, rate", [(1, 0.65), (2, 0.98), (9, 0.98), (200, 0.98)])
 def test_latency_is_hidden(words, rate):
-    """A beat a cycle behind a latency of 40; of one-word records OUTSTANDING bind, or a burst every two cycles."""
+    """A beat a cycle behind a latency of 40; of one-word records OUTSTANDING bind, or a burst
+    every two cycles."""
     if CONFIG.registered and words == 1:
         rate = 0.48
     count = min(200, 8000 // words)
@@ -112,18 +149,30 @@ def test_nothing_is_asked_for_without_room():
         ctx.set(dut.limit, 1 << 16)
         await idle(ctx, 400)
         assert BEATS - 7 <= memory.beats == sum(n for _, n in memory.bursts) <= BEATS
-    run(dut, main, background=[memory, buffer.reader(dut.glb),
-                               lambda ctx: send(ctx, dut.wanted, [dict(column=n, value=1) for n in range(64)])])
+
+    run(
+        dut,
+        main,
+        background=[
+            memory,
+            buffer.reader(dut.glb),
+            lambda ctx: send(ctx, dut.wanted, [dict(column=n, value=1) for n in range(64)]),
+        ],
+    )
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-@pytest.mark.parametrize("where", [dict(base=DRAM + 8), dict(limit=DRAM + 8 * 299), dict(limit=DRAM - 8),
-                                   dict(dram=1 << 31)])
+@pytest.mark.parametrize(
+    "where",
+    [dict(base=DRAM + 8), dict(limit=DRAM + 8 * 299), dict(limit=DRAM - 8), dict(dram=1 << 31)],
+)
 def test_window(where, stall):
     """The first record outside: all before it come, it is not read, nor anything after it."""
     columns = [(7, 1), MARK, (3, 2), (0, 3), (99, 4), (5, 5), MARK]
     at = dict(base=0, limit=1 << 31, dram=DRAM) | where
-    memory, got, _, _ = simulate([3] * 100, columns, stall=stall, until=lambda dut: dut.outside, **at)
+    memory, got, _, _ = simulate(
+        [3] * 100, columns, stall=stall, until=lambda dut: dut.outside, **at
+    )
     assert all(at["base"] <= a and a + 8 * n <= at["limit"] for a, n in memory.bursts)
     outside = {"base": 3, "limit": 4 if at["limit"] > DRAM else 0, "dram": 0}[next(iter(where))]
     assert len(got) == sum(1 if c is MARK else 3 for c in columns[:outside])

@@ -33,9 +33,12 @@ def loops(buffer, target, word, pe, pes, address, count, half):
                 reads.append(word + len(reads))
     elif target == Target.CODEBOOK:
         for index in range(count):
-            for lane in range(4 if CONFIG.registered else 1):   # an entry at a time
-                at, data = (4 * (address + index) + lane, low(buffer.word(word + index), lane, 16)) if CONFIG.registered else (
-                    address + index, buffer.word(word + index))
+            for lane in range(4 if CONFIG.registered else 1):  # an entry at a time
+                at, data = (
+                    (4 * (address + index) + lane, low(buffer.word(word + index), lane, 16))
+                    if CONFIG.registered
+                    else (address + index, buffer.word(word + index))
+                )
                 writes.append({n: (target, at, data) for n in range(PES)})
                 reads.append(word + index)
     else:
@@ -45,8 +48,16 @@ def loops(buffer, target, word, pe, pes, address, count, half):
             for group in range(GROUPS):
                 at = word + len(reads) * (2 if wide else 1)
                 both = buffer.word(at) | buffer.word(at + 1) << 64
-                writes.append({4 * group + lane: (target, first + index, low(both, lane, 32 if wide else 16))
-                               for lane in range(4)})
+                writes.append(
+                    {
+                        4 * group + lane: (
+                            target,
+                            first + index,
+                            low(both, lane, 32 if wide else 16),
+                        )
+                        for lane in range(4)
+                    }
+                )
                 reads.append(at)
     return reads, writes
 
@@ -67,7 +78,16 @@ def play(commands, stall, seed=1):
                 if fill.targets:
                     assert fill.targets.bit_count() == 1
                     target = Target(fill.targets.bit_length() - 1)
-                    step[n] = (target, fill.address, getattr(fill, (FIELD if CONFIG.registered or target != Target.CODEBOOK else {}).get(target, "data")))
+                    step[n] = (
+                        target,
+                        fill.address,
+                        getattr(
+                            fill,
+                            (FIELD if CONFIG.registered or target != Target.CODEBOOK else {}).get(
+                                target, "data"
+                            ),
+                        ),
+                    )
             if step:
                 got.append(step)
                 times.append(now)
@@ -80,29 +100,49 @@ def play(commands, stall, seed=1):
         while len(done) < len(commands):
             await ctx.tick()
         await idle(ctx, 20)
+
     run(dut, main, background=[buffer.reader(dut.glb), holds(dut.glb.request), watch])
     assert got == steps
     assert buffer.reads == [a for reads, _ in expected for a in reads]
     assert buffer.answered == len(buffer.reads)
-    ends = [sum(len(writes) for _, writes in expected[:n + 1]) for n in range(len(expected))]
+    ends = [sum(len(writes) for _, writes in expected[: n + 1]) for n in range(len(expected))]
     # `done` comes with the write of its command's last word, which the next cycle reads.
     assert done == [(times[end - 1], end) for end in ends]
     return times
 
 
 EACH = {
-    "weights": [dict(target=0, word=10, pe=0, pes=PES, address=0, count=5),
-                dict(target=0, word=3, pe=5, pes=2, address=60, count=4), dict(target=0, word=77, pe=7, count=64)],
-    "pointers": [dict(target=1, word=21, pe=0, pes=PES, address=0, count=3),
-                 dict(target=1, word=9, pe=3, pes=1, address=2, count=30), dict(target=1, word=0, pe=6, pes=2)],
-    "codebook": [dict(target=2, word=5, address=0, count=4), dict(target=2, word=6, address=2, count=2, pes=8),
-                 dict(target=2, word=7, address=3, pe=3)],
-    "accumulators": [dict(target=3, word=2, address=0, count=16), dict(target=3, word=40, address=3, count=2),
-                     dict(target=3, word=8, address=15, count=1, half=1)],
-    "activations": [dict(target=4, word=1, address=0, count=16, half=0), dict(target=4, word=33, address=9, half=1),
-                    dict(target=4, word=2, address=0, count=16, half=1), dict(target=4, word=2, address=15)],
+    "weights": [
+        dict(target=0, word=10, pe=0, pes=PES, address=0, count=5),
+        dict(target=0, word=3, pe=5, pes=2, address=60, count=4),
+        dict(target=0, word=77, pe=7, count=64),
+    ],
+    "pointers": [
+        dict(target=1, word=21, pe=0, pes=PES, address=0, count=3),
+        dict(target=1, word=9, pe=3, pes=1, address=2, count=30),
+        dict(target=1, word=0, pe=6, pes=2),
+    ],
+    "codebook": [
+        dict(target=2, word=5, address=0, count=4),
+        dict(target=2, word=6, address=2, count=2, pes=8),
+        dict(target=2, word=7, address=3, pe=3),
+    ],
+    "accumulators": [
+        dict(target=3, word=2, address=0, count=16),
+        dict(target=3, word=40, address=3, count=2),
+        dict(target=3, word=8, address=15, count=1, half=1),
+    ],
+    "activations": [
+        dict(target=4, word=1, address=0, count=16, half=0),
+        dict(target=4, word=33, address=9, half=1),
+        dict(target=4, word=2, address=0, count=16, half=1),
+        dict(target=4, word=2, address=15),
+    ],
 }
-EACH["the last words of the buffer"] = [dict(target=0, word=1020, pes=1, count=4), dict(target=4, word=1022)]
+EACH["the last words of the buffer"] = [
+    dict(target=0, word=1020, pes=1, count=4),
+    dict(target=4, word=1022),
+]
 
 
 def random_commands(rng, count):
@@ -112,8 +152,17 @@ def random_commands(rng, count):
         room = {Target.WEIGHTS: 64, Target.POINTERS: 32, Target.CODEBOOK: 4}.get(target, 16)
         address = rng.randrange(room)
         pe = rng.randrange(PES)
-        out.append(dict(target=target, word=2 * rng.randrange(400), pe=pe, pes=rng.randint(1, PES - pe),
-                        address=address, count=rng.randint(1, min(10, room - address)), half=rng.randrange(2)))
+        out.append(
+            dict(
+                target=target,
+                word=2 * rng.randrange(400),
+                pe=pe,
+                pes=rng.randint(1, PES - pe),
+                address=address,
+                count=rng.randint(1, min(10, room - address)),
+                half=rng.randrange(2),
+            )
+        )
     return out
 
 

@@ -16,12 +16,20 @@ from hdl.sparse.words import EVENTS
 from tests.hdl.streams import idle, run, send, shared
 
 PES, ROWS, COLUMNS, DEPTH = 4, 64, 126, 8
-CONFIG = PRESETS["tiny"].replace(sparse_pes=PES, sparse_words=64, sparse_pointers=COLUMNS + 2, sparse_activations=64,
-                                 sparse_rows=ROWS, sparse_queue=DEPTH)
+CONFIG = PRESETS["tiny"].replace(
+    sparse_pes=PES,
+    sparse_words=64,
+    sparse_pointers=COLUMNS + 2,
+    sparse_activations=64,
+    sparse_rows=ROWS,
+    sparse_queue=DEPTH,
+)
 ENTRIES = 8 * CONFIG.sparse_words
 # Cycles from a column to the write of its first sum, and from its MAC.
 LATENCIES = {"plain": (8, 2), "registered": (18, 3)}
-CODEBOOK = np.array([0, 1, -1, 2, 32767, -32768, 1000, -7, 12345, -12345, 3, 77, -300, 4096, 15, -2], np.int16)
+CODEBOOK = np.array(
+    [0, 1, -1, 2, 32767, -32768, 1000, -7, 12345, -12345, 3, 77, -300, 4096, 15, -2], np.int16
+)
 
 
 pytestmark = pytest.mark.usefixtures("built")
@@ -34,7 +42,7 @@ def entry(zeros, index):
 def products(entries, pointers, column, value):
     """(row, product) of each real entry of a column."""
     row, out = -1, []
-    for e in entries[pointers[column]:pointers[column + 1]]:
+    for e in entries[pointers[column] : pointers[column + 1]]:
         row += (e >> 4) + 1
         if e & 15:
             out.append((row, int(CODEBOOK[e & 15]) * value))
@@ -59,17 +67,28 @@ class Bench:
         fill = self.dut.fill
         for n, value in enumerate(values):
             value = int(value) & 2**64 - 1
-            ctx.set(fill, {"targets": 1 << target, "address": address + n, "data": value, "psum": value & 2**32 - 1,
-                           "entry": value & 0xFFFF, "code": value & 0xFFFF})
+            ctx.set(
+                fill,
+                {
+                    "targets": 1 << target,
+                    "address": address + n,
+                    "data": value,
+                    "psum": value & 2**32 - 1,
+                    "entry": value & 0xFFFF,
+                    "code": value & 0xFFFF,
+                },
+            )
             await ctx.tick()
         ctx.set(fill, {"targets": 0})
 
     async def load(self, ctx, entries, pointers, sums):
         """Fills the memories; pointers of columns that are not given are the end."""
-        await self.write(ctx, Target.CODEBOOK, 0, CODEBOOK if self.config.registered else CODEBOOK.view("<u8"))
+        await self.write(
+            ctx, Target.CODEBOOK, 0, CODEBOOK if self.config.registered else CODEBOOK.view("<u8")
+        )
         await self.write(ctx, Target.WEIGHTS, 0, pack(np.array(entries, np.uint8)))
         padded = np.full(len(pointers) + 2 & -2, pointers[-1], "<u4")
-        padded[:len(pointers)] = pointers
+        padded[: len(pointers)] = pointers
         await self.write(ctx, Target.POINTERS, 0, padded.view("<u8"))
         await self.write(ctx, Target.ACCUMULATORS, 0, sums)
 
@@ -90,7 +109,8 @@ class Bench:
     async def record(self, ctx):
         dut = self.dut
         async for _, _, events, padding, valid, ready in ctx.tick().sample(
-                dut.events, dut.padding, dut.column.valid, dut.column.ready):
+            dut.events, dut.padding, dut.column.valid, dut.column.ready
+        ):
             names = {name for n, name in enumerate(EVENTS) if events >> n & 1}
             assert ("full" in names) == (not ready)
             self.trace.append((names, padding, bool(valid and ready)))
@@ -99,7 +119,9 @@ class Bench:
         """Sends (column, value) and waits until they are through; returns the trace."""
         dut, first = self.dut, len(self.trace)
         ctx.set(dut.limit, limit)
-        await send(ctx, dut.column, [{"column": c, "value": v} for c, v in columns], stall=stall, rng=rng)
+        await send(
+            ctx, dut.column, [{"column": c, "value": v} for c, v in columns], stall=stall, rng=rng
+        )
         while ctx.get(dut.busy):
             await ctx.tick()
         assert "starved" in {name for n, name in enumerate(EVENTS) if ctx.get(dut.events) >> n & 1}
@@ -112,15 +134,24 @@ def macs(trace):
 
 
 def play(cases, config=None):
-    """cases: (entries, pointers, columns with values, keywords of Bench.run), one after the other in one
-    PE. Checks sums and counts; returns the traces."""
+    """cases: (entries, pointers, columns with values, keywords of Bench.run), one after the other
+    in one PE. Checks sums and counts; returns the traces."""
     bench, traces, rng = Bench(config), [], random.Random(1)
     bits = bench.config.psum_bits
 
     async def main(ctx):
         for entries, pointers, columns, kw in cases:
-            start = [rng.choice([0, rng.getrandbits(bits) - (1 << bits - 1), (1 << bits - 1) - 1, -1 << bits - 1])
-                     for _ in range(ROWS)]
+            start = [
+                rng.choice(
+                    [
+                        0,
+                        rng.getrandbits(bits) - (1 << bits - 1),
+                        (1 << bits - 1) - 1,
+                        -1 << bits - 1,
+                    ]
+                )
+                for _ in range(ROWS)
+            ]
             await bench.load(ctx, entries, pointers, start)
             trace = await bench.run(ctx, columns, **kw)
             wanted = np.array(start, np.int64)
@@ -133,6 +164,7 @@ def play(cases, config=None):
             assert len(macs(trace)) == len(done)
             assert sum(padding for _, padding, _ in trace) == met - len(done)
             traces.append(trace)
+
     run(bench.dut, main, background=[bench.record], cycles=100_000)
     return traces
 
@@ -175,7 +207,7 @@ def test_random_matrices(bits, stall):
         matrix = random_matrix(rng, rows, columns, density)
         order = [rng.randrange(columns) for _ in range(60)]
         case = encoded(matrix, [(c, value(rng)) for c in order], limit=limit, stall=stall, rng=rng)
-        dense = np.zeros(rows, np.int64)    # the encoding means the matrix
+        dense = np.zeros(rows, np.int64)  # the encoding means the matrix
         for c, v in case[2]:
             dense += matrix[:, c].astype(np.int64) * v
         direct = np.zeros(rows, np.int64)
@@ -194,13 +226,17 @@ def test_same_row_at_every_distance(bits):
     cases = []
     for distance in range(1, 6):
         rows = [n % distance for n in range(60)]
-        cases.append(by_hand([[entry(r, 4)] for r in rows]))                # each in its own column
+        cases.append(by_hand([[entry(r, 4)] for r in rows]))  # each in its own column
         cases.append(by_hand([[entry(0, 5)] * distance for _ in range(20)]))
         rng = random.Random(distance)
-        cases.append(by_hand([[entry(rng.randrange(distance), rng.randint(1, 15))] for _ in range(100)]))
-        cases.append(by_hand([[entry(0, 8)] * distance] * 10, stall=0.6, rng=rng))  # at times in between
+        cases.append(
+            by_hand([[entry(rng.randrange(distance), rng.randint(1, 15))] for _ in range(100)])
+        )
+        # at times in between
+        cases.append(by_hand([[entry(0, 8)] * distance] * 10, stall=0.6, rng=rng))
     for trace in play(cases, CONFIG.replace(psum_bits=bits))[0:-1:4]:
-        assert np.diff(macs(trace)).max() == 1                              # so the distance was met
+        # so the distance was met
+        assert np.diff(macs(trace)).max() == 1
 
 
 @pytest.mark.sampled(2)
@@ -214,23 +250,48 @@ def test_runs_of_zeros(zeros):
         if c % 3 != 2 and second < ROWS:
             matrix[second, c] = -9
     matrix[:, 5::7] = 0
-    matrix = np.where(matrix == 5, CODEBOOK[6], np.where(matrix == -9, CODEBOOK[9], 0)).astype(np.int16)
+    matrix = np.where(matrix == 5, CODEBOOK[6], np.where(matrix == -9, CODEBOOK[9], 0)).astype(
+        np.int16
+    )
     columns = [(c, 100 * c - 1000 or 1) for c in range(32)]
     for lead in range(2):
-        odd = encoded(np.concatenate([matrix[:, :lead], matrix], axis=1), [(c + lead, v) for c, v in columns])
+        odd = encoded(
+            np.concatenate([matrix[:, :lead], matrix], axis=1), [(c + lead, v) for c, v in columns]
+        )
         play([odd, encoded(matrix, columns, limit=1), encoded(matrix, columns, stall=0.5)])
 
 
 PAD = PADDING
-BY_HAND = {     # at most three paddings before an entry: 64 rows
-    "padding fills the lanes before the entry": [[entry(0, 1)] * 5, [PAD, PAD, PAD, entry(15, 3)], [entry(2, 7)] * 3],
-    "padding ends a word": [[entry(0, 1)] * 6, [PAD, PAD, entry(3, 9)], [entry(0, 2)] * 5, [entry(1, 4), PAD, PAD,
-                            entry(0, 5), entry(15, 6)]],
-    "padding before and behind": [[entry(0, 1)] * 4, [PAD, entry(2, 3), PAD, PAD, entry(1, 4)], [entry(0, 1)]],
-    "a column's first part is only padding": [[entry(0, 1)] * 7, [PAD, entry(1, 2)], [entry(0, 3)] * 4,
-                                              [PAD, PAD, PAD, entry(0, 5)]],
+BY_HAND = {  # at most three paddings before an entry: 64 rows
+    "padding fills the lanes before the entry": [
+        [entry(0, 1)] * 5,
+        [PAD, PAD, PAD, entry(15, 3)],
+        [entry(2, 7)] * 3,
+    ],
+    "padding ends a word": [
+        [entry(0, 1)] * 6,
+        [PAD, PAD, entry(3, 9)],
+        [entry(0, 2)] * 5,
+        [entry(1, 4), PAD, PAD, entry(0, 5), entry(15, 6)],
+    ],
+    "padding before and behind": [
+        [entry(0, 1)] * 4,
+        [PAD, entry(2, 3), PAD, PAD, entry(1, 4)],
+        [entry(0, 1)],
+    ],
+    "a column's first part is only padding": [
+        [entry(0, 1)] * 7,
+        [PAD, entry(1, 2)],
+        [entry(0, 3)] * 4,
+        [PAD, PAD, PAD, entry(0, 5)],
+    ],
     "one lane after the other": [[entry(0, 1)] * n for n in range(1, 9)],
-    "columns over three words": [[entry(0, 1)] * 3, [entry(2, 2)] * 20, [entry(1, 4)] * 18, [entry(0, 5)] * 16],
+    "columns over three words": [
+        [entry(0, 1)] * 3,
+        [entry(2, 2)] * 20,
+        [entry(1, 4)] * 18,
+        [entry(0, 5)] * 16,
+    ],
     "columns of a whole word": [[entry(1, 2)] * 8] * 4 + [[entry(0, 3)] * 16] * 2,
 }
 
@@ -239,8 +300,12 @@ BY_HAND = {     # at most three paddings before an entry: 64 rows
 def test_streams_by_hand(kw):
     rng = random.Random(4)
     cases = [by_hand(columns, rng=rng, **kw) for columns in BY_HAND.values()]
-    cases += [by_hand(columns, order=[len(columns) - 1 - n for n in range(len(columns))] * 2, rng=rng, **kw)
-              for columns in BY_HAND.values()]
+    cases += [
+        by_hand(
+            columns, order=[len(columns) - 1 - n for n in range(len(columns))] * 2, rng=rng, **kw
+        )
+        for columns in BY_HAND.values()
+    ]
     play(cases)
 
 
@@ -249,8 +314,13 @@ def test_words_of_only_padding():
     config = CONFIG.replace(sparse_rows=256, sparse_activations=256)
     for lead in (1, 3, 8):
         bench = Bench(config)
-        streams = [[entry(0, 1)] * lead, [PAD] * 15 + [entry(15, 6)], [], [PAD] * 8 + [entry(0, 3)] * 2,
-                   [entry(0, 4)] + [PAD] * 14 + [entry(14, 5)]]
+        streams = [
+            [entry(0, 1)] * lead,
+            [PAD] * 15 + [entry(15, 6)],
+            [],
+            [PAD] * 8 + [entry(0, 3)] * 2,
+            [entry(0, 4)] + [PAD] * 14 + [entry(14, 5)],
+        ]
         entries, pointers, columns, _ = by_hand(streams)
 
         async def main(ctx):
@@ -260,22 +330,37 @@ def test_words_of_only_padding():
             for c, v in columns:
                 for row, product in products(entries, pointers, c, v):
                     wanted[row] += product
-            assert await bench.sums(ctx) == wrap(wanted, 32).tolist() and not ctx.get(bench.dut.error)
+            assert await bench.sums(ctx) == wrap(wanted, 32).tolist() and not ctx.get(
+                bench.dut.error
+            )
             assert wanted[255] and wanted[128] and np.flatnonzero(wanted)[-1] == 255
             # Only the parts without a real entry cost a cycle each.
-            at, empty = macs(trace), sum(n == 0 for c, _ in columns for n in parts(entries, pointers, c))
+            at, empty = (
+                macs(trace),
+                sum(n == 0 for c, _ in columns for n in parts(entries, pointers, c)),
+            )
             assert empty and at[-1] - at[0] + 1 == len(at) + empty
             assert sum(padding for _, padding, _ in trace) == 15 + 8 + 14
+
         run(bench.dut, main, background=[bench.record])
 
 
 def test_empty_columns():
     """Leading, adjacent and trailing ones; a matrix of nothing else."""
     full, none = [entry(0, 1)] * 3, []
-    cases = [by_hand(columns, limit=limit, rng=random.Random(3)) for limit in (1, DEPTH) for columns in (
-        [none] * 30, [none] * 9 + [full], [full] + [none] * 9, [none, full] * 9,
-        [none, none, full, none, none, none] * 5,
-        [full] * 4 + [none] * 20 + [full] * 4, [none, full, full, none])]
+    cases = [
+        by_hand(columns, limit=limit, rng=random.Random(3))
+        for limit in (1, DEPTH)
+        for columns in (
+            [none] * 30,
+            [none] * 9 + [full],
+            [full] + [none] * 9,
+            [none, full] * 9,
+            [none, none, full, none, none, none] * 5,
+            [full] * 4 + [none] * 20 + [full] * 4,
+            [none, full, full, none],
+        )
+    ]
     play(cases)
 
 
@@ -302,7 +387,7 @@ def test_mac_every_cycle(name, built):
     columns = STREAMS[name]
     case = by_hand(columns)
     entries, pointers = case[:2]
-    trace, = play([case])
+    (trace,) = play([case])
     empty = sum(n == 0 for c in range(len(columns)) for n in parts(entries, pointers, c))
     assert span(trace) == len(macs(trace)) + empty
     first = next(n for n, (_, _, taken) in enumerate(trace) if taken)
@@ -329,44 +414,54 @@ def test_latency(built):
         for _ in range(30):
             seen.append((ctx.get(bench.dut.accumulator), ctx.get(bench.dut.busy)))
             await ctx.tick()
+
     run(bench.dut, main)
     assert [busy for _, busy in seen] == [1] * latency + [0] * (30 - latency)
     if built == "plain":
         assert [total for total, _ in seen] == [7] * latency + [12] * (30 - latency)
-    else:   # read two cycles before; while a MAC reads the RAM there is no telling
-        assert {total for total, _ in seen[:latency - 2]} == {7} and {total for total, _ in seen[latency + 2:]} == {12}
+    else:  # read two cycles before; while a MAC reads the RAM there is no telling
+        assert {total for total, _ in seen[: latency - 2]} == {7} and {
+            total for total, _ in seen[latency + 2 :]
+        } == {12}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, DEPTH])
 def test_limit_of_the_queue(limit, built):
-    """Behind a long column the queue takes `limit` columns and the stages before the decoder theirs;
-    a limit of 1 takes a column every two cycles."""
+    """Behind a long column the queue takes `limit` columns and the stages before the decoder
+    theirs; a limit of 1 takes a column every two cycles."""
     if built != "plain":
         return late_limit(limit, built)
-    trace, = play([by_hand([[entry(0, 1)] * 60] + [[entry(1, 2)]] * 40, limit=limit)])
+    (trace,) = play([by_hand([[entry(0, 1)] * 60] + [[entry(1, 2)]] * 40, limit=limit)])
     stuck = next(n for n, (names, _, _) in enumerate(trace) if "full" in names and n > 30)
     taken = sum(t for _, _, t in trace[:stuck])
-    # The long column is in eight words: four of them, then itself and another in SEGMENTS, one looked up.
+    # The long column is in eight words: four of them, then itself and another in SEGMENTS, one
+    # looked up.
     assert taken == SEGMENTS + 1 + limit
     assert WORDS_AHEAD == 4
-    pairs, singles = play([by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)])
+    pairs, singles = play(
+        [by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)]
+    )
     assert span(pairs) == 80
     assert span(singles) == (79 if limit == 1 else 40)
 
 
 def late_limit(limit, built):
-    """Up to LATE columns come behind the limit; from 3 on one comes each cycle, below every third at least."""
-    trace, = play([by_hand([[entry(0, 1)] * 60] * 8 + [[entry(1, 2)]] * 32, limit=limit)])
-    taken = sum(t for _, _, t in trace[:macs(trace)[115]])
-    # Two columns are in words, another is being read, one waits for that, four are in the stages of the pointers.
+    """Up to LATE columns come behind the limit; from 3 on one comes each cycle, below every
+    third at least."""
+    (trace,) = play([by_hand([[entry(0, 1)] * 60] * 8 + [[entry(1, 2)]] * 32, limit=limit)])
+    taken = sum(t for _, _, t in trace[: macs(trace)[115]])
+    # Two columns are in words, another is being read, one waits for that, four are in the stages of
+    # the pointers.
     assert taken <= 8 + limit + LATE and (limit < 3 or taken >= 8 + limit)
-    pairs, singles = play([by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)])
+    pairs, singles = play(
+        [by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)]
+    )
     assert span(pairs) <= (80 if limit > 2 else 120) and span(singles) <= (40 if limit > 2 else 120)
 
 
 def test_long_rows_of_empty_columns_cost_a_cycle_each():
     """The pointer stage passes a column a cycle: what two MACs do not hide."""
-    trace, = play([by_hand(([[entry(0, 1), entry(0, 2)]] + [[]] * 20) * 6)])
+    (trace,) = play([by_hand(([[entry(0, 1), entry(0, 2)]] + [[]] * 20) * 6)])
     assert span(trace) == 5 * 21 + 2
 
 
@@ -387,8 +482,18 @@ def test_scan(kind, stall):
     async def main(ctx):
         ctx.set(dut.number, number)
         await bench.write(ctx, Target.ACTIVATIONS, 0, [v & 0xFFFF for v in values])
-        for address, count in ((0, 1), (0, 25), (CONFIG.sparse_activations, 25), (size - 25, 25), (size - 1, 1)):
-            wanted = [(base + n * PES + number, values[address + n]) for n in range(count) if values[address + n]]
+        for address, count in (
+            (0, 1),
+            (0, 25),
+            (CONFIG.sparse_activations, 25),
+            (size - 25, 25),
+            (size - 1, 1),
+        ):
+            wanted = [
+                (base + n * PES + number, values[address + n])
+                for n in range(count)
+                if values[address + n]
+            ]
             ctx.set(dut.scan_address, address)
             ctx.set(dut.scan_count, count)
             ctx.set(dut.scan_base, base)
@@ -398,8 +503,9 @@ def test_scan(kind, stall):
             got, cycles, before = [], 0, None
             while ctx.get(dut.scanning):
                 ctx.set(dut.found.ready, rng.random() >= stall)
-                _, _, valid, ready, payload = await ctx.tick().sample(dut.found.valid, dut.found.ready,
-                                                                      dut.found.payload)
+                _, _, valid, ready, payload = await ctx.tick().sample(
+                    dut.found.valid, dut.found.ready, dut.found.payload
+                )
                 found = payload.column, payload.value
                 assert before is None or valid and found == before
                 before = found if valid and not ready else None
@@ -407,8 +513,10 @@ def test_scan(kind, stall):
                     got.append(found)
                 cycles += 1
             assert got == wanted
-            if not stall:   # a cycle for each, one to read the last or two, one more if that is shown
+            # a cycle for each, one to read the last or two, one more if that is shown
+            if not stall:
                 assert cycles == count + 1 + CONFIG.registered + (values[address + count - 1] != 0)
+
     run(dut, main)
 
 
@@ -430,8 +538,9 @@ def test_scan_passes_zeros_while_it_waits():
             _, _, valid, payload = await ctx.tick().sample(dut.found.valid, dut.found.payload)
             got.append((valid, payload.column, payload.value) if valid else None)
         assert got[:2] == [(1, 0, 5), (1, 10 * PES, 6)]
-        assert got[2] is None and got[3] == (1, 12 * PES, 7)    # the zero between them, now read
+        assert got[2] is None and got[3] == (1, 12 * PES, 7)  # the zero between them, now read
         assert not ctx.get(dut.scanning)
+
     run(dut, main)
 
 
@@ -446,7 +555,10 @@ def test_scan_of_columns_beyond_the_pointers():
         ctx.set(dut.found.ready, 1)
         for base in (COLUMNS - 8, 128, 255, 256, 512, 65535 - 1):
             columns = []
-            ctx.set(dut.scan_base, min(base, (1 << CONFIG.sparse_column_bits) - 1) if CONFIG.registered else base)
+            ctx.set(
+                dut.scan_base,
+                min(base, (1 << CONFIG.sparse_column_bits) - 1) if CONFIG.registered else base,
+            )
             ctx.set(dut.scan_count, 64)
             ctx.set(dut.scan, 1)
             await ctx.tick()
@@ -459,6 +571,7 @@ def test_scan_of_columns_beyond_the_pointers():
             assert len(columns) == 64
             for got, wanted in zip(columns, right):
                 assert got == wanted if wanted <= COLUMNS else got > COLUMNS
+
     run(dut, main)
 
 
@@ -479,7 +592,7 @@ def test_activations_kept_and_looked_up():
                 model[at] = new
             await ctx.tick()
         ctx.set(dut.keep, 0)
-        if CONFIG.registered:       # what is looked up comes with the next look
+        if CONFIG.registered:  # what is looked up comes with the next look
             ctx.set(dut.looking, 1)
             ctx.set(dut.look, 1)
             await ctx.tick()
@@ -495,6 +608,7 @@ def test_activations_kept_and_looked_up():
                 assert ctx.get(dut.looked) == model[at]
             elif at:
                 assert ctx.get(dut.looked) == model[at - 1]
+
     run(dut, main)
 
 
@@ -513,7 +627,8 @@ def test_accumulators_read_and_cleared(bits):
             ctx.set(dut.clear, 1)
             ctx.set(dut.show, 1)
             if not CONFIG.registered:
-                assert ctx.get(dut.accumulator) == model[row]   # its value still, while it is cleared
+                # its value still, while it is cleared
+                assert ctx.get(dut.accumulator) == model[row]
             await ctx.tick()
             ctx.set(dut.clear, 0)
             ctx.set(dut.show, 0)
@@ -521,9 +636,10 @@ def test_accumulators_read_and_cleared(bits):
                 await ctx.tick()
                 assert ctx.get(dut.accumulator) == model[row]
                 await ctx.tick()
-                assert ctx.get(dut.accumulator) == 0            # none was shown
+                assert ctx.get(dut.accumulator) == 0  # none was shown
             model[row] = 0
             assert await bench.sums(ctx) == model
+
     run(dut, main)
 
 
@@ -577,13 +693,20 @@ def test_errors(name, before):
         for row, product in done[:count]:
             wanted[row] += product
         assert await bench.sums(ctx) == wanted.tolist()
-        await bench.write(ctx, Target.POINTERS, 0, np.array(pointers[:-1] + pointers[-2:][:len(pointers) % 2 + 1],
-                                                            "<u4")[:10].view("<u8"))
+        await bench.write(
+            ctx,
+            Target.POINTERS,
+            0,
+            np.array(pointers[:-1] + pointers[-2:][: len(pointers) % 2 + 1], "<u4")[:10].view(
+                "<u8"
+            ),
+        )
         await bench.run(ctx, TAIL)
         assert await bench.sums(ctx) == wanted.tolist() and ctx.get(dut.error)
         await idle(ctx, 3)
+
     run(dut, main, background=[bench.record, watch])
     first = [e for e, _ in errors].index(1)
     assert all(e for e, _ in errors[first:])
     # A MAC issued as the error is met is on its way; none is issued after.
-    assert not any(mac for _, mac in errors[first + 1:])
+    assert not any(mac for _, mac in errors[first + 1 :])

@@ -31,16 +31,18 @@ def columns_of(rng, config, columns, density, rows=None):
     out, at = [], 0
     for n, size in enumerate(words):
         if size:
-            entries = [e[p[n]:p[n + 1]].tolist() for e, p in zip(c.entries, c.pointers)]
-            out.append((entries, data[at:at + size].tolist()))
+            entries = [e[p[n] : p[n + 1]].tolist() for e, p in zip(c.entries, c.pointers)]
+            out.append((entries, data[at : at + size].tolist()))
             at += size
     assert at == len(data)
     return out
 
 
 def words_of(record, value=1, **changes):
-    return [dict(mark=0, data=w, bad=0, index=i, words=len(record), value=value) | changes
-            for i, w in enumerate(record)]
+    return [
+        dict(mark=0, data=w, bad=0, index=i, words=len(record), value=value) | changes
+        for i, w in enumerate(record)
+    ]
 
 
 class Watch:
@@ -52,13 +54,23 @@ class Watch:
 
     async def __call__(self, ctx):
         dut, spans, now = self.dut, [(0, 0)] * self.k, 0
-        sample = (dut.output.valid, dut.output.ready, dut.output.payload, dut.load, dut.mark, *dut.spans)
+        sample = (
+            dut.output.valid,
+            dut.output.ready,
+            dut.output.payload,
+            dut.load,
+            dut.mark,
+            *dut.spans,
+        )
         async for _, _, valid, ready, word, load, mark, *new in ctx.tick().sample(*sample):
             now += 1
             if valid and ready:
                 first = 8 * word.index
                 raw = word.data.to_bytes(8, "little")
-                took = [[raw[i - first] for i in range(max(b, first), min(e, first + 8))] for b, e in spans]
+                took = [
+                    [raw[i - first] for i in range(max(b, first), min(e, first + 8))]
+                    for b, e in spans
+                ]
                 if word.index == 0:
                     self.columns.append((word.value, [[] for _ in range(self.k)]))
                 for own, more in zip(self.columns[-1][1], took):
@@ -67,7 +79,10 @@ class Watch:
                 self.times.append(now)
             if mark:
                 self.marks.append(self.words)
-            spans = [(s.begin, s.end) if load >> n & 1 else old for n, (s, old) in enumerate(zip(new, spans))]
+            spans = [
+                (s.begin, s.end) if load >> n & 1 else old
+                for n, (s, old) in enumerate(zip(new, spans))
+            ]
 
 
 # One PE's counts in a word, several words of counts, counts that end within a byte, a single row.
@@ -84,7 +99,7 @@ def test_every_pe_takes_its_entries(pes, rows, stall):
     want, items, marks = [], [], []
     for density, columns in ((0.02, 12), (0.3, 4), (0.9, 2)):
         for entries, record in columns_of(rng, config, columns, density):
-            value = int(rng.integers(-2**15, 2**15))
+            value = int(rng.integers(-(2**15), 2**15))
             want.append((value, entries))
             items += words_of(record, value)
         marks.append(len(items) - len(marks))
@@ -95,9 +110,17 @@ def test_every_pe_takes_its_entries(pes, rows, stall):
         while watch.words < total or len(watch.marks) < len(marks):
             await ctx.tick()
         assert ctx.get(dut.error) == Error.NONE
-    run(dut, main, background=[
-        watch, holds(dut.output), lambda ctx: send(ctx, dut.record, items, stall=stall, rng=random.Random(1)),
-        lambda ctx: receive(ctx, dut.output, None, [], stall=stall)])
+
+    run(
+        dut,
+        main,
+        background=[
+            watch,
+            holds(dut.output),
+            lambda ctx: send(ctx, dut.record, items, stall=stall, rng=random.Random(1)),
+            lambda ctx: receive(ctx, dut.output, None, [], stall=stall),
+        ],
+    )
     assert watch.columns == want and watch.marks == marks
     if not stall:
         assert watch.times[-1] - watch.times[0] < total + 2 * len(marks)
@@ -115,10 +138,18 @@ def test_hold():
         ctx.set(dut.hold, 0)
         await ctx.tick().repeat(len(record) + 5)
         assert watch.marks == [len(record)] and watch.words == 2 * len(record)
+
     watch = Watch(dut, config)
     items = [*words_of(record), dict(mark=1), *words_of(record)]
-    run(dut, main, background=[watch, lambda ctx: send(ctx, dut.record, items),
-                               lambda ctx: receive(ctx, dut.output, None, [])])
+    run(
+        dut,
+        main,
+        background=[
+            watch,
+            lambda ctx: send(ctx, dut.record, items),
+            lambda ctx: receive(ctx, dut.output, None, []),
+        ],
+    )
 
 
 def damage(config, rng):
@@ -157,4 +188,5 @@ def test_errors(pes, rows):
                 await ctx.tick()
             assert ctx.get(dut.error) == error, name
             assert len(good) <= watch.words <= left + 1 and not watch.marks, name
+
         run(dut, main, background=[watch, feed, lambda ctx: receive(ctx, dut.output, None, [])])

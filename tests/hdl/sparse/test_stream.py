@@ -1,4 +1,5 @@
-"""SPARSE_STREAM on the sparse engine against compiler.runtime.sparse_memories, beside models of both memories."""
+"""SPARSE_STREAM on the sparse engine against compiler.runtime.sparse_memories, beside models of
+both memories."""
 
 import numpy as np
 import pytest
@@ -7,7 +8,14 @@ from compiler.runtime.sparse_memories import StreamError
 from compiler.sparse.csc import encode, records
 from compiler.sparse.slicing import table_words
 from hdl.isa import SPARSE_KINDS, Error, SparseStreamBody, Target, fields
-from tests.hdl.sparse.test_engine import CONFIG, COUNTERS, Bench, random_codebook, random_vector, random_weights
+from tests.hdl.sparse.test_engine import (
+    CONFIG,
+    COUNTERS,
+    Bench,
+    random_codebook,
+    random_vector,
+    random_weights,
+)
 from tests.hdl.streams import ReadMemory, holds, idle, run
 
 pytestmark = pytest.mark.usefixtures("built")
@@ -16,11 +24,14 @@ SIZE = 1 << 16
 
 
 class StreamBench(Bench):
-    """The engine with a memory of records. `stream` queues a STREAM, `drain` waits for all of them."""
+    """The engine with a memory of records. `stream` queues a STREAM, `drain` waits for all of
+    them."""
 
     def __init__(self, config, stall=0.0, seed=1, latency=4, bad=()):
         super().__init__(config, stall, seed)
-        self.memory = ReadMemory(self.dut.column_read, bytearray(SIZE), latency=latency, stall=stall, bad=bad)
+        self.memory = ReadMemory(
+            self.dut.column_read, bytearray(SIZE), latency=latency, stall=stall, bad=bad
+        )
         self.at, self.asked, self.wanted, self.order = 8, 0, np.zeros(3, np.int64), []
 
     def matrix_in_memory(self, weights, codebook, placement="balanced"):
@@ -31,7 +42,7 @@ class StreamBench(Bench):
         table = self.put(table_words(np.pad(words, (0, -len(words) % k))))
         at, self.at = self.at, self.at + 8 * len(data)
         assert self.at <= SIZE
-        self.memory.memory[at:self.at] = data.tobytes()
+        self.memory.memory[at : self.at] = data.tobytes()
         return int(c.local.max()) + 1, c, table, at
 
     async def stream(self, ctx, **v):
@@ -46,7 +57,8 @@ class StreamBench(Bench):
 
     def expect(self, **v):
         def read(address, size):
-            return bytes(self.memory.memory[address:address + size])
+            return bytes(self.memory.memory[address : address + size])
+
         *counts, size = self.model.stream(dict(half=0, address=0) | v, self.image(), read)
         self.wanted += counts
         return size
@@ -71,9 +83,22 @@ class StreamBench(Bench):
         async def window(ctx):
             ctx.set(dut.read_limit, SIZE)
             await main(ctx)
-        run(dut, window, cycles=cycles, background=[
-            buffer.reader(dut.glb_fill), buffer.reader(dut.glb_table), buffer.writer(dut.glb_dump), self.memory,
-            holds(dut.glb_table.request, "table"), holds(dut.column_read.address, "address"), self.watch, *background])
+
+        run(
+            dut,
+            window,
+            cycles=cycles,
+            background=[
+                buffer.reader(dut.glb_fill),
+                buffer.reader(dut.glb_table),
+                buffer.writer(dut.glb_dump),
+                self.memory,
+                holds(dut.glb_table.request, "table"),
+                holds(dut.column_read.address, "address"),
+                self.watch,
+                *background,
+            ],
+        )
 
 
 @pytest.mark.sampled(2)
@@ -81,7 +106,10 @@ class StreamBench(Bench):
 def test_random_streams(pes, bits, stall):
     """Streams behind one another in both halves, before and behind other commands."""
     config = CONFIG.replace(sparse_pes=pes, psum_bits=bits)
-    bench, rng = StreamBench(config, stall, seed=pes), np.random.default_rng([pes, bits, int(10 * stall)])
+    bench, rng = (
+        StreamBench(config, stall, seed=pes),
+        np.random.default_rng([pes, bits, int(10 * stall)]),
+    )
 
     async def main(ctx):
         for density in (0.0, 0.3, 1.0):
@@ -91,16 +119,18 @@ def test_random_streams(pes, bits, stall):
             weights = random_weights(rng, rows, columns, density, codebook)
             locals_, _, table, at = bench.matrix_in_memory(weights, codebook)
             await bench.fill(ctx, target=Target.CODEBOOK, word=bench.put(codebook), count=4)
-            bias = rng.integers(-2**31, 2**31, (locals_, pes)).astype("<i4")
+            bias = rng.integers(-(2**31), 2**31, (locals_, pes)).astype("<i4")
             await bench.fill(ctx, target=Target.ACCUMULATORS, word=bench.put(bias), count=locals_)
-            counts = [await bench.vector(ctx, random_vector(rng, columns, d), half, 3)
-                      for half, d in enumerate((rng.random(), rng.choice([0.0, 0.2, 1.0])))]
+            counts = [
+                await bench.vector(ctx, random_vector(rng, columns, d), half, 3)
+                for half, d in enumerate((rng.random(), rng.choice([0.0, 0.2, 1.0])))
+            ]
             await bench.begin(ctx)
             for half in (0, 1, 1, 0, 1):
                 v = dict(half=half, address=3, count=counts[half], word=table, dram=at)
                 await bench.stream(ctx, **v)
                 bench.expect(**v)
-            first = counts[0] // 2      # the rest of the columns, with its own part of the table
+            first = counts[0] // 2  # the rest of the columns, with its own part of the table
             await bench.stream(ctx, address=3, count=first, word=table, dram=at)
             bench.expect(address=3, count=first, word=table, dram=at)
             await bench.drain(ctx)
@@ -109,6 +139,7 @@ def test_random_streams(pes, bits, stall):
             got = await bench.check_sums(ctx)
             assert density == 0 or got.any()
             await bench.check_sums(ctx)
+
     bench.run(main)
 
 
@@ -120,12 +151,14 @@ def test_output_waits_for_streams():
 
     async def main(ctx):
         await bench.fill(ctx, target=Target.CODEBOOK, word=bench.put(codebook), count=4)
-        await bench.fill(ctx, target=Target.ACCUMULATORS, word=bench.put(np.zeros(64, "<i4")), count=16)
+        await bench.fill(
+            ctx, target=Target.ACCUMULATORS, word=bench.put(np.zeros(64, "<i4")), count=16
+        )
         count = await bench.vector(ctx, random_vector(rng, 40, 0.5))
         await bench.begin(ctx)
         await bench.stream(ctx, count=count, word=table, dram=at)
         bench.expect(count=count, word=table, dram=at)
-        body = 15 | 1 << 23     # OUTPUT: rows = 15, half = 1
+        body = 15 | 1 << 23  # OUTPUT: rows = 15, half = 1
         ctx.set(bench.dut.sparse.payload, {"kind": 1, "body": body})
         ctx.set(bench.dut.sparse.valid, 1)
         await ctx.tick().until(bench.dut.sparse.ready)
@@ -134,6 +167,7 @@ def test_output_waits_for_streams():
         await bench.drain(ctx)
         bench.model.output(dict(rows=15, shift=0, relu=0, half=1, address=0))
         assert (await bench.check_dump(ctx, half=1, count=15, word=9000)).any()
+
     bench.run(main)
 
 
@@ -161,6 +195,7 @@ def test_a_word_of_records_a_cycle(pes):
         # The MACs take two cycles a column.
         assert bench.sums["active"] < max(beats, 3 * 2 * columns) + 40 + 30 + 3 * 25
         assert bench.sums["macs"] == 3 * 2 * pes * columns
+
     bench.run(main)
 
 
@@ -180,6 +215,7 @@ def test_empty_columns_read_nothing():
         assert bench.expect(**v) == 0
         await bench.drain(ctx)
         assert not bench.memory.bursts and bench.sums["broadcast"] == np.count_nonzero(x)
+
     bench.run(main)
 
 
@@ -198,7 +234,7 @@ def count(bench, table, at):
 
 
 def counts(bench, table, at):
-    bench.memory.memory[at:at + 2] = b"\xff\xff"
+    bench.memory.memory[at : at + 2] = b"\xff\xff"
 
 
 def row(bench, table, at):
@@ -212,9 +248,17 @@ def bus(bench, table, at):
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("stall", [0.3])
-@pytest.mark.parametrize("fault, error", [(outside, Error.READ_WINDOW), (far, Error.READ_WINDOW),
-                                          (count, Error.SPARSE_STREAM), (counts, Error.SPARSE_STREAM),
-                                          (row, Error.SPARSE_STREAM), (bus, Error.READ_RESPONSE)])
+@pytest.mark.parametrize(
+    "fault, error",
+    [
+        (outside, Error.READ_WINDOW),
+        (far, Error.READ_WINDOW),
+        (count, Error.SPARSE_STREAM),
+        (counts, Error.SPARSE_STREAM),
+        (row, Error.SPARSE_STREAM),
+        (bus, Error.READ_RESPONSE),
+    ],
+)
 def test_errors(fault, error, stall):
     """The error belongs to its command: those before are done, none behind is."""
     for good in (0, 1, 3):
@@ -225,7 +269,7 @@ def test_errors(fault, error, stall):
             async for _, _, code in ctx.tick().sample(bench.dut.error):
                 codes.append((code, bench.dones))
 
-        async def feed(ctx):        # the last may never be taken
+        async def feed(ctx):  # the last may never be taken
             while not commands:
                 await ctx.tick()
             for v in commands:
@@ -240,13 +284,16 @@ def test_errors(fault, error, stall):
             n = await bench.vector(ctx, np.ones(40, np.int16))
             fault(bench, table, at)
             bench.dones = 0
-            commands.extend(dict(count=n, word=w, dram=a) for w, a in [sound] * good + [(table, at), sound])
+            commands.extend(
+                dict(count=n, word=w, dram=a) for w, a in [sound] * good + [(table, at), sound]
+            )
             while not codes[-1][0]:
                 await ctx.tick()
             await idle(ctx, 100)
             if error is Error.SPARSE_STREAM:
                 with pytest.raises(StreamError):
                     bench.expect(count=n, word=table, dram=at)
+
         bench.run(main, 20_000, watch, feed)
         first = next(c for c in codes if c[0])
         assert first == (error, good) and codes[-1] == (error, good), fault.__name__

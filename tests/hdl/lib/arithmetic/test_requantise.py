@@ -15,8 +15,20 @@ def corners(bits, shift):
     """Psums around what rounding, saturation and the sign turn on."""
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     half = 1 << shift >> 1
-    around = [0, half, -half, low, high, low + half, high - half,
-              (32767 << shift) + half, (32768 << shift) - half, (-32768 << shift) - half, 1 << shift, -1 << shift]
+    around = [
+        0,
+        half,
+        -half,
+        low,
+        high,
+        low + half,
+        high - half,
+        (32767 << shift) + half,
+        (32768 << shift) - half,
+        (-32768 << shift) - half,
+        1 << shift,
+        -1 << shift,
+    ]
     near = [v + d for v in around for d in (-1, 0, 1)]
     return sorted({v for v in near if low <= v <= high})
 
@@ -27,19 +39,21 @@ def test_requantise(bits, stall):
     rng = random.Random(bits)
     items = []
     for shift in range(64):
-        values = corners(bits, shift) + [rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(4)]
-        if stall:                                   # corners in full without stalls only
+        values = corners(bits, shift) + [
+            rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(4)
+        ]
+        if stall:  # corners in full without stalls only
             values = rng.sample(values, 8)
         values += rng.choices(values, k=-len(values) % 4)
         for relu in (0, 1):
-            items += [(values[n:n + 4], shift, relu) for n in range(0, len(values), 4)]
-    rng.shuffle(items)                              # shift and relu differ from word to word
+            items += [(values[n : n + 4], shift, relu) for n in range(0, len(values), 4)]
+    rng.shuffle(items)  # shift and relu differ from word to word
     dut = Requantise(PRESETS["tiny"].replace(psum_bits=bits))
     got = []
 
     async def drive(ctx):
         for at in range(len(items) + dut.LATENCY):
-            while rng.random() < stall:             # rubbish while the pipeline rests
+            while rng.random() < stall:  # rubbish while the pipeline rests
                 ctx.set(dut.enable, 0)
                 ctx.set(dut.shift, rng.randrange(64))
                 ctx.set(dut.psums, [rng.randrange(-99, 99) for _ in range(4)])
@@ -52,6 +66,7 @@ def test_requantise(bits, stall):
             ctx.set(dut.relu, relu)
             ctx.set(dut.enable, 1)
             await ctx.tick()
+
     run(dut, drive)
     for (psums, shift, relu), entries in zip(items, got, strict=True):
         wanted = requantise(np.array(psums), shift, bool(relu)).tolist()

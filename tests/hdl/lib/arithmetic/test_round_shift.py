@@ -18,7 +18,9 @@ def test_round_shift(bits, shift_bits, halves):
     for shift in range(min(1 << shift_bits, 48)):
         half = 1 << shift >> 1
         around = (0, half, -half, low, high, (32768 << shift) - half, (-32768 << shift) - half)
-        near = {v + d for v in around for d in (-1, 0, 1)} | {rng.randrange(low, high) for _ in range(4)}
+        near = {v + d for v in around for d in (-1, 0, 1)} | {
+            rng.randrange(low, high) for _ in range(4)
+        }
         items += [(v, shift, relu) for v in near if low <= v <= high for relu in (0, 1)]
     rng.shuffle(items)
     dut = RoundShift(bits, shift_bits, halves)
@@ -34,5 +36,6 @@ def test_round_shift(bits, shift_bits, halves):
             ctx.set(dut.shift, shift)
             ctx.set(dut.relu, relu)
             await ctx.tick()
+
     run(dut, drive)
     assert got == [int(requantise(*item)) for item in items]

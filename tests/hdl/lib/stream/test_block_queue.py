@@ -33,6 +33,7 @@ def test_order_level_and_room(depth, stall):
                 sent += 1
             assert len(held) <= depth + 1
         assert sent > 50 and full > 20
+
     run(dut, bench)
 
 
@@ -47,6 +48,7 @@ def test_throughput_and_latency():
             _, _, room, some, word = await ctx.tick().sample(dut.w_rdy, dut.r_rdy, dut.r_data)
             assert room and some == (cycle >= 2)
             assert not some or word == cycle - 2
+
     run(dut, bench)
 
 

@@ -32,6 +32,7 @@ def test_kept_queue(depth, stalls):
         assert not ctx.get(dut.r_rdy) and not ctx.get(dut.level)
         if stalls == (0, 0) and depth > 4:
             assert cycles <= len(items) + 2
+
     run(dut, bench)
     assert out == items
 

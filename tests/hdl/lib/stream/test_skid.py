@@ -11,9 +11,12 @@ from tests.hdl.streams import holds, receive, run, send
 @pytest.mark.parametrize("stalls", [(0, 0), (0.5, 0), (0, 0.5), (0.4, 0.4)])
 def test_skid(stalls):
     dut, out, items = Skid(16), [], [random.Random(1).randrange(1 << 16) for _ in range(300)]
-    taken = run(dut, lambda ctx: send(ctx, dut.input, items, stall=stalls[0], rng=random.Random(2)),
-                lambda ctx: receive(ctx, dut.output, 300, out, stall=stalls[1], rng=random.Random(3)),
-                background=[holds(dut.output)])
+    taken = run(
+        dut,
+        lambda ctx: send(ctx, dut.input, items, stall=stalls[0], rng=random.Random(2)),
+        lambda ctx: receive(ctx, dut.output, 300, out, stall=stalls[1], rng=random.Random(3)),
+        background=[holds(dut.output)],
+    )
     assert out == items
     if stalls == (0, 0):
         assert taken <= 302
@@ -31,4 +34,5 @@ def test_ready_is_a_register():
         assert not ctx.get(dut.input.ready)
         await ctx.tick()
         assert ctx.get(dut.input.ready)
+
     run(dut, bench)

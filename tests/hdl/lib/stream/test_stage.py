@@ -14,8 +14,12 @@ from tests.hdl.streams import holds, receive, run, send
 def test_stage(stall, half):
     rng, dut, out = random.Random(5), Stage(8, half), []
     items = [rng.randrange(256) for _ in range(100)]
-    cycles = run(dut, lambda ctx: send(ctx, dut.input, items, stall=stall),
-                 lambda ctx: receive(ctx, dut.output, len(items), out, stall=stall), background=[holds(dut.output)])
+    cycles = run(
+        dut,
+        lambda ctx: send(ctx, dut.input, items, stall=stall),
+        lambda ctx: receive(ctx, dut.output, len(items), out, stall=stall),
+        background=[holds(dut.output)],
+    )
     assert out == items
     if not stall:
         assert cycles <= len(items) * (1 + half) + 3
@@ -30,6 +34,7 @@ def test_where_ready_comes_from(half):
         for ready in (0, 1, 0):
             ctx.set(dut.output.ready, ready)
             assert ctx.get(dut.input.ready) == (ready and not half)
+
     run(dut, bench)
 
 
@@ -41,7 +46,9 @@ def test_shift_queue(stall, depth):
     async def bench(ctx):
         held, moved = [], 0
         for cycle in range(400):
-            assert ctx.get(dut.w_rdy) == (len(held) < depth) and ctx.get(dut.r_rdy) == (len(held) > 0)
+            assert ctx.get(dut.w_rdy) == (len(held) < depth) and ctx.get(dut.r_rdy) == (
+                len(held) > 0
+            )
             if held:
                 assert ctx.get(dut.r_data) == held[0]
             word, push, pop = rng.randrange(32), rng.random() >= stall, rng.random() >= stall
@@ -57,6 +64,7 @@ def test_shift_queue(stall, depth):
             await ctx.tick()
         if not stall:
             assert moved >= (199 if depth == 1 else 399)
+
     run(dut, bench)
 
 

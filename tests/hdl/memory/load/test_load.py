@@ -17,20 +17,30 @@ def registered(request):
     """Every test for both builds: the same results at the same rates."""
     BUILD["registered"] = request.param
 
+
 BUILD = {}
 
 
 @pytest.fixture(autouse=True, params=[{}, dict(rlc=False, address=17)], ids=["all", "small"])
 def build(request):
-    """All of it also without the parts for coded strips, and with addresses no wider than the memory."""
+    """All of it also without the parts for coded strips, and with addresses no wider than the
+    memory."""
     BUILD.clear()
     BUILD.update(request.param)
 
 
 def load(dram=0, word=0, length=1, counts=(1, 1, 1), strides=(0, 0, 0)):
-    return dict(dram=dram, word=word, length=length, count_a=counts[0], count_b=counts[1],
-                count_c=counts[2], stride_a=strides[0] % 2**32, stride_b=strides[1] % 2**32,
-                stride_c=strides[2] % 2**32)
+    return dict(
+        dram=dram,
+        word=word,
+        length=length,
+        count_a=counts[0],
+        count_b=counts[1],
+        count_c=counts[2],
+        stride_a=strides[0] % 2**32,
+        stride_b=strides[1] % 2**32,
+        stride_c=strides[2] % 2**32,
+    )
 
 
 def expected(c):
@@ -38,7 +48,9 @@ def expected(c):
     for a, b, k in itertools.product(*(range(c["count_" + x]) for x in "abc")):
         at = (c["dram"] + a * c["stride_a"] + b * c["stride_b"] + k * c["stride_c"]) % 2**32
         for i in range(c["length"]):
-            out.append((word % 2**18, int.from_bytes(MEMORY[at + 8 * i:at + 8 * i + 8], "little"), 0x0F))
+            out.append(
+                (word % 2**18, int.from_bytes(MEMORY[at + 8 * i : at + 8 * i + 8], "little"), 0x0F)
+            )
             word += 1
     return out
 
@@ -68,6 +80,7 @@ def simulate(commands, *, stall=0.0, latency=5, bad=(), limit=1 << 16, base=0, e
             await ctx.tick().until(dut.error != Error.NONE)
             assert ctx.get(dut.error) == error
         await idle(ctx, 60)
+
     benches = [finish] if error else [start, finish]
     background = [memory, done, holds(dut.write, "write"), holds(dut.read.address, "ar")]
     if error:
@@ -87,15 +100,26 @@ def simulate(commands, *, stall=0.0, latency=5, bad=(), limit=1 << 16, base=0, e
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_nests(stall):
     commands = [
-        load(8, 5, 1), load(0xFF8, 0x3FFFF, 3), load(0, 100, 130),
+        load(8, 5, 1),
+        load(0xFF8, 0x3FFFF, 3),
+        load(0, 100, 130),
         load(0x2000, 7, 3, (2, 3, 4), (0x1000, 0x100, 0x20)),
-        load(0x2000, 7, 2, (1, 1, 5), (0, 0, -24)), load(0x208, 0, 1, (3, 1, 1), (-8, 0, 0)),
-        load(0x208, 0, 1, (1, 4, 1), (0, 72, 0)), load(0x400, 0, 5, (2, 2, 2), (0, 0, 0)),
+        load(0x2000, 7, 2, (1, 1, 5), (0, 0, -24)),
+        load(0x208, 0, 1, (3, 1, 1), (-8, 0, 0)),
+        load(0x208, 0, 1, (1, 4, 1), (0, 72, 0)),
+        load(0x400, 0, 5, (2, 2, 2), (0, 0, 0)),
     ]
     rng = random.Random(9)
-    commands += [load(rng.randrange(1 << 12) * 8, rng.randrange(1 << 10), rng.randrange(1, 9),
-                      [rng.randrange(1, 4) for _ in range(3)],
-                      [rng.randrange(64) * 8 for _ in range(3)]) for _ in range(12)]
+    commands += [
+        load(
+            rng.randrange(1 << 12) * 8,
+            rng.randrange(1 << 10),
+            rng.randrange(1, 9),
+            [rng.randrange(1, 4) for _ in range(3)],
+            [rng.randrange(64) * 8 for _ in range(3)],
+        )
+        for _ in range(12)
+    ]
     simulate(commands, stall=stall)
 
 
@@ -109,17 +133,24 @@ def test_short_strips_hide_latency():
     assert len(memory.times) / (memory.times[-1] - memory.times[0] + 1) > 0.4
 
 
-@pytest.mark.parametrize("command", [load(0x10000 - 8, 0, 2), load(0xFF8, 0, 1),
-                                     load(0x1000, 0, 1, (1, 1, 3), (0, 0, 0x8000)),
-                                     load(0xFFFFFFF8, 0, 2)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        load(0x10000 - 8, 0, 2),
+        load(0xFF8, 0, 1),
+        load(0x1000, 0, 1, (1, 1, 3), (0, 0, 0x8000)),
+        load(0xFFFFFFF8, 0, 2),
+    ],
+)
 def test_window(command):
     good = load(0x1000, 0, 40)
     memory, dones = simulate([good, command], base=0x1000, limit=0x10000, error=Error.READ_WINDOW)
-    assert len(dones) == 1         # the error belongs to the second command
+    assert len(dones) == 1  # the error belongs to the second command
     assert all(0x1000 <= a and a + 8 * n <= 0x10000 for a, n in memory.bursts)
 
 
 def test_bad_response():
-    _, dones = simulate([load(0x1000, 0, 40), load(0x2000, 0, 3)], bad=[0x2010],
-                        error=Error.READ_RESPONSE)
+    _, dones = simulate(
+        [load(0x1000, 0, 40), load(0x2000, 0, 3)], bad=[0x2010], error=Error.READ_RESPONSE
+    )
     assert len(dones) <= 2

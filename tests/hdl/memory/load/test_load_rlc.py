@@ -11,7 +11,7 @@ from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send, share
 
 SIZE = 1 << 18
 BUILD = {"registered": False}
-TABLES = SIZE // 2       # coded strips lie below, tables and plain words above
+TABLES = SIZE // 2  # coded strips lie below, tables and plain words above
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
@@ -41,36 +41,80 @@ class Memory:
         first, table = self.at, self.table_at
         for i in range(a * b * c):
             x, y, z = i // (b * c), i // c % b, i % c
-            at, t = first + x * a_pitch + y * b_pitch + z * c_pitch, table + x * a_pitch + y * table_b + 2 * z
+            at, t = (
+                first + x * a_pitch + y * b_pitch + z * c_pitch,
+                table + x * a_pitch + y * table_b + 2 * z,
+            )
             addresses.append(at)
             n = int(lengths[i])
-            self.bytes[at:at + 8 * n] = data[i, :n].tobytes()
-            self.bytes[t:t + 2] = n.to_bytes(2, "little")
+            self.bytes[at : at + 8 * n] = data[i, :n].tobytes()
+            self.bytes[t : t + 2] = n.to_bytes(2, "little")
         self.at += a * a_pitch
         self.table_at += a * a_pitch + 2 * int(self.rng.integers(0, 5))
         assert self.at < TABLES and self.table_at < SIZE - 8000
         strides = [a_pitch, b_pitch, c_pitch]
         want = np.zeros((a, b, c, 4 * length), np.int16)
         want[..., :entries] = strips.reshape(a, b, c, entries)
-        if reverse:      # rows from last to first: negative strides
+        if reverse:  # rows from last to first: negative strides
             first, strides[1], want = first + (b - 1) * b_pitch, -b_pitch % 2**32, want[:, ::-1]
             lengths_at = [table + x * a_pitch + y * table_b for x in range(a) for y in range(b)]
-            rows = [bytes(self.bytes[at:at + 2 * c]) for at in lengths_at]
-            for i, at in enumerate(lengths_at):      # the table's stay positive: lengths of the last row first
-                self.bytes[at:at + 2 * c] = rows[i // b * b + b - 1 - i % b]
-        command = dict(dram=first, word=word_at, length=length, count_a=a, count_b=b, count_c=c, rlc=1,
-                       slot=slot, table=table, table_b=table_b,
-                       **{f"stride_{n}": s for n, s in zip("abc", strides)})
-        return command, np.ascontiguousarray(want).view(np.uint64).reshape(-1).tolist(), addresses, table
+            rows = [bytes(self.bytes[at : at + 2 * c]) for at in lengths_at]
+            # the table's stay positive: lengths of the last row first
+            for i, at in enumerate(lengths_at):
+                self.bytes[at : at + 2 * c] = rows[i // b * b + b - 1 - i % b]
+        command = dict(
+            dram=first,
+            word=word_at,
+            length=length,
+            count_a=a,
+            count_b=b,
+            count_c=c,
+            rlc=1,
+            slot=slot,
+            table=table,
+            table_b=table_b,
+            **{f"stride_{n}": s for n, s in zip("abc", strides)},
+        )
+        return (
+            command,
+            np.ascontiguousarray(want).view(np.uint64).reshape(-1).tolist(),
+            addresses,
+            table,
+        )
 
     def plain(self, words, word_at):
         at = SIZE - 8 * int(self.rng.integers(100, 1000))
-        data = np.frombuffer(bytes(self.bytes[at:at + 8 * words]), np.uint64)
-        return dict(dram=at, word=word_at, length=words, count_a=1, count_b=1, count_c=1, rlc=0, slot=0,
-                    table=1, table_b=0, stride_a=0, stride_b=0, stride_c=0), data
+        data = np.frombuffer(bytes(self.bytes[at : at + 8 * words]), np.uint64)
+        return dict(
+            dram=at,
+            word=word_at,
+            length=words,
+            count_a=1,
+            count_b=1,
+            count_c=1,
+            rlc=0,
+            slot=0,
+            table=1,
+            table_b=0,
+            stride_a=0,
+            stride_b=0,
+            stride_c=0,
+        ), data
 
 
-def simulate(memory, commands, want, *, stall=0.0, latency=5, bad=(), limit=SIZE, base=0, error=None, dones=None):
+def simulate(
+    memory,
+    commands,
+    want,
+    *,
+    stall=0.0,
+    latency=5,
+    bad=(),
+    limit=SIZE,
+    base=0,
+    error=None,
+    dones=None,
+):
     """Runs commands; want: (word, data) in order. Returns (the memory's log, cycles of writes)."""
     dut = shared(Load, **BUILD)
     axi = ReadMemory(dut.read, memory.bytes, latency=latency, stall=stall, bad=bad)
@@ -96,17 +140,29 @@ def simulate(memory, commands, want, *, stall=0.0, latency=5, bad=(), limit=SIZE
             await ctx.tick().until(dut.error != Error.NONE)
             assert ctx.get(dut.error) == error and len(seen) == dones
         await idle(ctx, 100 if error is None else 400)
-        if error is not None:       # what was under way has been taken, nothing more asked for
+        if error is not None:  # what was under way has been taken, nothing more asked for
             assert len(seen) == dones and axi.beats == sum(n for _, n in axi.bursts)
-    run(dut, finish, background=[start, take, axi, done, holds(dut.write, "write"), holds(dut.read.address, "ar")],
-        cycles=60_000)
+
+    run(
+        dut,
+        finish,
+        background=[
+            start,
+            take,
+            axi,
+            done,
+            holds(dut.write, "write"),
+            holds(dut.read.address, "ar"),
+        ],
+        cycles=60_000,
+    )
     written = [(g.word, g.data & (1 << 64) - 1) for g in got]
     if error is None:
         assert len(written) == len(want) and written == want
         assert len(seen) == len(commands)
     else:
-        sound = len(want) - 3 * 8      # the words before the strip with a flaw
-        assert written[:sound] == want[:len(written)][:sound]
+        sound = len(want) - 3 * 8  # the words before the strip with a flaw
+        assert written[:sound] == want[: len(written)][:sound]
     return axi, times
 
 
@@ -120,8 +176,13 @@ def mixed(memory, seed, count=10):
             words = words.tolist()
         else:
             counts = [int(n) for n in rng.integers(1, (3, 5, 8))]
-            command, words, *_ = memory.tensor(counts, int(rng.integers(1, 50)), rng.choice([0, 0.5, 0.8, 0.97, 1]),
-                                               at, rng.random() < 0.3)
+            command, words, *_ = memory.tensor(
+                counts,
+                int(rng.integers(1, 50)),
+                rng.choice([0, 0.5, 0.8, 0.97, 1]),
+                at,
+                rng.random() < 0.3,
+            )
         commands.append(command)
         want += [(at + n, w) for n, w in enumerate(words)]
     return commands, want
@@ -142,7 +203,12 @@ def test_many_zero_strips():
     b = memory.tensor((1, 1, 90), 9, 0.9, 500)
     c, data = memory.plain(5, 1000)
     want = [(n, w) for n, w in enumerate(a[1])] + [(500 + n, w) for n, w in enumerate(b[1])]
-    simulate(memory, [a[0], b[0], c], want + [(1000 + n, w) for n, w in enumerate(data.tolist())], latency=40)
+    simulate(
+        memory,
+        [a[0], b[0], c],
+        want + [(1000 + n, w) for n, w in enumerate(data.tolist())],
+        latency=40,
+    )
 
 
 def rate(beats, times):
@@ -152,8 +218,8 @@ def rate(beats, times):
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("zeros", [0.0, 0.4, 0.7, 0.9])
 def test_throughput(zeros):
-    """Strips of 13 columns of 4 channels behind a latency of 40 cycles: a word of the global buffer a cycle where
-    there are zeros, a beat of the bus a cycle where there are none."""
+    """Strips of 13 columns of 4 channels behind a latency of 40 cycles: a word of the global buffer
+    a cycle where there are zeros, a beat of the bus a cycle where there are none."""
     memory = Memory(3)
     parts = [memory.tensor((1, 5, 8), 52, zeros, 600 * i) for i in range(6)]
     want = [(600 * i + n, w) for i, p in enumerate(parts) for n, w in enumerate(p[1])]
@@ -163,30 +229,35 @@ def test_throughput(zeros):
 
 
 def prepared(kind):
-    """A good tensor, a plain command, and a tensor with a flaw: (memory, commands, want, options, error)."""
+    """A good tensor, a plain command, and a tensor with a flaw: (memory, commands, want,
+    options, error)."""
     memory = Memory(5)
     good = memory.tensor((1, 3, 4), 30, 0.5, 0)
     plain, data = memory.plain(20, 400)
     last = memory.tensor((1, 2, 4), 30, 0.5, 800)
-    want = [(n, w) for n, w in enumerate(good[1])] + [(400 + n, w) for n, w in enumerate(data.tolist())]
+    want = [(n, w) for n, w in enumerate(good[1])] + [
+        (400 + n, w) for n, w in enumerate(data.tolist())
+    ]
     want += [(800 + n, w) for n, w in enumerate(last[1])]
     command, _, addresses, table = last
     options, error = {}, Error.RLC_STREAM
     victim = addresses[5]
     match kind:
         case "no termination":
-            memory.bytes[victim:victim + 8] = word((1, 1), last=0).to_bytes(8, "little")
+            memory.bytes[victim : victim + 8] = word((1, 1), last=0).to_bytes(8, "little")
             memory.bytes[table + command["table_b"] + 2] = 1
         case "early termination":
-            memory.bytes[victim:victim + 8] = word((1, 1)).to_bytes(8, "little")
+            memory.bytes[victim : victim + 8] = word((1, 1)).to_bytes(8, "little")
             memory.bytes[table + command["table_b"] + 2] = 3
         case "level behind the strip":
-            memory.bytes[victim:victim + 8] = word((31, 0), (0, 0), (0, 1)).to_bytes(8, "little")
+            memory.bytes[victim : victim + 8] = word((31, 0), (0, 0), (0, 1)).to_bytes(8, "little")
             memory.bytes[table + command["table_b"] + 2] = 1
         case "length":
             memory.bytes[table + command["table_b"] + 2] = command["slot"] + 1
         case "huge length":
-            memory.bytes[table + command["table_b"] + 2:table + command["table_b"] + 4] = b"\xff\xff"
+            memory.bytes[table + command["table_b"] + 2 : table + command["table_b"] + 4] = (
+                b"\xff\xff"
+            )
         case "beat":
             options, error = dict(bad=[victim]), Error.READ_RESPONSE
         case "table beat":
@@ -202,9 +273,30 @@ def prepared(kind):
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("kind", ["no termination", "early termination", "level behind the strip", "length",
-                                  "huge length", "beat", "table beat", "strip window", "table window"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "no termination",
+        "early termination",
+        "level behind the strip",
+        "length",
+        "huge length",
+        "beat",
+        "table beat",
+        "strip window",
+        "table window",
+    ],
+)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_errors(kind, stall):
     memory, commands, want, options, error = prepared(kind)
-    simulate(memory, commands + commands[:2], want, stall=stall, latency=20, error=error, dones=2, **options)
+    simulate(
+        memory,
+        commands + commands[:2],
+        want,
+        stall=stall,
+        latency=20,
+        error=error,
+        dones=2,
+        **options,
+    )

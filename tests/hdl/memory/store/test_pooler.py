@@ -12,7 +12,7 @@ def test_reciprocal_fits():
     for n in range(1, 65026):
         r, s = reciprocal(n)
         assert r < 1 << 16 and s < 64
-        assert abs(r * n - 2 ** s) * 2 <= n
+        assert abs(r * n - 2**s) * 2 <= n
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -28,16 +28,23 @@ def test_packer(count, stall):
             items.append(dict(entries=entries, first=i == 0, last=i == size - 1, lane=lane))
             flat += entries[:count]
         flat += [None] * (-len(flat) % 4)
-        want += [tuple(flat[i:i + 4]) for i in range(0, len(flat), 4)]
+        want += [tuple(flat[i : i + 4]) for i in range(0, len(flat), 4)]
     dut, got = shared(Packer), []
 
     async def start(ctx):
         ctx.set(dut.count, count)
         await send(ctx, dut.entries, items, stall=stall)
-    cycles = run(dut, start, lambda ctx: receive(ctx, dut.words, len(want), got, stall=stall),
-                 background=[holds(dut.words)])
-    got = [tuple((w.data >> 16 * i) & 0xFFFF if w.strobe >> 2 * i & 3 == 3 else None
-                 for i in range(4)) for w in got]
+
+    cycles = run(
+        dut,
+        start,
+        lambda ctx: receive(ctx, dut.words, len(want), got, stall=stall),
+        background=[holds(dut.words)],
+    )
+    got = [
+        tuple((w.data >> 16 * i) & 0xFFFF if w.strobe >> 2 * i & 3 == 3 else None for i in range(4))
+        for w in got
+    ]
     assert len(got) == len(want)
     assert got == want
     if not stall and count == 1:
@@ -59,8 +66,12 @@ def clip(v):
 @pytest.mark.parametrize("lanes,registered", [(4, False), (4, True), (1, False), (1, True)])
 def test_pooler(pool, add, stall, lanes, registered):
     rng = random.Random(11)
-    for chunk, relu, shifts, fixed in [(4, 0, (0, 0, 0), 0), (3, 1, (15, 15, 31), 0),
-                                       (1, 0, (3, 0, 5), 1), (4, 1, (0, 7, 7), 1)]:
+    for chunk, relu, shifts, fixed in [
+        (4, 0, (0, 0, 0), 0),
+        (3, 1, (15, 15, 31), 0),
+        (1, 0, (3, 0, 5), 1),
+        (4, 1, (0, 7, 7), 1),
+    ]:
         taps, want = [], []
         chunk = min(chunk, lanes)
         factor, shift = reciprocal(49)
@@ -71,21 +82,39 @@ def test_pooler(pool, add, stall, lanes, registered):
             count = rng.choice([size, rng.randrange(0, 32)])
             for i in range(size):
                 corner = [-32768, 32767, 0, -1, 1]
-                a, b = ([rng.choice(corner + [rng.randrange(-32768, 32768)]) for _ in range(4)]
-                        for _ in range(2))
+                a, b = (
+                    [rng.choice(corner + [rng.randrange(-32768, 32768)]) for _ in range(4)]
+                    for _ in range(2)
+                )
                 read = pool == Pool.NONE or rng.random() < 0.7
-                tap = dict(entries=b if add else a, read=read, first=i == 0, last=i == size - 1,
-                           count=count, strip_first=ends[0], strip_last=ends[1], lane=ends[2])
+                tap = dict(
+                    entries=b if add else a,
+                    read=read,
+                    first=i == 0,
+                    last=i == size - 1,
+                    count=count,
+                    strip_first=ends[0],
+                    strip_last=ends[1],
+                    lane=ends[2],
+                )
                 taps += [tap | dict(entries=a, operand=1)] * (add and read) + [tap]
                 if read:
-                    values = [half_up((x << shifts[0]) + (y << shifts[1]), shifts[2]) for x, y in zip(a, b)
-                              ] if add else a
+                    values = (
+                        [
+                            half_up((x << shifts[0]) + (y << shifts[1]), shifts[2])
+                            for x, y in zip(a, b)
+                        ]
+                        if add
+                        else a
+                    )
                     seen.append([max(0, clip(v)) if relu else clip(v) for v in values])
             out = []
             for lane in range(chunk):
                 column = [s[lane] for s in seen]
                 if pool == Pool.AVERAGE:
-                    r, s = (factor, shift) if fixed else reciprocal(count) if count <= 16 else (0, 15)
+                    r, s = (
+                        (factor, shift) if fixed else reciprocal(count) if count <= 16 else (0, 15)
+                    )
                     out.append(clip(half_up(sum(column) * r, s)))
                 else:
                     out.append(max(column, default=-32768))
@@ -93,17 +122,33 @@ def test_pooler(pool, add, stall, lanes, registered):
         dut, got = shared(Pooler, lanes, registered), []
 
         async def start(ctx):
-            for name, v in dict(add=add, relu=relu, shift_a=shifts[0], shift_b=shifts[1],
-                                shift_out=shifts[2], pool=pool, chunk=chunk, fixed=fixed,
-                                reciprocal=factor, shift=shift).items():
+            for name, v in dict(
+                add=add,
+                relu=relu,
+                shift_a=shifts[0],
+                shift_b=shifts[1],
+                shift_out=shifts[2],
+                pool=pool,
+                chunk=chunk,
+                fixed=fixed,
+                reciprocal=factor,
+                shift=shift,
+            ).items():
                 ctx.set(getattr(dut, name), v)
             await ctx.tick()
             await ctx.tick()
             await send(ctx, dut.taps, taps, stall=stall)
-        cycles = run(dut, start, lambda ctx: receive(ctx, dut.out, len(want), got, stall=stall),
-                     background=[holds(dut.out)])
-        got = [([(e ^ 0x8000) - 0x8000 for e in list(g.entries)[:chunk]], g.first, g.last, g.lane)
-               for g in got]
+
+        cycles = run(
+            dut,
+            start,
+            lambda ctx: receive(ctx, dut.out, len(want), got, stall=stall),
+            background=[holds(dut.out)],
+        )
+        got = [
+            ([(e ^ 0x8000) - 0x8000 for e in list(g.entries)[:chunk]], g.first, g.last, g.lane)
+            for g in got
+        ]
         assert len(got) == len(want)
         assert got == want
         if not stall:

@@ -25,14 +25,35 @@ def body(opcode, values):
 
 
 def store(**v):
-    base = dict(block=4, ring=1 << 10, images=1, rows=1, blocks=1, columns=1, out_block=4, chunk=4,
-                column_stride=4, dram=0x1000)
+    base = dict(
+        block=4,
+        ring=1 << 10,
+        images=1,
+        rows=1,
+        blocks=1,
+        columns=1,
+        out_block=4,
+        chunk=4,
+        column_stride=4,
+        dram=0x1000,
+    )
     return Opcode.STORE, base | v
 
 
 def shape(**v):
-    base = dict(block=1, kernel_x=1, kernel_y=1, stride_x=1, stride_y=1, height=1000, width=1000,
-                count_bottom=1000, count_right=1000, count_top=-1000, count_left=-1000)
+    base = dict(
+        block=1,
+        kernel_x=1,
+        kernel_y=1,
+        stride_x=1,
+        stride_y=1,
+        height=1000,
+        width=1000,
+        count_bottom=1000,
+        count_right=1000,
+        count_top=-1000,
+        count_left=-1000,
+    )
     return Opcode.SHAPE, base | v
 
 
@@ -51,27 +72,45 @@ def reference(commands, out):
         if opcode == Opcode.SHAPE:
             s = c
             continue
-        g = lambda k: c.get(k, 0)          # noqa: E731
-        h = lambda k: s.get(k, 0)          # noqa: E731
+        g = lambda k: c.get(k, 0)  # noqa: E731
+        h = lambda k: s.get(k, 0)  # noqa: E731
         pool = g("pool")
         for image in range(c["images"]):
             for y in range(c["rows"]):
                 for block in range(c["blocks"]):
-                    at = (g("dram") + image * g("out_image_stride") + y * g("out_row_stride")
-                          + block * g("out_block_stride"))
+                    at = (
+                        g("dram")
+                        + image * g("out_image_stride")
+                        + y * g("out_row_stride")
+                        + block * g("out_block_stride")
+                    )
                     for x in range(c["columns"]):
                         for k in range(c["out_block"]):
                             channel = block * c["out_block"] + k
-                            a0 = (g("base") + image * g("image_stride")
-                                  + channel // c["block"] * g("block_stride") + channel % c["block"])
-                            b0 = (h("base") + image * h("image_stride")
-                                  + channel // s.get("block", 1) * h("block_stride")
-                                  + channel % s.get("block", 1))
+                            a0 = (
+                                g("base")
+                                + image * g("image_stride")
+                                + channel // c["block"] * g("block_stride")
+                                + channel % c["block"]
+                            )
+                            b0 = (
+                                h("base")
+                                + image * h("image_stride")
+                                + channel // s.get("block", 1) * h("block_stride")
+                                + channel % s.get("block", 1)
+                            )
                             if pool:
-                                top, left = y * h("stride_y") + h("y_first"), x * h("stride_x") + h("x_first")
-                                ys, xs = range(top, top + h("kernel_y")), range(left, left + h("kernel_x"))
-                                n = (sum(h("count_top") <= v < h("count_bottom") for v in ys)
-                                     * sum(h("count_left") <= v < h("count_right") for v in xs))
+                                top, left = (
+                                    y * h("stride_y") + h("y_first"),
+                                    x * h("stride_x") + h("x_first"),
+                                )
+                                ys, xs = (
+                                    range(top, top + h("kernel_y")),
+                                    range(left, left + h("kernel_x")),
+                                )
+                                n = sum(h("count_top") <= v < h("count_bottom") for v in ys) * sum(
+                                    h("count_left") <= v < h("count_right") for v in xs
+                                )
                                 ys = [v for v in ys if 0 <= v < h("height")]
                                 xs = [v for v in xs if 0 <= v < h("width")]
                             else:
@@ -80,21 +119,40 @@ def reference(commands, out):
                             for r in ys:
                                 for q in xs:
                                     ring = (g("row_first") + r) % c["ring"]
-                                    v = int(TILE[(a0 + ring * g("row_stride") + q * g("column_stride"))
-                                                 % 2**20 % ENTRIES])
+                                    v = int(
+                                        TILE[
+                                            (a0 + ring * g("row_stride") + q * g("column_stride"))
+                                            % 2**20
+                                            % ENTRIES
+                                        ]
+                                    )
                                     if g("add"):
-                                        w = int(TILE[(b0 + r * h("row_stride") + q * h("column_stride"))
-                                                     % 2**20 % ENTRIES])
-                                        v = saturate(half_up((v << h("shift_a")) + (w << h("shift_b")),
-                                                             h("shift_out")))
+                                        w = int(
+                                            TILE[
+                                                (b0 + r * h("row_stride") + q * h("column_stride"))
+                                                % 2**20
+                                                % ENTRIES
+                                            ]
+                                        )
+                                        v = saturate(
+                                            half_up(
+                                                (v << h("shift_a")) + (w << h("shift_b")),
+                                                h("shift_out"),
+                                            )
+                                        )
                                     seen.append(max(v, 0) if g("relu") else v)
                             if pool == Pool.AVERAGE:
-                                factor, shift = ((h("reciprocal"), h("shift")) if h("fixed")
-                                                 else reciprocal(n) if n <= 16 else (0, 15))
+                                factor, shift = (
+                                    (h("reciprocal"), h("shift"))
+                                    if h("fixed")
+                                    else reciprocal(n)
+                                    if n <= 16
+                                    else (0, 15)
+                                )
                                 v = saturate(half_up(sum(seen) * factor, shift))
                             else:
                                 v = max(seen, default=-32768)
-                            out[at % 2**32:at % 2**32 + 2] = (v & 0xFFFF).to_bytes(2, "little")
+                            out[at % 2**32 : at % 2**32 + 2] = (v & 0xFFFF).to_bytes(2, "little")
                             at += 2
 
 
@@ -132,11 +190,14 @@ BUILD = {}
 SMALL = dict(rlc=False, address=17, lanes=1)
 
 
-@pytest.fixture(autouse=True, params=[{}, dict(registered=True), SMALL | dict(registered=True)],
-                ids=["plain", "registered", "small and registered"])
+@pytest.fixture(
+    autouse=True,
+    params=[{}, dict(registered=True), SMALL | dict(registered=True)],
+    ids=["plain", "registered", "small and registered"],
+)
 def built(request):
-    """All of it also with the chains of `ready` signals cut, and with an entry at a time, addresses no wider than
-    the memory, and without the parts for coded strips."""
+    """All of it also with the chains of `ready` signals cut, and with an entry at a time, addresses
+    no wider than the memory, and without the parts for coded strips."""
     BUILD.clear()
     BUILD.update(request.param)
 
@@ -144,10 +205,14 @@ def built(request):
 def chunked(commands):
     """As a configuration with so many lanes has them."""
     lanes = BUILD.get("lanes", 4)
-    return [(o, v | dict(chunk=min(v["chunk"], lanes)) if o == Opcode.STORE else v) for o, v in commands]
+    return [
+        (o, v | dict(chunk=min(v["chunk"], lanes)) if o == Opcode.STORE else v) for o, v in commands
+    ]
 
 
-def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4, reference=reference):
+def simulate(
+    commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4, reference=reference
+):
     dut, commands = shared(Store, **BUILD), chunked(commands)
     memory = bytearray(DRAM)
     memory[:] = b"\xa5" * DRAM
@@ -173,9 +238,21 @@ def simulate(commands, *, stall=0.0, cycles=40_000, window=(0, DRAM), latency=4,
             assert ctx.get(dut.error) == Error.NONE
         await idle(ctx, 30)
         assert not ctx.get(dut.outstanding)
-    run(dut, start, finish, cycles=cycles, background=[
-        axi, glb, done, holds(dut.request, "request"), holds(dut.write.address, "aw"),
-        holds(dut.write.data, "w")])
+
+    run(
+        dut,
+        start,
+        finish,
+        cycles=cycles,
+        background=[
+            axi,
+            glb,
+            done,
+            holds(dut.request, "request"),
+            holds(dut.write.address, "aw"),
+            holds(dut.write.data, "w"),
+        ],
+    )
     assert len(dones) == len(commands)
     wrong = [i for i in range(DRAM) if memory[i] != want[i]]
     assert not wrong, (len(wrong), wrong[:8], wrong[-1])
@@ -194,8 +271,18 @@ def tile(h, w, c, q=Q, **more):
 def out(h, w, c, q=Q, **more):
     pitch = -(-w * q * 2 // 8) * 8
     blocks = -(-c // q)
-    return dict(rows=h, columns=w, blocks=blocks, out_block=q, out_block_stride=pitch,
-                out_row_stride=pitch * blocks, out_image_stride=pitch * blocks * h) | more
+    return (
+        dict(
+            rows=h,
+            columns=w,
+            blocks=blocks,
+            out_block=q,
+            out_block_stride=pitch,
+            out_row_stride=pitch * blocks,
+            out_image_stride=pitch * blocks * h,
+        )
+        | more
+    )
 
 
 MAX, AVERAGE = dict(pool=Pool.MAX), dict(pool=Pool.AVERAGE)
@@ -213,45 +300,130 @@ CASES = {
     "8 to 4": [store(**tile(2, 5, 16, 8), **out(2, 5, 16, 4))],
     "4 to 16": [store(**tile(2, 5, 32, 4), **out(2, 5, 32, 16))],
     "6 to 2": [store(**tile(2, 5, 12, 6), **out(2, 5, 12, 2), chunk=2)],
-    "ring": [store(**tile(7, 3, 4), **out(7, 3, 4), row_first=5, ring=7, images=2, image_stride=200)],
+    "ring": [
+        store(**tile(7, 3, 4), **out(7, 3, 4), row_first=5, ring=7, images=2, image_stride=200)
+    ],
     "ring of one": [store(**tile(1, 3, 4), **out(1, 3, 4), ring=1)],
     "negative strides": [store(**tile(3, 3, 4, row_stride=-12 % 2**20), **out(3, 3, 4), base=500)],
-    "max 2x2s2": [shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=6, width=8),
-                  store(**tile(6, 8, 8), **out(3, 4, 8), **MAX)],
-    "max 3x3s2": [shape(kernel_y=3, kernel_x=3, stride_y=2, stride_x=2, height=7, width=9),
-                  store(**tile(7, 9, 8), **out(3, 4, 8), **MAX, row_first=4, ring=7, relu=1)],
-    "max 3x3s2 padded": [shape(kernel_y=3, kernel_x=3, stride_y=2, stride_x=2, height=6, width=7,
-                               y_first=-1, x_first=-1),
-                         store(**tile(6, 7, 4), **out(4, 4, 4), **MAX, row_first=3, ring=8)],
-    "max 3x3s1 padded": [shape(kernel_y=3, kernel_x=3, height=5, width=5, y_first=-1, x_first=-1),
-                         store(**tile(5, 5, 4), **out(5, 5, 4), **MAX, row_first=4, ring=5)],
-    "crop": [shape(kernel_y=2, kernel_x=1, stride_y=3, height=9, width=5, y_first=2, x_first=1),
-             store(**tile(9, 5, 4), **out(2, 3, 4), **MAX, row_first=8, ring=9)],
-    "empty windows": [shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=3, height=3, width=4,
-                            y_first=-4, x_first=-5),
-                      store(**tile(3, 4, 4), **out(6, 5, 4), **MAX, images=2, image_stride=7)],
-    "global": [shape(kernel_y=7, kernel_x=7, height=7, width=7, fixed=1, reciprocal=reciprocal(49)[0],
-                     shift=reciprocal(49)[1]),
-               store(**tile(7, 7, 16), **out(1, 1, 16), **AVERAGE)],
-    "divisors": [shape(kernel_y=3, kernel_x=3, height=5, width=6, y_first=-1, x_first=-1, count_top=0,
-                       count_left=0, count_bottom=5, count_right=6),
-                 store(**tile(5, 6, 4), **out(5, 6, 4), **AVERAGE)],
-    "divisors with padding": [shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=5, width=5,
-                                    count_bottom=6, count_right=4, count_top=0, count_left=0),
-                              store(**tile(5, 5, 3, 3), **out(4, 3, 3, 3), **AVERAGE, chunk=3, relu=1)],
-    "add": [shape(base=900, shift_a=1, shift_b=0, shift_out=2, **tile(3, 5, 8)),
-            store(**tile(3, 5, 8), **out(3, 5, 8), add=1, relu=1),
-            shape(base=901, shift_a=0, shift_b=15, shift_out=15, **tile(3, 5, 8, 8), image_stride=33),
-            store(**tile(3, 5, 8), **out(3, 5, 8), add=1, images=2, image_stride=19, dram=0x1800)],
-    "add, another block": [shape(base=900, **tile(2, 5, 12, 3)),
-                           store(**tile(2, 5, 12, 4), **out(2, 5, 12, 2), add=1, chunk=1)],
-    "add and pool": [shape(base=3000, shift_a=3, shift_out=3, **tile(6, 6, 4), kernel_y=3, kernel_x=3,
-                           stride_y=2, stride_x=2, y_first=-1, x_first=-1, height=6, width=6),
-                     store(**tile(6, 6, 4), **out(3, 3, 4), **MAX, add=1, relu=1, row_first=2, ring=6),
-                     store(**tile(6, 6, 4), **out(3, 3, 4), **AVERAGE, add=1, dram=0x1800)],
+    "max 2x2s2": [
+        shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=6, width=8),
+        store(**tile(6, 8, 8), **out(3, 4, 8), **MAX),
+    ],
+    "max 3x3s2": [
+        shape(kernel_y=3, kernel_x=3, stride_y=2, stride_x=2, height=7, width=9),
+        store(**tile(7, 9, 8), **out(3, 4, 8), **MAX, row_first=4, ring=7, relu=1),
+    ],
+    "max 3x3s2 padded": [
+        shape(
+            kernel_y=3,
+            kernel_x=3,
+            stride_y=2,
+            stride_x=2,
+            height=6,
+            width=7,
+            y_first=-1,
+            x_first=-1,
+        ),
+        store(**tile(6, 7, 4), **out(4, 4, 4), **MAX, row_first=3, ring=8),
+    ],
+    "max 3x3s1 padded": [
+        shape(kernel_y=3, kernel_x=3, height=5, width=5, y_first=-1, x_first=-1),
+        store(**tile(5, 5, 4), **out(5, 5, 4), **MAX, row_first=4, ring=5),
+    ],
+    "crop": [
+        shape(kernel_y=2, kernel_x=1, stride_y=3, height=9, width=5, y_first=2, x_first=1),
+        store(**tile(9, 5, 4), **out(2, 3, 4), **MAX, row_first=8, ring=9),
+    ],
+    "empty windows": [
+        shape(
+            kernel_y=2,
+            kernel_x=2,
+            stride_y=2,
+            stride_x=3,
+            height=3,
+            width=4,
+            y_first=-4,
+            x_first=-5,
+        ),
+        store(**tile(3, 4, 4), **out(6, 5, 4), **MAX, images=2, image_stride=7),
+    ],
+    "global": [
+        shape(
+            kernel_y=7,
+            kernel_x=7,
+            height=7,
+            width=7,
+            fixed=1,
+            reciprocal=reciprocal(49)[0],
+            shift=reciprocal(49)[1],
+        ),
+        store(**tile(7, 7, 16), **out(1, 1, 16), **AVERAGE),
+    ],
+    "divisors": [
+        shape(
+            kernel_y=3,
+            kernel_x=3,
+            height=5,
+            width=6,
+            y_first=-1,
+            x_first=-1,
+            count_top=0,
+            count_left=0,
+            count_bottom=5,
+            count_right=6,
+        ),
+        store(**tile(5, 6, 4), **out(5, 6, 4), **AVERAGE),
+    ],
+    "divisors with padding": [
+        shape(
+            kernel_y=2,
+            kernel_x=2,
+            stride_y=2,
+            stride_x=2,
+            height=5,
+            width=5,
+            count_bottom=6,
+            count_right=4,
+            count_top=0,
+            count_left=0,
+        ),
+        store(**tile(5, 5, 3, 3), **out(4, 3, 3, 3), **AVERAGE, chunk=3, relu=1),
+    ],
+    "add": [
+        shape(base=900, shift_a=1, shift_b=0, shift_out=2, **tile(3, 5, 8)),
+        store(**tile(3, 5, 8), **out(3, 5, 8), add=1, relu=1),
+        shape(base=901, shift_a=0, shift_b=15, shift_out=15, **tile(3, 5, 8, 8), image_stride=33),
+        store(**tile(3, 5, 8), **out(3, 5, 8), add=1, images=2, image_stride=19, dram=0x1800),
+    ],
+    "add, another block": [
+        shape(base=900, **tile(2, 5, 12, 3)),
+        store(**tile(2, 5, 12, 4), **out(2, 5, 12, 2), add=1, chunk=1),
+    ],
+    "add and pool": [
+        shape(
+            base=3000,
+            shift_a=3,
+            shift_out=3,
+            **tile(6, 6, 4),
+            kernel_y=3,
+            kernel_x=3,
+            stride_y=2,
+            stride_x=2,
+            y_first=-1,
+            x_first=-1,
+            height=6,
+            width=6,
+        ),
+        store(**tile(6, 6, 4), **out(3, 3, 4), **MAX, add=1, relu=1, row_first=2, ring=6),
+        store(**tile(6, 6, 4), **out(3, 3, 4), **AVERAGE, add=1, dram=0x1800),
+    ],
     "many bursts": [store(**tile(1, 160, 4), **out(1, 160, 4), dram=0x1F02)],
-    "stale shape": [shape(kernel_y=5, kernel_x=5, stride_y=4, stride_x=4, y_first=3, x_first=3, height=2,
-                          width=2), store(**tile(3, 4, 4), **out(3, 4, 4))],
+    "stale shape": [
+        shape(
+            kernel_y=5, kernel_x=5, stride_y=4, stride_x=4, y_first=3, x_first=3, height=2, width=2
+        ),
+        store(**tile(3, 4, 4), **out(3, 4, 4)),
+    ],
 }
 
 
@@ -277,23 +449,47 @@ def test_store_random(seed):
         chunk = max(c for c in range(1, 5) if q % c == 0 and qo % c == 0)
         h, w, c = rng.randrange(1, 6), rng.randrange(1, 7), rng.randrange(1, 13)
         if rng.random() < 0.7:
-            commands.append(shape(
-                base=rng.randrange(ENTRIES), shift_a=rng.randrange(16), shift_b=rng.randrange(16),
-                shift_out=rng.randrange(32), **tile(h, w, c, q), image_stride=rng.randrange(99),
-                kernel_y=rng.randrange(1, 5), kernel_x=rng.randrange(1, 5),
-                stride_y=rng.randrange(1, 4), stride_x=rng.randrange(1, 4),
-                y_first=rng.randrange(-3, 3), x_first=rng.randrange(-3, 3), height=h, width=w,
-                count_top=rng.randrange(-2, 2), count_left=rng.randrange(-2, 2),
-                count_bottom=rng.randrange(0, 8), count_right=rng.randrange(0, 8)))
+            commands.append(
+                shape(
+                    base=rng.randrange(ENTRIES),
+                    shift_a=rng.randrange(16),
+                    shift_b=rng.randrange(16),
+                    shift_out=rng.randrange(32),
+                    **tile(h, w, c, q),
+                    image_stride=rng.randrange(99),
+                    kernel_y=rng.randrange(1, 5),
+                    kernel_x=rng.randrange(1, 5),
+                    stride_y=rng.randrange(1, 4),
+                    stride_x=rng.randrange(1, 4),
+                    y_first=rng.randrange(-3, 3),
+                    x_first=rng.randrange(-3, 3),
+                    height=h,
+                    width=w,
+                    count_top=rng.randrange(-2, 2),
+                    count_left=rng.randrange(-2, 2),
+                    count_bottom=rng.randrange(0, 8),
+                    count_right=rng.randrange(0, 8),
+                )
+            )
         elif not commands:
             commands.append(shape())
-        commands.append(store(
-            **tile(h, w, c, q), **out(rng.randrange(1, 5), rng.randrange(1, 5), c, qo), chunk=chunk,
-            base=rng.randrange(ENTRIES), row_first=rng.randrange(12), ring=12,
-            images=rng.randrange(1, 3), image_stride=rng.randrange(300), pool=rng.randrange(3),
-            # chunk divides the second operand's block too
-            add=rng.randrange(2) if commands[-1][0] == Opcode.SHAPE else 0,
-            relu=rng.randrange(2), dram=0x1000 + 0x2000 * i + 2 * rng.randrange(4)))
+        commands.append(
+            store(
+                **tile(h, w, c, q),
+                **out(rng.randrange(1, 5), rng.randrange(1, 5), c, qo),
+                chunk=chunk,
+                base=rng.randrange(ENTRIES),
+                row_first=rng.randrange(12),
+                ring=12,
+                images=rng.randrange(1, 3),
+                image_stride=rng.randrange(300),
+                pool=rng.randrange(3),
+                # chunk divides the second operand's block too
+                add=rng.randrange(2) if commands[-1][0] == Opcode.SHAPE else 0,
+                relu=rng.randrange(2),
+                dram=0x1000 + 0x2000 * i + 2 * rng.randrange(4),
+            )
+        )
     simulate(commands, stall=rng.choice([0, 0.2]))
 
 
@@ -305,13 +501,23 @@ def test_throughput():
     _, glb = simulate([store(**tile(6, 14, 32), **out(6, 14, 32))])
     assert len(glb.times) == 6 * 14 * (8 if BUILD.get("lanes", 4) == 4 else 32)
     assert rate(glb.times) > 0.95
-    _, glb = simulate([shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=8, width=16),
-                       store(**tile(8, 16, 16), **out(4, 8, 16), **MAX)])
+    _, glb = simulate(
+        [
+            shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=8, width=16),
+            store(**tile(8, 16, 16), **out(4, 8, 16), **MAX),
+        ]
+    )
     assert rate(glb.times) > 0.95
-    _, glb = simulate([shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=8, width=16),
-                       store(**tile(8, 16, 16), **out(4, 8, 16), **AVERAGE)])
+    _, glb = simulate(
+        [
+            shape(kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=8, width=16),
+            store(**tile(8, 16, 16), **out(4, 8, 16), **AVERAGE),
+        ]
+    )
     assert rate(glb.times) > 0.9
-    _, glb = simulate([shape(base=700, **tile(4, 8, 32)), store(**tile(4, 8, 32), **out(4, 8, 32), add=1)])
+    _, glb = simulate(
+        [shape(base=700, **tile(4, 8, 32)), store(**tile(4, 8, 32), **out(4, 8, 32), add=1)]
+    )
     assert rate(glb.times) > 0.95
 
 
@@ -337,9 +543,10 @@ def attempt(commands, error, *, bad=(), window=(0x1000, 0x2000), dones=0):
         ctx.set(dut.halt, 1)
         await idle(ctx, 200)
         assert not ctx.get(dut.outstanding)
+
     run(dut, finish, background=[start, axi, Glb(dut, 0.1), holds(dut.write.data, "w")])
     assert all(window[0] <= a and a + 8 * n <= window[1] for a, n in axi.bursts)
-    assert not any(memory[:window[0]]) and not any(memory[window[1]:])
+    assert not any(memory[: window[0]]) and not any(memory[window[1] :])
     return axi
 
 
@@ -353,8 +560,12 @@ def test_window_error(dram):
 
 def test_write_response_error():
     good = store(**tile(2, 5, 8), **out(2, 5, 8))
-    attempt([good, store(**tile(2, 5, 8), **out(2, 5, 8), dram=0x1800), good], Error.WRITE_RESPONSE,
-            bad=[0x1828], dones=1)
+    attempt(
+        [good, store(**tile(2, 5, 8), **out(2, 5, 8), dram=0x1800), good],
+        Error.WRITE_RESPONSE,
+        bad=[0x1828],
+        dones=1,
+    )
 
 
 def test_too_long():
@@ -369,7 +580,7 @@ def test_halt_sends_empty_beats():
 
     async def bench(ctx):
         ctx.set(dut.limit, DRAM)
-        c, = chunked([store(**tile(20, 32, 4), **out(20, 32, 4))])
+        (c,) = chunked([store(**tile(20, 32, 4), **out(20, 32, 4))])
         await send(ctx, dut.command, [body(*c)])
         await idle(ctx, 60)
         ctx.set(dut.request.ready, 0)
@@ -381,5 +592,6 @@ def test_halt_sends_empty_beats():
         assert axi.beats == sum(n for _, n in axi.bursts) > strobed / 8
         assert axi.strobed <= strobed + 16
         assert not ctx.get(dut.outstanding)
+
     glb = Glb(dut, 0)
     run(dut, bench, background=[axi, glb, holds(dut.write.data, "w")])
