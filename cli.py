@@ -236,7 +236,9 @@ def _run(args) -> tuple[int, dict]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from compiler.lowering.program import ALIGN, compile_network
+    from compiler.lowering.compile import compile_network
+    from compiler.lowering.passes.allocate import ALIGN
+    from compiler.lowering.structures.options import Options
     from compiler.mapping.mapper import Mapper
     from compiler.quantise.float_run import float_run
     from compiler.runtime.interpreter import Interpreter
@@ -302,12 +304,14 @@ def _run(args) -> tuple[int, dict]:
         program = compile_network(
             network,
             config,
-            min(args.batch, len(images)),
-            mode=_mode(config, args.mode),
-            rlc=args.rlc,
-            placement=args.placement,
-            switches=dict(args.sparse),
-            mapper=mapper,
+            Options(
+                images=min(args.batch, len(images)),
+                mode=_mode(config, args.mode),
+                rlc=args.rlc,
+                placement=args.placement,
+                switches=dict(args.sparse),
+                mapper=mapper,
+            ),
         )
         memory = -(-program.end // ALIGN) * ALIGN
         if args.device == "rtl":

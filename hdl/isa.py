@@ -402,6 +402,12 @@ def fields(body: type[data.Struct]) -> tuple[tuple[str, int, int, bool], ...]:
     return tuple(out)
 
 
+def largest(body: type[data.Struct], name: str) -> int:
+    """The largest value of an unsigned field."""
+    width = next(width for field, _, width, _ in fields(body) if field == name)
+    return (1 << width) - 1
+
+
 assert Shape.cast(Header).width == 64
 for _body in BODIES.values():
     assert Shape.cast(_body).width <= 8 * COMMAND_BYTES - 64, _body.__name__

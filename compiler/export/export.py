@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from compiler.graph import Conv
-from compiler.lowering.coded import tensor_of
-from compiler.lowering.program import Program, compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.coded import tensor_of
+from compiler.lowering.structures.options import Options
+from compiler.lowering.structures.program import Program
 from compiler.mapping.mapper import Mapper
 from compiler.quantise.fixed_point import QuantisedGraph
 from compiler.runtime.verify import verify
@@ -355,13 +357,15 @@ def export(
     program = compile_network(
         network,
         config,
-        images,
-        base,
-        chained=True,
-        placement=placement,
-        switches=switches,
-        dense=(network.graph.input, *network.graph.outputs),
-        mapper=mapper,
+        Options(
+            images=images,
+            base=base,
+            chained=True,
+            placement=placement,
+            switches=switches or {},
+            dense=(network.graph.input, *network.graph.outputs),
+            mapper=mapper,
+        ),
     )
     verify(program, network, sample)
     listed = address_map(program, network)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compiler.lowering.commands import ENGINE
-from compiler.lowering.program import Program, Segment
+from compiler.lowering.structures.commands import ENGINE
+from compiler.lowering.structures.program import Program, Segment
 from compiler.mapping.layout import Storage
 from golden.fixed import wrap
 from golden.rlc import LENGTH_BYTES

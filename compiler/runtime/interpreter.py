@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from compiler.lowering.commands import ENGINE
+from compiler.lowering.structures.commands import ENGINE
 from compiler.runtime.device import RESET, START
 from compiler.runtime.sparse_memories import SparseMemories, StreamError
 from golden import pool

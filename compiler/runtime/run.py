@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from compiler.lowering.coded import tensor_of
-from compiler.lowering.program import Program, Segment
+from compiler.lowering.structures.coded import tensor_of
+from compiler.lowering.structures.program import Program, Segment
 from compiler.quantise.fixed_point import GoldenRun, QuantisedGraph, golden_run, quantise_input
 from compiler.runtime.device import Device, RunResult, run_program
 from golden.rlc import LEVEL_BITS, entropy_bits

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.lowering.coded import tensor_of
-from compiler.lowering.program import Program
+from compiler.lowering.structures.coded import tensor_of
+from compiler.lowering.structures.program import Program
 from compiler.quantise.fixed_point import QuantisedGraph, golden_run
 from compiler.runtime.device import run_program
 from compiler.runtime.interpreter import Interpreter, ProgramError

@@ -137,7 +137,7 @@ def stream_blocks(part: Sparse, codebook: np.ndarray, config: Config, placement)
     """Blocks of a band whose columns are streamed. Raises OverflowError as `records`."""
     k = config.sparse_pes
     # Three tables and two vectors in half of the global buffer and an eighth
-    # (compiler.lowering.sparse_emit).
+    # (compiler.lowering.emission.sparse).
     limit, blocks, at = min(k * config.sparse_activations, config.glb_words // 2 // k * k), [], 0
     while at < part.columns:
         wide = min(limit, part.columns - at)

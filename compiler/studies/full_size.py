@@ -19,7 +19,8 @@ from rich.table import Table
 
 from compiler.frontend.onnx_import import load
 from compiler.graph import Conv
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.mapping.mapper import Mapper
 from compiler.networks.classics import classic, classic_images
 from compiler.progress import Progress, silent
@@ -70,10 +71,10 @@ def measure(name: str, config: Config, jobs: int, progress: Progress = silent) -
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "mappings.sqlite"
         cold = Mapper(config, jobs=jobs, store=store, progress=progress)
-        program = compile_network(network, config, chained=True, mapper=cold)
+        program = compile_network(network, config, Options(chained=True, mapper=cold))
         warm = Mapper(config, jobs=jobs, store=store)
         started = time.perf_counter()
-        again = compile_network(network, config, chained=True, mapper=warm)
+        again = compile_network(network, config, Options(chained=True, mapper=warm))
         compiled = time.perf_counter() - started
     if again.commands != program.commands or warm.searched:
         raise RuntimeError(f"{name}: kept mappings make another program")

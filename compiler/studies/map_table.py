@@ -18,7 +18,9 @@ from rich.table import Table
 
 from compiler.frontend.onnx_import import load
 from compiler.graph import Conv, Graph
-from compiler.lowering.program import compile_mapped, conv_shape
+from compiler.lowering.single import compile_mapped
+from compiler.lowering.structures.options import Options
+from compiler.lowering.structures.shape import conv_shape
 from compiler.mapping.layout import BLOCK_SIZES, OUT_SIZES
 from compiler.mapping.mapping import Mapping, MappingError, Shape, estimate
 from compiler.mapping.search import ranking
@@ -129,7 +131,7 @@ def map_layer(
     modules = (
         "compiler.mapping.search",
         *(
-            ("compiler.lowering.program", "compiler.model.cost", "compiler.model.timeline")
+            ("compiler.lowering.single", "compiler.model.cost", "compiler.model.timeline")
             if commands
             else ("compiler.model.access_estimate",)
         ),
@@ -201,7 +203,9 @@ def map_layer(
         ],
     )
     if commands:
-        todo = compile_mapped(graph, layer, shape, best, config, batch, mode, zeros)
+        todo = compile_mapped(
+            graph, layer, shape, best, config, Options(images=batch, mode=mode, zeros=zeros)
+        )
         work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
         result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
     else:

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.lowering.program import Program, compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
+from compiler.lowering.structures.program import Program
 from compiler.mapping.mapper import Mapper
 from compiler.model import cost, timeline
 from compiler.networks.layer_tables import ConvLayer, Network
@@ -175,7 +177,9 @@ def run_layer(
 ) -> LayerBench:
     """Compile, simulate and compare one layer; or the result of that, if it is kept."""
     quantised, images = make_layer(network, layer, batch, seed, clustered, config.psum_bits)
-    program = compile_network(quantised, config, batch, mode=mode, mapper=Mapper(config, objective))
+    program = compile_network(
+        quantised, config, Options(images=batch, mode=mode, mapper=Mapper(config, objective))
+    )
     kept = FOLDER / f"{network.name}-{layer.name}-{_key(program, images, config)}.json"
     chip = layer.chip_cycles * batch / network.batch
     if kept.exists():

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from compiler.lowering.commands import Schedule
-from compiler.lowering.emit import Blob
-from compiler.lowering.sparse_emit import SparseEmitter, emit_sparse
+from compiler.lowering.emission.buffer import Blob
+from compiler.lowering.emission.sparse import SparseEmitter, SparseJob, emit_sparse
+from compiler.lowering.structures.commands import Schedule
 from compiler.mapping.layout import Storage, View
 from compiler.mapping.mapping import ceil
 from compiler.runtime.device import Device, run_program
@@ -276,9 +276,7 @@ def run_streamed(
     source, target, words, constant = place_vectors(device, activations, plan.positions)
     schedule, blob = Schedule(), Blob(constant)
     device.write(target.storage.address, bytes(target.storage.image_bytes))
-    emit_sparse(
-        schedule,
-        config,
+    job = SparseJob(
         plan,
         np.zeros(matrix.rows, np.int32),
         SHIFT,
@@ -286,8 +284,8 @@ def run_streamed(
         View(Storage("in", 1, 1, 4, words, source), 0, np.arange(matrix.columns)),
         target,
         1,
-        blob,
     )
+    emit_sparse(schedule, config, job, blob)
     c = run_schedule(device, schedule, blob, constant)
     return StreamResult(
         name,

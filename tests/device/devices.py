@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.model import cost, timeline
 from compiler.quantise.fixed_point import golden_run
 from compiler.runtime.device import run_program
@@ -12,7 +13,7 @@ from compiler.runtime.run import start_segment
 def check_network(device, network, images, **options):
     """Compile for the device, run layer by layer, compare every tensor in memory with golden.
     Returns (program, counters by segment)."""
-    program = compile_network(network, device.config, len(images), **options)
+    program = compile_network(network, device.config, Options(images=len(images), **options))
     program.load(device)
     program.write_input(device, images)
     golden = golden_run(network, images).tensors
@@ -28,7 +29,9 @@ def check_network(device, network, images, **options):
 
 def check_chained(device, network, images, **options):
     """The same with one start for the whole network; only the tensors left are compared."""
-    program = compile_network(network, device.config, len(images), chained=True, **options)
+    program = compile_network(
+        network, device.config, Options(images=len(images), chained=True, **options)
+    )
     program.load(device)
     program.write_input(device, images)
     result = run_program(

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from compiler.export.export import export
-from compiler.lowering.emit import StoreTiles
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.emission.store import StoreTiles
+from compiler.lowering.structures.options import Options
 from compiler.mapping.layout import Storage, View
 from compiler.quantise.fixed_point import quantise, quantise_input
 from compiler.runtime.interpreter import Interpreter
@@ -107,7 +108,9 @@ def test_what_a_store_reads_is_in_the_buffer():
             + 35 * fields["block_stride"]
         )
         assert box.blocks == 28 and last < 4 * box.words <= 4 * tiles.words
-    assert verify(compile_network(network, TINY, IMAGES, chained=True), network, images)
+    assert verify(
+        compile_network(network, TINY, Options(images=IMAGES, chained=True)), network, images
+    )
 
 
 @pytest.mark.parametrize("make, tensor", [(shared_part, "t3"), (shared_concat, "t6")])
@@ -115,14 +118,16 @@ def test_a_wrong_program_is_found(make, tensor, monkeypatch, tmp_path):
     """Parts of a Concat that are not copied where they must be: nothing is exported, the tensor
     is named."""
     network, images = prepared(make)
-    program = compile_network(network, TINY, IMAGES, chained=True)
+    program = compile_network(network, TINY, Options(images=IMAGES, chained=True))
     assert verify(program, network, images) == (len(network.graph.tensors), 0)
     monkeypatch.setattr(View, "at", lambda self, other: self.storage is other.storage)
     wrong = (
         f"tensor '{tensor}' .layer 'concat_{tensor}'.: [0-9]+ of [0-9]+ elements differ from golden"
     )
     with pytest.raises(Mismatch, match=wrong):
-        verify(compile_network(network, TINY, IMAGES, chained=True), network, images)
+        verify(
+            compile_network(network, TINY, Options(images=IMAGES, chained=True)), network, images
+        )
     with pytest.raises(Mismatch, match=wrong):
         export(network, TINY, tmp_path / "out", images=IMAGES)
     assert not list(tmp_path.iterdir())
@@ -133,4 +138,6 @@ def test_padding_of_copied_parts(monkeypatch):
     network, images = prepared(shared_concat)
     monkeypatch.setattr(View, "extent", property(lambda self: len(self.slots)))
     with pytest.raises(Mismatch):
-        verify(compile_network(network, TINY, IMAGES, chained=True), network, images)
+        verify(
+            compile_network(network, TINY, Options(images=IMAGES, chained=True)), network, images
+        )

@@ -4,7 +4,8 @@ and a reset that recovers."""
 import numpy as np
 import pytest
 
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import golden_run
 from compiler.runtime.device import RESET, run_program
 from compiler.runtime.run import RunError, run_network
@@ -23,7 +24,7 @@ class Case:
     def __init__(self, device):
         self.device = device
         _, batch, self.network, self.images = draw(6)
-        self.program = compile_network(self.network, device.config, batch)
+        self.program = compile_network(self.network, device.config, Options(images=batch))
         raw = self.program.commands
         self.commands = [raw[i : i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
         self.clear()

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.runtime.interpreter import Interpreter
 from hdl.config import PRESETS
 from hdl.isa import Mode
@@ -60,7 +61,7 @@ def test_random_layers_interpreted(preset, request):
     step = 1 if request.config.getoption("all") else 2
     for seed in range(turn * len(STRATA) + turn % step, (turn + 1) * len(STRATA), step):
         stratum, batch, network, images = draw(seed)
-        program = compile_network(network, config, batch)
+        program = compile_network(network, config, Options(images=batch))
         try:
             check_network(Interpreter(config, program.end), network, images)
         except Exception as error:

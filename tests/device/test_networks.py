@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import cli
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import quantise, quantise_input
 from hdl.config import PRESETS
 from sim.device import SimDevice
@@ -117,7 +118,9 @@ def test_reorder_is_the_last_resort(tiny):
     _, without = check_network(tiny, network, images, reorder=False)
     assert sum(c["cycles"] for c in counters.values()) < sum(c["cycles"] for c in without.values())
     lenet = quantise(concat(0), np.random.default_rng(0).normal(size=(4, 3, 8, 7)))
-    assert all(s.kind != "reorder" for s in compile_network(lenet, TINY, 1).segments)
+    assert all(
+        s.kind != "reorder" for s in compile_network(lenet, TINY, Options(images=1)).segments
+    )
 
 
 def test_lenet_on_rtl(tmp_path):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from compiler.frontend.onnx_import import load
 from compiler.graph import Conv, NetworkError
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.mapping.mapping import MappingError
 from compiler.quantise.fixed_point import dequantise, golden_run, quantise, quantise_input
 from compiler.quantise.float_run import float_run
@@ -127,7 +128,7 @@ def test_random_graphs(request, capsys):
         config = PRESETS[preset]
 
         def check(network, images):
-            program = compile_network(network, config, IMAGES, chained=True)
+            program = compile_network(network, config, Options(images=IMAGES, chained=True))
             equal, kept = verify(program, network, images)
             seen["tensors equal"] += equal
             seen["before a fused pool, not in memory"] += kept

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
 from compiler.runtime.interpreter import Interpreter
 from compiler.runtime.run import start_segment
@@ -179,7 +180,7 @@ class Case(test_errors.Case):
         b = Builder((4, 9, 10), 1)
         b.conv("x", 8, pads=(1, 1, 1, 1), relu=True)
         self.network, self.images = prepare(b.graph, 2)
-        self.program = compile_network(self.network, TINY, 2, rlc="on")
+        self.program = compile_network(self.network, TINY, Options(images=2, rlc="on"))
         raw = self.program.commands
         self.commands = [raw[i : i + COMMAND_BYTES] for i in range(0, len(raw), COMMAND_BYTES)]
         self.clear()

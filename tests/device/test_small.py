@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from compiler.graph import NetworkError
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import golden_run
 from hdl import isa
 from hdl.config import PRESETS
@@ -77,16 +78,16 @@ def test_coding_is_refused():
         NetworkError,
         match=r"config 'small' has no run-length coding \(rlc = false\): choose auto or off",
     ):
-        compile_network(network, SMALL, 1, rlc="on")
+        compile_network(network, SMALL, Options(images=1, rlc="on"))
 
 
 def test_memory_is_bounded():
     network, images = prepare(plain_net(), 2)
     base = (1 << 16) - 4096
-    program = compile_network(network, SMALL.replace(address_bits=17), 2, base=base)
+    program = compile_network(network, SMALL.replace(address_bits=17), Options(images=2, base=base))
     assert 1 << 16 <= program.end < 1 << 17
     with pytest.raises(NetworkError, match="addresses have 16 bits"):
-        compile_network(network, SMALL.replace(address_bits=16), 2, base=base)
+        compile_network(network, SMALL.replace(address_bits=16), Options(images=2, base=base))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from amaranth.lib import data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.lowering.commands import CHANNELS
+from compiler.lowering.structures.commands import CHANNELS
 from hdl import isa
 
 

@@ -12,8 +12,9 @@ import cli
 from compiler.export.export import ExportError, export
 from compiler.frontend.images import read_images
 from compiler.frontend.onnx_import import load
-from compiler.lowering.coded import tensor_of
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.coded import tensor_of
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
 from compiler.runtime.device import run_program
 from compiler.runtime.interpreter import Interpreter
@@ -153,7 +154,9 @@ def wrong(program, device, expected):
 @pytest.mark.parametrize("make", NETWORKS)
 def test_program_against_golden(make, config, images, fuse, chained):
     network, x, expected = quantised(make(), config, images)
-    program = compile_network(network, config, images, BASE, chained=chained, fuse=fuse)
+    program = compile_network(
+        network, config, Options(images=images, base=BASE, chained=chained, fuse=fuse)
+    )
     device = Interpreter(config, program.end)
     fill(device, program.end)
     program.load(device)
@@ -459,7 +462,7 @@ def test_driver_runs_the_simulated_design(tmp_path):
 def test_segments_on_the_simulated_design(make):
     """A start per layer: nothing but tokens orders what shares the global buffer inside one."""
     network, x, expected = quantised(make(), TINY, 2)
-    program = compile_network(network, TINY, 2, BASE)
+    program = compile_network(network, TINY, Options(images=2, base=BASE))
     size = -(-program.end // 4096) * 4096
     with SimDevice(TINY, "cpp", size, stalls=0.1, reply_timeout=120) as device:
         fill(device, size)

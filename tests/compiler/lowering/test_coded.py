@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from compiler.export.export import export
-from compiler.lowering.coded import smaller
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.coded import smaller
+from compiler.lowering.structures.options import Options
 from compiler.mapping.layout import Storage, View
 from compiler.quantise.fixed_point import quantise
 from compiler.runtime.interpreter import Interpreter
@@ -25,7 +26,7 @@ def network_of(graph, seed=0):
 
 
 def coded(network, **options):
-    program = compile_network(network, TINY, 2, **options)
+    program = compile_network(network, TINY, Options(images=2, **options))
     return {name for name, view in program.views.items() if view.storage.rlc}
 
 
@@ -63,7 +64,7 @@ def test_wide_rows_stay_dense():
     b = Builder((4, 4, 500))
     b.conv("x", 4, (3, 3))
     network = network_of(b.graph)
-    program = compile_network(network, TINY, 1, rlc="on")
+    program = compile_network(network, TINY, Options(images=1, rlc="on"))
     mapping = program.segments[0].mapping
     assert mapping.columns < 498 and not any(v.storage.rlc for v in program.views.values())
     b = Builder((4, 8, 8))
@@ -78,7 +79,7 @@ def test_a_fully_connected_layer_on_the_sparse_engine_is_dense():
     layer = b.graph.layers[-1]
     layer.weights[...] = np.where(np.abs(layer.weights) > 0.2, np.sign(layer.weights), 0)
     network = network_of(b.graph)
-    program = compile_network(network, TINY, 1, rlc="on")
+    program = compile_network(network, TINY, Options(images=1, rlc="on"))
     assert program.segments[-1].kind == "sparse"
     assert {n for n, v in program.views.items() if v.storage.rlc} == {"x"}
     check_network(

@@ -12,7 +12,8 @@ import cli
 from compiler.export.export import export
 from compiler.frontend.onnx_import import load
 from compiler.graph import Graph, NetworkError, Relu, Tensor
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import dequantise, golden_run, quantise, quantise_input
 from compiler.quantise.float_run import float_run, host_run
 from compiler.runtime.device import run_program
@@ -141,7 +142,7 @@ def test_golden_and_interpreter(case, chained):
         real = dequantise(network, each.tensor, golden[each.tensor])
         got = host_run(graph, real, n).reshape(want.shape)
         assert np.abs(got - want).max() <= 0.002 * max(1, np.abs(want).max()), each
-    program = compile_network(network, TINY, IMAGES, chained=chained)
+    program = compile_network(network, TINY, Options(images=IMAGES, chained=chained))
     device = Interpreter(TINY, program.end)
     device.write(0, b"\x5a" * program.end)
     if chained:
@@ -261,7 +262,9 @@ def test_names_of_nodes(first, second):
         each.name = ""
     expected = runtimes(m, raw)[0]
     device = Interpreter(TINY, 1 << 20)
-    report = run_network(compile_network(network, TINY, IMAGES), network, device, raw)
+    report = run_network(
+        compile_network(network, TINY, Options(images=IMAGES)), network, device, raw
+    )
     got = dequantise(network, graph.output, report.device.reshape(expected.shape))
     assert report.mismatches == 0
     np.testing.assert_allclose(got, expected, atol=0.01)

@@ -5,7 +5,8 @@ import pytest
 
 import cli
 from compiler.graph import Conv, Graph, NetworkError, Tensor
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from compiler.runtime.interpreter import Interpreter
 from compiler.runtime.run import run_network
@@ -62,7 +63,7 @@ def test_switches(switches, kinds):
         program, _ = check_network(device, network, x, switches=switches, placement=placement)
         assert [s.kind for s in program.segments] == kinds
     for name, pes in (("modulo", np.arange(30) % TINY.sparse_pes), ("windows", None)):
-        plan = compile_network(network, TINY, placement=name).segments[0].sparse
+        plan = compile_network(network, TINY, Options(placement=name)).segments[0].sparse
         assert np.array_equal(plan.bands[0].pe, pes) == (pes is not None)
 
 
@@ -83,7 +84,7 @@ def test_switch_errors():
         ),
     ):
         with pytest.raises(NetworkError, match=message):
-            compile_network(network, config, switches=switches)
+            compile_network(network, config, Options(switches=switches))
     b = Builder((4, 6, 6))
     a = b.pool(b.conv("x", 4), "max", (2, 2), (2, 2))
     b.concat(b.conv(a, 8, (2, 2), full=True), b.conv(a, 8, (2, 2), full=True))
@@ -97,7 +98,7 @@ def test_switch_errors():
         (full, "a Concat reads"),
     ):
         with pytest.raises(NetworkError, match=f"layer '{name}' cannot be compressed: .*{message}"):
-            compile_network(network, TINY, switches={name: True})
+            compile_network(network, TINY, Options(switches={name: True}))
 
 
 def test_run_and_compile(tmp_path, capsys):
@@ -158,7 +159,7 @@ def test_load_bound(rows, columns, streams):
         graph, 32, {"x": 0, "y": 0}, {"fc": ConvNumbers(weights, np.ones(rows, np.int32), 0, 4)}, {}
     )
     images, k = 3, TINY.sparse_pes
-    program = compile_network(network, TINY, images)
+    program = compile_network(network, TINY, Options(images=images))
     bands = program.segments[0].sparse.bands
     blocks = [block for band in bands for block in band.blocks]
     assert (len(blocks) > 1) == streams

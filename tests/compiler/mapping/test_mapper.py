@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import compiler.mapping.mapper
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.mapping.mapper import PENDING, Mapper
 from compiler.mapping.mapping import Shape
 from compiler.mapping.search import search
@@ -159,7 +160,7 @@ def test_the_same_program_of_several_processes(store, monkeypatch):
     b.pool(b.conv(x, 7), "max", (2, 2), (2, 2))
     network = quantise(b.graph, np.random.default_rng(0).normal(size=(2, 3, 9, 8)))
     monkeypatch.setattr(compiler.mapping.mapper, "FEW", 2)
-    one = compile_network(network, TINY, 1)
+    one = compile_network(network, TINY, Options(images=1))
     store.unlink()
-    two = compile_network(network, TINY, 1, mapper=Mapper(TINY, jobs=2))
+    two = compile_network(network, TINY, Options(images=1, mapper=Mapper(TINY, jobs=2)))
     assert one.commands == two.commands and one.constants == two.constants

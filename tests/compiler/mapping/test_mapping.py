@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from compiler.lowering.program import conv_shape
+from compiler.lowering.structures.shape import conv_shape
 from compiler.mapping.mapping import Counts, Shape, ceil, estimate
 from compiler.mapping.search import ranking, search
 from compiler.networks.layer_tables import NETWORKS

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from compiler.graph import Conv, Graph, Tensor
-from compiler.lowering.program import compile_mapped, compile_network, conv_shape
+from compiler.lowering.compile import compile_network
+from compiler.lowering.single import compile_mapped
+from compiler.lowering.structures.options import Options
+from compiler.lowering.structures.shape import conv_shape
 from compiler.mapping.search import ranking
 from compiler.model import cost
 from compiler.networks.layer_tables import NETWORKS
@@ -140,7 +143,7 @@ def test_by_hand():
     """A 2x2 filter over 2x3 entries: two PEs, two windows each, of which one has no entry."""
     images = np.array([[[[0, 0, 5], [1, 0, 2]]]], np.int16)
     network = single(images, np.ones((1, 1, 2, 2), np.int16))
-    program = compile_network(network, TINY, 1, mode=Mode.SKIP, rlc="off")
+    program = compile_network(network, TINY, Options(images=1, mode=Mode.SKIP, rlc="off"))
     assert str(program.segments[0].mapping) == "R'2 S'2 m1 n1 e1 p1 q1 r1 t1"
     found = cost.count(cost.work(program, program.segments[0], cost.image(program, {"in": images})))
     # LOADs of a word for each ifmap row, a word for each filter row, four biases; nine commands;
@@ -233,7 +236,7 @@ def test_spads_pe_by_pe(mode):
     network = single(
         images, rng.integers(1, 9, (4, 2, 3, 3)).astype(np.int16), (1, 2), (1, 1, 1, 1)
     )
-    program = compile_network(network, TINY, 2, mode=mode)
+    program = compile_network(network, TINY, Options(images=2, mode=mode))
     work = cost.work(program, program.segments[0], cost.image(program, {"in": images}))
     m = program.segments[0].mapping
     assert (m.height, m.width, m.q * m.r, m.columns) == (3, 3, 2, 4) and 5 <= m.bands * m.e < 10, m
@@ -258,7 +261,7 @@ def test_spads_pe_by_pe(mode):
 
 def test_decoded_commands():
     _, batch, network, _ = draw(6)
-    raw = compile_network(network, TINY, batch).commands
+    raw = compile_network(network, TINY, Options(images=batch)).commands
     for n, command in enumerate(cost.decode(raw)):
         assert (command.opcode, command.wait, command.signal, command.fields) == unpack(
             raw[n * COMMAND_BYTES : (n + 1) * COMMAND_BYTES]
@@ -273,7 +276,12 @@ def test_drawn_zeros():
         graph, layer, 1, np.arange(384), 4, 8, mode=Mode.SKIP, zeros=zeros, uncoded=()
     )
     program = compile_mapped(
-        graph, layer, shape, ranking(shape, EYERISS)[0], EYERISS, 1, Mode.SKIP, zeros
+        graph,
+        layer,
+        shape,
+        ranking(shape, EYERISS)[0],
+        EYERISS,
+        Options(mode=Mode.SKIP, zeros=zeros),
     )
     images = (np.random.default_rng(7).random((1, 384, 13, 13)) >= zeros["in"]).astype(np.int16)
     one, other = (
@@ -291,6 +299,8 @@ def test_sparse_engine_is_refused():
     weights = (rng.integers(1, 4, (16, 32, 1, 1)) * (rng.random((16, 32, 1, 1)) < 0.2)).astype(
         np.int16
     )
-    program = compile_network(single(np.ones((1, 32, 1, 1), np.int16), weights), TINY, 1)
+    program = compile_network(
+        single(np.ones((1, 32, 1, 1), np.int16), weights), TINY, Options(images=1)
+    )
     with pytest.raises(cost.CostError, match="sparse engine"):
         cost.work(program, program.segments[0], cost.image(program, {}))

@@ -12,7 +12,7 @@ import cli
 from compiler.export.export import ExportError, export, read_memory
 from compiler.frontend.images import read_images
 from compiler.frontend.onnx_import import load
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
 from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
 from compiler.runtime.device import run_program
 from compiler.runtime.interpreter import Interpreter

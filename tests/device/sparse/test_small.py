@@ -4,7 +4,8 @@ in the engines."""
 import numpy as np
 import pytest
 
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.runtime.interpreter import Interpreter
 from hdl.isa import COMMAND_BYTES, Opcode, unpack
 from sim.device import SimDevice
@@ -71,7 +72,9 @@ def test_interpreted_with_every_lane():
     rng = np.random.default_rng(7)
     net, programs = network(rng, 50, 60, 0.2), []
     for lanes in (1, 4):
-        programs.append(compile_network(net, SMALL.replace(store_lanes=lanes), 1, compress=1.0))
+        programs.append(
+            compile_network(net, SMALL.replace(store_lanes=lanes), Options(images=1, compress=1.0))
+        )
     assert programs[0].constants == programs[1].constants
     chunks = []
     for p in programs:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from compiler.graph import Conv, Graph, Tensor
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from compiler.runtime.device import RESET, run_program
 from compiler.runtime.interpreter import Interpreter
@@ -162,7 +163,7 @@ def test_interpreted(preset):
         activations = rng.integers(-(2**15), 2**15, (2, columns, 1, 1)).astype(np.int16)
         activations[rng.random(activations.shape) < 0.5] = 0
         network = layer(weights, bias=rng.integers(-(2**31), 2**31, rows).astype(np.int32))
-        program = compile_network(network, config, 2, compress=1.0)
+        program = compile_network(network, config, Options(images=2, compress=1.0))
         device = Interpreter(config, program.end)
         _, counters = check_network(device, network, activations, compress=1.0)
         assert counters["fc"]["sparse_macs"] == sum(
@@ -172,7 +173,7 @@ def test_interpreted(preset):
 
 def corrupt(network, target, change, device):
     """Run a layer whose blob of weights or pointers was damaged."""
-    program = compile_network(network, TINY, 1, compress=1.0)
+    program = compile_network(network, TINY, Options(images=1, compress=1.0))
     constants = bytearray(program.constants)
     for at in range(0, len(program.commands), COMMAND_BYTES):
         opcode, _, _, fields = unpack(program.commands[at : at + COMMAND_BYTES])

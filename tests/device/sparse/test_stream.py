@@ -4,7 +4,8 @@ needed."""
 import numpy as np
 import pytest
 
-from compiler.lowering.program import compile_network
+from compiler.lowering.compile import compile_network
+from compiler.lowering.structures.options import Options
 from compiler.runtime.device import RESET, run_program
 from compiler.runtime.interpreter import Interpreter
 from hdl.config import PRESETS
@@ -144,7 +145,7 @@ class Case:
         rng = np.random.default_rng(1)
         self.device, self.network = device, layer(shared_weights(rng, 130, 100, 0.3))
         self.x = activations(rng, 1, 100, 1.0)
-        self.program = compile_network(self.network, TINY, 1, compress=1.0)
+        self.program = compile_network(self.network, TINY, Options(images=1, compress=1.0))
         self.constants = bytearray(self.program.constants)
 
     def place(self, band, number, kind):

@@ -53,7 +53,7 @@ def test_the_mapper():
     assert (
         not {
             "compiler/studies/report.py",
-            "compiler/lowering/emit.py",
+            "compiler/lowering/emission/conv.py",
             "compiler/quantise/fixed_point.py",
         }
         & names
@@ -90,5 +90,9 @@ def test_the_verilog():
 def test_a_layer_on_the_rtl():
     """What computes the model's figures beside those of the RTL, which follow from Verilog."""
     found = named("compiler.model.cost", "compiler.model.timeline", "compiler.runtime.run")
-    assert {"compiler/lowering/program.py", "compiler/model/timeline.py", "golden/conv.py"} <= found
+    assert {
+        "compiler/lowering/structures/program.py",
+        "compiler/model/timeline.py",
+        "golden/conv.py",
+    } <= found
     assert not {"compiler/studies/report.py", "hdl/array/pe.py", "sim/bench/bench_table.py"} & found

@@ -7,12 +7,15 @@ others stay dense, and with "auto" those that coding would not make smaller.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from compiler.mapping.layout import Storage, View
 from golden.rlc import expected_bytes
+from hdl.isa import StoreBody, largest
 
 MODES = ("auto", "on", "off")
 MOST_ENTRIES = (1 << 17) - 1  # of a coded strip
-MOST_TABLE_ROW = (1 << 16) - 1  # bytes of a row's lengths (STORE.table_row)
+MOST_TABLE_ROW = largest(StoreBody, "table_row")  # bytes of a row's lengths
 
 
 def tensor_of(name: str, tensors) -> str:
@@ -32,8 +35,8 @@ def choose(
     mode: str,
     views: dict[str, View],
     uses: list[tuple[View, bool]],
-    zeros: dict[str, float],
-    dense: set[str],
+    zeros: Mapping[str, float],
+    dense: Collection[str],
 ) -> None:
     """Sets Storage.rlc of the storages that are coded.
 

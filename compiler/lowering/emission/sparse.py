@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.lowering.commands import Command, Schedule
-from compiler.lowering.emit import Blob, Regions, load_fields, output_fields
+from compiler.lowering.emission.buffer import Blob, Regions
+from compiler.lowering.emission.tile import load_fields, output_fields
+from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View
 from compiler.mapping.mapping import MappingError, ceil, chunk_of
 from compiler.sparse.slicing import Band, Block, SparseLayer, vector_size
@@ -54,6 +55,12 @@ class Emitter:
         self.running: Command | None = None  # the last RUN, STREAM or OUTPUT
         self.stored: Command | None = None
         self._biases: dict[int, int] = {}
+
+    @property
+    def final(self) -> Command:
+        """The last STORE."""
+        assert self.stored is not None
+        return self.stored
 
     def _load(self, dram: int, word: int, words: int) -> Command:
         command = self.schedule.add(Opcode.LOAD, **load_fields(dram, word, words))
@@ -350,66 +357,89 @@ class StreamEmitter(Emitter):
         self.running = self.users[filled.half] = command
 
 
+@dataclass(frozen=True)
+class SparseJob:
+    """A compressed layer to be emitted. bias: int32 [rows]; shift: of its psums; source, target:
+    of the activations."""
+
+    plan: SparseLayer
+    bias: np.ndarray
+    shift: int
+    relu: bool
+    source: View
+    target: View
+    images: int
+
+    @property
+    def words(self) -> int:
+        """Of a vector of activations."""
+        return ceil(vector_size(self.source), LANES)
+
+    def vector(self, image: int) -> int:
+        """Address of an image's activations."""
+        return self.source.storage.address + image * self.source.storage.image_bytes
+
+    def needs_bias(self, image: int, band: Band) -> bool:
+        """OUTPUT leaves zeros, but a run that was aborted before may have left sums."""
+        return bool(self.bias.any()) or (image == 0 and band is self.plan.bands[0])
+
+
 def emit_sparse(
     schedule: Schedule,
     config: Config,
-    plan: SparseLayer,
-    bias: np.ndarray,
-    shift: int,
-    relu: bool,
-    source: View,
-    target: View,
-    images: int,
+    job: SparseJob,
     blob: Blob,
     after: Command | None = None,
 ) -> Command:
-    """A layer's commands; returns the last STORE. bias: int32 [rows]."""
-    emitter = (StreamEmitter if plan.streamed else SparseEmitter)(
-        schedule, config, plan, blob, after
-    )
+    """A layer's commands; the last STORE. after: the command before it that it waits for."""
+    if job.plan.streamed:
+        return _emit_streamed(StreamEmitter(schedule, config, job.plan, blob, after), job)
+    return _emit_resident(SparseEmitter(schedule, config, job.plan, blob, after), job)
+
+
+def _emit_resident(emitter: SparseEmitter, job: SparseJob) -> Command:
+    """All weights first, then image by image."""
     emitter.codebook()
-    words = ceil(vector_size(source), LANES)
+    (band,) = job.plan.bands
+    (block,) = band.blocks
+    emitter.weights(block)
+    for image in range(job.images):
+        if job.needs_bias(image, band):
+            emitter.bias(band, job.bias)
+        emitter.activations(block, job.vector(image), job.words)
+        emitter.run(block)
+        emitter.output(band, job.shift, job.relu)
+        emitter.store(band, job.target, image, 0)
+    return emitter.final
 
-    def vector(image):
-        return source.storage.address + image * source.storage.image_bytes
 
-    def start(image, band):
-        # OUTPUT leaves zeros, but a run that was aborted before may have left sums.
-        if bias.any() or (image == 0 and band is plan.bands[0]):
-            emitter.bias(band, bias)
-
-    if not plan.streamed:
-        (band,) = plan.bands
-        (block,) = band.blocks
-        emitter.weights(block)
-        for image in range(images):
-            start(image, band)
-            emitter.activations(block, vector(image), words)
-            emitter.run(block)
-            emitter.output(band, shift, relu)
-            emitter.store(band, target, image, 0)
-        return emitter.stored
+def _emit_streamed(emitter: StreamEmitter, job: SparseJob) -> Command:
+    """Band by band, block by block; the fill of the next is under way beside each stream."""
+    emitter.codebook()
+    bands = job.plan.bands
     steps = [
         (image, band, number)
-        for image in range(images)
-        for band in plan.bands
+        for image in range(job.images)
+        for band in bands
         for number in range(len(band.blocks))
     ]
 
-    def fill(image, band, number):
-        return emitter.fill(band, number, vector(image), words, band is plan.bands[0])
+    def fill(image: int, band: Band, number: int) -> Filled:
+        return emitter.fill(band, number, job.vector(image), job.words, band is bands[0])
 
     following, position = fill(*steps[0]), 0
-    for (image, band, number), then in zip(steps, [*steps[1:], None]):
-        if number == 0:
-            start(image, band)
-        filled, following = following, fill(*then) if then else None
+    for (image, band, number), then in zip(steps, [*steps[1:], None], strict=True):
+        if number == 0 and job.needs_bias(image, band):
+            emitter.bias(band, job.bias)
+        filled = following
+        if then:
+            following = fill(*then)
         emitter.stream(band, number, filled)
-        if number == len(band.blocks) - 1:
-            # The fill under way must not meet the writes of OUTPUT.
-            emitter.output(band, shift, relu, filled.half, following and following.fill)
-            emitter.users[filled.half] = emitter.store(band, target, image, position, filled.half)
-            position += band.locals_ * config.sparse_pes
-            if band is plan.bands[-1]:
-                position = 0
-    return emitter.stored
+        if number < len(band.blocks) - 1:
+            continue
+        # The fill under way must not meet the writes of OUTPUT.
+        emitter.output(band, job.shift, job.relu, filled.half, following.fill if then else None)
+        dump = emitter.store(band, job.target, image, position, filled.half)
+        emitter.users[filled.half] = dump
+        position = 0 if band is bands[-1] else position + band.locals_ * emitter.config.sparse_pes
+    return emitter.final

@@ -1,0 +1,110 @@
+"""Filters and biases of a convolution in the order in which the array reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compiler.lowering.emission.buffer import Blob
+from compiler.lowering.emission.conv_passes import Convolution, FilterUnit
+from compiler.mapping.mapping import ceil
+
+
+class Constants:
+    """Filters and biases of a layer, in the order of the passes that read them."""
+
+    def __init__(self, blob: Blob, conv: Convolution, simd: int):
+        self.blob, self.conv, self.simd = blob, conv, simd
+        self.shape, self.m, self.each = conv.shape, conv.mapping, conv.filters
+        self.blocks = ceil(self.each, self.m.p * self.m.t)
+        self.lowest_block: list[int] = []  # of each group: its first block of the input
+        self._placed: list[np.ndarray] = []  # weights in the slots of their channels
+        self.bias_blocks = self.m.bias_blocks or self.blocks
+        self.bias_parts = ceil(self.blocks, self.bias_blocks)
+        # Of each group, by so many filter blocks: DRAM address, words.
+        self.bias: list[tuple[int, int]] = []
+        # Of each group: the word of each filter block in its part.
+        self.bias_at: list[list[int]] = []
+        self._filters: dict[FilterUnit, tuple[int, int]] = {}
+        for group in range(conv.layer.groups):
+            self._place(group)
+            self._biases(group)
+
+    def _place(self, group: int) -> None:
+        """Weights of a group, [filters, slots, R, S], filled up with zeros to whole passes."""
+        shape, m, q_in = self.shape, self.m, self.shape.block
+        slots = self.conv.source.slots[group * shape.C : (group + 1) * shape.C]
+        lowest = int(slots.min()) // q_in
+        self.lowest_block.append(lowest)
+        full = np.zeros(
+            (
+                self.blocks * m.p * m.t,
+                ceil(shape.blocks, m.channel_blocks) * m.channel_blocks * q_in,
+                ceil(shape.R, m.height) * m.height,
+                shape.S,
+            ),
+            np.int16,
+        )
+        weights = self.conv.numbers.weights[group * self.each : (group + 1) * self.each]
+        full[: self.each, slots - lowest * q_in, : shape.R] = weights
+        self._placed.append(full)
+
+    def _biases(self, group: int) -> None:
+        """Two to a word, p of a set after those of the one before, by filter blocks."""
+        m = self.m
+        bias = self.conv.numbers.bias[group * self.each : (group + 1) * self.each]
+        table = []
+        for fb in range(self.blocks):
+            p = self.filters_of(fb)
+            own = np.zeros((m.t, ceil(p, 4) * 4), np.int32)
+            flat = np.zeros(m.t * p, np.int32)
+            part = bias[fb * m.p * m.t :][: m.t * p]
+            flat[: len(part)] = part
+            own[:, :p] = flat.reshape(m.t, p)
+            table.append(own.reshape(-1))
+
+        self.bias_at.append([])
+        for first in range(0, self.blocks, self.bias_blocks):
+            part = table[first : first + self.bias_blocks]
+            at = np.cumsum([0] + [len(own) // 2 for own in part]).tolist()
+            self.bias_at[-1] += at[:-1]
+            self.bias.append((self.blob.add(np.concatenate(part).tobytes()), at[-1]))
+
+    def bias_of(self, group: int, fb: int) -> int:
+        """Index in `bias` of the part that holds a filter block's."""
+        return group * self.bias_parts + fb // self.bias_blocks
+
+    def filters_of(self, fb: int) -> int:
+        """p of a filter block: the last spreads what is left over its t sets. A multiple of
+        `simd`; what fills up is zero."""
+        return min(
+            self.m.p, ceil(self.each - fb * self.m.p * self.m.t, self.m.t * self.simd) * self.simd
+        )
+
+    def filters(self, unit: FilterUnit) -> tuple[int, int]:
+        """(DRAM address, words of a tag) of a pass's filters."""
+        if unit not in self._filters:
+            data = self._streamed(unit)
+            address = self.blob.add(np.ascontiguousarray(data).tobytes())
+            self._filters[unit] = address, data.shape[0]
+        return self._filters[unit]
+
+    def _streamed(self, unit: FilterUnit) -> np.ndarray:
+        """A pass's filters as FILTER reads them: [word, tag (set, group, filter row), 4]."""
+        m, q_in, p = self.m, self.shape.block, self.filters_of(unit.fb)
+        (block, offset), (row, column, wide) = unit.channel, unit.fold
+        first = unit.fb * m.p * m.t
+        part = self._placed[unit.group][
+            first : first + p * m.t,
+            block * q_in : (block + m.channel_blocks) * q_in,
+            row : row + m.height,
+            column : column + wide,
+        ]
+        part = part.reshape(m.t, p, m.channel_blocks, q_in, m.height, wide)
+        part = part[:, :, :, offset : offset + m.q * m.split]
+        part = part.reshape(m.t, p, m.r, m.q, m.height, wide)
+        # Entry (column, channel, filter) of a tag.
+        part = part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1)
+        words = ceil(part.shape[1], 4)
+        padded = np.zeros((len(part), words * 4), np.int16)
+        padded[:, : part.shape[1]] = part
+        return padded.reshape(len(part), words, 4).transpose(1, 0, 2)

@@ -1,0 +1,185 @@
+"""Tiles of tensors: fields of the LOADs, STOREs and SHAPEs over them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.graph import Pool
+from compiler.lowering.structures.commands import Command, Schedule
+from compiler.mapping.layout import View
+from compiler.mapping.mapping import MappingError, ceil
+from golden.fixed import reciprocal
+from golden.pool import divisors
+from hdl import isa
+from hdl.isa import Opcode, StoreBody, largest
+from hdl.timing import DIVISORS
+
+POOL = {"max": isa.Pool.MAX, "average": isa.Pool.AVERAGE}
+
+MOST_BLOCKS = largest(StoreBody, "blocks")  # of a STORE
+
+
+def load_fields(dram: int, word: int, length: int, *loops: tuple[int, int]) -> dict[str, int]:
+    """LOAD of `length` words in nested loops (count, stride in bytes), outermost first, merged
+    where they are contiguous."""
+    loops = [loop for loop in loops if loop[0] > 1]
+    while loops and loops[-1][1] == 8 * length:
+        length *= loops.pop()[0]
+    loops = [(1, 0)] * (3 - len(loops)) + loops
+    fields = dict(dram=dram, word=word, length=length)
+    for name, (count, stride) in zip("abc", loops):
+        fields |= {f"count_{name}": count, f"stride_{name}": stride}
+    return fields
+
+
+def loaded_words(commands: list[Command]) -> int:
+    """64-bit words that the LOADs among the commands bring."""
+    return sum(
+        math.prod(c.fields[name] for name in ("length", "count_a", "count_b", "count_c"))
+        for c in commands
+        if c.opcode is Opcode.LOAD
+    )
+
+
+@dataclass
+class Tile:
+    """A box of a tensor in the global buffer: rows y.., columns x.., blocks, images. beyond: blocks
+    after the last that a STORE reads to fill up its own; what they hold does not matter, but it
+    must be in the buffer."""
+
+    view: View
+    image: int
+    images: int
+    y: int
+    rows: int
+    block: int
+    blocks: int
+    x: int
+    columns: int
+    beyond: int = 0
+
+    @property
+    def lane(self) -> int:
+        """Entries before column x in the first word of a strip."""
+        return self.x * self.view.storage.block % 4
+
+    @property
+    def strip(self) -> int:
+        """Words of a strip."""
+        return ceil(self.lane + self.columns * self.view.storage.block, 4)
+
+    @property
+    def words(self) -> int:
+        return (self.images * self.rows * self.blocks + self.beyond) * self.strip
+
+    def load(self, schedule: Schedule, word: int) -> Command:
+        s = self.view.storage
+        if s.rlc:
+            return schedule.add(Opcode.LOAD, **self._coded_fields(word))
+        dram = self.view.address(self.image, self.y, self.block) + self.x * s.block // 4 * 8
+        return schedule.add(
+            Opcode.LOAD,
+            **load_fields(
+                dram,
+                word,
+                self.strip,
+                (self.images, s.image_bytes),
+                (self.rows, s.row_bytes),
+                (self.blocks, s.strip_bytes),
+            ),
+        )
+
+    def _coded_fields(self, word: int) -> dict[str, int]:
+        """LOAD of coded strips, which come whole."""
+        s, at = self.view.storage, (self.image, self.y, self.block)
+        assert (self.x, self.columns) == (0, s.width), s.name
+        rows, strips = self.rows, self.blocks
+        if strips == s.blocks and rows * strips < 1 << 16:  # rows follow each other
+            rows, strips = 1, rows * strips
+        return dict(
+            dram=self.view.address(*at),
+            word=word,
+            length=self.strip,
+            rlc=1,
+            slot=s.strip_bytes // 8,
+            count_a=self.images,
+            stride_a=s.image_bytes,
+            count_b=rows,
+            stride_b=s.row_bytes,
+            count_c=strips,
+            stride_c=s.strip_bytes,
+            table=self.view.table(*at),
+            table_b=s.table_row_bytes,
+        )
+
+    def strides(self) -> dict[str, int]:
+        """Entry strides of a STORE operand over this tile."""
+        block = self.view.storage.block
+        strip = 4 * self.strip
+        return dict(
+            image_stride=self.rows * self.blocks * strip,
+            row_stride=self.blocks * strip,
+            column_stride=block,
+            block=block,
+            block_stride=strip,
+        )
+
+
+def output_fields(view: View, image: int, row: int, block: int, column: int) -> dict[str, int]:
+    s = view.storage
+    fields = dict(
+        dram=view.address(image, row, block) + column * s.block * 2,
+        out_image_stride=s.image_bytes,
+        out_row_stride=s.row_bytes,
+        out_block_stride=s.strip_bytes,
+        out_block=s.block,
+    )
+    if s.rlc:
+        assert column == 0, s.name
+        fields |= dict(rlc=1, table=view.table(image, row, block), table_row=s.table_row_bytes)
+    return fields
+
+
+def pool_fields(
+    pool: Pool,
+    size: tuple[int, int],
+    first: tuple[int, int],
+    origin: tuple[int, int],
+    valid: tuple[int, int],
+) -> dict[str, int]:
+    """SHAPE fields of a pool over a tile.
+
+    size: (H, W) of the tensor pooled; first: the first output row and column; origin: the
+    tensor's row and column at the tile's (0, 0); valid: rows and columns in the tile.
+    """
+    fields = dict(
+        kernel_y=pool.kernel[0],
+        kernel_x=pool.kernel[1],
+        stride_y=pool.stride[0],
+        stride_x=pool.stride[1],
+        y_first=first[0] * pool.stride[0] - pool.pads[0] - origin[0],
+        x_first=first[1] * pool.stride[1] - pool.pads[1] - origin[1],
+        height=valid[0],
+        width=valid[1],
+    )
+    if pool.kind == "average":
+        counts = np.unique(divisors(size, pool.kernel, pool.stride, pool.pads, pool.count)).tolist()
+        top, left, bottom, right = pool.count
+        if len(counts) == 1:
+            scale, shift = reciprocal(counts[0])
+            fields |= dict(fixed=1, reciprocal=scale, shift=shift)
+        elif max(counts) > DIVISORS:
+            raise MappingError(
+                f"average pool {pool.name!r}: windows of {max(counts)} elements with "
+                f"differing divisors; up to {DIVISORS} are supported"
+            )
+        fields |= dict(
+            count_top=top - origin[0],
+            count_bottom=bottom - origin[0],
+            count_left=left - origin[1],
+            count_right=right - origin[1],
+        )
+    return fields

@@ -1,0 +1,55 @@
+"""Blocks of tensors: those that suit the layers that read and write them (compiler/mapping/layout.py)."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+
+from compiler.graph import Concat, Conv, Pool
+from compiler.lowering.structures.state import Placed, Request, extend
+from compiler.mapping.layout import plan_views
+from compiler.mapping.mapper import Search
+from compiler.mapping.mapping import chunk_of
+
+
+def layout(state: Request) -> Placed:
+    """Chooses blocks so that all layers together cost least, by the mapper's estimate."""
+    views = state.mapper.settle(
+        lambda search: plan_views(
+            state.graph,
+            functools.partial(_reading, state, search),
+            functools.partial(_writing, state),
+        )
+    )
+    return extend(Placed, state, views=views)
+
+
+def _reading(state: Request, search: Search, layer: Conv, block: int, out_block: int) -> float:
+    """Cost of a layer over its input in such blocks; out_block 0: not known yet."""
+    graph = state.graph
+    channels = np.arange(graph.tensors[layer.input].channels)
+    sizes = [out_block] if out_block else [min(8, len(layer.weights))]
+    if not out_block and not layer.full and not graph.consumers(layer.output):
+        sizes += [4]  # nothing else decides the blocks of what it writes
+    found = [m for n in sizes if (m := search(state.shape(layer, channels, block, n)))]
+    return min((state.cost(m) for m in found), default=float("inf")) * layer.groups
+
+
+def _writing(state: Request, name: str, block: int) -> float:
+    """Cycles by which storing a tensor in such blocks outlasts the layer that makes it; traffic
+    does not mind."""
+    graph, config = state.graph, state.config
+    layer = graph.producer(name)
+    if layer is None or isinstance(layer, Concat) or state.mapper.objective == "dram":
+        return 0
+    entries, reads, macs = state.images * graph.tensors[name].size, 1, 0
+    if isinstance(layer, Pool):
+        reads = math.prod(layer.kernel)
+        layer = graph.producer(layer.input)
+    if isinstance(layer, Conv):
+        macs = state.images * layer.weights[0].size * graph.tensors[layer.output].size
+    storing = entries * reads / chunk_of(config, block)
+    making = max(macs / config.multipliers, 2 * entries / config.dram_bytes_per_cycle)
+    return max(0, storing - making)

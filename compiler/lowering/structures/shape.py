@@ -1,0 +1,60 @@
+"""A convolution as the mapper sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from compiler.graph import Conv, Graph, Pool
+from compiler.mapping.mapping import Shape, ceil
+from golden.rlc import expected_bytes
+from hdl.isa import Mode
+
+
+def conv_shape(
+    graph: Graph,
+    layer: Conv,
+    images: int,
+    slots: np.ndarray,
+    block: int,
+    out_block: int,
+    pool: Pool | None = None,
+    *,
+    mode: Mode,
+    zeros: Mapping[str, float],
+    uncoded: Collection[str],
+) -> Shape:
+    """The Shape of one group of a convolution over an input in blocks of `block` channels. zeros:
+    share by tensor; uncoded: tensors that are not run-length coded in memory."""
+    _, height, width = graph.tensors[layer.input].shape
+    _, E, F = graph.tensors[layer.output].shape
+    channels = layer.weights.shape[1]
+    of_group = slots.reshape(layer.groups, channels)
+    span = int((of_group.max(1) // block - of_group.min(1) // block).max()) + 1
+
+    def coded(name, width, block):
+        if name in uncoded or name not in zeros:
+            return 1.0
+        return min(
+            1.0, expected_bytes(zeros[name], 1, width * block) / (8 * ceil(width * block, 4))
+        )
+
+    return Shape(
+        images,
+        channels,
+        height,
+        width,
+        len(layer.weights) // layer.groups,
+        *layer.kernel,
+        E,
+        F,
+        *layer.stride,
+        block,
+        span,
+        out_block,
+        (pool.kernel[0], pool.stride[0]) if pool else None,
+        1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
+        coded(layer.input, width, block),
+        coded(pool.output if pool else layer.output, F, out_block),
+    )
