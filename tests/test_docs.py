@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.frontend.onnx_import import _Importer
 from hdl.isa import COUNTERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,3 +106,12 @@ def test_links(document):
         if not path.exists() or (anchor and anchor not in anchors(path)):
             broken.append(target)
     assert not broken
+
+
+def test_operators():
+    """docs/network.md lists the operators that the importer knows, and no others."""
+    table = (ROOT / "docs" / "network.md").read_text().partition("## Operators")[2]
+    cells = re.findall(r"(?m)^\| ([A-Z][^|]*) \|", table.partition("\nLayers of any height")[0])
+    listed = {name for cell in cells for name in re.findall(r"\b[A-Z]\w+", cell)} - {"Constant"}
+    known = {name.removeprefix("op_") for name in dir(_Importer) if name.startswith("op_")}
+    assert {name.lower() for name in listed} == known
