@@ -309,11 +309,14 @@ class StreamEmitter(Emitter):
     def _address(self, band: Band) -> tuple[int, dict[int, int]]:
         """(of the band's tables, of each block's records by its first column)."""
         if id(band) not in self._constants:
-            tables = self.blob.add(np.concatenate([block.table for block in band.blocks]).tobytes())
-            self._constants[id(band)] = (
-                tables,
-                {b.first: self.blob.add(b.records.tobytes()) for b in band.blocks},
-            )
+            tables = [block.table for block in band.blocks if block.table is not None]
+            at = self.blob.add(np.concatenate(tables).tobytes())
+            records = {
+                block.first: self.blob.add(block.records.tobytes())
+                for block in band.blocks
+                if block.records is not None
+            }
+            self._constants[id(band)] = at, records
         return self._constants[id(band)]
 
     def fill(self, band: Band, number: int, vector: int, words: int, fresh: bool) -> Filled:

@@ -25,12 +25,12 @@ MOST_BLOCKS = largest(StoreBody, "blocks")  # of a STORE
 def load_fields(dram: int, word: int, length: int, *loops: tuple[int, int]) -> dict[str, int]:
     """LOAD of `length` words in nested loops (count, stride in bytes), outermost first, merged
     where they are contiguous."""
-    loops = [loop for loop in loops if loop[0] > 1]
-    while loops and loops[-1][1] == 8 * length:
-        length *= loops.pop()[0]
-    loops = [(1, 0)] * (3 - len(loops)) + loops
+    left = [loop for loop in loops if loop[0] > 1]
+    while left and left[-1][1] == 8 * length:
+        length *= left.pop()[0]
+    left = [(1, 0)] * (3 - len(left)) + left
     fields = dict(dram=dram, word=word, length=length)
-    for name, (count, stride) in zip("abc", loops):
+    for name, (count, stride) in zip("abc", left, strict=True):
         fields |= {f"count_{name}": count, f"stride_{name}": stride}
     return fields
 
