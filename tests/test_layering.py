@@ -23,6 +23,7 @@ ALLOWED = {
     ),
     "sim": ("sim", "compiler", "golden", "hdl"),
     "fpga": ("fpga", "sim", "compiler", "golden", "hdl"),
+    "cli": PACKAGES,
 }
 
 

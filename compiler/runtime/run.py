@@ -118,12 +118,14 @@ def placed(program: Program, segment: Segment) -> str:
     )
 
 
-def start_segment(program: Program, device: Device, segment: Segment) -> RunResult:
-    """Run one layer. Raises RunError if the device reports an error."""
-    return _run(program, device, segment.name, segment.first, segment.count)
+def start_segment(
+    program: Program, device: Device, segment: Segment, name: str = "the device"
+) -> RunResult:
+    """Run one layer. Raises RunError if the device, which it calls `name`, reports an error."""
+    return _run(program, device, segment.name, segment.first, segment.count, name)
 
 
-def _run(program, device, what, first, count):
+def _run(program, device, what, first, count, name):
     result = run_program(
         device,
         program.program + first * COMMAND_BYTES,
@@ -134,7 +136,7 @@ def _run(program, device, what, first, count):
     )
     if not result.ok:
         raise RunError(
-            f"layer {what!r}: the device stopped with {result.error.name} at its "
+            f"layer {what!r}: {name} stopped with {result.error.name} at its "
             f"command {result.index} (command {first + result.index} of the program)"
         )
     return result
@@ -156,10 +158,12 @@ def run_network(
     device: Device,
     images: np.ndarray,
     progress: Callable[[int, str], None] | None = None,
+    name: str = "the device",
 ) -> RunReport:
     """Run raw images [N, C, H, W] in batches, layer by layer, comparing each with golden.
 
-    progress(images done, layer) is called before each layer of each batch. Raises RunError.
+    progress(images done, layer) is called before each layer of each batch. Raises RunError, which
+    calls the device `name`.
     """
     graph = program.graph
     fixed = quantise_input(network, images)
@@ -196,7 +200,7 @@ def run_network(
         for segment, row in zip(program.segments, rows):
             if progress:
                 progress(batch * program.images, segment.name)
-            counters = start_segment(program, device, segment).counters
+            counters = start_segment(program, device, segment, name).counters
             for name, value in counters.items():
                 row.counters[name] = row.counters.get(name, 0) + value
             for view, tensor in segment.written:

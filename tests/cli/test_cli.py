@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cli
+from cli.names import COMMANDS
 from compiler.mapping.layout import View
 from tests.onnx_models import model as onnx_model
 from tests.onnx_models import node
@@ -16,29 +17,24 @@ from tests.onnx_models import node
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["verilog"],
-        ["sim"],
-        ["compile"],
-        ["unpack"],
-        ["map"],
-        ["dataflows"],
-        ["energy"],
-        ["explore"],
-        ["precision"],
-        ["gates"],
-        ["report"],
-        ["bench"],
-        ["clean"],
-    ],
-)
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=" ".join)
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as e:
         cli.main([*command, "--help"])
     assert e.value.code == 0 and "usage: eyrie" in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_list():
+    """One file a command; --help alone imports none of them."""
+    folders = (ROOT / "cli" / "commands", ROOT / "cli" / "studies")
+    files = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
+    assert files == {name.replace("-", "_") for name in COMMANDS}
+    code = "import sys, cli; cli.parser(()); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name for name in done.stdout.split() if name.partition(".")[0] == "cli"}
+    assert loaded == {"cli", "cli.names", "cli.parsing"} and "numpy" not in done.stdout.split()
 
 
 def test_user_errors(tmp_path, capsys):
@@ -47,7 +43,7 @@ def test_user_errors(tmp_path, capsys):
     for arguments, message in (
         (["verilog", "--config", "nope"], "unknown preset 'nope'"),
         (["verilog", "--config", str(bad)], "unknown key 'color'"),
-        (["verilog", "--config", str(tmp_path / "none.json")], "No such file"),
+        (["verilog", "--config", str(tmp_path / "none.json")], "no such file"),
         (["sim", "nope"], "unknown bench 'nope'"),
         (["map", "--net", "nope"], "network 'nope'"),
         (["map", "--config", "demo", "--mode", "skip"], "'demo' cannot skip zeros"),
@@ -57,7 +53,7 @@ def test_user_errors(tmp_path, capsys):
             for command, option in (
                 ("map", "--json"),
                 ("dataflows", "--plot"),
-                ("energy", "--out"),
+                ("energy", "--json"),
                 ("explore", "--plot"),
                 ("precision", "--json"),
                 ("gates", "--json"),
@@ -73,7 +69,7 @@ def test_user_errors(tmp_path, capsys):
 
 def test_exit_status_of_the_process():
     done = subprocess.run(
-        [sys.executable, "cli.py", "verilog", "--config", "nope"],
+        [sys.executable, "-m", "cli", "verilog", "--config", "nope"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -81,7 +77,7 @@ def test_exit_status_of_the_process():
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert (
         subprocess.run(
-            [sys.executable, "cli.py", "nonsense"], cwd=ROOT, capture_output=True
+            [sys.executable, "-m", "cli", "nonsense"], cwd=ROOT, capture_output=True
         ).returncode
         == 2
     )

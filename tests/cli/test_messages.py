@@ -398,6 +398,89 @@ def test_files(option, files, given, before, now, tmp_path, monkeypatch, capsys)
     assert now in line and before not in line + "\n"
 
 
+WRONG = [  # arguments, said before, said now
+    (["run", "--model", "nope.onnx"], "needs --images", "nope.onnx: no such file"),
+    (
+        ["run", "--images", "nope.npz"],
+        "Errno",
+        "nope.npz: no such file",
+    ),
+    (["run", "--labels", "nope.txt"], "Errno", "nope.txt: no such file"),
+    (["run", "--calib", "nope.npy"], "Errno", "nope.npy: no such file"),
+    (["run", "--config", "nope.json"], "config file", "nope.json: no such file"),
+    (["fc", "--matrix", "nope.npz"], "not a .npz file", "nope.npz: no such file"),
+    (["energy", "--run", "nope.json"], "Errno", "nope.json: no such file"),
+    (["energy", "--costs", "nope.json"], "Errno", "nope.json: no such file"),
+    (["map", "--net", "nope.onnx"], "Errno", "nope.onnx: no such file"),
+    (["unpack", "nope", "-o", "image"], "Errno", "nope: no such folder"),
+    (["report", "--results", "nope"], "file", "nope: no such folder"),
+    # Two things are wrong: options that contradict, then files as they are read, then contents.
+    (["run", "--port", "x", "--model", "nope.onnx"], "nope", "--port is of --device board"),
+    (["run", "--device", "board", "--model", "nope.onnx"], "nope", "a board needs --port"),
+    (["run", "--device", "golden", "--waves"], "equal", "--waves is of --device rtl"),
+    (["run", "--net", "lenet5", "--images", "nope.npz"], "nope", "leave out --images"),
+    (["run", "--config", "huge", "--model", "nope.onnx"], "huge", "nope.onnx: no such file"),
+    (["run", "--config", "huge", "--images", "nope.npz"], "nope", "unknown preset 'huge'"),
+    (["run", "--images", "a.npz", "--calib", "b.npz"], "b.npz", "a.npz: no such file"),
+    (["run", "--labels", "a.txt", "--calib", "b.npz"], "b.npz", "a.txt: no such file"),
+    (["run", "--mode", "skip", "--images", "a.npz"], "skip zeros", "a.npz: no such file"),
+    (["run", "--mode", "skip", "--images", "empty.npz"], "empty.npz", "'demo' cannot skip zeros"),
+    (["run", "--model", "empty.npz", "--mode", "skip"], "skip zeros", "empty.npz"),
+    (["board-sim", "--board", "ulx3s-25f", "--config", "a.json"], "a.json", "leave out --config"),
+    (["compile", "a.onnx", "--calib", "b.npz", "-o", "x"], "b.npz", "a.onnx: no such file"),
+    (["energy", "--layers", "a", "--run", "b"], "no such", "give one of them"),
+    (["bench", "--layer", "CONV9", "--config", "a.json"], "a.json", "layer 'CONV9': choose from"),
+    (["precision", "--bits", "17", "--model", "a.onnx"], "a.onnx", "17 bits"),
+]
+
+
+@pytest.mark.parametrize("words,before,now", WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_the_first_thing_that_is_wrong(words, before, now, tmp_path, monkeypatch, capsys):
+    """One line and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.npz").touch()
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("eyrie: error: ") and err.count("\n") == 1 and not out
+    assert now in err and before not in err
+
+
+USAGE = [  # arguments, said now; the usage, of up to 19 lines, came before it
+    (["run", "--limt", "3"], "unrecognized arguments: --limt; see `eyrie run --help`"),
+    (["run", "extra"], "unrecognized arguments: extra; see `eyrie run --help`"),
+    (
+        ["run", "--limt", "3", "--mode", "x"],
+        "unrecognized arguments: --limt; see `eyrie run --help`",
+    ),
+    (["--limt", "run"], "unrecognized arguments: --limt; see `eyrie --help`"),
+    (["nope"], "argument COMMAND: invalid choice: 'nope' (choose from 'run', "),
+    ([], "the following arguments are required: COMMAND; see `eyrie --help`"),
+    (["run", "--mode", "x"], "argument --mode: invalid choice: 'x' (choose from 'dense', "),
+    (
+        ["run", "--limit", "x"],
+        "argument --limit: x: must be a whole number, 0 or more; see `eyrie r",
+    ),
+    (["run", "--model"], "argument --model: expected one argument; see `eyrie run --help`"),
+    (["compile"], "the following arguments are required: -o/--output; see `eyrie compile --help`"),
+    (["compile", "-o", "x", "--base", "y"], "argument --base: y: must be a number, as 0x40000000"),
+]
+
+
+@pytest.mark.parametrize("words,now", USAGE, ids=[" ".join(words) for words, _ in USAGE])
+def test_usage(words, now, capsys):
+    """One line that names the command whose help says more."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    out, err = capsys.readouterr()
+    assert end.value.code == 2 and not out and err.count("\n") == 1
+    assert err.startswith(f"eyrie: error: {now}") and " --help`\n" in err
+
+
+def test_options_may_be_cut_short_and_have_values():
+    args = cli.parser().parse_args(["run", "--model=x.onnx", "--lim", "3", "--sparse=fc1=on"])
+    assert (args.model, args.limit, args.sparse) == ("x.onnx", 3, [("fc1", True)])
+
+
 def make(*words, **environment):
     """A make of the project, what a make around the tests was given left out."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
@@ -416,27 +499,27 @@ def taken():
     for line in make().stdout.splitlines():
         if target := re.match(r"  make ([a-z-]+) ", line):
             found[last := target[1]] = []
-        else:
+        elif line.startswith(" "):
             found[last] += line.split()
     return found
 
 
-RUN = (
-    "NET MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BAUD BATCH MODE RLC SPARSE PLACEMENT "
-    "JSON WAVES"
-)
+RUN = "NET MODEL IMAGES LABELS LIMIT CALIB CONFIG DEVICE PORT BATCH MODE JSON WAVES ARGS"
 MAKES = [  # arguments of make, said now; each was ignored in silence
     (["run", "LIMT=3"], f"make run takes no LIMT: it takes {RUN}"),
     (["run", "PART=fc"], f"make run takes no PART: it takes {RUN}"),
-    (["sim", "MODE=skip"], "make sim takes no MODE: it takes WAVES"),
+    (["sim", "MODE=skip"], "make sim takes no MODE: it takes WAVES ARGS"),
     (
         ["bench", "LIMIT=3"],
-        "make bench takes no LIMIT: it takes NET CONFIG SET MODE BATCH OBJECTIVE ZEROS",
+        "make bench takes no LIMIT: it takes NET CONFIG SET MODE BATCH OBJECTIVE ZEROS ARGS",
     ),
+    (["run", "RLC=off"], f"make run takes no RLC: it takes {RUN}"),
+    (["lint", "CONFIG=tiny"], "make lint takes no CONFIG: it takes nothing"),
     (["clean", "CONFIG=tiny"], "make clean takes no CONFIG: it takes nothing"),
     (["setup", "MODE=skip"], "make setup takes no MODE: it takes nothing"),
     (["CONFIG=tiny"], "make help takes no CONFIG: it takes nothing"),
     (["test", "LAYERS=3"], "make test takes no LAYERS: it takes ARGS"),
+    (["flash"], "flash needs BOARD=; make fpga BOARD=list names them"),
     (["bench", "ZEROS=clusterd"], "ZEROS=clusterd: clustered or independent"),
 ]
 
@@ -452,13 +535,10 @@ def test_variables_are_passed_on():
     """Each that a target lists is in its recipe, and the command line knows the option."""
     targets = taken()
     assert len(targets) > 20 and " ".join(targets["run"]) == RUN
-    numbers = "LIMIT BAUD BATCH SEED PES JOBS PE_AREA BITS".split()
+    numbers = "LIMIT BATCH SEED PES BITS".split()
     values = dict.fromkeys(numbers, "3") | {
         "DEVICE": "golden",
         "MODE": "skip",
-        "RLC": "off",
-        "SPARSE": "fc1=on",
-        "PLACEMENT": "modulo",
         "PART": "fc",
         "OBJECTIVE": "dram",
         "ORDERS": "any",
@@ -469,9 +549,7 @@ def test_variables_are_passed_on():
     }
     switches = {
         "WAVES": "--waves",
-        "HUFFMAN": "--huffman",
         "EXACT": "--exact",
-        "PERSIST": "--persist",
         "ZEROS": "--clustered",
     }
     for target, names in targets.items():
@@ -481,8 +559,32 @@ def test_variables_are_passed_on():
             done = make("-n", target, f"{name}={value}", *more)
             words = shlex.split(done.stdout.splitlines()[-1])
             assert done.returncode == 0 and switches.get(name, value) in words, (target, name, done)
-            if "cli.py" in words:
-                cli.parser().parse_args(words[words.index("cli.py") + 1 :])
+            if "cli" in words and name != "ARGS":
+                cli.parser().parse_args(words[words.index("cli") + 1 :])
+
+
+def test_other_options_are_passed_on():
+    """ARGS as it is, last, also into the name of the results, which are others."""
+    commands = {target for target, names in taken().items() if "ARGS" in names}
+    assert len(commands) > 20
+    for target in commands:
+        shown = make("-n", target, "ARGS=--some 'a b'", *["BOARD=b"] * (target == "flash")).stdout
+        assert shlex.split(shown.splitlines()[-1])[-2:] == ["--some", "a b"] or target == "test-all"
+    words = shlex.split(make("-n", "bench", "ARGS=--layer CONV3").stdout.splitlines()[-1])
+    assert "docs/results/bench-alexnet-dense-layer-CONV3.json" in words
+
+
+def test_processes_of_the_tests():
+    """All cores, but for ARGS that says how many, or that one is needed."""
+
+    def words(args):
+        return make("-n", "test", f"ARGS={args}").stdout.splitlines()[-1].split(" -m pytest ")[1]
+
+    assert words("") == "-n auto --dist loadfile "
+    assert words("-n 0 -x") == "-n auto --dist loadfile -n 0 -x"  # the last -n is taken
+    assert (
+        words("tests/cli -k 'a or b' -s") == "-n auto --dist loadfile -n 0 tests/cli -k 'a or b' -s"
+    )
 
 
 def test_mode_reaches_the_command_line():
@@ -493,7 +595,7 @@ def test_mode_reaches_the_command_line():
 
 
 def test_variables_of_the_environment_and_of_make():
-    assert make("-n", "clean", MODE="skip", LIMT="3").stdout == "rm -rf build\n"
+    assert make("-n", "clean", MODE="skip", LIMT="3", ZEROS="x").stdout == "rm -rf build\n"
     assert make("-n", "clean", "CC=gcc", "PYTHON=python3", "VENV=.venv").returncode == 0
     assert '--mode "skip"' in make("-n", "clean", "run", "MODE=skip").stdout  # one of them takes it
 
@@ -509,4 +611,6 @@ def test_makes_within_the_tests_are_not_given_their_variables(tmp_path):
     ).stdout.split()[0]
     for end in ("", "-test"):
         (tmp_path / f".installed-{number}{end}").touch()
-    assert make("-s", "test", f"VENV={tmp_path}", "ARGS=-k x").stdout == "flags=, -m pytest -k x\n"
+    assert make("-s", "test", f"VENV={tmp_path}", "ARGS=-k x").stdout == (
+        "flags=, -m pytest -n auto --dist loadfile -k x\n"
+    )

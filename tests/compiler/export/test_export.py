@@ -497,7 +497,7 @@ def test_compile_command(tmp_path, capsys):
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     model, held_out = str(MODELS / "lenet5.onnx"), str(MODELS / "digits_heldout.npz")
     for arguments, message in (
-        ([str(tmp_path / "none.onnx")], "none.onnx: No such file"),
+        ([str(tmp_path / "none.onnx")], "none.onnx: no such file"),
         ([held_out], "not an ONNX file"),
         ([model], "CALIB: a network of your own needs"),
         ([model, "--calib", str(tmp_path / "none")], "no such file"),

@@ -331,7 +331,7 @@ def test_command(tmp_path, capsys):
         (["--layers", "x", "--out", "y", "--run", "z"], "give one of them"),
         (["--net", "nope"], "network 'nope'"),
         (["--config", "demo", "--mode", "skip"], "'demo' cannot skip zeros"),
-        (["--run", "no.json"], "No such file"),
+        (["--run", "no.json"], "no.json: no such file"),
     ],
 )
 def test_errors(arguments, message, capsys):

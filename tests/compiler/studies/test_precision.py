@@ -164,7 +164,7 @@ def test_command(tmp_path, capsys):
     "given, said",
     [
         (["--bits", "17"], "17 bits"),
-        (["--model", "nothing.onnx"], "IMAGES"),
+        (["--model", "nothing.onnx"], "nothing.onnx: no such file"),
         (["--bits", "8", "8"], "give each once"),
     ],
 )

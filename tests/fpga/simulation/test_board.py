@@ -174,8 +174,8 @@ def test_main_job(board, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "equal to golden in every layer" in text and "bytes from it" in text
     result = json.loads(out.read_text())
-    assert result["device"] == "board" and result["images"] == 3 and result["mismatches"] == 0
-    assert len(result["predictions"]["board"]) == 3
+    assert result["device"] == "board-sim" and result["images"] == 3 and result["mismatches"] == 0
+    assert len(result["predictions"]["board-sim"]) == 3
 
 
 def test_a_program_is_stopped_by_reset(board, network):

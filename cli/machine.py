@@ -1,0 +1,39 @@
+"""What a command computes for: a configuration, a mode, a board."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fpga.boards import Board
+    from hdl.config import Config
+    from hdl.isa import Mode
+
+
+def changed_config(args: argparse.Namespace) -> Config:
+    """--config with the fields of --set."""
+    from hdl.config import Config
+
+    return Config.load(args.config).override(args.set)
+
+
+def mode_of(config: Config, name: str) -> Mode:
+    """Raises ConfigError for a mode that the configuration does not have."""
+    from hdl.config import ConfigError
+    from hdl.isa import Mode
+
+    if name == "skip" and not config.skip:
+        raise ConfigError(
+            f"config {config.name!r} cannot skip zeros: choose one with skip, or --mode gate"
+        )
+    return Mode[name.upper()]
+
+
+def board_named(name: str) -> Board:
+    """Raises ValueError."""
+    from fpga.boards import BOARDS
+
+    if name not in BOARDS:
+        raise ValueError(f"BOARD {name}: choose from {', '.join(BOARDS)}, or list")
+    return BOARDS[name]
