@@ -77,9 +77,7 @@ def print_layers(console: Console, report: RunReport, config: Config) -> None:
         "filter bound: cycles to bring every filter once over DRAM; a layer that uses each "
         "filter word a few times only cannot be faster. "
         + "load bound: cycles to bring what a compressed layer loads, weights, pointers and "
-        "vectors. "
-        * sparse
-        + "wrapped: final psums beyond psum_bits",
+        "vectors. " * sparse + "wrapped: final psums beyond psum_bits",
         style="dim",
     )
 

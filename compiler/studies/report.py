@@ -121,7 +121,7 @@ def benches(folder: Path, costs: Costs) -> list[Bench]:
                     raise ReportError(
                         f"{path}: {row.get('name', 'all layers')}: no cycles or no non-zero MACs"
                     )
-            bench.config
+            _ = bench.config  # read here, so that what is wrong in it is found here
         except (KeyError, TypeError) as e:
             raise ReportError(f"{path}: no result of make bench: {type(e).__name__} {e}") from None
         found.append(bench)
