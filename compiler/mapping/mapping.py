@@ -1,6 +1,6 @@
 """Mapping a convolution onto the array: Eyeriss's m, n, e, p, q, r, t with folds, and tiles.
 
-A processing pass computes n*p*t*e*F psums from q*r channels (JSSC 2017, III-C), here for
+A processing pass computes n*p*t*e*F psums from q*r channels (JSSC 2017, IV-A), here for
 several bands of e ofmap rows one after the other, so that its filters are sent once. A filter
 taller than a chain allows, or wider than the spads, is folded: a slice of it is one more
 pass that accumulates. What does not fit the global buffer is tiled.
@@ -20,11 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.numbers import ceil
 from hdl.config import LANES, PSUM_LANES, Config
+from hdl.isa import COMMAND_BYTES
 from hdl.timing import HAZARD
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
-COMMAND_BYTES = 64
 FETCH = 600  # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5  # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 3  # of the maximum of compute and DRAM time
@@ -116,14 +117,6 @@ class Mapping:
     @property
     def pes(self) -> int:
         return self.height * self.r * self.t * self.e
-
-
-def ceil(a, b):
-    """a / b rounded up, of integers; of arrays too, which then are float64: numpy divides those
-    four times as fast."""
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.ceil(np.divide(a, b))
-    return -(-a // b)
 
 
 def _choices(m: Mapping):

@@ -18,11 +18,11 @@ from compiler.mapping.mapping import (
     Counts,
     Mapping,
     Shape,
-    ceil,
     estimate,
     least,
     paces,
 )
+from compiler.numbers import ceil
 from hdl.config import PSUM_LANES, Config
 
 PATIENCE = 60, 300  # uses of the array tried without a better one: least, most

@@ -17,6 +17,7 @@ import numpy as np
 from compiler.lowering.commands import ENGINE
 from compiler.lowering.program import Program, Segment
 from compiler.mapping.layout import Storage
+from compiler.numbers import ceil
 from golden.fixed import wrap
 from golden.rlc import LENGTH_BYTES
 from golden.rlc import decode as decode_strips
@@ -49,7 +50,7 @@ class CostError(ValueError):
 
 
 @dataclass
-class Command:
+class DecodedCommand:
     """A decoded command; `index` counts from the segment's first."""
 
     index: int
@@ -60,11 +61,7 @@ class Command:
     fields: dict[str, int]
 
 
-def ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def decode(raw: bytes) -> list[Command]:
+def decode(raw: bytes) -> list[DecodedCommand]:
     """The commands of a program, its fields read by columns."""
     padded = np.zeros((len(raw) // COMMAND_BYTES, COMMAND_BYTES + 8), np.uint8)
     padded[:, :COMMAND_BYTES] = np.frombuffer(raw, np.uint8).reshape(-1, COMMAND_BYTES)
@@ -79,7 +76,7 @@ def decode(raw: bytes) -> list[Command]:
 
     head = {name: column(slice(None), offset, width) for name, offset, width, _ in fields(Header)}
     opcodes = head["opcode"]
-    out: list[Command] = [None] * len(padded)
+    out: list[DecodedCommand] = [None] * len(padded)
     for code in np.unique(opcodes).tolist():
         opcode = Opcode(code)
         rows = np.flatnonzero(opcodes == code)
@@ -90,7 +87,7 @@ def decode(raw: bytes) -> list[Command]:
         ]
         masks = zip(rows.tolist(), head["wait"][rows].tolist(), head["signal"][rows].tolist())
         for (index, wait, signal), *values in zip(masks, *columns):
-            out[index] = Command(
+            out[index] = DecodedCommand(
                 index, opcode, ENGINE[opcode], wait, signal, dict(zip(names, values))
             )
     return out
@@ -355,15 +352,15 @@ class Buffer:
 
 
 @dataclass
-class Pass:
+class PassWork:
     """A processing pass: its commands, and what its IFMAPs bring. chain: fields of its CONFIG."""
 
     chain: dict[str, int]
-    ifmaps: list[Command]
+    ifmaps: list[DecodedCommand]
     windows: list[Windows]
-    filter: Command
-    psum: Command
-    ofmaps: list[Command]
+    filter: DecodedCommand
+    psum: DecodedCommand
+    ofmaps: list[DecodedCommand]
 
     @property
     def columns(self) -> int:
@@ -392,7 +389,9 @@ class Pass:
         return np.bincount(rows.ravel(), minlength=self.head["rows"])[: self.head["rows"]]
 
 
-def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None) -> list[Pass]:
+def passes_of(
+    commands: list[DecodedCommand], buffer: Buffer, contents: Contents | None
+) -> list[PassWork]:
     """The passes of a segment; with contents, zeros are followed through the buffer."""
     chain, out, waiting = None, [], {name: [] for name in ("filter", "psum", "ofmap")}
     for c in commands:
@@ -403,7 +402,7 @@ def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None
             buffer.load(v, contents.loaded(v))
         elif c.opcode is Opcode.IFMAP:
             if v["header"]:
-                out.append(Pass(chain, [], [], None, None, []))
+                out.append(PassWork(chain, [], [], None, None, []))
             out[-1].ifmaps.append(c)
             out[-1].windows.append(
                 buffer.windows(v, contents is not None and chain["mode"] != Mode.DENSE)
@@ -574,8 +573,8 @@ class Work:
     may depend on time or an earlier program."""
 
     config: Config
-    commands: list[Command]
-    passes: list[Pass]
+    commands: list[DecodedCommand]
+    passes: list[PassWork]
     strays: int = 0
     loads: dict[int, Loaded] = field(default_factory=dict)
     stores: dict[int, Stored] = field(default_factory=dict)

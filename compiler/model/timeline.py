@@ -19,7 +19,8 @@ from dataclasses import InitVar, dataclass, field
 import numpy as np
 
 from compiler.model import cost
-from compiler.model.cost import Command, Pass, Stream, Work, ceil
+from compiler.model.cost import DecodedCommand, PassWork, Stream, Work
+from compiler.numbers import ceil
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import COMMAND_BYTES, Mode, Opcode
 from hdl.timing import (
@@ -154,19 +155,19 @@ class Engine:
     """A queue, its semaphores, the command register, and commands under way; `start` is called with
     what the engine takes, which then calls `free` and, in order, `done`."""
 
-    def __init__(self, line: "Timeline", name: str, start: Callable):
+    def __init__(self, line: Timeline, name: str, start: Callable):
         self.line, self.name, self.start = line, name, start
-        self.queue: deque[Command] = deque()
+        self.queue: deque[DecodedCommand] = deque()
         self.depth = line.config.engine_queue(name)
-        self.register: Command | None = None
-        self.flight: deque[Command] = deque()
+        self.register: DecodedCommand | None = None
+        self.flight: deque[DecodedCommand] = deque()
         self.ready = True  # takes the command in the register
 
     @property
     def room(self) -> bool:
         return len(self.queue) < self.depth
 
-    def offer(self, command: Command) -> None:
+    def offer(self, command: DecodedCommand) -> None:
         self.queue.append(command)
         self.move()
 
@@ -311,7 +312,7 @@ class Timeline:
             self.collect(1 + BEATS + DECODE)
 
     # ---- LOAD ----------------------------------------------------------------------------
-    def start_load(self, command: Command) -> None:
+    def start_load(self, command: DecodedCommand) -> None:
         walk = Walk(self.work.loads[command.index], command.fields)
         self.walks.append(walk)
         self.issued = max(self.issued, self.clock.now + ASK - 1)
@@ -373,7 +374,7 @@ class Timeline:
         self.walk()
 
     # ---- STORE ---------------------------------------------------------------------------
-    def start_store(self, command: Command) -> None:
+    def start_store(self, command: DecodedCommand) -> None:
         engine = self.engines["store"]
         if command.opcode is Opcode.SHAPE:
             self.clock.at(self.clock.now + 1, engine.done)
@@ -408,7 +409,7 @@ class Timeline:
         )
 
     # ---- the array -----------------------------------------------------------------------
-    def start_filter(self, command: Command) -> None:
+    def start_filter(self, command: DecodedCommand) -> None:
         self.taken = self.clock.now
         self.feed_filters()
 
@@ -436,18 +437,18 @@ class Timeline:
             max(self.clock.now + 1, ready - SEQUENCE - X_BUS), self.engines["filter"].free
         )
 
-    def start_ifmap(self, command: Command) -> None:
+    def start_ifmap(self, command: DecodedCommand) -> None:
         v = command.fields
         self.feeds.append([self.clock.now + SEQUENCE, v["images"] * v["bands"]])
         self.work_lap()
 
-    def start_psum(self, command: Command) -> None:
+    def start_psum(self, command: DecodedCommand) -> None:
         self.psum_time[self.psums] = self.clock.now + SEQUENCE
         self.psums += 1
         self.leave()
         self.work_lap()
 
-    def start_ofmap(self, command: Command) -> None:
+    def start_ofmap(self, command: DecodedCommand) -> None:
         self.outs.append([self.clock.now, command.fields["images"]])
         self.leave()
         self.work_lap()
@@ -479,17 +480,17 @@ class Timeline:
             or self.at_pass not in self.filtered
         ):
             return
-        n, l = self.at_pass, self.at_lap
+        n, lap = self.at_pass, self.at_lap
         item, pace = self.passes[n], self.laps[n]
-        positions, duration = item.head["positions"], pace.laps[l]
+        positions, duration = item.head["positions"], pace.laps[lap]
         begin = fed = max(
-            self.end, self.feeds[0][0] + pace.fill, self.free_net + pace.fill if l == 0 else 0.0
+            self.end, self.feeds[0][0] + pace.fill, self.free_net + pace.fill if lap == 0 else 0.0
         )
-        if l == 0:
+        if lap == 0:
             begin = max(begin, self.filtered[n])
         # While the PEs wait for something else the ifmap network gets ahead of them.
         lead = min(self.lead + begin - fed, pace.lead)
-        saved = min(lead, pace.waits[l])
+        saved = min(lead, pace.waits[lap])
         duration -= saved
         end = max(begin + duration, self.clock.now)
         if self.waiting + positions > pace.slack:
@@ -512,8 +513,8 @@ class Timeline:
                 self.engines["ifmap"].free()
 
             self.clock.at(self.free_net, fed)
-        last = l + 1 == item.head["laps"]
-        self.at_pass, self.at_lap = (n + 1, 0) if last else (n, l + 1)
+        last = lap + 1 == item.head["laps"]
+        self.at_pass, self.at_lap = (n + 1, 0) if last else (n, lap + 1)
         self.clock.at(end, lambda: self.worked(n, last))
 
     def worked(self, n: int, last: bool) -> None:
@@ -543,7 +544,7 @@ class Timeline:
         )
         self.clock.at(self.gone, lambda: self.has_left(item, last))
 
-    def has_left(self, item: Pass, last: bool) -> None:
+    def has_left(self, item: PassWork, last: bool) -> None:
         self.leaving = False
         self.worked_laps.popleft()
         self.waiting -= item.head["positions"]
@@ -616,7 +617,7 @@ class Walk:
 # ---- the pace of a pass ------------------------------------------------------------------
 
 
-def drain_cycles(item: Pass, config: Config) -> float:
+def drain_cycles(item: PassWork, config: Config) -> float:
     """From the last MAC of a lap to the end of its psums: through the chain, and out of all
     columns."""
     return (
@@ -642,7 +643,7 @@ class Pace:
     psum: float
 
 
-def psum_cycles(item: Pass, config: Config) -> float:
+def psum_cycles(item: PassWork, config: Config) -> float:
     """Cycles that the psums of a window take through the output network, the slower one. The tails
     of a row take turns (hdl/array/gon.py); a tail gathers a psum a cycle, so only its first is
     there when its turn comes, and of a row those of its first tail. With one psum lane all take
@@ -661,7 +662,7 @@ def psum_cycles(item: Pass, config: Config) -> float:
 MOST_LAPS = 4  # of equal laps that are followed one by one
 
 
-def paces(passes: list[Pass], config: Config) -> list[Pace]:
+def paces(passes: list[PassWork], config: Config) -> list[Pace]:
     """Of every pass; those of one shape together."""
     groups: dict[tuple, list[int]] = {}
     for n, item in enumerate(passes):
@@ -744,7 +745,7 @@ def paces(passes: list[Pass], config: Config) -> list[Pace]:
 
 
 def _recurrence(
-    item: Pass,
+    item: PassWork,
     stream: Stream,
     used: np.ndarray,
     sent: np.ndarray,

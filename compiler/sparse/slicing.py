@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.mapping.layout import View
-from compiler.mapping.mapping import MappingError, ceil
+from compiler.mapping.mapping import MappingError
+from compiler.numbers import ceil
 from compiler.sparse.csc import Sparse, encode, place, records
 from golden.csc import Compressed
 from hdl.config import Config

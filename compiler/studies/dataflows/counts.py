@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.numbers import ceil
+
 LEVELS = ("dram", "buffer", "array", "register")
 KINDS = ("ifmap", "filter", "psum")
 
@@ -58,10 +60,6 @@ class Layer:
     def window(self) -> int:
         """Products in a psum."""
         return self.C * self.R * self.S
-
-
-def ceil(a, b):
-    return -(-a // b)
 
 
 def tiles(size: int) -> np.ndarray:
