@@ -508,11 +508,11 @@ class Timeline:
         if self.feeds[0][1] == 0:
             self.feeds.popleft()
 
-            def fed():
+            def all_fed() -> None:
                 self.engines["ifmap"].done()
                 self.engines["ifmap"].free()
 
-            self.clock.at(self.free_net, fed)
+            self.clock.at(self.free_net, all_fed)
         last = lap + 1 == item.head["laps"]
         self.at_pass, self.at_lap = (n + 1, 0) if last else (n, lap + 1)
         self.clock.at(end, lambda: self.worked(n, last))
@@ -688,60 +688,77 @@ def paces(passes: list[PassWork], config: Config) -> list[Pace]:
             ),
         )
         groups.setdefault(key, []).append(n)
-    out: list[Pace] = [None] * len(passes)
-    for key, members in groups.items():
-        item = passes[members[0]]
-        v, stream = item.head, Stream.of(item.head, config)
-        if key[0] == Mode.SKIP:
-            distinct: dict[tuple, list[int]] = {}  # passes of the same ifmaps
-            for n in members:
-                distinct.setdefault(tuple(id(w) for w in passes[n].windows), []).append(n)
+    found: dict[int, Pace] = {}
+    for (mode, *_), members in groups.items():
+        of_group = _paces_skipping if mode == Mode.SKIP else _paces_dense
+        found |= of_group(passes, members, config)
+    return [found[n] for n in range(len(passes))]
 
-            def gather(name):
-                """[lap, position, pass, PE]"""
-                return (
-                    np.stack(
-                        [
-                            np.concatenate(
-                                [
-                                    getattr(w, name).reshape(w.laps, v["rows"] * v["groups"], -1)
-                                    for w in passes[same[0]].windows
-                                ]
-                            )
-                            for same in distinct.values()
-                        ]
-                    )
-                    .transpose(1, 3, 0, 2)
-                    .astype(np.int64)
-                )
 
-            entries = gather("entries")
-            base = np.cumsum(entries, axis=0) - entries
-            found = _recurrence(
-                item, stream, gather("used"), base + gather("sent"), base + gather("freed"), config
-            )
-            for same, pace in zip(distinct.values(), found):
-                for n in same:
-                    out[n] = pace
-        else:
-            laps = min(v["laps"], MOST_LAPS)
-            base = np.arange(laps)[:, None, None, None] * stream.behind[-1]
-            used = np.full((laps, v["positions"], 1, 1), v["window"])
-            (pace,) = _recurrence(
-                item,
-                stream,
-                used,
-                base + stream.sent[:, None, None],
-                base + stream.freed[:, None, None],
-                config,
-            )
-            pace.laps, pace.waits = (
-                np.concatenate([x, np.repeat(x[-1:], v["laps"] - laps)])
-                for x in (pace.laps, pace.waits)
-            )
-            for n in members:
-                out[n] = pace
-    return out
+def _paces_skipping(passes: list[PassWork], members: list[int], config: Config) -> dict[int, Pace]:
+    """Where zeros are skipped: those of the same ifmaps once, all in one recurrence."""
+    item = passes[members[0]]
+    v, stream = item.head, Stream.of(item.head, config)
+    distinct: dict[tuple, list[int]] = {}  # passes of the same ifmaps
+    for n in members:
+        distinct.setdefault(tuple(id(w) for w in passes[n].windows), []).append(n)
+
+    def of_pass(n: int, name: str) -> np.ndarray:
+        """[lap, PE, ...]"""
+        parts = []
+        for w in passes[n].windows:
+            assert w.nonzeros is not None
+            parts.append(getattr(w.nonzeros, name).reshape(w.laps, v["rows"] * v["groups"], -1))
+        return np.concatenate(parts)
+
+    def gather(name: str) -> np.ndarray:
+        """[lap, position, pass, PE]"""
+        each = np.stack([of_pass(same[0], name) for same in distinct.values()])
+        return each.transpose(1, 3, 0, 2).astype(np.int64)
+
+    entries = gather("entries")
+    base = np.cumsum(entries, axis=0) - entries
+    found = _recurrence(
+        item, stream, gather("used"), base + gather("sent"), base + gather("freed"), config
+    )
+    return {n: pace for same, pace in zip(distinct.values(), found) for n in same}
+
+
+def _paces_dense(passes: list[PassWork], members: list[int], config: Config) -> dict[int, Pace]:
+    """Where every entry counts: passes, PEs, and laps after the first ones are alike."""
+    item = passes[members[0]]
+    v, stream = item.head, Stream.of(item.head, config)
+    laps = min(v["laps"], MOST_LAPS)
+    base = np.arange(laps)[:, None, None, None] * stream.behind[-1]
+    used = np.full((laps, v["positions"], 1, 1), v["window"])
+    sent, freed = base + stream.sent[:, None, None], base + stream.freed[:, None, None]
+    (pace,) = _recurrence(item, stream, used, sent, freed, config)
+    pace.laps, pace.waits = (
+        np.concatenate([x, np.repeat(x[-1:], v["laps"] - laps)]) for x in (pace.laps, pace.waits)
+    )
+    return dict.fromkeys(members, pace)
+
+
+def _room(
+    used: np.ndarray, sent: np.ndarray, freed: np.ndarray, slot: int, config: Config
+) -> tuple[np.ndarray, np.ndarray]:
+    """When a window's last word has room in a PE, [window, pass, PE]: the window that must be done
+    (-1: none), and the cycles before its end from which there is room. As _recurrence."""
+    laps, positions, count, pes = used.shape
+    total = laps * positions
+    sent, freed = sent.reshape(total, -1).T - config.ifmap_spad, freed.reshape(total, -1).T
+    span = np.arange(len(sent))[:, None] * (int(freed.max()) + config.ifmap_spad + 1)
+    need = np.searchsorted((freed + span).ravel(), (np.maximum(sent, 0) + span).ravel()).reshape(
+        sent.shape
+    )
+    need = need - np.arange(len(sent))[:, None] * total
+    need = np.where(sent > 0, np.minimum(need, np.arange(total) - 1), -1)
+    # It frees entry by entry: cycles from there to the window's end.
+    at = np.maximum(need, 0)
+    before = np.where(at > 0, np.take_along_axis(freed, np.maximum(at - 1, 0), 1), 0)
+    early = np.take_along_axis(used.reshape(total, -1).T, at, 1) + before - np.maximum(sent, 0)
+    early = (slot * np.maximum(0, early)).T.reshape(total, count, pes)
+    return need.T.reshape(total, count, pes), early
 
 
 def _recurrence(
@@ -778,20 +795,7 @@ def _recurrence(
         .reshape(total, 1, 1)
         * float(slot),
     )
-    # The window that must be done for a window's last word to have room in a PE.
-    sent, freed = sent.reshape(total, -1).T - config.ifmap_spad, freed.reshape(total, -1).T
-    span = np.arange(len(sent))[:, None] * (int(freed.max()) + config.ifmap_spad + 1)
-    need = np.searchsorted((freed + span).ravel(), (np.maximum(sent, 0) + span).ravel()).reshape(
-        sent.shape
-    )
-    need = need - np.arange(len(sent))[:, None] * total
-    need = np.where(sent > 0, np.minimum(need, np.arange(total) - 1), -1)
-    # It frees entry by entry: cycles from there to the window's end.
-    at = np.maximum(need, 0)
-    before = np.where(at > 0, np.take_along_axis(freed, np.maximum(at - 1, 0), 1), 0)
-    early = np.take_along_axis(used.reshape(total, -1).T, at, 1) + before - np.maximum(sent, 0)
-    early = (slot * np.maximum(0, early)).T.reshape(total, count, pes)
-    need = need.T.reshape(total, count, pes)
+    need, early = _room(used, sent, freed, slot, config)
     words = np.diff(
         (np.arange(laps)[:, None] * stream.words + stream.word).ravel(), prepend=stream.word[0]
     ) * float(tags)
