@@ -168,8 +168,8 @@ class Counts:
         self.loads = self.units * self.groups
         self.laps = m.n * m.bands
         self.width = m.p * m.t * m.store_blocks
-        self.ifmap_resident = m.ifmap_slots >= self.loads
-        self.filters_resident = m.filter_slots >= m.chunk * self.accumulations
+        self.ifmap_resident: bool | np.ndarray = m.ifmap_slots >= self.loads
+        self.filters_resident: bool | np.ndarray = m.filter_slots >= m.chunk * self.accumulations
         self.ring = where(
             self.accumulations > 1,
             2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks,
@@ -316,7 +316,14 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     )
 
 
-def least(shape: Shape, m: Mapping, s: Counts, config: Config, ifmaps_fit, filters_fit):
+def least(
+    shape: Shape,
+    m: Mapping,
+    s: Counts,
+    config: Config,
+    ifmaps_fit: np.ndarray,
+    filters_fit: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """(cycles, DRAM bytes) that no choice of places for ifmaps and filters goes below. m: with a
     chunk of all filters; ifmaps_fit, filters_fit: where those of a tile, and of a psum block, can
     stay in the buffer."""
@@ -332,9 +339,9 @@ def least(shape: Shape, m: Mapping, s: Counts, config: Config, ifmaps_fit, filte
         dram_bytes / rate,
         FETCH / config.fetch_ahead * moved["commands"],
     )
-    return cycles + 8 * (
-        s.ifmap_unit + s.filter_unit
-    ) / rate + config.pes + 3 * config.dram_latency, dram_bytes
+    cycles = cycles + 8 * (s.ifmap_unit + s.filter_unit) / rate
+    cycles = cycles + config.pes + 3 * config.dram_latency
+    return np.asarray(cycles), np.asarray(dram_bytes)
 
 
 def ifmap_words(shape: Shape, m: Mapping, s: Counts, lanes: int = LANES):

@@ -128,6 +128,7 @@ class Machine:
     ) -> LayerEnergy:
         """Of the layer's commands. zeros: share of a tensor's entries, by tensor; bits: all 16
         where left out. Raises MappingError."""
+        bits = bits or Bits()
         row = map_layer(
             graph, layer, zeros, images, self.config, self.mode, self.objective, commands=True
         )
