@@ -213,7 +213,7 @@ class Graph:
     def output_shape(self, layer: Layer) -> tuple[int, int, int]:
         """(C, H, W) that a layer makes of its inputs. Raises NetworkError if they do not fit it."""
         shapes = [self.tensors[name].shape for name in layer.inputs]
-        channels, *size = shapes[0]
+        channels, size = shapes[0][0], shapes[0][1:]
         match layer:
             case Conv():
                 if (

@@ -20,7 +20,7 @@ zero bytes up to a whole word.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, SupportsInt
 
 import numpy as np
 
@@ -40,9 +40,9 @@ class CscError(ValueError):
     def __init__(
         self,
         message: str,
-        pe: int | None = None,
-        column: int | None = None,
-        entry: int | None = None,
+        pe: SupportsInt | None = None,
+        column: SupportsInt | None = None,
+        entry: SupportsInt | None = None,
     ):
         self.pe, self.column, self.entry = (
             None if x is None else int(x) for x in (pe, column, entry)

@@ -1,6 +1,6 @@
 """Padding and output sizes as ONNX defines them, turned into explicit pads and plain arithmetic."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -9,7 +9,8 @@ def output_size(
     size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], pads: Pads
 ) -> tuple[int, int]:
     """(E, F) of windows that lie in the padded input (H, W)."""
-    return tuple((size[i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1))
+    e, f = ((size[i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1))
+    return e, f
 
 
 def auto_pads(
@@ -24,20 +25,20 @@ def auto_pads(
     Raises ValueError on an unknown mode.
     """
     if mode in ("", "NOTSET"):
-        return tuple(pads)
+        return pads
     if mode == "VALID":
         return (0, 0, 0, 0)
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise ValueError(f"auto_pad {mode!r}: unknown")
-    total = [
+    high, wide = (
         max((-(-size[i] // stride[i]) - 1) * stride[i] + kernel[i] - size[i], 0) for i in (0, 1)
-    ]
-    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-    first, last = (small, large) if mode == "SAME_UPPER" else (large, small)
-    return (*first, *last)
+    )
+    small, large = (high // 2, wide // 2), (high - high // 2, wide - wide // 2)
+    return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
 
 
-class PoolGeometry(NamedTuple):
+@dataclass(frozen=True)
+class PoolGeometry:
     """pads: effective, so that output_size() is the pool's (windows of ceil_mode overhang into
     them; a negative one crops). count: (top, left, bottom, right), half open, in input
     coordinates: the box whose elements an average's divisor counts."""
@@ -62,14 +63,14 @@ def pool_geometry(
     Raises ValueError on an unknown auto_pad or if there is no window at all.
     """
     pads = auto_pads(auto_pad, size, kernel, stride, pads)
-    effective = list(pads)
+    after = list(pads[2:])
     for i in (0, 1):
         room = size[i] + pads[i] + pads[i + 2] - kernel[i]
         if ceil_mode and auto_pad in ("", "NOTSET"):
             last = -(-room // stride[i])
             if last * stride[i] >= size[i] + pads[i]:
                 last -= 1
-            effective[i + 2] = last * stride[i] + kernel[i] - size[i] - pads[i]
+            after[i] = last * stride[i] + kernel[i] - size[i] - pads[i]
             room = last
         if room < 0:
             raise ValueError(
@@ -77,4 +78,5 @@ def pool_geometry(
                 f"{size[0]}x{size[1]}"
             )
     top, left, bottom, right = pads if count_include_pad else (0, 0, 0, 0)
-    return PoolGeometry(tuple(effective), (-top, -left, size[0] + bottom, size[1] + right))
+    effective = (pads[0], pads[1], after[0], after[1])
+    return PoolGeometry(effective, (-top, -left, size[0] + bottom, size[1] + right))

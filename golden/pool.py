@@ -1,12 +1,16 @@
 """Max and average pooling, in the hardware's arithmetic."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from golden.fixed import INT16_MIN, reciprocal, round_shift, saturate
 from golden.geometry import Pads, output_size
 
 
-def _taps(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], pads: Pads, fill: int):
+def _taps(
+    x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int], pads: Pads, fill: int
+) -> Iterator[np.ndarray]:
     """Yields, for each kernel position, the elements [N, C, E, F] under it."""
     e, f = output_size(x.shape[2:], kernel, stride, pads)
     if e < 1 or f < 1:
@@ -38,9 +42,10 @@ def max_pool(
     pads: (top, left, bottom, right), effective as golden.geometry makes them.
     Raises ValueError if there is no window.
     """
-    out = None
-    for tap in _taps(x, kernel, stride, pads, INT16_MIN):
-        out = tap.copy() if out is None else np.maximum(out, tap)
+    taps = _taps(x, kernel, stride, pads, INT16_MIN)
+    out = next(taps).copy()
+    for tap in taps:
+        out = np.maximum(out, tap)
     return out
 
 
@@ -49,7 +54,11 @@ def window_sums(
 ) -> np.ndarray:
     """int64 [N, C, E, F] sums of the windows of zero-padded x. Raises ValueError if there is no
     window."""
-    return sum(tap.astype(np.int64) for tap in _taps(x, kernel, stride, pads, 0))
+    taps = _taps(x, kernel, stride, pads, 0)
+    total = next(taps).astype(np.int64)
+    for tap in taps:
+        total += tap
+    return total
 
 
 def divisors(

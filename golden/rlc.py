@@ -1,5 +1,5 @@
 """Run-length compression of feature maps, in the format of Eyeriss (Chen et al., JSSC 2017, section
-V-B).
+IV-B, fig. 8).
 
 A strip of int16 entries becomes 64-bit words of three pairs and a termination bit. Pair i is bits
 21*i .. 21*i + 20: a 5-bit run of zeros in its low bits, then the 16-bit level, the entry behind
@@ -13,6 +13,8 @@ that begins behind the strip's last entry, a level other than 0 behind it, and m
 slot holds.
 """
 
+from typing import SupportsInt
+
 import numpy as np
 
 RUN_BITS, LEVEL_BITS, PAIRS = 5, 16, 3
@@ -25,7 +27,7 @@ LENGTH_BYTES = 2  # of a strip's entry in the length table
 class RlcError(ValueError):
     """A stream that breaks the format. strip, word: where."""
 
-    def __init__(self, message: str, strip: int, word: int):
+    def __init__(self, message: str, strip: SupportsInt, word: SupportsInt):
         self.strip, self.word = int(strip), int(word)
         super().__init__(f"strip {self.strip}, word {self.word}: {message}")
 

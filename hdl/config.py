@@ -402,13 +402,13 @@ class Config:
     def storage_bytes(self) -> int:
         return sum(self.storage().values())
 
-    def replace(self, **changes) -> "Config":
+    def replace(self, **changes) -> Config:
         unknown = set(changes) - {f.name for f in dataclasses.fields(self)}
         if unknown:
             raise ConfigError(f"config {self.name!r}: unknown key {sorted(unknown)[0]!r}")
         return dataclasses.replace(self, **changes)
 
-    def override(self, changes: list[str]) -> "Config":
+    def override(self, changes: list[str]) -> Config:
         """With fields changed as "field=value" says. Raises ConfigError."""
         kinds = {
             f.name: {
@@ -432,7 +432,7 @@ class Config:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Config":
+    def from_dict(cls, values: dict) -> Config:
         """All fields, no others. Raises ConfigError naming the first unknown or missing key."""
         names = [f.name for f in dataclasses.fields(cls)]
         for key in values:
@@ -444,7 +444,7 @@ class Config:
         return cls(**values)
 
     @classmethod
-    def load(cls, name: str) -> "Config":
+    def load(cls, name: str) -> Config:
         """A preset's name, or the path of a JSON file with every field."""
         if name in PRESETS | BOARD_PRESETS:
             return (PRESETS | BOARD_PRESETS)[name]

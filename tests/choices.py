@@ -39,8 +39,9 @@ from __future__ import annotations
 import ast
 import builtins
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 PLAIN, PLACE, CONFIG = range(3)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -57,7 +58,7 @@ class Known(NamedTuple):
     pure: bool = False
     flag: bool = False
 
-    def merged(self, other: "Known") -> "Known":
+    def merged(self, other: Known) -> Known:
         level = max(self.level, other.level)
         return Known(level, self.pure and other.pure, self.flag or other.flag)
 
@@ -71,8 +72,8 @@ class Scope:
     """Names of a function or comprehension, and the class whose method it is in."""
 
     node: ast.AST
-    parent: "Scope | None" = None
-    owner: "ClassFacts | None" = None
+    parent: Scope | None = None
+    owner: ClassFacts | None = None
     names: dict[str, Known] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)  # parameters whose calls are not yet met
 
@@ -633,6 +634,6 @@ def count_all(sources: dict[str, str]) -> dict[str, Choices]:
     for name, tree in trees.items():
         if builds_hardware(tree, name):
             for owner in Facts(tree, flags).classes:
-                for attribute, known in owner.attributes.items():
+                for attribute in owner.attributes:
                     elsewhere[attribute] = Known(CONFIG)  # perhaps a port of another's
     return {name: count(text, name, flags, elsewhere) for name, text in sources.items()}

@@ -28,8 +28,9 @@ import json
 import statistics
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any
 
 from rich.console import Console
 
@@ -69,7 +70,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("hdl.emit",),
     ),
     "compiler": (
-        ("compiler.tables", "compiler.progress", "compiler.drawing"),
+        ("compiler.numbers", "compiler.tables", "compiler.progress", "compiler.drawing"),
         ("compiler.graph",),
         ("compiler.frontend", "compiler.networks"),
         ("compiler.mapping", "compiler.quantise"),

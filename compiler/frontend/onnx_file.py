@@ -85,15 +85,17 @@ def _place(graph: onnx.GraphProto, text: str) -> str:
         return f"node {found[1]!r} ({found[2]}): "
     if found := re.search(r"tensor name: ([^)\n]*)\)", text):
         return f"initializer {found[1]!r}: "
-    value = onnx.checker.check_value_info
-    for kind, check, parts in (
-        ("initializer", onnx.checker.check_tensor, graph.initializer),
-        ("input", value, graph.input),
-        ("output", value, graph.output),
+    for kind, parts in (
+        ("initializer", graph.initializer),
+        ("input", graph.input),
+        ("output", graph.output),
     ):
         for number, part in enumerate(parts):
             try:
-                check(part)
+                if isinstance(part, onnx.TensorProto):
+                    onnx.checker.check_tensor(part)
+                else:
+                    onnx.checker.check_value_info(part)
             except Exception:
                 return f"{kind} {part.name!r}: " if part.name else f"{kind} number {number + 1}: "
     return ""

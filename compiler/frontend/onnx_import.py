@@ -7,6 +7,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from compiler.frontend.onnx_file import read, title
 from compiler.graph import Add, Concat, Conv, Graph, Layer, NetworkError, Pool, Relu, Tensor
-from golden.geometry import auto_pads, pool_geometry
+from golden.geometry import Pads, auto_pads, pool_geometry
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 HOST_OPS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "ArgMax": "argmax"}
@@ -61,7 +62,8 @@ class _Importer:
             for name in names:
                 self.uses[name] = self.uses.get(name, 0) + 1
         self.scaling: tuple[np.ndarray, np.ndarray] | None = None
-        self.node = None
+        self.node = onnx.NodeProto()  # the one that is visited
+        self.attributes: dict[str, Any] = {}
 
     @staticmethod
     def initialiser(tensor: onnx.TensorProto) -> np.ndarray:
@@ -109,11 +111,12 @@ class _Importer:
         self.values[info.name] = _Value(
             info.name, len(dims), False, (np.ones(dims[1]), np.zeros(dims[1]))
         )
-        for self.node in self.nodes:
-            self.visit()
+        for node in self.nodes:
+            self.visit(node)
         values = [self.output(name) for name in outputs]
         self.graph.outputs, self.graph.names = tuple(v.tensor for v in values), tuple(outputs)
         self.graph.host = tuple(v.host for v in values)
+        assert self.scaling is not None  # every output is read from a layer, and a layer uses it
         self.graph.input_scale, self.graph.input_offset = self.scaling
         self.graph.check()
         return self.graph
@@ -140,6 +143,7 @@ class _Importer:
     def copy(self, name: str, value: _Value) -> _Value:
         """A depthwise Conv of its own for an output that is the scaled input."""
         channels = self.tensor(value).channels
+        assert value.raw is not None
         self.need(
             len(value.raw[0]) == channels, "the network's input is used with different scalings"
         )
@@ -164,8 +168,8 @@ class _Importer:
     def name(self) -> str:
         return self.node.name
 
-    def visit(self) -> None:
-        node = self.node
+    def visit(self, node: onnx.NodeProto) -> None:
+        self.node = node
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             raise self.error("operator not supported")
@@ -227,6 +231,13 @@ class _Importer:
             raise self.error(f"input {names[index]!r} must be constant")
         return self.constants[names[index]]
 
+    def operand(self, index: int) -> np.ndarray:
+        """A constant operand that the node may not leave out."""
+        found = self.constant(index)
+        if found is None:
+            raise self.error(f"input {index} is missing")
+        return found
+
     def tensor(self, value: _Value) -> Tensor:
         return self.graph.tensors[value.tensor]
 
@@ -262,7 +273,7 @@ class _Importer:
             raise self.error(why)
 
     # ---- layers --------------------------------------------------------------------------
-    def windowed(self, kernel) -> tuple[tuple[int, int], tuple[int, int], str]:
+    def windowed(self, kernel) -> tuple[tuple[int, int], Pads, str]:
         """(stride, pads, auto_pad); refuses what is no plain two-dimensional window."""
         at = self.attributes
         self.need(
@@ -274,15 +285,13 @@ class _Importer:
         )
         stride = tuple(at.get("strides", (1, 1)))
         pads = tuple(at.get("pads", (0, 0, 0, 0)))
-        self.need(
-            len(stride) == 2 and len(pads) == 4 and min(stride) > 0,
-            f"strides {stride}, pads {pads}: not two-dimensional",
-        )
+        if len(stride) != 2 or len(pads) != 4 or min(stride) <= 0:
+            raise self.error(f"strides {stride}, pads {pads}: not two-dimensional")
         self.need(min(pads) >= 0, f"pads {pads}: negative ones are not supported")
         return stride, pads, at.get("auto_pad", b"NOTSET").decode()
 
     def op_conv(self) -> None:
-        value, weights, bias = self.activation(0), self.constant(1), self.constant(2)
+        value, weights, bias = self.activation(0), self.operand(1), self.constant(2)
         self.need(
             value.rank == 4 and weights.ndim == 4, "only two-dimensional convolution is supported"
         )
@@ -348,7 +357,7 @@ class _Importer:
         )
 
     def op_gemm(self) -> None:
-        at, matrix, bias = self.attributes, self.constant(1), self.constant(2)
+        at, matrix, bias = self.attributes, self.operand(1), self.constant(2)
         self.need(not at.get("transA", 0), "transA is not supported")
         self.need(matrix.ndim == 2, f"constant of shape {matrix.shape}: a matrix is supported")
         matrix = matrix if at.get("transB", 0) else matrix.T
@@ -360,7 +369,7 @@ class _Importer:
         self.fully_connected(self.activation(0), matrix * at.get("alpha", 1.0), bias)
 
     def op_matmul(self) -> None:
-        matrix = self.constant(1)
+        matrix = self.operand(1)
         self.need(matrix.ndim == 2, f"constant of shape {matrix.shape}: a matrix is supported")
         self.fully_connected(self.activation(0), matrix.T, np.zeros(matrix.shape[1]))
 
@@ -386,7 +395,16 @@ class _Importer:
         except ValueError as error:
             raise self.error(str(error)) from None
         self.emit(
-            Pool(self.name, kind, self.use(value), self.node.output[0], kernel, stride, *geometry),
+            Pool(
+                self.name,
+                kind,
+                self.use(value),
+                self.node.output[0],
+                kernel,
+                stride,
+                geometry.pads,
+                geometry.count,
+            ),
             4,
         )
 
@@ -459,7 +477,7 @@ class _Importer:
         """(value, per-channel constant, constant first) of a node of two operands."""
         first = self.node.input[0] in self.constants
         value = self.activation(1 if first else 0)
-        return value, self.per_channel(self.constant(0 if first else 1), value), first
+        return value, self.per_channel(self.operand(0 if first else 1), value), first
 
     def op_add(self) -> None:
         if not any(name in self.constants for name in self.node.input):
@@ -490,7 +508,7 @@ class _Importer:
 
     def op_batchnormalization(self) -> None:
         value = self.activation(0)
-        scale, bias, mean, variance = (self.constant(i).astype(np.float64) for i in range(1, 5))
+        scale, bias, mean, variance = (self.operand(i).astype(np.float64) for i in range(1, 5))
         self.need(not self.attributes.get("training_mode", 0), "training_mode is not supported")
         self.need(
             len(scale) == self.tensor(value).channels
@@ -530,7 +548,7 @@ class _Importer:
         self.alias(value, rank=2)
 
     def op_reshape(self) -> None:
-        value, target = self.activation(0), self.constant(1).tolist()
+        value, target = self.activation(0), self.operand(1).tolist()
         tensor = self.tensor(value)
         old = [self.batch, *(tensor.shape if value.rank == 4 else (tensor.size,))]
         fail = self.error(

@@ -19,8 +19,8 @@ from hdl.config import Config
 def compile_network(
     network: QuantisedGraph, config: Config, options: Options | None = None
 ) -> Program:
-    """Maps every layer and emits its commands, pass by pass; compiler/lowering/structures/state.py has what
-    each hands on.
+    """Maps every layer and emits its commands, pass by pass; compiler/lowering/structures/state.py
+    has what each hands on.
 
     Raises NetworkError or MappingError naming the layer, ValueError for an unknown `rlc`.
     """

@@ -11,12 +11,14 @@ carry zero weights.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.graph import Concat, Conv, Graph
+from compiler.graph import Concat, Conv, Graph, Layer
 from golden.rlc import LENGTH_BYTES, decode, encode, slot_words
 
 BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -179,7 +181,11 @@ def _aliases(graph: Graph) -> dict[str, str]:
     return into
 
 
-def plan_views(graph: Graph, score, writing) -> dict[str, View]:
+def plan_views(
+    graph: Graph,
+    score: Callable[[Conv, int, int | None], float],
+    writing: Callable[[str, int], float],
+) -> dict[str, View]:
     """A View for every tensor, its storage not yet placed.
 
     score(conv layer, block size of its input, of its output or None) estimates the cycles of a
@@ -206,6 +212,15 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
         for owner, names in members.items()
     }
     blocks_of: dict[str, int] = {}
+
+    def cost(owner: str, makers: list[Conv], q: int) -> tuple[float, bool, int]:
+        """What blocks of q cost the readers of a storage, or the layers that make it."""
+        cycles = sum(score(layer, q, None) for layer in convs[owner])
+        cycles += sum(writing(name, q) for name in members[owner])
+        cycles += sum(score(layer, blocks_of[root(layer.input)], q) for layer in makers)
+        # Four entries are written a cycle only in multiples of four.
+        return cycles, q % 4 != 0, -min(q, 8)
+
     # What no convolution reads comes last: it asks for the blocks that its writers read.
     for owner in sorted(members, key=lambda name: not convs[name]):
         names = members[owner]
@@ -225,33 +240,22 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
         sizes = [q for q in BLOCK_SIZES if limit % q == 0 and (q <= channels or q == 1)]
         if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
             sizes.append(channels)
-        makers = (
-            []
-            if convs[owner]
-            else [
-                made_by[name]
-                for name in names
-                if isinstance(made_by.get(name), Conv) and not made_by[name].full
-            ]
-        )
+        makers = [
+            layer
+            for name in names
+            if isinstance(layer := made_by.get(name), Conv) and not layer.full
+        ]
+        if convs[owner]:
+            makers = []
         if makers:
             sizes = [q for q in sizes if q in OUT_SIZES] or sizes
-
-        def cost(q):
-            cycles = sum(score(layer, q, None) for layer in convs[owner]) + sum(
-                writing(name, q) for name in names
-            )
-            cycles += sum(score(layer, blocks_of[root(layer.input)], q) for layer in makers)
-            # Four entries are written a cycle only in multiples of four.
-            return cycles, q % 4 != 0, -min(q, 8)
-
-        blocks_of[owner] = min(sizes, key=cost)
+        blocks_of[owner] = min(sizes, key=functools.partial(cost, owner, makers))
 
     slots: dict[str, np.ndarray] = {}
     for name in graph.tensors:  # inputs come before their Concat: tensors are in order
         _slots(graph, made_by, name, blocks_of[root(name)], slots)
     storages, views = {}, {}
-    for owner, names in members.items():
+    for owner in members:
         q = blocks_of[owner]
         tensor = graph.tensors[owner]
         storages[owner] = Storage(
@@ -261,7 +265,9 @@ def plan_views(graph: Graph, score, writing) -> dict[str, View]:
     return views
 
 
-def _slots(graph, made_by, name, q, slots):
+def _slots(
+    graph: Graph, made_by: dict[str, Layer], name: str, q: int, slots: dict[str, np.ndarray]
+) -> np.ndarray:
     if name in slots:
         return slots[name]
     layer = made_by.get(name)
@@ -278,7 +284,16 @@ def _slots(graph, made_by, name, q, slots):
     return slots[name]
 
 
-def _place(graph, made_by, into, name, first, storage, slots, views):
+def _place(
+    graph: Graph,
+    made_by: dict[str, Layer],
+    into: dict[str, str],
+    name: str,
+    first: int,
+    storage: Storage,
+    slots: dict[str, np.ndarray],
+    views: dict[str, View],
+) -> None:
     views[name] = View(storage, first, slots[name])
     layer = made_by.get(name)
     if isinstance(layer, Concat):

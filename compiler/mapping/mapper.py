@@ -61,6 +61,7 @@ class _Store:
 
     def _fail(self, error: sqlite3.Error) -> None:
         self.database = None
+        assert self.path is not None
         # Operational: locked, read-only, a full disk. Others tell of the file's content.
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(
             error, sqlite3.OperationalError
@@ -168,14 +169,15 @@ class Mapper:
         together. plan has no effect but its result; what is not known yet it is given as PENDING.
         """
         started = time.perf_counter()
+        missing: dict[Shape, None] = {}
+
+        def known(shape: Shape) -> Mapping | None:
+            if shape not in self.found:
+                missing[shape] = None
+            return self.found.get(shape, PENDING)
+
         while True:
-            missing: dict[Shape, None] = {}
-
-            def known(shape: Shape) -> Mapping | None:
-                if shape not in self.found:
-                    missing[shape] = None
-                return self.found.get(shape, PENDING)
-
+            missing.clear()
             result = plan(known)
             if not missing:
                 self.seconds += time.perf_counter() - started

@@ -1,6 +1,6 @@
 """Mapping a convolution onto the array: Eyeriss's m, n, e, p, q, r, t with folds, and tiles.
 
-A processing pass computes n*p*t*e*F psums from q*r channels (JSSC 2017, III-C), here for
+A processing pass computes n*p*t*e*F psums from q*r channels (JSSC 2017, IV-A), here for
 several bands of e ofmap rows one after the other, so that its filters are sent once. A filter
 taller than a chain allows, or wider than the spads, is folded: a slice of it is one more
 pass that accumulates. What does not fit the global buffer is tiled.
@@ -20,11 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.numbers import ceil
 from hdl.config import LANES, PSUM_LANES, Config
+from hdl.isa import COMMAND_BYTES
 from hdl.timing import HAZARD
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
-COMMAND_BYTES = 64
 FETCH = 600  # cycles that a command's read waits behind the bursts of LOAD
 SPREAD = 0.5  # of the non-zero entries of a window, in standard deviations, that a pace includes
 SHARPNESS = 3  # of the maximum of compute and DRAM time
@@ -118,14 +119,6 @@ class Mapping:
         return self.height * self.r * self.t * self.e
 
 
-def ceil(a, b):
-    """a / b rounded up, of integers; of arrays too, which then are float64: numpy divides those
-    four times as fast."""
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.ceil(np.divide(a, b))
-    return -(-a // b)
-
-
 def _choices(m: Mapping):
     """(minimum, where) for a mapping of single numbers, or of columns of numpy."""
     if isinstance(m.n, int):
@@ -175,8 +168,8 @@ class Counts:
         self.loads = self.units * self.groups
         self.laps = m.n * m.bands
         self.width = m.p * m.t * m.store_blocks
-        self.ifmap_resident = m.ifmap_slots >= self.loads
-        self.filters_resident = m.filter_slots >= m.chunk * self.accumulations
+        self.ifmap_resident: bool | np.ndarray = m.ifmap_slots >= self.loads
+        self.filters_resident: bool | np.ndarray = m.filter_slots >= m.chunk * self.accumulations
         self.ring = where(
             self.accumulations > 1,
             2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks,
@@ -323,7 +316,14 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     )
 
 
-def least(shape: Shape, m: Mapping, s: Counts, config: Config, ifmaps_fit, filters_fit):
+def least(
+    shape: Shape,
+    m: Mapping,
+    s: Counts,
+    config: Config,
+    ifmaps_fit: np.ndarray,
+    filters_fit: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """(cycles, DRAM bytes) that no choice of places for ifmaps and filters goes below. m: with a
     chunk of all filters; ifmaps_fit, filters_fit: where those of a tile, and of a psum block, can
     stay in the buffer."""
@@ -339,9 +339,9 @@ def least(shape: Shape, m: Mapping, s: Counts, config: Config, ifmaps_fit, filte
         dram_bytes / rate,
         FETCH / config.fetch_ahead * moved["commands"],
     )
-    return cycles + 8 * (
-        s.ifmap_unit + s.filter_unit
-    ) / rate + config.pes + 3 * config.dram_latency, dram_bytes
+    cycles = cycles + 8 * (s.ifmap_unit + s.filter_unit) / rate
+    cycles = cycles + config.pes + 3 * config.dram_latency
+    return np.asarray(cycles), np.asarray(dram_bytes)
 
 
 def ifmap_words(shape: Shape, m: Mapping, s: Counts, lanes: int = LANES):

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +21,11 @@ from compiler.mapping.mapping import (
     Counts,
     Mapping,
     Shape,
-    ceil,
     estimate,
     least,
     paces,
 )
+from compiler.numbers import ceil
 from hdl.config import PSUM_LANES, Config
 
 PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
@@ -34,6 +37,9 @@ SLOWEST = 2.2  # the same where the least traffic is looked for
 TOGETHER = 1, 3, 8, 24
 BIASES = 4  # part of the global buffer that biases may take, before they come by the chunk
 WORTH = 0.005  # of the figure that counts: the least traffic, or the MACs, of a layer
+
+# hopeful(cycles, bytes of DRAM), of bounds on both: which of them may beat the best so far
+Hopeful = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 SPATIAL = ("height", "width", "q", "p", "r", "split", "e", "t")  # what a use of the array is
 
@@ -92,36 +98,89 @@ class Tilings:
         )
 
 
-EMPTY = {
+# A mapping's fields without a default. Any: here columns of numpy take the place of its numbers.
+EMPTY: dict[str, Any] = {
     field.name: 1 for field in dataclasses.fields(Mapping) if field.default is dataclasses.MISSING
 }
 
 
-def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful) -> Tilings:
-    """All tiles and buffers worth a look that fit the global buffer, but for those of which
-    hopeful(cycles, bytes), of a bound on both, says no."""
-    words, pool = config.glb_words, shape.pool is not None
-    each = [ceil(shape.M, int(p * t)) for p, t in zip(uses["p"], uses["t"])]
-    steps = []  # filter blocks that end on a block of the output
-    for filters, blocks in zip((uses["p"] * uses["t"]).tolist(), each):
+@dataclass(frozen=True)
+class _Blocks:
+    """Filter blocks, of each use of the array. total: of all filters; step: the fewest that end on
+    a block of the output; most: of a chunk at most, those whose biases have room."""
+
+    total: list[int]
+    step: list[int]
+    most: list[int]
+
+
+def _filter_blocks(shape: Shape, uses: dict[str, np.ndarray], config: Config) -> _Blocks:
+    total = [ceil(shape.M, int(p * t)) for p, t in zip(uses["p"], uses["t"])]
+    steps = []
+    for filters, blocks in zip((uses["p"] * uses["t"]).tolist(), total):
         step = 1
         while step < blocks and step * filters % shape.out_block:
             step += 1
         steps.append(step)
-    # Filter blocks of a chunk at most: those whose biases have room.
     room = [
-        words // BIASES // int(2 * ceil(p, PSUM_LANES) * t)
+        config.glb_words // BIASES // int(2 * ceil(p, PSUM_LANES) * t)
         for p, t in zip(uses["p"].tolist(), uses["t"].tolist())
     ]
     most = [
-        b if pool or b <= k else max(n // step * step, step)
-        for b, k, n, step in zip(each, room, room, steps)
+        b if shape.pool is not None or b <= k else max(k // step * step, step)
+        for b, k, step in zip(total, room, steps)
     ]
-    step, blocks = np.array(steps, np.float64), np.array(most, np.float64)
-    by_chunk = np.where(blocks < each, blocks, 0)
-    table = Tilings(uses, filter_blocks=step, chunk=blocks, store_blocks=step, bias_blocks=by_chunk)
+    return _Blocks(total, steps, most)
 
-    # ---- tiles ----------------------------------------------------------------------------
+
+def _tilings(
+    shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful: Hopeful
+) -> Tilings:
+    """All tiles and buffers worth a look that fit the global buffer, but for those of which
+    hopeful(cycles, bytes), of a bound on both, says no."""
+    words, blocks = config.glb_words, _filter_blocks(shape, uses, config)
+    step, most = np.array(blocks.step, np.float64), np.array(blocks.most, np.float64)
+    by_chunk = np.where(most < np.array(blocks.total), most, 0)
+    table = Tilings(uses, filter_blocks=step, chunk=most, store_blocks=step, bias_blocks=by_chunk)
+
+    def bound(m: Mapping, s: Counts, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least cycles and bytes of tilings whose ifmaps and filters share `left` words."""
+        psum_block = s.accumulations * table.columns["filter_blocks"] * s.filter_unit
+        return least(
+            shape,
+            m,
+            s,
+            config,
+            s.loads * s.ifmap_unit + s.filter_unit <= left,
+            s.units * s.ifmap_unit + psum_block <= left,
+        )
+
+    _cross_tiles(table, shape, uses["e"].tolist())
+    whole = most[table.use]
+    m = table.mapping(filter_blocks=whole, store_blocks=whole, store_bands=table.columns["bands"])
+    s = Counts(shape, m)
+    fits = s.units * s.ifmap_unit + s.filter_unit <= words
+    table.keep(fits & hopeful(*bound(m, s, words - 2 - s.bias)))
+    if not table.size:
+        return table
+
+    if shape.pool is not None:
+        _cross_pooled(table, shape, shape.pool, blocks, uses["e"].tolist())
+    else:
+        _cross_ofmaps(table, blocks)
+    m = table.mapping()
+    s = Counts(shape, m)
+    left = words - 2 - s.bias - s.ring - s.ofmap
+    fits = left >= s.units * s.ifmap_unit + s.filter_unit
+    table.keep(fits & hopeful(*bound(m, s, left)))
+    if table.size:
+        _cross_places(table, shape, most, words)
+    return table
+
+
+def _cross_tiles(table: Tilings, shape: Shape, rows: list[int]) -> None:
+    """Tiles of images, bands and columns, and the images of a unit. rows: of a band, by use."""
+    pool = shape.pool is not None
     columns = [shape.F] if pool else list({*_splits(shape.F, shape.F), 1})
 
     @functools.cache
@@ -137,89 +196,50 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
             ]
         )
 
-    table.cross(("n", "bands", "columns", "ifmap_images"), [tiles(e) for e in uses["e"].tolist()])
-    whole = blocks[table.use]
-    m = table.mapping(filter_blocks=whole, store_blocks=whole, store_bands=table.columns["bands"])
-    s = Counts(shape, m)
-    left = words - 2 - s.bias
-    fits = s.units * s.ifmap_unit + s.filter_unit <= words
-    bound = least(
-        shape,
-        m,
-        s,
-        config,
-        s.loads * s.ifmap_unit + s.filter_unit <= left,
-        s.units * s.ifmap_unit + s.accumulations * table.columns["filter_blocks"] * s.filter_unit
-        <= left,
-    )
-    table.keep(fits & hopeful(*bound))
-    if not table.size:
-        return table
+    table.cross(("n", "bands", "columns", "ifmap_images"), [tiles(e) for e in rows])
 
-    # ---- ofmaps ---------------------------------------------------------------------------
-    if pool:
-        kernel, stride = shape.pool
-        options = [
-            np.array(
-                [
-                    (b, b, 1, 2, ring)
-                    for ring in {
-                        max(
-                            min(shape.E, e * slots + kernel),
-                            min(shape.E, e + max(kernel, stride)),
-                            e,
-                        )
-                        for slots in (1, 2)
-                    }
-                ]
-            )
-            for b, e in zip(each, uses["e"].tolist())
-        ]
-        table.cross(
-            ("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring"), options
-        )
-    else:
-        table.cross(
-            ("filter_blocks",),
-            [
-                np.array(
-                    [
-                        [n]
-                        for n in {
-                            min(b, k * ceil(ceil(b, k), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, b)
-                        }
-                    ]
-                )
-                for b, k in zip(most, steps)
-            ],
-        )
-        # Ofmaps leave by the band, where a pass ends on a block of the output, or by the tile.
-        by_tile = np.array([(0, 2), (0, 1)])
-        by_band = np.concatenate((by_tile, [(k, slots) for k in (4, 2, 1) for slots in (3, 2)]))
-        table.cross(("store_bands", "ofmap_slots"), [by_band if k == 1 else by_tile for k in steps])
-        table.keep(table.columns["store_bands"] < table.columns["bands"])
-        c = table.columns
-        c["store_bands"] = np.where(c["store_bands"] == 0, c["bands"], c["store_bands"])
-    m = table.mapping()
-    s = Counts(shape, m)
-    left = words - 2 - s.bias - s.ring - s.ofmap
-    bound = least(
-        shape,
-        m,
-        s,
-        config,
-        s.loads * s.ifmap_unit + s.filter_unit <= left,
-        s.units * s.ifmap_unit + s.accumulations * table.columns["filter_blocks"] * s.filter_unit
-        <= left,
-    )
-    table.keep((left >= s.units * s.ifmap_unit + s.filter_unit) & hopeful(*bound))
-    if not table.size:
-        return table
 
-    # ---- places for ifmaps and filters ------------------------------------------------------
-    # For ifmaps: all of a tile or those of a pass, and one ahead; for filters: those of passes to
-    # come, or of a chunk as large as there is room for.
-    table.cross(("ifmap_slots",), [np.arange(5)[:, None]] * len(step))
+def _cross_pooled(
+    table: Tilings, shape: Shape, pool: tuple[int, int], blocks: _Blocks, rows: list[int]
+) -> None:
+    """Ofmaps for a fused pool: rings of rows that hold its windows."""
+    kernel, stride = pool
+
+    def rings(e: int) -> set[int]:
+        least_rows = min(shape.E, e + max(kernel, stride))
+        return {max(min(shape.E, e * slots + kernel), least_rows, e) for slots in (1, 2)}
+
+    names = ("filter_blocks", "store_blocks", "store_bands", "ofmap_slots", "ring")
+    table.cross(
+        names,
+        [np.array([(b, b, 1, 2, ring) for ring in rings(e)]) for b, e in zip(blocks.total, rows)],
+    )
+
+
+def _cross_ofmaps(table: Tilings, blocks: _Blocks) -> None:
+    """Filter blocks whose psums the buffer holds at once, and slots of ofmaps. These leave by the
+    band, where a pass ends on a block of the output, or by the tile."""
+
+    def parts(b: int, step: int) -> set[int]:
+        return {min(b, step * ceil(ceil(b, step), d)) for d in (1, 2, 3, 4, 6, 8, 16, 32, b)}
+
+    table.cross(
+        ("filter_blocks",),
+        [np.array([[n] for n in parts(b, k)]) for b, k in zip(blocks.most, blocks.step)],
+    )
+    by_tile = np.array([(0, 2), (0, 1)])
+    by_band = np.concatenate((by_tile, [(k, slots) for k in (4, 2, 1) for slots in (3, 2)]))
+    options = [by_band if k == 1 else by_tile for k in blocks.step]
+    table.cross(("store_bands", "ofmap_slots"), options)
+    table.keep(table.columns["store_bands"] < table.columns["bands"])
+    c = table.columns
+    c["store_bands"] = np.where(c["store_bands"] == 0, c["bands"], c["store_bands"])
+
+
+def _cross_places(table: Tilings, shape: Shape, most: np.ndarray, words: int) -> None:
+    """Places for ifmaps: all of a tile or those of a pass, and one ahead; for filters: those of
+    passes to come, or of a chunk as large as there is room for. most: filter blocks, by use."""
+    table.cross(("ifmap_slots",), [np.arange(5)[:, None]] * len(most))
     s = Counts(shape, table.mapping())
     c = table.columns
     c["ifmap_slots"] = np.choose(
@@ -227,10 +247,11 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     )
     left = words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit
     table.keep(left >= s.filter_unit)
-    table.cross(("filter_slots",), [np.arange(2)[:, None]] * len(step))
+
+    table.cross(("filter_slots",), [np.arange(2)[:, None]] * len(most))
     s = Counts(shape, table.mapping())
     c = table.columns
-    whole = blocks[table.use]
+    whole = most[table.use]
     rest = np.floor(
         (words - 2 - s.bias - s.ring - s.ofmap - c["ifmap_slots"] * s.ifmap_unit) / s.filter_unit
     )
@@ -239,6 +260,7 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
     chunk = np.maximum(1, np.minimum(psum_blocks, np.floor(rest / of_block)))
     chunk = np.maximum(1, ceil(psum_blocks, np.maximum(1, ceil(psum_blocks, chunk))))
     chunk = np.minimum(whole, chunk * c["filter_blocks"])
+
     resident = c["filter_slots"] == 1
     possible = ~resident | ((rest >= of_block) & (rest >= chunk * s.accumulations) & (s.tiles > 1))
     c["chunk"] = np.where(resident, chunk, whole)
@@ -247,7 +269,6 @@ def _tilings(shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful)
         resident, np.minimum(rest, chunk * s.accumulations + (chunk < whole)), np.minimum(4, rest)
     )
     table.keep(possible)
-    return table
 
 
 def _spatial(shape: Shape, config: Config) -> dict[str, np.ndarray]:
@@ -270,79 +291,61 @@ def _uses(shape: Shape, config: Config) -> dict[str, np.ndarray]:
             [0] + [config.logical_columns(height * n) for n in range(1, config.pes // height + 1)]
         )
         for width in _splits(shape.S, config.ifmap_spad, 4):
-            for q in (
-                q
-                for q in range(1, shape.block + 1)
-                if shape.block % q == 0 and q * width <= config.ifmap_spad
-            ):
-                p_most = min(
-                    config.psum_spad,
-                    ceil(shape.M, config.simd) * config.simd,
-                    config.filter_half // (q * width),
-                )
-                most = config.logical_columns(height)
-                groups = [(r, 1) for r in _splits(shape.blocks, min(most, MOST // height), 12)]
-                groups += [
-                    (n, n)
-                    for n in range(2, min(most, shape.block // q) + 1)
-                    if shape.block // q % n == 0
-                ]
-                rows = [_splits(shape.E, min(int(sets_of[r]), MOST), shape.E) for r, _ in groups]
-                counts = [len(each) for each in rows]
-                ps = np.arange(config.simd, p_most + 1, config.simd)
-                r, split = (
-                    np.repeat(np.repeat([g[k] for g in groups], counts), len(ps)) for k in (0, 1)
-                )
-                e = np.repeat(np.concatenate(rows), len(ps)) if rows else np.zeros(0, int)
-                p = np.tile(ps, sum(counts))
-                if not len(p):
-                    continue
-                sets = np.minimum(sets_of[r] // e, MOST // (height * r))
-                want = -(-shape.M // p)
-                t = -(-want // -(-want // np.maximum(1, sets)))
-                # all bands of all images in a pass: the least that passes can take
-                m = Mapping(
-                    **{
-                        **EMPTY,
-                        "height": height,
-                        "width": width,
-                        "p": p,
-                        "q": q,
-                        "r": r,
-                        "t": t,
-                        "e": e,
-                        "n": np.full(len(p), shape.N),
-                        "bands": ceil(shape.E, e),
-                        "columns": shape.F,
-                        "split": split,
-                    }
-                )
-                s = Counts(shape, m)
-                pace = functools.reduce(np.maximum, paces(shape, m, s, config).values())
-                floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
-                # of those that differ in nothing but p the one with the least
-                order = np.argsort(floor, kind="stable")
-                alike = functools.reduce(
-                    lambda key, column: key * (int(column.max()) + 1) + column.astype(np.int64),
-                    (r, split, e, t, s.blocks, s.lanes),
-                    np.zeros(len(p), np.int64),
-                )
-                order = order[np.unique(alike[order], return_index=True)[1]]
-                for name, column in (
-                    ("height", height),
-                    ("width", width),
-                    ("q", q),
-                    ("p", p),
-                    ("r", r),
-                    ("split", split),
-                    ("e", e),
-                    ("t", t),
-                    ("floor", floor),
-                ):
-                    columns[name].append(np.broadcast_to(column, len(floor))[order])
+            for q in range(1, shape.block + 1):
+                if shape.block % q == 0 and q * width <= config.ifmap_spad:
+                    for name, column in _of_slice(shape, config, height, width, q, sets_of).items():
+                        columns[name].append(column)
     table = {name: np.concatenate(parts) for name, parts in columns.items()}
     order = np.argsort(table["floor"], kind="stable")
     return {name: column[order] for name, column in table.items()}
+
+
+def _of_slice(
+    shape: Shape, config: Config, height: int, width: int, q: int, sets_of: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Uses of the array for slices of a filter, height x width of q channels, by the least cycles;
+    none where no filter fits. sets_of: by r, how many sets of so many groups there is room for."""
+    p_most = min(
+        config.psum_spad,
+        ceil(shape.M, config.simd) * config.simd,
+        config.filter_half // (q * width),
+    )
+    most = config.logical_columns(height)
+    groups = [(r, 1) for r in _splits(shape.blocks, min(most, MOST // height), 12)]
+    groups += [
+        (n, n) for n in range(2, min(most, shape.block // q) + 1) if shape.block // q % n == 0
+    ]
+    rows = [_splits(shape.E, min(int(sets_of[r]), MOST), shape.E) for r, _ in groups]
+    counts = [len(each) for each in rows]
+    ps = np.arange(config.simd, p_most + 1, config.simd)
+    r, split = (np.repeat(np.repeat([g[k] for g in groups], counts), len(ps)) for k in (0, 1))
+    e = np.repeat(np.concatenate(rows), len(ps)) if rows else np.zeros(0, int)
+    p = np.tile(ps, sum(counts))
+    if not len(p):
+        return {}
+    sets = np.minimum(sets_of[r] // e, MOST // (height * r))
+    want = -(-shape.M // p)
+    t = -(-want // -(-want // np.maximum(1, sets)))
+
+    # all bands of all images in a pass: the least that passes can take
+    varied = {"p": p, "r": r, "t": t, "e": e, "split": split}
+    varied = {name: column.astype(np.float64) for name, column in varied.items()}
+    fixed = {"height": height, "width": width, "q": q, "columns": shape.F}
+    tile = {"n": np.full(len(p), shape.N, np.float64), "bands": ceil(shape.E, varied["e"])}
+    m = Mapping(**{**EMPTY, **fixed, **varied, **tile})
+    s = Counts(shape, m)
+    pace = functools.reduce(np.maximum, paces(shape, m, s, config).values())
+    floor = s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
+
+    # of those that differ in nothing but p the one with the least
+    order = np.argsort(floor, kind="stable")
+    alike = np.zeros(len(p), np.int64)
+    for column in (r, split, e, t, np.asarray(s.blocks), np.asarray(s.lanes)):
+        alike = alike * (int(column.max()) + 1) + column.astype(np.int64)
+    order = order[np.unique(alike[order], return_index=True)[1]]
+    found = {"height": height, "width": width, "q": q, "p": p, "r": r, "split": split}
+    found |= {"e": e, "t": t, "floor": floor}
+    return {name: np.broadcast_to(column, len(floor))[order] for name, column in found.items()}
 
 
 def _unlike(shape: Shape, uses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -394,6 +397,7 @@ def ranking(
         if not floors:
             break
         table = _tilings(shape, {name: uses[name][some] for name in SPATIAL}, config, hopeful)
+        cycles = dram_bytes = scores = np.zeros(0)
         if table.size:
             cycles, dram_bytes, _ = estimate(shape, table.mapping(), config)
             scores = score(cycles, dram_bytes)
@@ -428,7 +432,7 @@ def _bound(shape: Shape, config: Config, best: list[tuple[float, Mapping]]) -> t
 
     def bound(m):
         _, _, shares = estimate(shape, m, config)
-        return max(shares, key=shares.get)
+        return max(shares, key=lambda name: shares[name])
 
     return tuple(dataclasses.replace(m, bound=bound(m)) for _, m in best)
 

@@ -9,17 +9,9 @@ compares the energies of both.
 
 from __future__ import annotations
 
-from compiler.mapping.mapping import (
-    COMMAND_BYTES,
-    Counts,
-    Mapping,
-    Shape,
-    chunk_of,
-    ifmap_words,
-    traffic,
-)
+from compiler.mapping.mapping import Counts, Mapping, Shape, chunk_of, ifmap_words, traffic
 from hdl.config import Config
-from hdl.isa import Mode
+from hdl.isa import COMMAND_BYTES, Mode
 
 
 def accesses(

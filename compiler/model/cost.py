@@ -10,6 +10,7 @@ energy analysis (Chen et al., ISCA 2016, table I).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from compiler.lowering.structures.commands import ENGINE
 from compiler.lowering.structures.program import Program, Segment
 from compiler.mapping.layout import Storage
+from compiler.numbers import ceil
 from golden.fixed import wrap
 from golden.rlc import LENGTH_BYTES
 from golden.rlc import decode as decode_strips
@@ -26,7 +28,7 @@ from hdl.timing import BURST, CODED_BURST, HAZARD
 
 BEAT = 8  # bytes of a DRAM beat, a word of the global buffer
 ENTRY_MASK = (1 << ENTRY_ADDR) - 1
-EXACT = (
+EXACT: tuple[str, ...] = (
     "macs",
     "macs_gated",
     "pe_busy",
@@ -49,7 +51,7 @@ class CostError(ValueError):
 
 
 @dataclass
-class Command:
+class DecodedCommand:
     """A decoded command; `index` counts from the segment's first."""
 
     index: int
@@ -60,11 +62,7 @@ class Command:
     fields: dict[str, int]
 
 
-def ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def decode(raw: bytes) -> list[Command]:
+def decode(raw: bytes) -> list[DecodedCommand]:
     """The commands of a program, its fields read by columns."""
     padded = np.zeros((len(raw) // COMMAND_BYTES, COMMAND_BYTES + 8), np.uint8)
     padded[:, :COMMAND_BYTES] = np.frombuffer(raw, np.uint8).reshape(-1, COMMAND_BYTES)
@@ -79,7 +77,7 @@ def decode(raw: bytes) -> list[Command]:
 
     head = {name: column(slice(None), offset, width) for name, offset, width, _ in fields(Header)}
     opcodes = head["opcode"]
-    out: list[Command] = [None] * len(padded)
+    found: dict[int, DecodedCommand] = {}
     for code in np.unique(opcodes).tolist():
         opcode = Opcode(code)
         rows = np.flatnonzero(opcodes == code)
@@ -90,10 +88,10 @@ def decode(raw: bytes) -> list[Command]:
         ]
         masks = zip(rows.tolist(), head["wait"][rows].tolist(), head["signal"][rows].tolist())
         for (index, wait, signal), *values in zip(masks, *columns):
-            out[index] = Command(
+            found[index] = DecodedCommand(
                 index, opcode, ENGINE[opcode], wait, signal, dict(zip(names, values))
             )
-    return out
+    return [found[index] for index in range(len(padded))]
 
 
 # ---- tensors -----------------------------------------------------------------------------
@@ -204,18 +202,25 @@ def nest(*loops: tuple[int, int]) -> np.ndarray:
 
 
 @dataclass
+class Nonzeros:
+    """Entries of an IFMAP that are not zero, by [lap, row, group] and position: `used` in each
+    window; of the strip, `sent` up to the last word that must have left a PE's FIFO for the
+    window's last word to enter it, and `freed` once the window is done; `entries` of the strip."""
+
+    used: np.ndarray
+    sent: np.ndarray
+    freed: np.ndarray
+    entries: np.ndarray
+
+
+@dataclass
 class Windows:
-    """What an IFMAP brings to the PEs. reads: of the global buffer. Only if zeros count, entries
-    that are not zero, by [lap, row, group] and position: `used` in each window; of the strip,
-    `sent` up to the last word that must have left a PE's FIFO for the window's last word to enter
-    it, and `freed` once the window is done; `entries` of the strip."""
+    """What an IFMAP brings to the PEs. reads: of the global buffer; nonzeros: None unless zeros
+    count."""
 
     laps: int
     reads: int
-    used: np.ndarray | None = None
-    sent: np.ndarray | None = None
-    freed: np.ndarray | None = None
-    entries: np.ndarray | None = None
+    nonzeros: Nonzeros | None = None
 
 
 @dataclass
@@ -343,27 +348,27 @@ class Buffer:
         total = np.zeros((*some.shape[:3], len(x) + 1), np.int32)
         np.cumsum(some, axis=3, out=total[..., 1:])
         at = Stream.of(v, self.config)
-        out.used = (total[..., at.behind] - total[..., at.first]).astype(np.uint8)
-        out.sent, out.freed = (
+        out.nonzeros = Nonzeros(
+            (total[..., at.behind] - total[..., at.first]).astype(np.uint8),
             total[..., at.sent].astype(np.uint16),
             total[..., at.freed].astype(np.uint16),
+            total[..., -1],
         )
-        out.entries = total[..., -1]
         if key is not None:
             self.seen[key] = out
         return out
 
 
 @dataclass
-class Pass:
+class PassWork:
     """A processing pass: its commands, and what its IFMAPs bring. chain: fields of its CONFIG."""
 
     chain: dict[str, int]
-    ifmaps: list[Command]
+    ifmaps: list[DecodedCommand]
     windows: list[Windows]
-    filter: Command
-    psum: Command
-    ofmaps: list[Command]
+    filter: DecodedCommand
+    psum: DecodedCommand
+    ofmaps: list[DecodedCommand]
 
     @property
     def columns(self) -> int:
@@ -392,9 +397,14 @@ class Pass:
         return np.bincount(rows.ravel(), minlength=self.head["rows"])[: self.head["rows"]]
 
 
-def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None) -> list[Pass]:
+def passes_of(
+    commands: list[DecodedCommand], buffer: Buffer, contents: Contents | None
+) -> list[PassWork]:
     """The passes of a segment; with contents, zeros are followed through the buffer."""
-    chain, out, waiting = None, [], {name: [] for name in ("filter", "psum", "ofmap")}
+    chain: dict[str, int] = {}
+    # of each pass: fields of its CONFIG, IFMAPs, what they bring
+    begun: list[tuple[dict[str, int], list[DecodedCommand], list[Windows]]] = []
+    waiting: dict[str, list[DecodedCommand]] = {name: [] for name in ("filter", "psum", "ofmap")}
     for c in commands:
         v = c.fields
         if c.opcode is Opcode.CONFIG:
@@ -403,19 +413,20 @@ def passes_of(commands: list[Command], buffer: Buffer, contents: Contents | None
             buffer.load(v, contents.loaded(v))
         elif c.opcode is Opcode.IFMAP:
             if v["header"]:
-                out.append(Pass(chain, [], [], None, None, []))
-            out[-1].ifmaps.append(c)
-            out[-1].windows.append(
-                buffer.windows(v, contents is not None and chain["mode"] != Mode.DENSE)
-            )
+                begun.append((chain, [], []))
+            zeros = contents is not None and chain["mode"] != Mode.DENSE
+            begun[-1][1].append(c)
+            begun[-1][2].append(buffer.windows(v, zeros))
         elif c.engine in waiting:
             waiting[c.engine].append(c)
     ofmaps = iter(waiting["ofmap"])
-    for item, item.filter, item.psum in zip(out, waiting["filter"], waiting["psum"], strict=True):
-        left = item.head["laps"]
+    out = []
+    for parts, filters, psum in zip(begun, waiting["filter"], waiting["psum"], strict=True):
+        out.append(PassWork(*parts, filters, psum, []))
+        left = out[-1].head["laps"]
         while left > 0:
-            item.ofmaps.append(next(ofmaps))
-            left -= item.ofmaps[-1].fields["images"]
+            out[-1].ofmaps.append(next(ofmaps))
+            left -= out[-1].ofmaps[-1].fields["images"]
     return out
 
 
@@ -489,6 +500,7 @@ def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) 
     chunks = ceil(v["out_block"], v["chunk"])
     stride = 1
     if v["pool"]:
+        assert shape is not None  # a SHAPE comes before the first STORE that pools
         stride = shape["stride_y"]
 
         def spans(axis, count, size):
@@ -574,8 +586,8 @@ class Work:
     may depend on time or an earlier program."""
 
     config: Config
-    commands: list[Command]
-    passes: list[Pass]
+    commands: list[DecodedCommand]
+    passes: list[PassWork]
     strays: int = 0
     loads: dict[int, Loaded] = field(default_factory=dict)
     stores: dict[int, Stored] = field(default_factory=dict)
@@ -642,6 +654,13 @@ def added(first: dict, second: dict) -> dict:
     }
 
 
+Accesses = dict[str, dict[str, int]]  # of a level: data type -> way -> count
+
+
+def _none(kinds: Iterable[str], *ways: str) -> Accesses:
+    return {kind: dict.fromkeys(ways, 0) for kind in kinds}
+
+
 def count(todo: Work) -> Cost:
     """All accesses of a segment.
 
@@ -653,19 +672,29 @@ def count(todo: Work) -> Cost:
     sum goes to the drain buffer instead, and is read from there: as many psum reads as writes as
     MACs. Each psum moves on to the next PE of the chain, or from the tail to the output network.
     """
-    n, simd = dict.fromkeys(EXACT, 0), todo.config.simd
-    dram = {
-        kind: {"read": 0, "write": 0}
-        for kind in ("ifmap", "filter", "psum", "ofmap", "table", "command")
-    }
-    glb = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum", "ofmap")}
-    network = {
-        "ifmap": {"word": 0},
-        "filter": {"word": 0},
-        "psum": {"in": 0, "out": 0, "hand-over": 0},
-    }
-    spad = {kind: {"read": 0, "write": 0} for kind in ("ifmap", "filter", "psum")}
-    dram["command"]["read"] = COMMAND_BYTES * len(todo.commands)
+    n: dict[str, int] = dict.fromkeys(EXACT, 0)
+    kinds = ("ifmap", "filter", "psum")
+    dram = _none((*kinds, "ofmap", "table", "command"), "read", "write")
+    glb = _none((*kinds, "ofmap"), "read", "write")
+    network = _none(("ifmap", "filter"), "word") | _none(("psum",), "in", "out", "hand-over")
+    spad = _none(kinds, "read", "write")
+    _count_transfers(todo, dram, glb)
+    for item in todo.passes:
+        _count_networks(item, glb, network)
+        _count_macs(item, todo.config, n, spad)
+    n["pe_busy"] = n["macs"] // todo.config.simd
+    n["ifmap_words"], n["filter_words"] = network["ifmap"]["word"], network["filter"]["word"]
+    n["psum_words"], n["ofmap_words"] = network["psum"]["in"], network["psum"]["out"]
+    n["command_bytes"] = dram["command"]["read"]
+    for name, level in (("glb_{}s", glb), ("dram_{}_bytes", dram)):
+        for way in ("read", "write"):
+            n[name.format(way)] = sum(kind[way] for kind in level.values())
+    return Cost(n, {"dram": dram, "glb": glb, "network": network, "spad": spad})
+
+
+def _count_transfers(todo: Work, dram: Accesses, glb: Accesses) -> None:
+    """Adds what LOAD, STORE and the fetcher move."""
+    dram["command"]["read"] += COMMAND_BYTES * len(todo.commands)
     for load in todo.loads.values():
         dram[load.kind]["read"] += BEAT * int(load.strips.sum())
         dram["table"]["read"] += BEAT * sum(load.tables)
@@ -674,63 +703,59 @@ def count(todo: Work) -> Cost:
         dram["ofmap"]["write"] += store.bytes - store.table
         dram["table"]["write"] += store.table
         glb["ofmap"]["read"] += 2 * store.reads  # a word and the one behind it
-    for item in todo.passes:
-        v, laps, pes = item.head, item.head["laps"], item.pes
-        windows = laps * v["positions"] * pes
-        macs, gated, stored_entries = windows * v["window"] * v["p"], 0, 0
-        for c, w in zip(item.ifmaps, item.windows):
-            network["ifmap"]["word"] += ifmap_words(c.fields) + c.fields["header"]
-            glb["ifmap"]["read"] += 2 * w.reads
-            stored_entries += (
-                w.laps * c.fields["outer"] * c.fields["inner"] * c.fields["length"] * pes
-            )
-        if item.windows[0].used is not None:
-            t, reach = item.chain["sets"], item.reach
-            used = (
-                sum(int(w.used.sum((0, 2, 3), dtype=np.int64) @ reach) for w in item.windows)
-                * t
-                * v["p"]
-            )
-            if item.chain["mode"] == Mode.SKIP:
-                gated = (
-                    sum(int((w.used == 0).sum((0, 2, 3)) @ reach) for w in item.windows)
-                    * t
-                    * v["p"]
-                )
-                macs = used + gated
-                stored_entries = (
-                    sum(int(w.entries.sum((0, 2), dtype=np.int64) @ reach) for w in item.windows)
-                    * t
-                )
-            elif todo.config.gating:
-                gated = macs - used
-        n["macs"] += macs
-        n["macs_gated"] += gated
-        n["pe_wait_hazard"] += macs // v["p"] * max(0, HAZARD - v["p"] // simd)
-        f, s = item.filter.fields, item.psum.fields
-        network["filter"]["word"] += f["words"] * f["tags"]
-        glb["filter"]["read"] += 2 * f["words"] * f["tags"]
-        network["psum"]["in"] += psum_words(s)
-        glb["psum"]["read"] += 2 * psum_words(s)
-        for c in item.ofmaps:
-            words = c.fields["images"] * psum_words(c.fields)
-            network["psum"]["out"] += words
-            if c.fields["to_ring"]:
-                glb["psum"]["write"] += 2 * words
-            else:
-                glb["ofmap"]["write"] += tile_writes(c.fields)
-        network["psum"]["hand-over"] += laps * v["positions"] * v["p"] * (pes - item.columns)
-        spad["ifmap"]["write"] += stored_entries
-        spad["filter"]["write"] += v["window"] * v["p"] * pes
-        spad["filter"]["read"] += macs - gated
-        spad["ifmap"]["read"] += macs // simd - (gated if item.chain["mode"] == Mode.SKIP else 0)
-        spad["psum"]["read"] += macs
-        spad["psum"]["write"] += macs
-    n["pe_busy"] = n["macs"] // simd
-    n["ifmap_words"], n["filter_words"] = network["ifmap"]["word"], network["filter"]["word"]
-    n["psum_words"], n["ofmap_words"] = network["psum"]["in"], network["psum"]["out"]
-    n["command_bytes"] = dram["command"]["read"]
-    for name, level in (("glb_{}s", glb), ("dram_{}_bytes", dram)):
-        for way in ("read", "write"):
-            n[name.format(way)] = sum(kind[way] for kind in level.values())
-    return Cost(n, {"dram": dram, "glb": glb, "network": network, "spad": spad})
+
+
+def _count_networks(item: PassWork, glb: Accesses, network: Accesses) -> None:
+    """Adds what a pass moves between the global buffer and the array, and from PE to PE."""
+    v = item.head
+    for c, w in zip(item.ifmaps, item.windows):
+        network["ifmap"]["word"] += ifmap_words(c.fields) + c.fields["header"]
+        glb["ifmap"]["read"] += 2 * w.reads
+    f, s = item.filter.fields, item.psum.fields
+    network["filter"]["word"] += f["words"] * f["tags"]
+    glb["filter"]["read"] += 2 * f["words"] * f["tags"]
+    network["psum"]["in"] += psum_words(s)
+    glb["psum"]["read"] += 2 * psum_words(s)
+    for c in item.ofmaps:
+        words = c.fields["images"] * psum_words(c.fields)
+        network["psum"]["out"] += words
+        if c.fields["to_ring"]:
+            glb["psum"]["write"] += 2 * words
+        else:
+            glb["ofmap"]["write"] += tile_writes(c.fields)
+    psums = v["laps"] * v["positions"] * v["p"]
+    network["psum"]["hand-over"] += psums * (item.pes - item.columns)
+
+
+def _count_macs(item: PassWork, config: Config, n: dict[str, int], spad: Accesses) -> None:
+    """Adds what the PEs do in a pass."""
+    v, pes, skip = item.head, item.pes, item.chain["mode"] == Mode.SKIP
+    macs, gated = v["laps"] * v["positions"] * pes * v["window"] * v["p"], 0
+    stored_entries = sum(
+        w.laps * c.fields["outer"] * c.fields["inner"] * c.fields["length"] * pes
+        for c, w in zip(item.ifmaps, item.windows)
+    )
+    nonzeros = [w.nonzeros for w in item.windows if w.nonzeros is not None]
+    if nonzeros:
+        sets, reach = item.chain["sets"], item.reach
+
+        def entries(of_rows: Iterable[np.ndarray]) -> int:
+            """Sum over the PEs of counts by row."""
+            return sum(int(rows @ reach) for rows in of_rows) * sets
+
+        used = entries(z.used.sum((0, 2, 3), dtype=np.int64) for z in nonzeros) * v["p"]
+        if skip:
+            gated = entries((z.used == 0).sum((0, 2, 3)) for z in nonzeros) * v["p"]
+            macs = used + gated
+            stored_entries = entries(z.entries.sum((0, 2), dtype=np.int64) for z in nonzeros)
+        elif config.gating:
+            gated = macs - used
+    n["macs"] += macs
+    n["macs_gated"] += gated
+    n["pe_wait_hazard"] += macs // v["p"] * max(0, HAZARD - v["p"] // config.simd)
+    spad["ifmap"]["write"] += stored_entries
+    spad["filter"]["write"] += v["window"] * v["p"] * pes
+    spad["filter"]["read"] += macs - gated
+    spad["ifmap"]["read"] += macs // config.simd - (gated if skip else 0)
+    spad["psum"]["read"] += macs
+    spad["psum"]["write"] += macs

@@ -19,7 +19,8 @@ from dataclasses import InitVar, dataclass, field
 import numpy as np
 
 from compiler.model import cost
-from compiler.model.cost import Command, Pass, Stream, Work, ceil
+from compiler.model.cost import DecodedCommand, PassWork, Stream, Work
+from compiler.numbers import ceil
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import COMMAND_BYTES, Mode, Opcode
 from hdl.timing import (
@@ -154,19 +155,19 @@ class Engine:
     """A queue, its semaphores, the command register, and commands under way; `start` is called with
     what the engine takes, which then calls `free` and, in order, `done`."""
 
-    def __init__(self, line: "Timeline", name: str, start: Callable):
+    def __init__(self, line: Timeline, name: str, start: Callable):
         self.line, self.name, self.start = line, name, start
-        self.queue: deque[Command] = deque()
+        self.queue: deque[DecodedCommand] = deque()
         self.depth = line.config.engine_queue(name)
-        self.register: Command | None = None
-        self.flight: deque[Command] = deque()
+        self.register: DecodedCommand | None = None
+        self.flight: deque[DecodedCommand] = deque()
         self.ready = True  # takes the command in the register
 
     @property
     def room(self) -> bool:
         return len(self.queue) < self.depth
 
-    def offer(self, command: Command) -> None:
+    def offer(self, command: DecodedCommand) -> None:
         self.queue.append(command)
         self.move()
 
@@ -311,7 +312,7 @@ class Timeline:
             self.collect(1 + BEATS + DECODE)
 
     # ---- LOAD ----------------------------------------------------------------------------
-    def start_load(self, command: Command) -> None:
+    def start_load(self, command: DecodedCommand) -> None:
         walk = Walk(self.work.loads[command.index], command.fields)
         self.walks.append(walk)
         self.issued = max(self.issued, self.clock.now + ASK - 1)
@@ -373,7 +374,7 @@ class Timeline:
         self.walk()
 
     # ---- STORE ---------------------------------------------------------------------------
-    def start_store(self, command: Command) -> None:
+    def start_store(self, command: DecodedCommand) -> None:
         engine = self.engines["store"]
         if command.opcode is Opcode.SHAPE:
             self.clock.at(self.clock.now + 1, engine.done)
@@ -408,7 +409,7 @@ class Timeline:
         )
 
     # ---- the array -----------------------------------------------------------------------
-    def start_filter(self, command: Command) -> None:
+    def start_filter(self, command: DecodedCommand) -> None:
         self.taken = self.clock.now
         self.feed_filters()
 
@@ -436,18 +437,18 @@ class Timeline:
             max(self.clock.now + 1, ready - SEQUENCE - X_BUS), self.engines["filter"].free
         )
 
-    def start_ifmap(self, command: Command) -> None:
+    def start_ifmap(self, command: DecodedCommand) -> None:
         v = command.fields
         self.feeds.append([self.clock.now + SEQUENCE, v["images"] * v["bands"]])
         self.work_lap()
 
-    def start_psum(self, command: Command) -> None:
+    def start_psum(self, command: DecodedCommand) -> None:
         self.psum_time[self.psums] = self.clock.now + SEQUENCE
         self.psums += 1
         self.leave()
         self.work_lap()
 
-    def start_ofmap(self, command: Command) -> None:
+    def start_ofmap(self, command: DecodedCommand) -> None:
         self.outs.append([self.clock.now, command.fields["images"]])
         self.leave()
         self.work_lap()
@@ -479,17 +480,17 @@ class Timeline:
             or self.at_pass not in self.filtered
         ):
             return
-        n, l = self.at_pass, self.at_lap
+        n, lap = self.at_pass, self.at_lap
         item, pace = self.passes[n], self.laps[n]
-        positions, duration = item.head["positions"], pace.laps[l]
+        positions, duration = item.head["positions"], pace.laps[lap]
         begin = fed = max(
-            self.end, self.feeds[0][0] + pace.fill, self.free_net + pace.fill if l == 0 else 0.0
+            self.end, self.feeds[0][0] + pace.fill, self.free_net + pace.fill if lap == 0 else 0.0
         )
-        if l == 0:
+        if lap == 0:
             begin = max(begin, self.filtered[n])
         # While the PEs wait for something else the ifmap network gets ahead of them.
         lead = min(self.lead + begin - fed, pace.lead)
-        saved = min(lead, pace.waits[l])
+        saved = min(lead, pace.waits[lap])
         duration -= saved
         end = max(begin + duration, self.clock.now)
         if self.waiting + positions > pace.slack:
@@ -507,13 +508,13 @@ class Timeline:
         if self.feeds[0][1] == 0:
             self.feeds.popleft()
 
-            def fed():
+            def all_fed() -> None:
                 self.engines["ifmap"].done()
                 self.engines["ifmap"].free()
 
-            self.clock.at(self.free_net, fed)
-        last = l + 1 == item.head["laps"]
-        self.at_pass, self.at_lap = (n + 1, 0) if last else (n, l + 1)
+            self.clock.at(self.free_net, all_fed)
+        last = lap + 1 == item.head["laps"]
+        self.at_pass, self.at_lap = (n + 1, 0) if last else (n, lap + 1)
         self.clock.at(end, lambda: self.worked(n, last))
 
     def worked(self, n: int, last: bool) -> None:
@@ -543,7 +544,7 @@ class Timeline:
         )
         self.clock.at(self.gone, lambda: self.has_left(item, last))
 
-    def has_left(self, item: Pass, last: bool) -> None:
+    def has_left(self, item: PassWork, last: bool) -> None:
         self.leaving = False
         self.worked_laps.popleft()
         self.waiting -= item.head["positions"]
@@ -616,7 +617,7 @@ class Walk:
 # ---- the pace of a pass ------------------------------------------------------------------
 
 
-def drain_cycles(item: Pass, config: Config) -> float:
+def drain_cycles(item: PassWork, config: Config) -> float:
     """From the last MAC of a lap to the end of its psums: through the chain, and out of all
     columns."""
     return (
@@ -642,7 +643,7 @@ class Pace:
     psum: float
 
 
-def psum_cycles(item: Pass, config: Config) -> float:
+def psum_cycles(item: PassWork, config: Config) -> float:
     """Cycles that the psums of a window take through the output network, the slower one. The tails
     of a row take turns (hdl/array/gon.py); a tail gathers a psum a cycle, so only its first is
     there when its turn comes, and of a row those of its first tail. With one psum lane all take
@@ -661,7 +662,7 @@ def psum_cycles(item: Pass, config: Config) -> float:
 MOST_LAPS = 4  # of equal laps that are followed one by one
 
 
-def paces(passes: list[Pass], config: Config) -> list[Pace]:
+def paces(passes: list[PassWork], config: Config) -> list[Pace]:
     """Of every pass; those of one shape together."""
     groups: dict[tuple, list[int]] = {}
     for n, item in enumerate(passes):
@@ -687,64 +688,81 @@ def paces(passes: list[Pass], config: Config) -> list[Pace]:
             ),
         )
         groups.setdefault(key, []).append(n)
-    out: list[Pace] = [None] * len(passes)
-    for key, members in groups.items():
-        item = passes[members[0]]
-        v, stream = item.head, Stream.of(item.head, config)
-        if key[0] == Mode.SKIP:
-            distinct: dict[tuple, list[int]] = {}  # passes of the same ifmaps
-            for n in members:
-                distinct.setdefault(tuple(id(w) for w in passes[n].windows), []).append(n)
+    found: dict[int, Pace] = {}
+    for (mode, *_), members in groups.items():
+        of_group = _paces_skipping if mode == Mode.SKIP else _paces_dense
+        found |= of_group(passes, members, config)
+    return [found[n] for n in range(len(passes))]
 
-            def gather(name):
-                """[lap, position, pass, PE]"""
-                return (
-                    np.stack(
-                        [
-                            np.concatenate(
-                                [
-                                    getattr(w, name).reshape(w.laps, v["rows"] * v["groups"], -1)
-                                    for w in passes[same[0]].windows
-                                ]
-                            )
-                            for same in distinct.values()
-                        ]
-                    )
-                    .transpose(1, 3, 0, 2)
-                    .astype(np.int64)
-                )
 
-            entries = gather("entries")
-            base = np.cumsum(entries, axis=0) - entries
-            found = _recurrence(
-                item, stream, gather("used"), base + gather("sent"), base + gather("freed"), config
-            )
-            for same, pace in zip(distinct.values(), found):
-                for n in same:
-                    out[n] = pace
-        else:
-            laps = min(v["laps"], MOST_LAPS)
-            base = np.arange(laps)[:, None, None, None] * stream.behind[-1]
-            used = np.full((laps, v["positions"], 1, 1), v["window"])
-            (pace,) = _recurrence(
-                item,
-                stream,
-                used,
-                base + stream.sent[:, None, None],
-                base + stream.freed[:, None, None],
-                config,
-            )
-            pace.laps, pace.waits = (
-                np.concatenate([x, np.repeat(x[-1:], v["laps"] - laps)])
-                for x in (pace.laps, pace.waits)
-            )
-            for n in members:
-                out[n] = pace
-    return out
+def _paces_skipping(passes: list[PassWork], members: list[int], config: Config) -> dict[int, Pace]:
+    """Where zeros are skipped: those of the same ifmaps once, all in one recurrence."""
+    item = passes[members[0]]
+    v, stream = item.head, Stream.of(item.head, config)
+    distinct: dict[tuple, list[int]] = {}  # passes of the same ifmaps
+    for n in members:
+        distinct.setdefault(tuple(id(w) for w in passes[n].windows), []).append(n)
+
+    def of_pass(n: int, name: str) -> np.ndarray:
+        """[lap, PE, ...]"""
+        parts = []
+        for w in passes[n].windows:
+            assert w.nonzeros is not None
+            parts.append(getattr(w.nonzeros, name).reshape(w.laps, v["rows"] * v["groups"], -1))
+        return np.concatenate(parts)
+
+    def gather(name: str) -> np.ndarray:
+        """[lap, position, pass, PE]"""
+        each = np.stack([of_pass(same[0], name) for same in distinct.values()])
+        return each.transpose(1, 3, 0, 2).astype(np.int64)
+
+    entries = gather("entries")
+    base = np.cumsum(entries, axis=0) - entries
+    found = _recurrence(
+        item, stream, gather("used"), base + gather("sent"), base + gather("freed"), config
+    )
+    return {n: pace for same, pace in zip(distinct.values(), found) for n in same}
+
+
+def _paces_dense(passes: list[PassWork], members: list[int], config: Config) -> dict[int, Pace]:
+    """Where every entry counts: passes, PEs, and laps after the first ones are alike."""
+    item = passes[members[0]]
+    v, stream = item.head, Stream.of(item.head, config)
+    laps = min(v["laps"], MOST_LAPS)
+    base = np.arange(laps)[:, None, None, None] * stream.behind[-1]
+    used = np.full((laps, v["positions"], 1, 1), v["window"])
+    sent, freed = base + stream.sent[:, None, None], base + stream.freed[:, None, None]
+    (pace,) = _recurrence(item, stream, used, sent, freed, config)
+    pace.laps, pace.waits = (
+        np.concatenate([x, np.repeat(x[-1:], v["laps"] - laps)]) for x in (pace.laps, pace.waits)
+    )
+    return dict.fromkeys(members, pace)
+
+
+def _room(
+    used: np.ndarray, sent: np.ndarray, freed: np.ndarray, slot: int, config: Config
+) -> tuple[np.ndarray, np.ndarray]:
+    """When a window's last word has room in a PE, [window, pass, PE]: the window that must be done
+    (-1: none), and the cycles before its end from which there is room. As _recurrence."""
+    laps, positions, count, pes = used.shape
+    total = laps * positions
+    sent, freed = sent.reshape(total, -1).T - config.ifmap_spad, freed.reshape(total, -1).T
+    span = np.arange(len(sent))[:, None] * (int(freed.max()) + config.ifmap_spad + 1)
+    need = np.searchsorted((freed + span).ravel(), (np.maximum(sent, 0) + span).ravel()).reshape(
+        sent.shape
+    )
+    need = need - np.arange(len(sent))[:, None] * total
+    need = np.where(sent > 0, np.minimum(need, np.arange(total) - 1), -1)
+    # It frees entry by entry: cycles from there to the window's end.
+    at = np.maximum(need, 0)
+    before = np.where(at > 0, np.take_along_axis(freed, np.maximum(at - 1, 0), 1), 0)
+    early = np.take_along_axis(used.reshape(total, -1).T, at, 1) + before - np.maximum(sent, 0)
+    early = (slot * np.maximum(0, early)).T.reshape(total, count, pes)
+    return need.T.reshape(total, count, pes), early
 
 
 def _recurrence(
-    item: Pass,
+    item: PassWork,
     stream: Stream,
     used: np.ndarray,
     sent: np.ndarray,
@@ -777,20 +795,7 @@ def _recurrence(
         .reshape(total, 1, 1)
         * float(slot),
     )
-    # The window that must be done for a window's last word to have room in a PE.
-    sent, freed = sent.reshape(total, -1).T - config.ifmap_spad, freed.reshape(total, -1).T
-    span = np.arange(len(sent))[:, None] * (int(freed.max()) + config.ifmap_spad + 1)
-    need = np.searchsorted((freed + span).ravel(), (np.maximum(sent, 0) + span).ravel()).reshape(
-        sent.shape
-    )
-    need = need - np.arange(len(sent))[:, None] * total
-    need = np.where(sent > 0, np.minimum(need, np.arange(total) - 1), -1)
-    # It frees entry by entry: cycles from there to the window's end.
-    at = np.maximum(need, 0)
-    before = np.where(at > 0, np.take_along_axis(freed, np.maximum(at - 1, 0), 1), 0)
-    early = np.take_along_axis(used.reshape(total, -1).T, at, 1) + before - np.maximum(sent, 0)
-    early = (slot * np.maximum(0, early)).T.reshape(total, count, pes)
-    need = need.T.reshape(total, count, pes)
+    need, early = _room(used, sent, freed, slot, config)
     words = np.diff(
         (np.arange(laps)[:, None] * stream.words + stream.word).ravel(), prepend=stream.word[0]
     ) * float(tags)

@@ -64,15 +64,15 @@ class ConvLayer:
             "out",
             weights,
             np.zeros(self.M, np.float32),
-            (self.stride,) * 2,
-            (self.pad,) * 4,
+            (self.stride, self.stride),
+            (self.pad, self.pad, self.pad, self.pad),
             self.groups,
             True,
             self.full,
         )
         return Graph(
             "in",
-            "out",
+            ("out",),
             [conv],
             {
                 "in": Tensor("in", self.C, self.H, self.H),
@@ -97,8 +97,8 @@ class Network:
 
     @property
     def chip_cycles(self) -> float | None:
-        times = [layer.chip_cycles for layer in self.layers]
-        return None if None in times else sum(times)
+        times = [layer.chip_cycles for layer in self.layers if layer.chip_cycles is not None]
+        return sum(times) if len(times) == len(self.layers) else None
 
     def part(self, name: str) -> tuple[ConvLayer, ...]:
         """Layers of a part: conv, fc or all."""

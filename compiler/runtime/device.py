@@ -4,7 +4,7 @@ code."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, COUNTERS, ID_VALUE, VERSION_VALUE, Error, Register, Status
@@ -23,19 +23,33 @@ class Device(Protocol):
 
     def read(self, address: int, size: int) -> bytes:
         """Memory contents. Raises ValueError outside the memory."""
+        ...
 
     def write(self, address: int, data: bytes) -> None:
         """Sets memory. Raises ValueError outside the memory."""
+        ...
 
     def read_register(self, offset: int) -> int:
         """A 32-bit register of hdl.isa.Register (or one half of a counter)."""
+        ...
 
     def write_register(self, offset: int, value: int) -> None:
         """Sets a 32-bit register."""
+        ...
 
     def wait(self, timeout: float) -> None:
         """Returns when the program has ended. Raises TimeoutError after `timeout` (cycles of a
         simulated device, seconds of a board)."""
+        ...
+
+
+@runtime_checkable
+class ManyRegisters(Protocol):
+    """A board: one request for several registers."""
+
+    def read_registers(self, offset: int, count: int) -> list[int]:
+        """`count` registers from `offset` on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class RunResult:
 def read_counters(device: Device) -> dict[str, int]:
     """Performance counters by name."""
     count = 2 * len(COUNTERS)
-    if hasattr(device, "read_registers"):  # a board: one request for all of them
+    if isinstance(device, ManyRegisters):
         halves = device.read_registers(Register.COUNTERS, count)
     else:
         halves = [device.read_register(Register.COUNTERS + 4 * i) for i in range(count)]

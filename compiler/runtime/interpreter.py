@@ -7,6 +7,7 @@ wrong in a way the hardware would not notice (or would hang on) raises ProgramEr
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -38,12 +39,24 @@ from hdl.isa import (
 
 MASK32 = (1 << 32) - 1
 ENTRY_MASK = (1 << ENTRY_ADDR) - 1
+NOTHING = np.zeros(0, np.int64)  # of a command that captures nothing
 PASS = (Opcode.IFMAP, Opcode.FILTER, Opcode.PSUM, Opcode.OFMAP)
 
 
 class ProgramError(RuntimeError):
     """A program that breaks the contract of the command set; names the command's index and
     opcode."""
+
+
+@dataclass
+class _Taken:
+    """A command of a pass, until the pass has all: its fields, what it captured when it came, the
+    semaphores that it gives, its name."""
+
+    fields: dict[str, int]
+    data: np.ndarray
+    signal: int
+    where: str
 
 
 class _Stop(Exception):
@@ -130,10 +143,11 @@ class Interpreter:
     # ---- the program ---------------------------------------------------------------------
     def _reset(self) -> None:
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self.semaphores, self.consumers = [0] * SEMAPHORES, [None] * SEMAPHORES
-        self.queues = {opcode: deque() for opcode in PASS}
+        self.semaphores = [0] * SEMAPHORES
+        self.consumers: list[str | None] = [None] * SEMAPHORES  # the engine that takes each
+        self.queues: dict[Opcode, deque[_Taken]] = {opcode: deque() for opcode in PASS}
         self.sums: np.ndarray | None = None  # psums [lap, column, p] of the pass under way
-        self.chain: dict[str, int] | None = None
+        self.chain: dict[str, int] = {}  # fields of the last CONFIG
         self.shape: dict[str, int] = {}
         self.ring_read = self.ring_write = self.ring_level = 0
         self.registers[Register.STATUS] = self.registers[Register.ERROR_INDEX] = 0
@@ -193,16 +207,14 @@ class Interpreter:
                 self.semaphores[bit] -= 1
         if opcode in PASS:
             capture = getattr(self, "_" + opcode.name.lower(), None)
-            captured = capture(v) if capture else None
+            captured = capture(v) if capture else NOTHING
             queue = self.queues[opcode]
             if opcode is Opcode.IFMAP and not v["header"]:
-                self._need(
-                    queue and len(queue[-1][1]) < queue[-1][0]["laps"], "no pass to go on with"
-                )
-                joined = np.concatenate([queue[-1][1], captured])
-                queue[-1] = (*queue[-1][:1], joined, *queue[-1][2:])
+                open_pass = queue and len(queue[-1].data) < queue[-1].fields["laps"]
+                self._need(open_pass, "no pass to go on with")
+                queue[-1].data = np.concatenate([queue[-1].data, captured])
             else:
-                queue.append((v, captured, signal, self.where))
+                queue.append(_Taken(v, captured, signal, self.where))
             if opcode is not Opcode.OFMAP:
                 self._give(signal)
             self._passes()
@@ -431,11 +443,11 @@ class Interpreter:
             .copy()
         )
 
-    def _psum(self, v: dict[str, int]) -> np.ndarray | None:
-        """Biases int64 [set, p]; None if the psums come from the ring, when the pass runs."""
+    def _psum(self, v: dict[str, int]) -> np.ndarray:
+        """Biases int64 [set, p]; none if the psums come from the ring, when the pass runs."""
         self._positive(v, "positions", "rows", "sets", "p")
         if v["from_ring"]:
-            return None
+            return NOTHING
         self._need(v["bias"] % 2 == 0, "bias not even")
         words = -(-v["p"] // PSUM_LANES)
         bias = self.glb[self._words(v["bias"], 2 * words * v["sets"])].view(np.int32)
@@ -475,19 +487,20 @@ class Interpreter:
                 ifmaps = self.queues[Opcode.IFMAP]
                 if not (
                     ifmaps
-                    and len(ifmaps[0][1]) >= ifmaps[0][0]["laps"]
+                    and len(ifmaps[0].data) >= ifmaps[0].fields["laps"]
                     and self.queues[Opcode.FILTER]
                     and self.queues[Opcode.PSUM]
                 ):
                     return
-                self._pass(*(self.queues[o].popleft() for o in PASS[:3]))
+                self.sums = self._pass(*(self.queues[o].popleft() for o in PASS[:3]))
             if not self.queues[Opcode.OFMAP]:
                 return
-            self._collect(*self.queues[Opcode.OFMAP].popleft())
+            self._collect(self.sums, self.queues[Opcode.OFMAP].popleft())
 
-    def _pass(self, ifmap, filters, psum) -> None:
-        """Computes a pass from its commands: (fields, captured data, signals, name) each."""
-        (i, entries, _, _), (w, weights, _, _), (s, bias, _, _) = ifmap, filters, psum
+    def _pass(self, ifmap: _Taken, filters: _Taken, psum: _Taken) -> np.ndarray:
+        """The psums [lap, column, p] of a pass from its commands."""
+        i, w, s = ifmap.fields, filters.fields, psum.fields
+        entries, weights, bias = ifmap.data, filters.data, psum.data
         chain, p, window, step, positions = (
             self.chain,
             i["p"],
@@ -495,7 +508,7 @@ class Interpreter:
             i["step"],
             i["positions"],
         )
-        self._need(chain is not None, "a pass before any CONFIG")
+        self._need(chain, "a pass before any CONFIG")
         high, r, t, e, stride = (chain[k] for k in ("height", "groups", "sets", "rows", "stride"))
         for what, got, expected in (
             ("FILTER.tags", w["tags"], high * r * t),
@@ -529,8 +542,7 @@ class Interpreter:
         columns = i["laps"] * positions * e
         operands = operands.reshape(columns, -1)
         sums = matmul(operands, matrix).reshape(columns * t, p)
-        sums += self._pop(columns * t, p) if bias is None else np.tile(bias, (columns, 1))
-        self.sums = wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, p)
+        sums += self._pop(columns * t, p) if s["from_ring"] else np.tile(bias, (columns, 1))
         self.positions = positions
         words = columns * t * -(-p // PSUM_LANES)
         macs, gated = operands.size * t * p, 0
@@ -549,28 +561,27 @@ class Interpreter:
             ("filter_words", w["tags"] * w["words"]),
         ):
             self.counters[name] += n
+        return wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, p)
 
-    def _collect(self, o, _, signal: int, where: str) -> None:
-        """An OFMAP: the next laps of the pass under way."""
-        self.where = where
+    def _collect(self, sums: np.ndarray, taken: _Taken) -> None:
+        """An OFMAP: the next laps of the pass under way, of whose psums `sums` are left."""
+        self.where, o = taken.where, taken.fields
         chain, laps = self.chain, o["images"]
         for what, got, expected in (
             ("positions", o["positions"], self.positions),
             ("rows", o["rows"], chain["rows"]),
             ("sets", o["sets"], chain["sets"]),
-            ("p", o["p"], self.sums.shape[2]),
+            ("p", o["p"], sums.shape[2]),
         ):
             self._need(got == expected, f"OFMAP.{what} is {got}, the pass has {expected}")
-        self._need(
-            laps <= len(self.sums), f"OFMAP.images is {laps}, the pass has {len(self.sums)} left"
-        )
-        sums = self.sums[:laps].reshape(-1, o["p"])
-        self.sums = self.sums[laps:] if laps < len(self.sums) else None
+        self._need(laps <= len(sums), f"OFMAP.images is {laps}, the pass has {len(sums)} left")
+        self.sums = sums[laps:] if laps < len(sums) else None
+        sums = sums[:laps].reshape(-1, o["p"])
         if o["to_ring"]:
             self._push(sums)
         else:
             self._tile(o, requantise(sums, o["shift"], bool(o["relu"])))
-        self._give(signal)
+        self._give(taken.signal)
 
     def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
         """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""
@@ -709,7 +720,10 @@ class Interpreter:
         b = self.shape
         self._positive(b, "kernel_y", "kernel_x", "stride_y", "stride_x")
         kernel, stride = (b["kernel_y"], b["kernel_x"]), (b["stride_y"], b["stride_x"])
-        size = [(n - 1) * s + k for n, s, k in zip((v["rows"], v["columns"]), stride, kernel)]
+        size = (
+            (v["rows"] - 1) * stride[0] + kernel[0],
+            (v["columns"] - 1) * stride[1] + kernel[1],
+        )
         canvas = np.full(
             (v["images"], x.shape[3], *size), -32768 if v["pool"] == Pool.MAX else 0, np.int16
         )

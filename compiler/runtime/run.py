@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from compiler.graph import Conv
 from compiler.lowering.structures.coded import tensor_of
 from compiler.lowering.structures.program import Program, Segment
 from compiler.quantise.fixed_point import GoldenRun, QuantisedGraph, golden_run, quantise_input
@@ -100,7 +101,7 @@ def describe(program: Program, segment: Segment) -> str:
         return f"{size(segment.tensor)}, blocks of {blocks[0]} -> {blocks[1]}"
     layer = next(x for x in program.graph.layers if x.name == (segment.layer or segment.name))
     text = f"{size(layer.inputs[0])} -> {size(segment.output)}"
-    if segment.mapping is not None:
+    if segment.mapping is not None and isinstance(layer, Conv):
         text += f", {layer.kernel[0]}x{layer.kernel[1]}"
         if layer.stride != (1, 1):
             text += f" /{layer.stride[0]}x{layer.stride[1]}"
@@ -125,7 +126,9 @@ def start_segment(
     return _run(program, device, segment.name, segment.first, segment.count, name)
 
 
-def _run(program, device, what, first, count, name):
+def _run(
+    program: Program, device: Device, what: str, first: int, count: int, name: str
+) -> RunResult:
     result = run_program(
         device,
         program.program + first * COMMAND_BYTES,
@@ -168,22 +171,7 @@ def run_network(
     graph = program.graph
     fixed = quantise_input(network, images)
     golden: GoldenRun = golden_run(network, fixed)
-    # the port takes a word a cycle at most
-    word_cycles = max(1, 8 / program.config.dram_bytes_per_cycle)
-    rows = [
-        LayerResult(
-            s.name,
-            s.kind,
-            describe(program, s),
-            placed(program, s),
-            macs=s.macs,
-            filter_bound=int(s.filter_words * word_cycles),
-            load_bound=int(s.load_words * word_cycles),
-        )
-        for s in program.segments
-    ]
-    for row, segment in zip(rows, program.segments, strict=True):
-        row.wrapped = golden.wrapped.get(segment.layer or segment.name, 0)
+    rows = _rows(program, golden)
     fmaps = {
         name: FmapResult(name, golden.zeros[tensor_of(name, golden.zeros)])
         for name, view in program.views.items()
@@ -193,41 +181,23 @@ def run_network(
     scores = []
     batches = -(-len(fixed) // program.images)
     for batch in range(batches):
-        part = fixed[batch * program.images : (batch + 1) * program.images]
+        first = batch * program.images
+        part = fixed[first : first + program.images]
         program.write_input(device, part)
         if graph.input in fmaps:
             measure(program, device, fmaps[graph.input], len(part))
         for segment, row in zip(program.segments, rows):
             if progress:
-                progress(batch * program.images, segment.name)
+                progress(first, segment.name)
             counters = start_segment(program, device, segment, name).counters
             for name, value in counters.items():
                 row.counters[name] = row.counters.get(name, 0) + value
-            for view, tensor in segment.written:
-                got = program.read_tensor(device, view)[: len(part)]
-                want = golden.tensors[tensor][batch * program.images :][: len(part)]
-                if got.shape != want.shape:
-                    raise RunError(
-                        f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}"
-                    )
-                row.mismatches += int((got != want).sum())
+            row.mismatches += _mismatches(program, device, segment, golden, first, len(part))
             if segment.output in fmaps:
                 measure(program, device, fmaps[segment.output], len(part))
         scores.append(program.read_tensor(device, graph.output)[: len(part)])
     for row in rows:
-        row.cycles = row.counters["cycles"] / batches
-        row.dram_bytes = (
-            row.counters["dram_read_bytes"] + row.counters["dram_write_bytes"]
-        ) / batches
-        macs, rate = row.macs, program.config.multipliers
-        if row.kind == "sparse":
-            macs, rate = row.counters["sparse_macs"] / batches, program.config.sparse_pes
-            # the columns that were streamed
-            row.load_bound += int(
-                row.counters["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle
-            )
-        if row.cycles:
-            row.utilisation = macs / (row.cycles * rate)
+        _settle(row, program, batches)
     if progress:
         progress(len(fixed), "done")
     for fmap in fmaps.values():
@@ -242,3 +212,50 @@ def run_network(
         golden.tensors[graph.output].reshape(len(fixed), -1),
         np.concatenate(scores).reshape(len(fixed), -1),
     )
+
+
+def _rows(program: Program, golden: GoldenRun) -> list[LayerResult]:
+    """A row for each segment, with what is known before it runs."""
+    # the port takes a word a cycle at most
+    word_cycles = max(1, 8 / program.config.dram_bytes_per_cycle)
+    return [
+        LayerResult(
+            s.name,
+            s.kind,
+            describe(program, s),
+            placed(program, s),
+            macs=s.macs,
+            filter_bound=int(s.filter_words * word_cycles),
+            load_bound=int(s.load_words * word_cycles),
+            wrapped=golden.wrapped.get(s.layer or s.name, 0),
+        )
+        for s in program.segments
+    ]
+
+
+def _mismatches(
+    program: Program, device: Device, segment: Segment, golden: GoldenRun, first: int, count: int
+) -> int:
+    """Elements that a segment wrote unlike golden, of `count` images from `first` on."""
+    found = 0
+    for view, tensor in segment.written:
+        got = program.read_tensor(device, view)[:count]
+        want = golden.tensors[tensor][first:][:count]
+        if got.shape != want.shape:
+            raise RunError(f"layer {segment.name!r}: read {got.shape}, golden has {want.shape}")
+        found += int((got != want).sum())
+    return found
+
+
+def _settle(row: LayerResult, program: Program, batches: int) -> None:
+    """A row's means of a batch, from its counters of all batches."""
+    n = row.counters
+    row.cycles = n["cycles"] / batches
+    row.dram_bytes = (n["dram_read_bytes"] + n["dram_write_bytes"]) / batches
+    macs, rate = row.macs, program.config.multipliers
+    if row.kind == "sparse":
+        macs, rate = n["sparse_macs"] / batches, program.config.sparse_pes
+        # the columns that were streamed
+        row.load_bound += int(n["sparse_bytes"] / batches / program.config.dram_bytes_per_cycle)
+    if row.cycles:
+        row.utilisation = macs / (row.cycles * rate)

@@ -91,7 +91,8 @@ def sparse(weights: np.ndarray, codebook: np.ndarray) -> Sparse:
             f"row {row[i]}, column {column[i]}: {weights[row[i], column[i]]} is not in the codebook"
         )
     pointers = np.concatenate(([0], np.cumsum(np.bincount(column, minlength=weights.shape[1]))))
-    return Sparse(*weights.shape, pointers, row.astype(np.uint16), index)
+    rows, columns = weights.shape
+    return Sparse(rows, columns, pointers, row.astype(np.uint16), index)
 
 
 def _locals(pe: np.ndarray, pes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ class HuffmanError(ValueError):
 
 def code_lengths(counts: np.ndarray) -> np.ndarray:
     """uint8 code length of each symbol, 0 where its count is 0; a single symbol takes one bit."""
+    heap: list[tuple[int, int, tuple[int, ...]]]
     heap = [(int(n), int(s), (int(s),)) for s, n in enumerate(counts) if n]
     lengths = np.zeros(len(counts), np.uint8)
     if len(heap) == 1:

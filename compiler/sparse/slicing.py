@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.mapping.layout import View
-from compiler.mapping.mapping import MappingError, ceil
+from compiler.mapping.mapping import MappingError
+from compiler.numbers import ceil
 from compiler.sparse.csc import Sparse, encode, place, records
 from golden.csc import Compressed
 from hdl.config import Config
@@ -33,6 +34,11 @@ class Block:
     words: int
     table: np.ndarray | None = None
     records: np.ndarray | None = None
+
+    @property
+    def stream_words(self) -> int:
+        """Of a streamed layer: table and records."""
+        return sum(len(part) for part in (self.table, self.records) if part is not None)
 
 
 @dataclass
@@ -64,14 +70,8 @@ class SparseLayer:
         """Stored bits, entries and pointers or counts and tables, for each weight of the dense
         matrix."""
         if self.streamed:
-            return (
-                sum(
-                    64 * (len(block.table) + len(block.records))
-                    for band in self.bands
-                    for block in band.blocks
-                )
-                / self.weights
-            )
+            words = sum(block.stream_words for band in self.bands for block in band.blocks)
+            return 64 * words / self.weights
         pointers = sum(
             config.sparse_pes * (block.columns + 1) for band in self.bands for block in band.blocks
         )
@@ -213,27 +213,26 @@ def plan_sparse(
                     return plan
             except MappingError:
                 pass
-    cut = stream_blocks if stream else resident_blocks
-    # A PE with an entry in all of its rows may have more than a count holds.
-    for most in (config.sparse_rows, (1 << config.sparse_length_bits) - 1):
-        # Bands of equal height: a low one would leave the PEs a column's entry or none.
-        per_band, bands = ceil(ceil(matrix.rows, ceil(matrix.rows, k * most)), k) * k, []
-        try:
-            for first in range(0, matrix.rows, per_band):
-                part = box(matrix, first, min(per_band, matrix.rows - first), 0, matrix.columns)
-                pe, local = place(part, k, placement)
-                bands.append(
-                    Band(
-                        np.arange(first, first + part.rows),
-                        int(local.max()) + 1,
-                        pe,
-                        local,
-                        cut(part, codebook, config, (pe, local)),
-                    )
-                )
-            break
-        except OverflowError:
-            continue
+
+    def cut(most: int) -> list[Band]:
+        """Bands of at most so many rows of a PE, of equal height: a low one would leave the PEs a
+        column's entry or none."""
+        per_band = ceil(ceil(matrix.rows, ceil(matrix.rows, k * most)), k) * k
+        bands = []
+        for first in range(0, matrix.rows, per_band):
+            part = box(matrix, first, min(per_band, matrix.rows - first), 0, matrix.columns)
+            pe, local = place(part, k, placement)
+            blocks = (stream_blocks if stream else resident_blocks)(
+                part, codebook, config, (pe, local)
+            )
+            rows = np.arange(first, first + part.rows)
+            bands.append(Band(rows, int(local.max()) + 1, pe, local, blocks))
+        return bands
+
+    try:
+        bands = cut(config.sparse_rows)
+    except OverflowError:  # a PE with an entry in all of its rows may have more than a count holds
+        bands = cut((1 << config.sparse_length_bits) - 1)
     slots, positions = output_slots(matrix.rows, config, bands)
     entries = sum(block.compressed.total for band in bands for block in band.blocks)
     return SparseLayer(

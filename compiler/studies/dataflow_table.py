@@ -68,7 +68,7 @@ class Part:
                 f"{self.published[r.dataflow]:.2f}",
                 f"{100 * (relative / self.published[r.dataflow] - 1):+.1f}",
             ]
-            if self.published
+            if self.published and relative is not None
             else []
         )
         return [
@@ -141,9 +141,9 @@ class Comparison:
     def remark(self, part: Part) -> str:
         """What the paper says of this case, beside ours; empty if it says nothing."""
         fit = [r for r in part.results if r.fits]
-        if part.published:
+        if published := part.published:
             ours = [r.dataflow for r in sorted(fit, key=lambda r: r.energy)]
-            theirs = sorted((r.dataflow for r in fit), key=part.published.get)
+            theirs = sorted((r.dataflow for r in fit), key=lambda name: published[name])
             return f"order: {' < '.join(ours).upper()}" + (
                 ", as published" if ours == theirs else f"; published: {' < '.join(theirs).upper()}"
             )
@@ -181,7 +181,7 @@ class Comparison:
             plot(
                 self.title(part),
                 part.results,
-                part.one if part.published else 1.0,
+                part.one if part.published and part.one else 1.0,
                 part.published,
                 f"energy per MAC, {unit} = 1",
                 path.with_stem(f"{path.stem}-{part.name}") if len(self.parts) > 1 else path,

@@ -15,13 +15,14 @@ VI-C).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.studies.costs import LEVELS, Costs
 from hdl.config import ENTRY_BITS, LANES, PSUM_LANES
 
-Accesses = dict[str, dict[str, dict[str, float]]]
+Accesses = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 class EnergyError(ValueError):

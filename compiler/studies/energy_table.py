@@ -124,10 +124,11 @@ class Machine:
         zeros: dict[str, float],
         images: int,
         costs: Costs,
-        bits: Bits = Bits(),
+        bits: Bits | None = None,
     ) -> LayerEnergy:
-        """Of the layer's commands. zeros: share of a tensor's entries, by tensor. Raises
-        MappingError."""
+        """Of the layer's commands. zeros: share of a tensor's entries, by tensor; bits: all 16
+        where left out. Raises MappingError."""
+        bits = bits or Bits()
         row = map_layer(
             graph, layer, zeros, images, self.config, self.mode, self.objective, commands=True
         )

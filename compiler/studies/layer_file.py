@@ -14,6 +14,7 @@ Zero weights save nothing on the array, and are only checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,67 +75,18 @@ def read(path: str | Path) -> list[Line]:
 
 
 def _line(where: str, number: int, text: str) -> Line:
-    entries = [entry.strip() for entry in text.split(",")]
-    if len(entries) != ENTRIES:
-        missing = f": {FIELDS[len(entries)]} is missing" if len(entries) < ENTRIES else ""
-        raise LayerFileError(f"{where}: {len(entries)} entries instead of {ENTRIES}{missing}")
-    v = {}
-    for field, entry in zip(FIELDS, entries):
-        if not (entry.isascii() and entry.removeprefix("-").isdigit()):
-            raise LayerFileError(f"{where}: {field} = {entry!r}: must be an integer")
-        v[field] = int(entry)
+    """A line, checked, as a layer."""
+    v = _fields(where, text)
 
-    def need(good, field, why):
+    def need(good: bool, field: str, why: str) -> None:
         if not good:
             raise LayerFileError(f"{where}: {field} = {v[field]}: {why}")
 
-    for field in FIELDS[1:]:
-        least = 0 if "zero" in field or "pad" in field else 1
-        need(v[field] >= least, field, f"must be {least} or more")
-    for tensor in ("input", "filter", "output"):
-        need(
-            v[f"{tensor} bitwidth"] <= ENTRY_BITS, f"{tensor} bitwidth", f"must be 1..{ENTRY_BITS}"
-        )
-        size = np.prod([v[f"{tensor} {part}"] for part in PARTS[:4]], dtype=object)
-        need(
-            v[f"{tensor} zero entries"] <= size,
-            f"{tensor} zero entries",
-            f"the tensor has {size} entries",
-        )
-    need(v["stride y"] in (1, 2, 4), "stride y", "1, 2, 4 supported")
-    need(v["stride x"] <= 12, "stride x", "1..12 supported")
-    groups, rest = divmod(v["input channels"], v["filter channels"])
-    need(rest == 0, "filter channels", f"must divide the input's {v['input channels']}")
-    need(
-        v["filter maps"] % groups == 0,
-        "filter maps",
-        f"must divide into {groups} groups, as the channels do",
-    )
-    need(
-        v["output channels"] == v["filter maps"],
-        "output channels",
-        f"there are {v['filter maps']} filters",
-    )
-    need(v["output maps"] == v["input maps"], "output maps", f"the input has {v['input maps']}")
-    for axis, size, before, after in (
-        ("y", "height", "pad top", "pad bottom"),
-        ("x", "width", "pad left", "pad right"),
-    ):
-        room = v[f"input {size}"] + v[before] + v[after] - v[f"filter {size}"]
-        need(
-            room >= 0, f"filter {size}", f"is above the padded input's {room + v[f'filter {size}']}"
-        )
-        made = room // v[f"stride {axis}"] + 1
-        need(v[f"output {size}"] == made, f"output {size}", f"the other fields make it {made}")
-    full = v["output height"] == v["output width"] == groups == 1 and all(
-        v[f"filter {size}"] == v[f"input {size}"] for size in ("height", "width")
-    )
-    need(full or v["filter height"] <= 12, "filter height", "1..12 supported")
-    need(full or v["filter width"] <= 32, "filter width", "1..32 supported")
+    _check_ranges(v, need)
+    groups, full = _check_shapes(v, need)
     shape = (v["filter maps"], v["filter channels"], v["filter height"], v["filter width"])
-    name = f"layer {v['index']}"
     conv = Conv(
-        name,
+        f"layer {v['index']}",
         "in",
         "out",
         np.zeros(shape, np.float32),
@@ -145,13 +97,14 @@ def _line(where: str, number: int, text: str) -> Line:
         True,
         full,
     )
+    ends = (("in", "input"), ("out", "output"))
     tensors = {
         end: Tensor(end, *(v[f"{tensor} {part}"] for part in ("channels", "height", "width")))
-        for end, tensor in (("in", "input"), ("out", "output"))
+        for end, tensor in ends
     }
     zeros = {
         end: v[f"{tensor} zero entries"] / (tensors[end].size * v[f"{tensor} maps"])
-        for end, tensor in (("in", "input"), ("out", "output"))
+        for end, tensor in ends
     }
     return Line(
         number,
@@ -159,9 +112,63 @@ def _line(where: str, number: int, text: str) -> Line:
         v["input maps"],
         Bits(v["input bitwidth"], v["filter bitwidth"], v["output bitwidth"]),
         zeros,
-        Graph("in", "out", [conv], tensors),
+        Graph("in", ("out",), [conv], tensors),
         conv,
     )
+
+
+def _fields(where: str, text: str) -> dict[str, int]:
+    """The numbers of a line by FIELDS."""
+    entries = [entry.strip() for entry in text.split(",")]
+    if len(entries) != ENTRIES:
+        missing = f": {FIELDS[len(entries)]} is missing" if len(entries) < ENTRIES else ""
+        raise LayerFileError(f"{where}: {len(entries)} entries instead of {ENTRIES}{missing}")
+    v = {}
+    for field, entry in zip(FIELDS, entries):
+        if not (entry.isascii() and entry.removeprefix("-").isdigit()):
+            raise LayerFileError(f"{where}: {field} = {entry!r}: must be an integer")
+        v[field] = int(entry)
+    return v
+
+
+def _check_ranges(v: dict[str, int], need: Callable[[bool, str, str], None]) -> None:
+    """Each number by itself, and within its tensor."""
+    for field in FIELDS[1:]:
+        least = 0 if "zero" in field or "pad" in field else 1
+        need(v[field] >= least, field, f"must be {least} or more")
+    for tensor in ("input", "filter", "output"):
+        bits, zeros = f"{tensor} bitwidth", f"{tensor} zero entries"
+        need(v[bits] <= ENTRY_BITS, bits, f"must be 1..{ENTRY_BITS}")
+        size = np.prod([v[f"{tensor} {part}"] for part in PARTS[:4]], dtype=object)
+        need(v[zeros] <= size, zeros, f"the tensor has {size} entries")
+    need(v["stride y"] in (1, 2, 4), "stride y", "1, 2, 4 supported")
+    need(v["stride x"] <= 12, "stride x", "1..12 supported")
+
+
+def _check_shapes(v: dict[str, int], need: Callable[[bool, str, str], None]) -> tuple[int, bool]:
+    """The tensors beside each other: (groups, whether the layer is fully connected)."""
+    groups, rest = divmod(v["input channels"], v["filter channels"])
+    maps = v["filter maps"]
+    need(rest == 0, "filter channels", f"must divide the input's {v['input channels']}")
+    why = f"must divide into {groups} groups, as the channels do"
+    need(maps % groups == 0, "filter maps", why)
+    need(v["output channels"] == maps, "output channels", f"there are {maps} filters")
+    need(v["output maps"] == v["input maps"], "output maps", f"the input has {v['input maps']}")
+    for axis, size, before, after in (
+        ("y", "height", "pad top", "pad bottom"),
+        ("x", "width", "pad left", "pad right"),
+    ):
+        padded = v[f"input {size}"] + v[before] + v[after]
+        room = padded - v[f"filter {size}"]
+        need(room >= 0, f"filter {size}", f"is above the padded input's {padded}")
+        made = room // v[f"stride {axis}"] + 1
+        need(v[f"output {size}"] == made, f"output {size}", f"the other fields make it {made}")
+    full = v["output height"] == v["output width"] == groups == 1 and all(
+        v[f"filter {size}"] == v[f"input {size}"] for size in ("height", "width")
+    )
+    need(full or v["filter height"] <= 12, "filter height", "1..12 supported")
+    need(full or v["filter width"] <= 32, "filter width", "1..32 supported")
+    return groups, full
 
 
 def lines(indices: list[int], energies: list[LayerEnergy]) -> str:

@@ -65,15 +65,15 @@ def layers_of(
     network: Network, part: str = "conv"
 ) -> list[tuple[Graph, Conv, dict[str, float], float | None]]:
     """(graph, layer, zeros by tensor, the chip's cycles for an image) of a network's layers."""
-    return [
-        (
-            graph := layer.graph(),
-            graph.layers[0],
-            {"in": layer.zeros, "out": network.ofmap_zeros(layer)},
-            layer.chip_cycles and layer.chip_cycles / network.batch,
-        )
-        for layer in network.part(part)
-    ]
+    found = []
+    for layer in network.part(part):
+        graph = layer.graph()
+        (conv,) = graph.layers
+        assert isinstance(conv, Conv)
+        zeros = {"in": layer.zeros, "out": network.ofmap_zeros(layer)}
+        chip_cycles = layer.chip_cycles and layer.chip_cycles / network.batch
+        found.append((graph, conv, zeros, chip_cycles))
+    return found
 
 
 def layers_named(
@@ -108,10 +108,62 @@ def map_layer(
 ) -> MappedLayer:
     """The best mapping over all block sizes of ifmap and ofmap; with `commands` it is emitted, and
     its commands counted. Raises MappingError naming the layer."""
-    channels, each = graph.tensors[layer.input].channels, len(layer.weights) // layer.groups
-    # Filters of a group end on a block.
-    sizes = [block for block in BLOCK_SIZES if layer.groups == 1 or each % block == 0]
-    first = max(block for block in sizes if block <= 8)
+    shapes, first = _shapes(graph, layer, zeros, batch, mode)
+    modules = (
+        "compiler.mapping.search",
+        *(
+            ("compiler.lowering.single", "compiler.model.cost", "compiler.model.timeline")
+            if commands
+            else ("compiler.model.access_estimate",)
+        ),
+    )
+    # Zeros and mode are not all in the shapes, but decide accesses.
+    depends = (
+        shapes,
+        config.to_dict(),
+        objective,
+        mode,
+        sorted(zeros.items()),
+        fingerprint(*modules),
+    )
+    key = hashlib.sha256(repr(depends).encode() + Path(__file__).read_bytes()).hexdigest()[:24]
+    kept = FOLDER / f"{key}.json"
+    if kept.exists():
+        found = MappedLayer(**json.loads(kept.read_text()))
+        return dataclasses.replace(found, name=layer.name)
+
+    ranked = _ranked(layer, shapes, first, config, objective)
+    best, shape = ranked[0]
+    result = _of_ranked(layer, ranked, config)
+    if commands:
+        options = Options(images=batch, mode=mode, zeros=zeros)
+        todo = compile_mapped(graph, layer, shape, best, config, options)
+        work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
+        result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
+    else:
+        result.accesses = access_estimate.accesses(
+            shape, best, config, mode, zeros.get("in", 0.0), layer.groups
+        )
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(dataclasses.asdict(result)))
+    partial.rename(kept)
+    return result
+
+
+def _out_sizes(layer: Conv) -> list[int]:
+    """Block sizes that an ofmap may have: filters of a group end on a block."""
+    each = len(layer.weights) // layer.groups
+    return [block for block in BLOCK_SIZES if layer.groups == 1 or each % block == 0]
+
+
+def _shapes(
+    graph: Graph, layer: Conv, zeros: dict[str, float], batch: int, mode: Mode
+) -> tuple[list[Shape], int]:
+    """(the layer's shape for each block size of its ifmap; their block size of the ofmap)."""
+    channels = graph.tensors[layer.input].channels
+    each = channels // layer.groups
+    first = max(block for block in _out_sizes(layer) if block <= 8)
     shapes = [
         conv_shape(
             graph,
@@ -125,62 +177,41 @@ def map_layer(
             uncoded=(),
         )
         for block in BLOCK_SIZES
-        if block <= channels // layer.groups
-        and (layer.groups == 1 or channels // layer.groups % block == 0)
+        if block <= each and (layer.groups == 1 or each % block == 0)
     ]
-    modules = (
-        "compiler.mapping.search",
-        *(
-            ("compiler.lowering.single", "compiler.model.cost", "compiler.model.timeline")
-            if commands
-            else ("compiler.model.access_estimate",)
-        ),
-    )
-    # Zeros and mode are not all in the shapes, but decide accesses.
-    key = hashlib.sha256(
-        repr(
-            (
-                shapes,
-                config.to_dict(),
-                objective,
-                mode,
-                sorted(zeros.items()),
-                fingerprint(*modules),
-            )
-        ).encode()
-        + Path(__file__).read_bytes()
-    ).hexdigest()[:24]
-    kept = FOLDER / f"{key}.json"
-    if kept.exists():
-        found = MappedLayer(**json.loads(kept.read_text()))
-        return dataclasses.replace(found, name=layer.name)
+    return shapes, first
+
+
+def _ranked(
+    layer: Conv, shapes: list[Shape], first: int, config: Config, objective: str
+) -> list[tuple[Mapping, Shape]]:
+    """The mappings of these shapes, and of the best one's with other blocks of the ofmap than
+    `first`; best first. Raises MappingError."""
     ranked: list[tuple[Mapping, Shape]] = []
 
-    def best_first(shapes):
-        for shape in shapes:
-            ranked.extend((m, shape) for m in ranking(shape, config, objective))
-        ranked.sort(
-            key=lambda item: (
-                (item[0].dram_bytes, item[0].cycles)
-                if objective == "dram"
-                else (item[0].cycles, item[0].dram_bytes)
-            )
-        )
+    def figures(item: tuple[Mapping, Shape]) -> tuple[int, int]:
+        m, _ = item
+        return (m.dram_bytes, m.cycles) if objective == "dram" else (m.cycles, m.dram_bytes)
 
-    best_first(shapes)
+    def add(some: list[Shape]) -> None:
+        for shape in some:
+            ranked.extend((m, shape) for m in ranking(shape, config, objective))
+        ranked.sort(key=figures)
+
+    add(shapes)
     if not ranked:
         raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
-    best_first(
-        [
-            dataclasses.replace(ranked[0][1], out_block=block)
-            for block in OUT_SIZES
-            if block in sizes and block != first
-        ]
-    )
+    blocks = [block for block in OUT_SIZES if block in _out_sizes(layer) and block != first]
+    add([dataclasses.replace(ranked[0][1], out_block=block) for block in blocks])
+    return ranked
+
+
+def _of_ranked(layer: Conv, ranked: list[tuple[Mapping, Shape]], config: Config) -> MappedLayer:
+    """The first of them with the runners-up, its accesses not counted yet."""
     best, shape = ranked[0]
     _, _, shares = estimate(shape, best, config)
     groups = layer.groups
-    result = MappedLayer(
+    return MappedLayer(
         layer.name,
         str(best),
         shape.block,
@@ -202,21 +233,6 @@ def map_layer(
             for m, s in ranked[1 : 1 + SAVED]
         ],
     )
-    if commands:
-        todo = compile_mapped(
-            graph, layer, shape, best, config, Options(images=batch, mode=mode, zeros=zeros)
-        )
-        work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
-        result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
-    else:
-        result.accesses = access_estimate.accesses(
-            shape, best, config, mode, zeros.get("in", 0.0), groups
-        )
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(dataclasses.asdict(result)))
-    partial.rename(kept)
-    return result
 
 
 @dataclass
@@ -299,7 +315,7 @@ class NetworkMap:
                     other["bound"],
                     "",
                 )
-        total, chip = self.total, [r.chip_cycles for r in self.rows]
+        total, chip = self.total, [r.chip_cycles for r in self.rows if r.chip_cycles]
         table.add_section()
         table.add_row(
             "all",
@@ -308,7 +324,7 @@ class NetworkMap:
             "",
             f"{total['cycles']:,}",
             f"{total['model_cycles']:,}",
-            f"{sum(chip):,.0f}" if all(chip) else "-",
+            f"{sum(chip):,.0f}" if len(chip) == len(self.rows) else "-",
             f"{100 * total['macs'] / total['cycles'] / self.config.multipliers:.1f}",
             f"{total['dram_bytes'] / 1e6:.2f}",
             *per_mac(total["accesses"], total["macs"]),

@@ -68,7 +68,7 @@ def shared_weights(graph: Graph, layers: set[str]) -> Graph:
         graph,
         layers=[
             dataclasses.replace(layer, weights=share(layer.weights).values().astype(np.float32))
-            if layer.name in layers
+            if isinstance(layer, Conv) and layer.name in layers
             else layer
             for layer in graph.layers
         ],

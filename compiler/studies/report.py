@@ -16,11 +16,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from compiler.networks.layer_tables import CHIP_MHZ, NETWORKS
 from compiler.studies.costs import Costs
 from compiler.studies.energy import LayerEnergy, of_run
 from hdl.config import CHIP_STORAGE_BYTES, ENTRY_BITS, PRESETS, Config
+
+Row = TypeVar("Row")
 
 NOT_MEASURED = "not measured"
 NOT_OF_A_PE = (
@@ -121,7 +124,7 @@ def benches(folder: Path, costs: Costs) -> list[Bench]:
                     raise ReportError(
                         f"{path}: {row.get('name', 'all layers')}: no cycles or no non-zero MACs"
                     )
-            bench.config
+            _ = bench.config  # read here, so that what is wrong in it is found here
         except (KeyError, TypeError) as e:
             raise ReportError(f"{path}: no result of make bench: {type(e).__name__} {e}") from None
         found.append(bench)
@@ -184,6 +187,7 @@ def nonzero_of_chip(net: str) -> list[float]:
 def chip_figures(net: str) -> list[str]:
     """FIGURES of the chip on its batch."""
     network, (power, dram_mb, _) = NETWORKS[net], CHIP[net]
+    assert network.chip_cycles is not None  # published for the networks of CHIP
     time, nonzero = milliseconds(network.chip_cycles), sum(nonzero_of_chip(net))
     macs = sum(layer.macs for layer in network.layers) * network.batch
     return [
@@ -292,6 +296,7 @@ def convolutions(net: str, same: list[Bench]) -> Section:
     ]
     titles = [bench.title.removeprefix(f"{net} ") for bench in same]
     if net in CHIP:
+        assert network.chip_cycles is not None
         titles.append("Eyeriss chip")
         columns.append(
             [
@@ -375,7 +380,7 @@ def layer_section(bench: Bench) -> Section:
     )
 
 
-def _rows(paths: list[Path], target: str, row: Callable[[str, dict], list[str]]) -> list[list[str]]:
+def _rows(paths: list[Path], target: str, row: Callable[[str, dict], Row]) -> list[Row]:
     """A row of each file by `row`, from its name and its content. Raises ReportError."""
     out = []
     for path in paths:

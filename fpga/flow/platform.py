@@ -68,7 +68,7 @@ class FpgaTop(Elaboratable):
         m.submodules.top = top = self.top
         platform.add_resources(self.board.resources)
         uart = platform.request(
-            "uart", 0, dir={"rx": "-", "tx": "-"} | {n: "-" for n in ("rts", "dtr")}
+            "uart", 0, dir={"rx": "-", "tx": "-"} | dict.fromkeys(("rts", "dtr"), "-")
         )
         m.submodules.rx = rx = io.FFBuffer("i", uart.rx)
         m.submodules.tx = tx = io.FFBuffer("o", uart.tx)
@@ -81,13 +81,8 @@ class FpgaTop(Elaboratable):
 
     def _sdram(self, m, platform):
         top = self.top
-        pads = platform.request(
-            "sdram",
-            0,
-            dir={
-                n: "-" for n in ("clk", "clk_en", "cs", "we", "ras", "cas", "ba", "a", "dq", "dqm")
-            },
-        )
+        names = ("clk", "clk_en", "cs", "we", "ras", "cas", "ba", "a", "dq", "dqm")
+        pads = platform.request("sdram", 0, dir=dict.fromkeys(names, "-"))
         m.submodules.sdram_clk = clk = io.DDRBuffer("o", pads.clk, o_domain="shifted")
         m.d.comb += [clk.o[0].eq(1), clk.o[1].eq(0)]
         # The platform inverts the pins that are low when active; BoardTop's are what the part sees.

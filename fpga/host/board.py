@@ -162,7 +162,9 @@ class BoardDevice:
             )
 
     def _move(self, what: str, requests: list, size: int) -> list[bytes]:
-        def done(frames):
-            self.progress(what, min(size, frames * MAX_DATA), size)
-
-        return self.link.exchange(requests, done if self.progress else None)
+        progress = self.progress
+        if progress is None:
+            return self.link.exchange(requests)
+        return self.link.exchange(
+            requests, lambda frames: progress(what, min(size, frames * MAX_DATA), size)
+        )

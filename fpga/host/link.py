@@ -43,7 +43,7 @@ def open_port(port: str, baud: int):
             2: "no such port; is the board plugged in?",
             13: "permission denied; is the user in its group?",
             11: "in use by another program",
-        }.get(getattr(e, "errno", None), why)
+        }.get(getattr(e, "errno", None) or 0, why)
         raise LinkError(f"port {port}: {hint}") from None
     # Else USB bridges hold short replies back for 16 ms. Ports that have no such mode raise one of
     # these.
@@ -154,7 +154,7 @@ class Link:
             self._useless = 0
             if done:
                 done(sum(r is not None for r in replies))
-        return replies
+        return [reply for reply in replies if reply is not None]  # all of them
 
     def _refusal(self, frame: Frame, reason: int) -> str:
         if reason == Reason.NO_SESSION:

@@ -72,7 +72,7 @@ def _built(
     board = BoardTop(config, clock_hz, baud, memory, longest_frame(clock_hz, baud))
     text, sidecar = emit(board, "board")
     defines = (
-        ["SDRAM={%s}" % ", ".join(map(str, model_times(memory.part, clock_hz)))]
+        [f"SDRAM={{{', '.join(map(str, model_times(memory.part, clock_hz)))}}}"]
         if isinstance(memory, Sdram)
         else []
     )

@@ -148,7 +148,7 @@ class GlobalBuffer(wiring.Component):
         # ---- reads: grant, bank, select, queue ------------------------------------------
         read_ports = [getattr(self, f"read_{c}") for c in names]
         wants = []
-        for c, port in zip(names, read_ports):
+        for c in names:
             want = Signal(name=f"want_{c}")
             wants.append(want)
         asked = []

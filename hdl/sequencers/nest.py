@@ -34,23 +34,25 @@ class Nest(wiring.Component):
         self.levels = tuple(levels)
         self.values = dict(values)
         ports = {"load": In(1), "step": In(1), "active": Out(1), "first": Out(1), "last": Out(1)}
-        for l, width in enumerate(self.levels):
-            ports[f"count_{l}"] = In(width)
-            ports[f"last_{l}"] = Out(1)
+        for level, width in enumerate(self.levels):
+            ports[f"count_{level}"] = In(width)
+            ports[f"last_{level}"] = Out(1)
         for name, (width, strided) in self.values.items():
             ports[name] = Out(width)
             ports[f"{name}_start"] = In(width)
-            for l in strided:
-                ports[f"{name}_stride_{l}"] = In(width)
+            for level in strided:
+                ports[f"{name}_stride_{level}"] = In(width)
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         depth = len(self.levels)
-        # Registers: all levels below l are at their last index, and only they: level l is what a
-        # step moves.
-        turns = [Const(1)] + [Signal(name=f"turns_{l}") for l in range(1, depth)] + [self.last]
-        moves = [Signal(name=f"moves_{l}") for l in range(depth)]
+        # Registers: all levels below this one are at their last index, and only they: this one is
+        # what a step moves.
+        turns = (
+            [Const(1)] + [Signal(name=f"turns_{level}") for level in range(1, depth)] + [self.last]
+        )
+        moves = [Signal(name=f"moves_{level}") for level in range(depth)]
         step = Signal()
         m.d.comb += step.eq(self.step & self.active)
         with m.If(step):
@@ -63,38 +65,42 @@ class Nest(wiring.Component):
         # ---- counters -------------------------------------------------------------------
         # Of the first step and of the next one: which levels are at their last index.
         alone, ended = Signal(depth), Signal(depth)
-        for l, width in enumerate(self.levels):
-            count, last = getattr(self, f"count_{l}"), getattr(self, f"last_{l}")
+        for level, width in enumerate(self.levels):
+            count, last = getattr(self, f"count_{level}"), getattr(self, f"last_{level}")
             # indices to come, the present one too
-            left = Signal(width, name=f"left_{l}", reset_less=True)
+            left = Signal(width, name=f"left_{level}", reset_less=True)
             # Registers: the count is one, is two; two indices are left. So nothing is compared
             # before the levels are joined.
             single, pair, near = (
-                Signal(name=f"{n}_{l}", reset_less=True) for n in ("single", "pair", "near")
+                Signal(name=f"{n}_{level}", reset_less=True) for n in ("single", "pair", "near")
             )
-            restart = Signal(name=f"restart_{l}")
+            restart = Signal(name=f"restart_{level}")
             m.d.sync += [single.eq(count == 1), pair.eq(count == 2)]
             m.d.comb += [
-                restart.eq(self.load | (turns[l] & last)),
-                alone[l].eq(count == 1),
-                ended[l].eq(Mux(turns[l], Mux(last, single, near), last)),
+                restart.eq(self.load | (turns[level] & last)),
+                alone[level].eq(count == 1),
+                ended[level].eq(Mux(turns[level], Mux(last, single, near), last)),
             ]
 
             def at_ends(below):
                 """Behind this step: the lowest levels, so many, are at their last index."""
                 return Mux(self.load, alone[:below].all(), ended[:below].all())
 
-            with m.If(self.load | (step & turns[l])):
+            with m.If(self.load | (step & turns[level])):
                 m.d.sync += [
                     left.eq(Mux(restart, count, left - 1)),
                     near.eq(Mux(self.load, count == 2, Mux(last, pair, left == 3))),
                 ]
             with m.If(self.load | step):
                 m.d.sync += [
-                    last.eq(Mux(self.load, alone[l], ended[l])),
-                    turns[l + 1].eq(at_ends(l + 1)),
-                    moves[l].eq(
-                        Mux(self.load, alone[:l].all() & ~alone[l], ended[:l].all() & ~ended[l])
+                    last.eq(Mux(self.load, alone[level], ended[level])),
+                    turns[level + 1].eq(at_ends(level + 1)),
+                    moves[level].eq(
+                        Mux(
+                            self.load,
+                            alone[:level].all() & ~alone[level],
+                            ended[:level].all() & ~ended[level],
+                        )
                     ),
                 ]
 
@@ -105,22 +111,22 @@ class Nest(wiring.Component):
                 getattr(self, f"{name}_start"),
             )
             m.d.comb += getattr(self, name).eq(value)
-            # bases[l]: the value with all levels below l at index 0
+            # bases[level]: the value with all levels below it at index 0
             bases = {
-                l: Signal(width, name=f"{name}_base_{l}", reset_less=True)
-                for l in strided
-                if l != 0
+                level: Signal(width, name=f"{name}_base_{level}", reset_less=True)
+                for level in strided
+                if level != 0
             }
             # the moves that go on from a signal; what they add to it
             origins, stride = {}, 0
-            for l in range(depth):
-                above, lower = [k for k in strided if k > l], [k for k in strided if k < l]
-                if l in strided:
-                    origin = bases.get(l, value)
-                    stride = stride | Mux(moves[l], getattr(self, f"{name}_stride_{l}"), 0)
+            for level in range(depth):
+                above, lower = [k for k in strided if k > level], [k for k in strided if k < level]
+                if level in strided:
+                    origin = bases.get(level, value)
+                    stride = stride | Mux(moves[level], getattr(self, f"{name}_stride_{level}"), 0)
                 else:  # back to the base of the next strided level above
                     origin = value if not lower else bases[min(above)] if above else start
-                origins.setdefault(id(origin), (origin, []))[1].append(moves[l])
+                origins.setdefault(id(origin), (origin, []))[1].append(moves[level])
             advanced, chosen, added = (
                 Signal(width, name=f"{name}_{n}") for n in ("next", "from", "by")
             )
@@ -132,7 +138,7 @@ class Nest(wiring.Component):
                 m.d.sync += [r.eq(start) for r in (value, *bases.values())]
             with m.Elif(step):
                 m.d.sync += value.eq(advanced)
-                for l, base in bases.items():
-                    with m.If(turns[l]):
+                for level, base in bases.items():
+                    with m.If(turns[level]):
                         m.d.sync += base.eq(advanced)
         return m

@@ -20,7 +20,7 @@ from compiler.lowering.emission.buffer import Blob
 from compiler.lowering.emission.sparse import SparseEmitter, SparseJob, emit_sparse
 from compiler.lowering.structures.commands import Schedule
 from compiler.mapping.layout import Storage, View
-from compiler.mapping.mapping import ceil
+from compiler.numbers import ceil
 from compiler.runtime.device import Device, run_program
 from compiler.sparse.csc import Sparse, encode
 from compiler.sparse.slicing import Block, SparseLayer, plan_sparse
@@ -110,7 +110,7 @@ def run_layer(
         for number, block in enumerate(band.blocks):
             progress(f"{name} {placement}: filling")
 
-            def fill(emitter):
+            def fill(emitter, block=block):
                 emitter.codebook()
                 emitter.weights(block)
                 emitter.activations(block, source, words)
@@ -122,7 +122,10 @@ def run_layer(
             for depth in depths:
                 progress(f"{name} {placement}: queue of {depth}")
                 device.write(target.storage.address, bytes(target.storage.image_bytes))
-                ran = start(lambda emitter: emitter.run(block, depth), Blob(constant))
+                ran = start(
+                    lambda emitter, block=block, depth=depth: emitter.run(block, depth),
+                    Blob(constant),
+                )
                 out = start(output, Blob(constant))
                 mismatches += wrong(sums)
                 t = totals[depth]

@@ -45,9 +45,8 @@ class Builder:
 
     def pool(self, x, kind, kernel, stride, **options):
         geometry = pool_geometry(self.graph.tensors[x].shape[1:], kernel, stride, **options)
-        return self.put(
-            Pool("pool_" + self.name(), kind, x, self.name(), kernel, stride, *geometry)
-        )
+        name, pads, count = "pool_" + self.name(), geometry.pads, geometry.count
+        return self.put(Pool(name, kind, x, self.name(), kernel, stride, pads, count))
 
     def add(self, a, b, relu=False):
         return self.put(Add("add_" + self.name(), a, b, self.name(), relu))

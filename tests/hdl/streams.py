@@ -52,7 +52,7 @@ def holds(port, name="stream"):
     async def check(ctx):
         before = None
         sample = ctx.tick().sample(port.valid, port.ready, Value.cast(port.payload))
-        async for _, reset, valid, ready, payload in sample:
+        async for _, _, valid, ready, payload in sample:
             if before is not None:
                 assert valid, f"{name}: valid withdrawn"
                 assert payload == before, f"{name}: payload changed while waiting"

@@ -1,4 +1,5 @@
-"""The global buffer and the constants of a program: where a layer's commands find what they read."""
+"""The global buffer and the constants of a program: where a layer's commands find what they
+read."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ Use = tuple[View, bool]
 
 
 def code(state: Mapped) -> Coded:
-    """Sets Storage.rlc where it pays (compiler/lowering/structures/coded.py). Raises ValueError for an unknown
-    mode."""
+    """Sets Storage.rlc where it pays (compiler/lowering/structures/coded.py). Raises ValueError for
+    an unknown mode."""
     uses: list[Use] = []
     pools = {pool.name for pool in state.fused.values()}
     for layer in state.graph.layers:

@@ -1,4 +1,5 @@
-"""Blocks of tensors: those that suit the layers that read and write them (compiler/mapping/layout.py)."""
+"""Blocks of tensors: those that suit the layers that read and write them
+(compiler/mapping/layout.py)."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Command:
     order: int  # among the commands of its engine
     wait: int = 0
     signal: int = 0
-    waits_for: dict[int, "Command"] = field(default_factory=dict)
+    waits_for: dict[int, Command] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         return isa.pack(self.opcode, wait=self.wait, signal=self.signal, **self.fields)

@@ -27,8 +27,8 @@ class Options:
     placement   of their rows on its PEs (compiler.sparse.csc.PLACEMENTS)
     switches    layers, by name, that go there at any density (True), never (False), or as the
                 others (None)
-    rlc         tensors run-length coded in memory (compiler/lowering/structures/coded.py): "on" all that can
-                be, "auto" those of them that get smaller, "off" none
+    rlc         tensors run-length coded in memory (compiler/lowering/structures/coded.py): "on" all
+                that can be, "auto" those of them that get smaller, "off" none
     zeros       tensor -> share of zeros; None: those of the calibration
     dense       tensors that are not to be coded
     mapper      of this configuration; None: one for the fewest cycles

@@ -1,4 +1,5 @@
-"""What the passes of the compiler hand on: each structure is the one before and what a pass adds."""
+"""What the passes of the compiler hand on: each structure is the one before and what a pass
+adds."""
 
 from __future__ import annotations
 

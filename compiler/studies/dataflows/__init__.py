@@ -44,12 +44,18 @@ class Result:
         return None not in self.layers
 
     @property
+    def mapped(self) -> list[Mapped]:
+        """The layers' mappings, where all fit."""
+        assert self.fits
+        return [layer for layer in self.layers if layer is not None]
+
+    @property
     def macs(self) -> int:
-        return sum(layer.macs for layer in self.layers)
+        return sum(layer.macs for layer in self.mapped)
 
     def accesses(self, level: str, kind: str | None = None) -> int:
         return sum(
-            layer.accesses[level][k] for layer in self.layers for k in ([kind] if kind else KINDS)
+            layer.accesses[level][k] for layer in self.mapped for k in ([kind] if kind else KINDS)
         )
 
     @property
@@ -80,7 +86,7 @@ class Result:
     @property
     def delay(self) -> float:
         """Cycles of an operation."""
-        return sum(layer.cycles for layer in self.layers) / self.macs
+        return sum(layer.cycles for layer in self.mapped) / self.macs
 
     def to_dict(self) -> dict:
         about = {
@@ -185,7 +191,8 @@ def compare(
             shape = dataclasses.replace(layer, name="")
             if shape not in known:
                 known[shape] = best(layer, dataflow.candidates(layer, hardware, orders), costs)
-            mapped.append(known[shape] and dataclasses.replace(known[shape], name=layer.name))
+            found = known[shape]
+            mapped.append(found and dataclasses.replace(found, name=layer.name))
         results.append(Result(name, hardware, mapped, costs))
     return results
 

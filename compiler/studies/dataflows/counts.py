@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.numbers import ceil
+
 LEVELS = ("dram", "buffer", "array", "register")
 KINDS = ("ifmap", "filter", "psum")
 
@@ -60,10 +62,6 @@ class Layer:
         return self.C * self.R * self.S
 
 
-def ceil(a, b):
-    return -(-a // b)
-
-
 def tiles(size: int) -> np.ndarray:
     """The tile sizes that differ in how many tiles they make, each the smallest such."""
     return np.unique([ceil(size, count) for count in range(1, size + 1)])
@@ -96,14 +94,18 @@ def grid(**axes) -> dict[str, np.ndarray]:
     return {name: values.ravel() for name, values in zip(axes, full)}
 
 
+# of each candidate, or of all of them alike
+Words = np.ndarray | np.integer
+
+
 @dataclass
 class Moves:
     """Words of a data type that come from each level, arrays over the candidates (see the
     module). register: MACs."""
 
-    dram: np.ndarray
-    buffer: np.ndarray
-    array: np.ndarray
+    dram: Words
+    buffer: Words
+    array: Words
     register: int
 
 
@@ -119,7 +121,7 @@ class Candidates:
     cycles: np.ndarray
 
 
-def input_accesses(m: Moves) -> dict[str, np.ndarray]:
+def input_accesses(m: Moves) -> dict[str, Words]:
     """Eq. (3): reads at each level. Where a word is used once a level does not count: it passes by
     (the equation's footnote)."""
     return {
@@ -130,7 +132,7 @@ def input_accesses(m: Moves) -> dict[str, np.ndarray]:
     }
 
 
-def psum_accesses(m: Moves, ofmaps: int) -> dict[str, np.ndarray]:
+def psum_accesses(m: Moves, ofmaps: int) -> dict[str, Words]:
     """Eq. (4): reads and writes, but for the array, where a psum only moves on; the first psum of
     an ofmap is not read."""
     return {
@@ -158,7 +160,7 @@ class Mapped:
         )
 
 
-def _accesses(layer: Layer, c: Candidates) -> dict[str, dict[str, np.ndarray]]:
+def _accesses(layer: Layer, c: Candidates) -> dict[str, dict[str, Words]]:
     return {
         "ifmap": input_accesses(c.ifmap),
         "filter": input_accesses(c.filter),

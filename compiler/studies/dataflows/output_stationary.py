@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .counts import Candidates, Layer, Moves, ceil, chunks, extent, grid, halo, tiles
+from compiler.numbers import ceil
+
+from .counts import Candidates, Layer, Moves, chunks, extent, grid, halo, tiles
 
 ORDERS = ("filters", "ifmap", "stream")
 FILTERS, IFMAP, STREAM = range(3)

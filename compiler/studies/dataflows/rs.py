@@ -18,7 +18,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .counts import Candidates, Layer, Moves, ceil, chunks, extent, grid, halo, tiles
+from compiler.numbers import ceil
+
+from .counts import Candidates, Layer, Moves, chunks, extent, grid, halo, tiles
 from .hardware import BASELINE, WORD, Hardware
 
 TITLE = "row stationary"

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .counts import Candidates, Layer, Moves, ceil, extent, grid, tiles
+from compiler.numbers import ceil
+
+from .counts import Candidates, Layer, Moves, extent, grid, tiles
 from .hardware import Hardware
 
 TITLE = "weight stationary"

@@ -108,8 +108,8 @@ class RlcDecoder(wiring.Component):
         slots = [Signal(ENTRY_BITS, name=f"slot_{i}") for i in range(SLOTS)]
         for i, slot in enumerate(slots):
             found = kept[i] if i < LANES - 1 else 0
-            for n, l, v in zip(number, lane, value):
-                found = found | Mux((n == i // LANES) & (l == i % LANES), v, 0)
+            for n, which, v in zip(number, lane, value):
+                found = found | Mux((n == i // LANES) & (which == i % LANES), v, 0)
             m.d.comb += slot.eq(found)
         # Registers, found with the places: a word is known, one at most is; one may go out; a level
         # lies behind it.

@@ -91,7 +91,7 @@ class Pooler(wiring.Component):
 
         halves = 2 if self.flows else 1
         stages = 2 + RoundShift.LATENCY + halves - 1
-        values = [Signal(signed(ENTRY_BITS), name=f"value_{l}") for l in lanes]
+        values = [Signal(signed(ENTRY_BITS), name=f"value_{i}") for i in lanes]
         valid = [Signal(name=f"valid_{i}") for i in range(stages)]
         meta = [Signal(Meta, name=f"meta_{i}") for i in range(stages)]
         left_shift = Signal(4)
@@ -110,23 +110,23 @@ class Pooler(wiring.Component):
             m.d.sync += [meta[0][n].eq(self.taps.p[n]) for n, _ in data.Layout.cast(Meta)]
             for i in range(1, stages):
                 m.d.sync += [valid[i].eq(valid[i - 1]), meta[i].eq(meta[i - 1])]
-        for l in lanes:
+        for i in lanes:
             shifted, kept = (
-                Signal(signed(31), name=f"shifted_{l}"),
-                Signal(signed(31), name=f"kept_{l}"),
+                Signal(signed(31), name=f"shifted_{i}"),
+                Signal(signed(31), name=f"kept_{i}"),
             )
-            total = Signal(signed(32), name=f"total_{l}")
-            m.submodules[f"round_{l}"] = rounding = RoundShift(32, len(shift_out), halves)
+            total = Signal(signed(32), name=f"total_{i}")
+            m.submodules[f"round_{i}"] = rounding = RoundShift(32, len(shift_out), halves)
             m.d.comb += [
                 rounding.enable.eq(advance),
                 rounding.value.eq(total),
                 rounding.shift.eq(shift_out),
                 rounding.relu.eq(self.relu),
-                values[l].eq(rounding.entry),
+                values[i].eq(rounding.entry),
             ]
             with m.If(advance):
                 m.d.sync += [
-                    shifted.eq(self.taps.p.entries[l] << left_shift),
+                    shifted.eq(self.taps.p.entries[i] << left_shift),
                     total.eq(shifted + kept),
                 ]
             with m.If(~self.add):
@@ -137,7 +137,7 @@ class Pooler(wiring.Component):
         # ---- accumulate -----------------------------------------------------------------
         full = Signal()  # the accumulators hold a finished window
         window = Signal(Meta)  # its tail
-        sums = [Signal(signed(SUM), name=f"sum_{l}") for l in lanes]  # a maximum in the low bits
+        sums = [Signal(signed(SUM), name=f"sum_{i}") for i in lanes]  # a maximum in the low bits
         accept = Signal()  # the next stage takes a finished window
         tap = meta[-1]
         m.d.comb += advance.eq(1 if self.flows else ~full | accept)
@@ -210,7 +210,7 @@ class Pooler(wiring.Component):
             m.d.comb += accept.eq(move)
             with m.If(full & move):
                 m.d.sync += [out.valid.eq(1), *ends(window)]
-                m.d.sync += [out.p.entries[l].eq(sums[l][:ENTRY_BITS]) for l in lanes]
+                m.d.sync += [out.p.entries[i].eq(sums[i][:ENTRY_BITS]) for i in lanes]
         with m.Else():
             m.d.comb += accept.eq(~busy | (move & (left == 1)))
 

@@ -264,7 +264,7 @@ def test_header_agrees_with_isa(lenet):
         for n in ("HEADER_OPCODE", "HEADER_SIGNAL", "OFMAP_SHIFT", "OFMAP_RELU", "OFMAP_BASE")
     ] == [Opcode.OFMAP, 0x8001, 45, 1, 0xABCDE]
     for opcode, body in isa.BODIES.items():
-        for name, offset, width, _ in isa.fields(body):
+        for name, offset, *_ in isa.fields(body):
             assert defined[f"EYRIE_CMD_{opcode.name}_{name.upper()}_BIT"] == 64 + offset
     assert "@" not in text
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from compiler.lowering.structures.shape import conv_shape
-from compiler.mapping.mapping import Counts, Shape, ceil, estimate
+from compiler.mapping.mapping import Counts, Shape, estimate
 from compiler.mapping.search import ranking, search
 from compiler.networks.layer_tables import NETWORKS
+from compiler.numbers import ceil
 from compiler.studies.map_table import layers_of, map_layer
 from hdl.config import PRESETS, Config
 from hdl.isa import Mode

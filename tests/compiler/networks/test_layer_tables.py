@@ -92,7 +92,7 @@ def test_tables(name):
             a.M == b.C for a, b in zip(network.full, network.full[1:])
         )
     if name in ("googlenet", "resnet50", "lenet5"):
-        for graph, conv, zeros, chip in layers_of(network, "all"):
+        for graph, conv, _, chip in layers_of(network, "all"):
             assert (
                 isinstance(conv, Conv)
                 and graph.tensors["out"].shape == graph.output_shape(conv)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.fc_model import simulate
 from compiler.sparse import huffman
 from compiler.sparse.compression import EIE_LAYERS, random_layer, report, synthetic
 from compiler.sparse.csc import encode, place
@@ -15,6 +14,7 @@ from compiler.sparse.huffman import HuffmanError
 from compiler.sparse.prune import mask, prune
 from compiler.sparse.share import codebook_of, share
 from golden import csc
+from tests.compiler.sparse.fc_model import simulate
 
 
 @pytest.mark.parametrize("density", [0, 0.01, 0.1, 0.5, 1])

@@ -10,7 +10,7 @@ def cell(kind, outputs, inputs, **parameters):
         "type": kind,
         "parameters": parameters,
         "connections": {p: [b] for p, b in {**outputs, **inputs}.items()},
-        "port_directions": {p: "output" for p in outputs} | {p: "input" for p in inputs},
+        "port_directions": dict.fromkeys(outputs, "output") | dict.fromkeys(inputs, "input"),
     }
 
 

@@ -381,7 +381,7 @@ def test_capacity():
             ctx.set(port.payload, dict(tag=TAGS[name], count=4))
             ctx.set(port.valid, 1)
         ctx.set(dut.chain_in.valid, 1)
-        for now in range(250):  # a filter half is closed by its last word
+        for _ in range(250):  # a filter half is closed by its last word
             half = (taken["filter"] + 1) % (CONFIG.filter_half // 4) == 0
             ctx.set(dut.filter.payload.last, half)
             _, _, *ready = await ctx.tick().sample(*(getattr(dut, n).ready for n in STREAMS))

@@ -15,7 +15,7 @@ def test_semaphores_count_every_giver():
 
     async def bench(ctx):
         model = [0] * 16
-        for cycle in range(400):
+        for _ in range(400):
             available = sum(bool(c) << i for i, c in enumerate(model))
             assert ctx.get(dut.available) == available
             gives = [

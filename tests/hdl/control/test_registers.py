@@ -167,7 +167,7 @@ def test_counters(counters, low, monkeypatch):
         ctx.set(dut.clear, 1)
         await ctx.tick()
         ctx.set(dut.clear, 0)
-        for i, n in enumerate(COUNTERS):
+        for i in range(len(COUNTERS)):
             ctx.set(dut.index, i)
             await idle(ctx, 2)
             assert ctx.get(dut.value) == 0

@@ -72,7 +72,7 @@ def test_window(stall, registered):
         ctx.set(dut.base, 0x1000)
         ctx.set(dut.limit, 0x2000)
         await send(ctx, dut.check, [item(i, *r) for i, r in enumerate(inside)], stall=stall)
-        for i in range(12):
+        for _ in range(12):
             await ctx.tick()
         if not stall:
             assert times == list(range(3, 3 + len(inside)))  # one a cycle

@@ -44,7 +44,8 @@ def steps(counts, values, starts, strides):
         yield (
             index,
             tuple(
-                (starts[name] + sum(index[l] * strides[name, l] for l in strided)) % 2**width
+                (starts[name] + sum(index[level] * strides[name, level] for level in strided))
+                % 2**width
                 for name, (width, strided) in values.items()
             ),
         )
@@ -65,22 +66,24 @@ def test_nest(shape, stall):
     for counts in corners + [[rng.randrange(1, min(6, 2**w)) for w in levels] for _ in range(8)]:
         starts = {n: rng.randrange(2**w) for n, (w, _) in values.items()}
         # half of the strides negative, as their two's complement
-        strides = {(n, l): rng.randrange(-9, 10) % 2**w for n, (w, s) in values.items() for l in s}
+        strides = {
+            (n, level): rng.randrange(-9, 10) % 2**w for n, (w, s) in values.items() for level in s
+        }
         runs.append((counts, starts, strides, list(steps(counts, values, starts, strides))))
     dut = Nest(levels, values)
     outputs = (
         [dut.active, dut.first, dut.last]
-        + [getattr(dut, f"last_{l}") for l in range(len(levels))]
+        + [getattr(dut, f"last_{level}") for level in range(len(levels))]
         + [getattr(dut, n) for n in values]
     )
 
     def apply(ctx, counts, starts, strides, _):
-        for l, n in enumerate(counts):
-            ctx.set(getattr(dut, f"count_{l}"), n)
+        for level, n in enumerate(counts):
+            ctx.set(getattr(dut, f"count_{level}"), n)
         for n, v in starts.items():
             ctx.set(getattr(dut, f"{n}_start"), v)
-        for (n, l), v in strides.items():
-            ctx.set(getattr(dut, f"{n}_stride_{l}"), v)
+        for (n, level), v in strides.items():
+            ctx.set(getattr(dut, f"{n}_stride_{level}"), v)
 
     async def drive(ctx):
         ctx.set(dut.step, 1)

@@ -39,7 +39,7 @@ def loops(buffer, target, word, pe, pes, address, count, half):
                     if CONFIG.registered
                     else (address + index, buffer.word(word + index))
                 )
-                writes.append({n: (target, at, data) for n in range(PES)})
+                writes.append(dict.fromkeys(range(PES), (target, at, data)))
                 reads.append(word + index)
     else:
         wide = target == Target.ACCUMULATORS

@@ -45,7 +45,7 @@ def test_shift_queue(stall, depth):
 
     async def bench(ctx):
         held, moved = [], 0
-        for cycle in range(400):
+        for _ in range(400):
             assert ctx.get(dut.w_rdy) == (len(held) < depth) and ctx.get(dut.r_rdy) == (
                 len(held) > 0
             )

@@ -169,7 +169,7 @@ def simulate(
 def mixed(memory, seed, count=10):
     rng = np.random.default_rng(seed)
     commands, want = [], []
-    for i in range(count):
+    for _ in range(count):
         at = int(rng.integers(0, 1 << 17))
         if rng.random() < 0.3:
             command, words = memory.plain(int(rng.integers(1, 90)), at)

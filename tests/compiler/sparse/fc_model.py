@@ -34,8 +34,3 @@ def simulate(work: np.ndarray, depth: int, broadcast: int = 1) -> int:
         np.maximum(free, now, out=start)
         np.add(start, macs, out=free)
     return max(int(free.max()), sent[(columns - 1) % broadcast] + 1) if columns else 0
-
-
-def efficiency(work: np.ndarray, cycles: int) -> float:
-    """Share of the PEs' cycles that did a MAC; 1.0 for no cycles."""
-    return float(work.sum() / (work.shape[1] * cycles)) if cycles else 1.0
