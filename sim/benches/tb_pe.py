@@ -123,6 +123,87 @@ def random_shape(rng):
     )
 
 
+class Words:
+    """What a PE gets and gives, by stream, while it grows; `work` says the rest."""
+
+    def __init__(self, rng, config, strangers, ragged):
+        self.rng, self.config, self.strangers, self.ragged = rng, config, strangers, ragged
+        self.streams = {name: [] for name in ("ifmap", "filter", "psum", "chain_in", "out")}
+        self.macs = self.zeros = self.empty = 0
+
+    def known(self, net, word):
+        """Without what this network does not carry."""
+        members = NETWORKS[net](self.config).members
+        return {name: value for name, value in word.items() if name in members}
+
+    def put(self, net, **word):
+        rng, out = self.rng, self.streams[net]
+        while rng.random() < self.strangers:
+            other = dict(data=rng.getrandbits(64), count=rng.randint(1, 4), tag=TAGS[net] ^ 1)
+            out.append(self.known(net, other | ({"last": 1} if net == "filter" else {})))
+        out.append(self.known(net, word | {"tag": TAGS[net]}))
+
+    def chunks(self, values, size=4):
+        while values:
+            n = self.rng.randint(1, size) if self.rng.random() < self.ragged else size
+            yield values[:n]
+            values = values[n:]
+
+    def put_ifmap(self, header, images):
+        self.streams["ifmap"].append(
+            dict(data=Const.cast(PassHeader.const(header)).value, count=0, header=1, tag=5)
+        )
+        for image in images:
+            for part in self.chunks(image):
+                self.put("ifmap", data=lanes(part, 16), count=len(part), header=0)
+
+    def put_filter(self, weights):
+        parts = list(self.chunks([v for k in weights for v in k]))
+        for n, part in enumerate(parts):
+            self.put("filter", data=lanes(part, 16), count=len(part), last=int(n == len(parts) - 1))
+
+    def put_position(self, x, weights, before, head, tail):
+        """The psums of one position, in and out, and its MACs."""
+        config, p = self.config, len(before)
+        slots = p // config.simd
+        self.macs += slots * len(x)
+        self.zeros += slots * int(np.count_nonzero(x == 0))
+        self.empty += slots * (not x.any())
+        if head:
+            for part in self.chunks(before, config.psum_lanes):
+                self.put("psum", data=lanes(part, config.psum_bits), count=len(part))
+        else:
+            self.streams["chain_in"] += before
+        own = x @ np.array(weights, np.int64)
+        sums = wrap(own + np.array(before, np.int64), config.psum_bits).tolist()
+        if tail:
+            size = config.psum_lanes
+            sums = [(sums[n : n + size], int(n + size >= p)) for n in range(0, p, size)]
+        self.streams["out"] += sums
+
+
+def operands(rng, shape, bits, sparsity):
+    """(ifmaps by image, weights by place of the window, psums by image and position); in three of
+    ten cases so large that sums wrap."""
+    p, window, step, positions, images = shape
+    extreme = rng.random() < 0.3
+    low = rng.choice([-32768, 32767]) if extreme else -32768
+    high = low if extreme else 32767
+    a = [
+        [
+            0 if rng.random() < sparsity else rng.randint(low, high)
+            for _ in range((positions - 1) * step + window)
+        ]
+        for _ in range(images)
+    ]
+    w = [[rng.randint(low, high) for _ in range(p)] for _ in range(window)]
+    before = [
+        [[rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)] for _ in range(positions)]
+        for _ in range(images)
+    ]
+    return a, w, before
+
+
 def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, sparsity=0.3):
     """What a PE gets and gives in passes of these shapes.
 
@@ -132,81 +213,17 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
     `strangers` is the probability of a word for another PE before one, `ragged` of a word that is
     not full, `sparsity` of an entry that is zero.
     """
-    bits, lanes_out = config.psum_bits, config.psum_lanes
-    words = {name: [] for name in ("ifmap", "filter", "psum", "chain_in", "out")}
-    macs = zeros = empty = 0
-
-    def known(net, word):
-        """Without what this network does not carry."""
-        members = NETWORKS[net](config).members
-        return {name: value for name, value in word.items() if name in members}
-
-    def put(net, **word):
-        while rng.random() < strangers:
-            other = dict(data=rng.getrandbits(64), count=rng.randint(1, 4), tag=TAGS[net] ^ 1)
-            words[net].append(known(net, other | ({"last": 1} if net == "filter" else {})))
-        words[net].append(known(net, word | {"tag": TAGS[net]}))
-
-    def chunks(values, size=4):
-        while values:
-            n = rng.randint(1, size) if rng.random() < ragged else size
-            yield values[:n]
-            values = values[n:]
-
-    for p, window, step, positions, images in shapes:
-        extreme = rng.random() < 0.3  # sums wrap
-        low = -32768 if not extreme else rng.choice([-32768, 32767])
-        a = [
-            [
-                0
-                if rng.random() < sparsity
-                else rng.randint(low, max(low, 32767) if not extreme else low)
-                for _ in range((positions - 1) * step + window)
-            ]
-            for _ in range(images)
-        ]
-        w = [
-            [rng.randint(low, 32767 if not extreme else low) for _ in range(p)]
-            for _ in range(window)
-        ]
-        before = [
-            [
-                [rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)]
-                for _ in range(positions)
-            ]
-            for _ in range(images)
-        ]
-        shape = PassHeader.const(
-            dict(p=p, window=window, step=step, positions=positions, laps=images)
-        )
-        words["ifmap"].append(dict(data=Const.cast(shape).value, count=0, header=1, tag=5))
-        for image in a:
-            for part in chunks(image):
-                put("ifmap", data=lanes(part, 16), count=len(part), header=0)
-        parts = list(chunks([v for k in w for v in k]))
-        for n, part in enumerate(parts):
-            put("filter", data=lanes(part, 16), count=len(part), last=int(n == len(parts) - 1))
-        for image in range(images):
+    words = Words(rng, config, strangers, ragged)
+    for shape in shapes:
+        p, window, step, positions, images = shape
+        a, w, before = operands(rng, shape, config.psum_bits, sparsity)
+        words.put_ifmap(dict(p=p, window=window, step=step, positions=positions, laps=images), a)
+        words.put_filter(w)
+        for image, psums in zip(a, before):
             for f in range(positions):
-                x = np.array(a[image][f * step : f * step + window], np.int64)
-                own = x @ np.array(w, np.int64)
-                slots = p // config.simd
-                macs, zeros = macs + slots * window, zeros + slots * int(np.count_nonzero(x == 0))
-                empty += slots * (not x.any())
-                sums = wrap(own + np.array(before[image][f], np.int64), bits).tolist()
-                if head:
-                    for part in chunks(before[image][f], lanes_out):
-                        put("psum", data=lanes(part, bits), count=len(part))
-                else:
-                    words["chain_in"] += before[image][f]
-                if tail:
-                    words["out"] += [
-                        (sums[n : n + lanes_out], int(n + lanes_out >= p))
-                        for n in range(0, p, lanes_out)
-                    ]
-                else:
-                    words["out"] += sums
-    return words | {"macs": macs, "zeros": zeros, "empty": empty}
+                x = np.array(image[f * step : f * step + window], np.int64)
+                words.put_position(x, w, psums[f], head, tail)
+    return words.streams | dict(macs=words.macs, zeros=words.zeros, empty=words.empty)
 
 
 async def send(dut, name, words, stall):

@@ -30,6 +30,17 @@ async def send(ctx, port, items, *, stall=0.0, rng=None):
         ctx.set(port.valid, 0)
 
 
+def send_after(started, port, items):
+    """A bench that offers the items once the list `started` holds something."""
+
+    async def bench(ctx):
+        while not started:
+            await ctx.tick()
+        await send(ctx, port, items)
+
+    return bench
+
+
 async def receive(ctx, port, count, out, *, stall=0.0, rng=None, times=None):
     """Takes `count` payloads into `out` (for ever when count is None)."""
     rng = rng or random.Random(2)

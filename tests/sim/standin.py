@@ -99,6 +99,27 @@ class Mac(wiring.Component):
 FAULTS = ("none", "4k", "drop", "last")
 
 
+class State:
+    """What software writes and reads."""
+
+    def __init__(self):
+        self.program = Signal(32)
+        self.count = Signal(32)
+        self.base = Signal(32)
+        self.enable = Signal()
+        self.pending = Signal()
+        self.status = Signal(8)
+        self.error = Signal(8)
+        self.cycles = Signal(64)
+        self.read_bytes = Signal(64)
+        self.write_bytes = Signal(64)
+        self.start = Signal()
+        self.fault = Signal(range(len(FAULTS)))
+
+    def is_fault(self, name):
+        return self.fault == FAULTS.index(name)
+
+
 class StandIn(wiring.Component):
     """What is written to READ_BASE, a place in FAULTS, breaks a rule on purpose."""
 
@@ -107,14 +128,19 @@ class StandIn(wiring.Component):
         super().__init__(AXI)
 
     def elaborate(self, platform):
-        m = Module()
-        program, count, base = Signal(32), Signal(32), Signal(32)
-        enable, pending = Signal(), Signal()
-        status, error = Signal(8), Signal(8)
-        cycles, read_bytes, write_bytes = Signal(64), Signal(64), Signal(64)
-        start, fault = Signal(), Signal(range(len(FAULTS)))
+        m, state = Module(), State()
+        self._handshakes(m)
+        with m.If(self.s_axi_awready):
+            self._write(m, state)
+        with m.If(self.s_axi_arvalid & self.s_axi_arready):
+            self._read(m, state)
+        m.d.comb += self.interrupt.eq(state.enable & state.pending)
+        self._copy(m, state)
+        self._macs(m)
+        return m
 
-        # AXI4-Lite: one access at a time.
+    def _handshakes(self, m):
+        """Of AXI4-Lite: one access at a time."""
         m.d.comb += [
             self.s_axi_awready.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid),
             self.s_axi_wready.eq(self.s_axi_awready),
@@ -124,127 +150,156 @@ class StandIn(wiring.Component):
             m.d.sync += self.s_axi_bvalid.eq(0)
         with m.If(self.s_axi_rready):
             m.d.sync += self.s_axi_rvalid.eq(0)
-        with m.If(self.s_axi_awready):
-            m.d.sync += [self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(0)]
-            with m.Switch(self.s_axi_awaddr):
-                with m.Case(Register.CONTROL):
-                    m.d.comb += start.eq(self.s_axi_wdata[0])
-                with m.Case(Register.PROGRAM):
-                    m.d.sync += program.eq(self.s_axi_wdata)
-                with m.Case(Register.COUNT):
-                    m.d.sync += count.eq(self.s_axi_wdata)
-                with m.Case(Register.WRITE_BASE):
-                    m.d.sync += base.eq(self.s_axi_wdata)
-                with m.Case(Register.READ_BASE):
-                    m.d.sync += fault.eq(self.s_axi_wdata)
-                with m.Case(Register.INTERRUPT):
-                    m.d.sync += enable.eq(self.s_axi_wdata[0])
-                    with m.If(self.s_axi_wdata[1]):
-                        m.d.sync += pending.eq(0)
-                with m.Default():
-                    m.d.sync += self.s_axi_bresp.eq(2)
-        with m.If(self.s_axi_arvalid & self.s_axi_arready):
-            m.d.sync += [self.s_axi_rvalid.eq(1), self.s_axi_rresp.eq(0), self.s_axi_rdata.eq(0)]
-            values = {
-                Register.ID: C(ID_VALUE, 32),
-                Register.VERSION: C(VERSION_VALUE, 32),
-                Register.STATUS: Cat(status, error),
-                Register.PROGRAM: program,
-                Register.COUNT: count,
-                Register.INTERRUPT: Cat(enable, pending),
-                Register.PES: C(self.config.pes, 32),
-            }
-            for name, counter in (
-                ("cycles", cycles),
-                ("dram_read_bytes", read_bytes),
-                ("dram_write_bytes", write_bytes),
-            ):
-                at = Register.COUNTERS + 8 * COUNTERS.index(name)
-                values[at], values[at + 4] = counter[:32], counter[32:]
-            with m.Switch(self.s_axi_araddr):
-                for at, value in values.items():
-                    with m.Case(int(at)):
-                        m.d.sync += self.s_axi_rdata.eq(value)
-                with m.Default():
-                    m.d.sync += self.s_axi_rresp.eq(2)
-        m.d.comb += self.interrupt.eq(enable & pending)
 
-        # Copy: a burst is read into a buffer, then written.
-        buffer = [Signal(64, name=f"buffer_{i}") for i in range(8)]
+    def _write(self, m, state):
+        """A register takes what is written."""
+        data = self.s_axi_wdata
+        m.d.sync += [self.s_axi_bvalid.eq(1), self.s_axi_bresp.eq(0)]
+        with m.Switch(self.s_axi_awaddr):
+            with m.Case(Register.CONTROL):
+                m.d.comb += state.start.eq(data[0])
+            with m.Case(Register.PROGRAM):
+                m.d.sync += state.program.eq(data)
+            with m.Case(Register.COUNT):
+                m.d.sync += state.count.eq(data)
+            with m.Case(Register.WRITE_BASE):
+                m.d.sync += state.base.eq(data)
+            with m.Case(Register.READ_BASE):
+                m.d.sync += state.fault.eq(data)
+            with m.Case(Register.INTERRUPT):
+                m.d.sync += state.enable.eq(data[0])
+                with m.If(data[1]):
+                    m.d.sync += state.pending.eq(0)
+            with m.Default():
+                m.d.sync += self.s_axi_bresp.eq(2)
+
+    def _read(self, m, state):
+        """The answer to a read of a register."""
+        m.d.sync += [self.s_axi_rvalid.eq(1), self.s_axi_rresp.eq(0), self.s_axi_rdata.eq(0)]
+        with m.Switch(self.s_axi_araddr):
+            for at, value in self._values(state).items():
+                with m.Case(int(at)):
+                    m.d.sync += self.s_axi_rdata.eq(value)
+            with m.Default():
+                m.d.sync += self.s_axi_rresp.eq(2)
+
+    def _values(self, state):
+        """What every register reads as, by address."""
+        values = {
+            Register.ID: C(ID_VALUE, 32),
+            Register.VERSION: C(VERSION_VALUE, 32),
+            Register.STATUS: Cat(state.status, state.error),
+            Register.PROGRAM: state.program,
+            Register.COUNT: state.count,
+            Register.INTERRUPT: Cat(state.enable, state.pending),
+            Register.PES: C(self.config.pes, 32),
+        }
+        for name, counter in (
+            ("cycles", state.cycles),
+            ("dram_read_bytes", state.read_bytes),
+            ("dram_write_bytes", state.write_bytes),
+        ):
+            at = Register.COUNTERS + 8 * COUNTERS.index(name)
+            values[at], values[at + 4] = counter[:32], counter[32:]
+        return values
+
+    def _copy(self, m, state):
+        """A burst is read into a buffer, then written."""
+        buffer = Cat(Signal(64, name=f"buffer_{i}") for i in range(8))
         index, left, at = Signal(3), Signal(32), Signal(32)
+        word = buffer.word_select(index, 64)
+        self._bursts(m, state, at, index, word)
+        with m.If(state.status == Status.RUNNING):
+            m.d.sync += state.cycles.eq(state.cycles + 1)
+        with m.FSM():
+            self._idle_state(m, state, left, at)
+            self._read_states(m, state, left, index, word)
+            self._write_states(m, state, left, at, index)
+
+    def _bursts(self, m, state, at, index, word):
+        """Addresses of bursts of eight words, and the data of writes."""
         m.d.comb += [
-            self.m_axi_araddr.eq(program + at),
+            self.m_axi_araddr.eq(state.program + at),
             self.m_axi_arlen.eq(7),
             self.m_axi_arsize.eq(3),
             self.m_axi_arburst.eq(1),
-            self.m_axi_awaddr.eq(base + at),
+            self.m_axi_awaddr.eq(state.base + at),
             self.m_axi_awlen.eq(7),
             self.m_axi_awsize.eq(3),
             self.m_axi_awburst.eq(1),
-            self.m_axi_wdata.eq(Cat(buffer).word_select(index, 64)),
+            self.m_axi_wdata.eq(word),
             self.m_axi_wstrb.eq(0xFF),
-            self.m_axi_wlast.eq(index == Mux(fault == FAULTS.index("last"), 5, 7)),
+            self.m_axi_wlast.eq(index == Mux(state.is_fault("last"), 5, 7)),
         ]
-        with m.If(fault == FAULTS.index("4k")):
+        with m.If(state.is_fault("4k")):
             m.d.comb += self.m_axi_arlen.eq(255)
-        with m.If(status == Status.RUNNING):
-            m.d.sync += cycles.eq(cycles + 1)
-        with m.FSM():
-            with m.State("idle"):
-                with m.If(start):
-                    m.d.sync += [
-                        left.eq(count),
-                        at.eq(0),
-                        cycles.eq(0),
-                        read_bytes.eq(0),
-                        write_bytes.eq(0),
-                        status.eq(Status.RUNNING),
-                        error.eq(Error.NONE),
-                    ]
-                    m.next = "read"
-            with m.State("read"):
-                m.d.comb += self.m_axi_arvalid.eq(left != 0)
-                with m.If(fault == FAULTS.index("drop")):
-                    m.d.comb += self.m_axi_arvalid.eq(cycles[0])
-                with m.If(left == 0):
-                    m.d.sync += [status.eq(Status.DONE), pending.eq(1)]
-                    m.next = "idle"
-                with m.Elif(self.m_axi_arready & self.m_axi_arvalid):
-                    m.next = "data"
-            with m.State("data"):
-                m.d.comb += self.m_axi_rready.eq(1)
-                with m.If(self.m_axi_rvalid):
-                    m.d.sync += [
-                        Cat(buffer).word_select(index, 64).eq(self.m_axi_rdata),
-                        index.eq(index + 1),
-                        read_bytes.eq(read_bytes + 8),
-                    ]
-                    with m.If(self.m_axi_rresp != 0):
-                        m.d.sync += error.eq(Error.READ_RESPONSE)
-                    with m.If(self.m_axi_rlast):
-                        m.next = "write"
-            with m.State("write"):
-                m.d.comb += self.m_axi_awvalid.eq(1)
-                with m.If(self.m_axi_awready):
-                    m.next = "words"
-            with m.State("words"):
-                m.d.comb += self.m_axi_wvalid.eq(1)
-                with m.If(self.m_axi_wready):
-                    m.d.sync += [index.eq(index + 1), write_bytes.eq(write_bytes + 8)]
-                    with m.If(index == 7):
-                        m.next = "response"
-            with m.State("response"):
-                m.d.comb += self.m_axi_bready.eq(1)
-                with m.If(self.m_axi_bvalid):
-                    m.d.sync += [left.eq(left - 1), at.eq(at + 64)]
-                    with m.If(self.m_axi_bresp != 0):
-                        m.d.sync += error.eq(Error.WRITE_RESPONSE)
-                    with m.If((self.m_axi_bresp != 0) | (error != 0)):
-                        m.d.sync += [status.eq(Status.ERROR), pending.eq(1)]
-                        m.next = "idle"
-                    with m.Else():
-                        m.next = "read"
 
+    def _idle_state(self, m, state, left, at):
+        with m.State("idle"):
+            with m.If(state.start):
+                m.d.sync += [
+                    left.eq(state.count),
+                    at.eq(0),
+                    state.cycles.eq(0),
+                    state.read_bytes.eq(0),
+                    state.write_bytes.eq(0),
+                    state.status.eq(Status.RUNNING),
+                    state.error.eq(Error.NONE),
+                ]
+                m.next = "read"
+
+    def _read_states(self, m, state, left, index, word):
+        with m.State("read"):
+            m.d.comb += self.m_axi_arvalid.eq(left != 0)
+            with m.If(state.is_fault("drop")):
+                m.d.comb += self.m_axi_arvalid.eq(state.cycles[0])
+            with m.If(left == 0):
+                m.d.sync += [state.status.eq(Status.DONE), state.pending.eq(1)]
+                m.next = "idle"
+            with m.Elif(self.m_axi_arready & self.m_axi_arvalid):
+                m.next = "data"
+        with m.State("data"):
+            m.d.comb += self.m_axi_rready.eq(1)
+            with m.If(self.m_axi_rvalid):
+                m.d.sync += [
+                    word.eq(self.m_axi_rdata),
+                    index.eq(index + 1),
+                    state.read_bytes.eq(state.read_bytes + 8),
+                ]
+                with m.If(self.m_axi_rresp != 0):
+                    m.d.sync += state.error.eq(Error.READ_RESPONSE)
+                with m.If(self.m_axi_rlast):
+                    m.next = "write"
+
+    def _write_states(self, m, state, left, at, index):
+        with m.State("write"):
+            m.d.comb += self.m_axi_awvalid.eq(1)
+            with m.If(self.m_axi_awready):
+                m.next = "words"
+        with m.State("words"):
+            m.d.comb += self.m_axi_wvalid.eq(1)
+            with m.If(self.m_axi_wready):
+                m.d.sync += [
+                    index.eq(index + 1),
+                    state.write_bytes.eq(state.write_bytes + 8),
+                ]
+                with m.If(index == 7):
+                    m.next = "response"
+        with m.State("response"):
+            bad = self.m_axi_bresp != 0
+            m.d.comb += self.m_axi_bready.eq(1)
+            with m.If(self.m_axi_bvalid):
+                m.d.sync += [left.eq(left - 1), at.eq(at + 64)]
+                with m.If(bad):
+                    m.d.sync += state.error.eq(Error.WRITE_RESPONSE)
+                with m.If(bad | (state.error != 0)):
+                    m.d.sync += [state.status.eq(Status.ERROR), state.pending.eq(1)]
+                    m.next = "idle"
+                with m.Else():
+                    m.next = "read"
+
+    def _macs(self, m):
+        """A chain of `extra` units, kept by an ID that is 0 in practice."""
         value, total = self.m_axi_rdata[:16], C(0, 32)
         for i in range(self.extra):
             m.submodules[f"mac_{i}"] = mac = Mac()
@@ -252,4 +307,3 @@ class StandIn(wiring.Component):
             value, total = mac.value_out, mac.sum_out
         if self.extra:
             m.d.comb += self.m_axi_arid.eq(total == 0x12345678)
-        return m

@@ -87,104 +87,124 @@ def load(memory, word):
     return sum(int(memory[4 * word + n]) << 16 * n for n in range(8))
 
 
-@pytest.mark.sampled(2, across="stall")
-@pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize("config", CONFIGS)
-def test_random(config, stall):
-    """Blocks of words that are written, by one writer each, and blocks that are read change
-    places from phase to phase; blocks lie across the ends of pairs."""
-    config = CONFIGS[config]
-    dut, words, size = shared(GlobalBuffer, config), config.glb_words, 12
-    rng = random.Random(config.name)
-    memory = np.zeros(4 * words, np.uint16)
-    blocks = [range(n, min(n + size, words)) for n in range(0, words, size)]
-    pair = 2 * config.glb_depth
-    assert config.glb_pairs == 1 or any(b[0] < pair < b[-1] for b in blocks)
-    counts = dict(reads=0, writes=0)
+class Traffic:
+    """Blocks of words that are written, by one writer each, and blocks that are read change places
+    from phase to phase; blocks lie across the ends of pairs."""
 
-    def item(word):
-        # never all lanes off; both words or one
+    BLOCK = 12
+
+    def __init__(self, config, stall):
+        self.dut, self.stall, words = shared(GlobalBuffer, config), stall, config.glb_words
+        self.words, self.rng = words, random.Random(config.name)
+        self.memory = np.zeros(4 * words, np.uint16)
+        self.blocks = [range(n, min(n + self.BLOCK, words)) for n in range(0, words, self.BLOCK)]
+        pair = 2 * config.glb_depth
+        assert config.glb_pairs == 1 or any(b[0] < pair < b[-1] for b in self.blocks)
+        self.reads = self.writes = 0  # accesses the buffer counts
+        self.jobs, self.left, self.started = [], 0, 0
+
+    def item(self, word):
+        """A write of both words, of one, or of some lanes; never of none."""
         return dict(
             word=word,
-            data=rng.getrandbits(128),
-            mask=rng.choice([0xFF, 0x0F, 0xF0, rng.randrange(1, 256)]),
+            data=self.rng.getrandbits(128),
+            mask=self.rng.choice([0xFF, 0x0F, 0xF0, self.rng.randrange(1, 256)]),
         )
 
-    def phase(mine, n):
-        """Of block b, 0 and 1 are the writers' and 2, 3 the readers'."""
-        return [b for k, b in enumerate(blocks) if (k + n) % 4 in mine and len(b) > 1]
+    def addresses(self, mine, phase, count):
+        """In blocks of a phase; of four blocks, 0 and 1 are the writers' and 2, 3 the readers'."""
+        choice = self.rng.choice
+        blocks = [b for k, b in enumerate(self.blocks) if (k + phase) % 4 in mine and len(b) > 1]
+        picked = [choice(blocks) for _ in range(count)]
+        return [choice([b[0], b[-2], choice(b[:-1])]) for b in picked]
 
-    def inside(bs, count):
-        picked = [rng.choice(bs) for _ in range(count)]
-        return [rng.choice([b[0], b[-2], rng.choice(b[:-1])]) for b in picked]
+    def apply(self, items):
+        for item in items:
+            store(self.memory, item)
 
-    async def main(ctx):
-        # every lane of every word is written before it is read
-        fill = [dict(word=w, data=rng.getrandbits(128), mask=0xFF) for w in range(0, words, 2)]
-        await write(ctx, writer(dut, "load"), fill)
-        for i in fill:
-            store(memory, i)
+    async def fill(self, ctx):
+        """Every lane of every word is written before it is read."""
+        words = range(0, self.words, 2)
+        fill = [dict(word=w, data=self.rng.getrandbits(128), mask=0xFF) for w in words]
+        await write(ctx, writer(self.dut, "load"), fill)
+        self.apply(fill)
         await idle(ctx, 3)
-        counts.update(reads=0, writes=0)
-        for n in range(4):
-            await idle(ctx, 3)
-            before = memory.copy()
-            todo = {w: [item(a) for a in inside(phase([k], n), 50)] for k, w in enumerate(WRITERS)}
-            asks = {r: inside(phase([2, 3], n), 60) for r in READERS}
-            got = {r: [] for r in READERS}
-            jobs[:] = [
-                lambda ctx, w=w: write(
-                    ctx, writer(dut, w), todo[w], stall=stall, rng=random.Random(f"{n}{w}")
-                )
-                for w in WRITERS
-            ]
-            jobs.extend(
-                lambda ctx, r=r: read(
-                    ctx, reader(dut, r), asks[r], got[r], stall=stall, rng=random.Random(f"{n}{r}")
-                )
-                for r in READERS
-            )
-            left[0] = len(jobs)
-            start[0] += 1
-            while left[0]:
-                await ctx.tick()
-            for w in WRITERS:
-                for i in todo[w]:
-                    store(memory, i)
-            for r in READERS:
-                assert got[r] == [load(before, a) for a in asks[r]], r
-            await idle(ctx, 3)
-            assert not any(ctx.get(reader(dut, r).response.valid) for r in READERS)
-            # counters: both banks of a read; the banks of a write that it has lanes of
-            assert counts["reads"] == 2 * sum(map(len, asks.values()))
-            assert counts["writes"] == sum(
-                bool(i["mask"] & 15) + bool(i["mask"] >> 4) for w in WRITERS for i in todo[w]
-            )
-            counts.update(reads=0, writes=0)
-        got = []
-        await read(ctx, reader(dut, "store"), range(words - 1), got)
-        assert got == [load(memory, a) for a in range(words - 1)]
 
-    jobs, left, start = [], [0], [0]
+    async def phase(self, ctx, n):
+        """All clients at once; checks what they read and the counters."""
+        before, self.reads, self.writes = self.memory.copy(), 0, 0
+        await idle(ctx, 3)
+        todo = {
+            w: [self.item(a) for a in self.addresses([k], n, 50)] for k, w in enumerate(WRITERS)
+        }
+        asks = {r: self.addresses([2, 3], n, 60) for r in READERS}
+        got = {r: [] for r in READERS}
+        await self.run_clients(ctx, n, todo, asks, got)
+        for w in WRITERS:
+            self.apply(todo[w])
+        for r in READERS:
+            assert got[r] == [load(before, a) for a in asks[r]], r
+        await idle(ctx, 3)
+        assert not any(ctx.get(reader(self.dut, r).response.valid) for r in READERS)
+        # counters: both banks of a read; the banks of a write that it has lanes of
+        assert self.reads == 2 * sum(map(len, asks.values()))
+        masks = [i["mask"] for w in WRITERS for i in todo[w]]
+        assert self.writes == sum(bool(mask & 15) + bool(mask >> 4) for mask in masks)
 
-    def worker(k):
+    async def run_clients(self, ctx, n, todo, asks, got):
+        def rng(name):
+            return random.Random(f"{n}{name}")
+
+        def writing(w):
+            port = writer(self.dut, w)
+            return lambda ctx: write(ctx, port, todo[w], stall=self.stall, rng=rng(w))
+
+        def reading(r):
+            port = reader(self.dut, r)
+            return lambda ctx: read(ctx, port, asks[r], got[r], stall=self.stall, rng=rng(r))
+
+        self.jobs = [*map(writing, WRITERS), *map(reading, READERS)]
+        self.left = len(self.jobs)
+        self.started += 1
+        while self.left:
+            await ctx.tick()
+
+    def worker(self, k):
+        """Does job k of every phase."""
+
         async def bench(ctx):
             seen = 0
             while True:
-                if start[0] > seen:
+                if self.started > seen:
                     seen += 1
-                    await jobs[k](ctx)
-                    left[0] -= 1
+                    await self.jobs[k](ctx)
+                    self.left -= 1
                 await ctx.tick()
 
         return bench
 
-    async def count(ctx):
-        async for _, _, reads, writes in ctx.tick().sample(dut.reads, dut.writes):
-            counts["reads"] += reads
-            counts["writes"] += writes
+    async def count(self, ctx):
+        async for _, _, reads, writes in ctx.tick().sample(self.dut.reads, self.dut.writes):
+            self.reads += reads
+            self.writes += writes
 
-    run(dut, main, background=[worker(k) for k in range(6)] + [count])
+
+@pytest.mark.sampled(2, across="stall")
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_random(config, stall):
+    traffic = Traffic(CONFIGS[config], stall)
+
+    async def main(ctx):
+        await traffic.fill(ctx)
+        for n in range(4):
+            await traffic.phase(ctx, n)
+        got, words = [], range(traffic.words - 1)
+        await read(ctx, reader(traffic.dut, "store"), words, got)
+        assert got == [load(traffic.memory, a) for a in words]
+
+    workers = [traffic.worker(k) for k in range(len(WRITERS + READERS))]
+    run(traffic.dut, main, background=[*workers, traffic.count])
 
 
 def latency_of(config):

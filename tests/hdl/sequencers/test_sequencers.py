@@ -31,6 +31,11 @@ def low(value, count, bits):
     return value & (1 << count * bits) - 1
 
 
+def ring_addresses(first, end):
+    """Word addresses of a ring of psums, for ever."""
+    return itertools.cycle(range(first, end, 2))
+
+
 def play(dut, buffer, commands, wanted, reads, stall, background=()):
     """Runs commands through a sequencer that reads; `wanted` and `reads` per command.
     Returns the cycles its words left in, per command, and checks `done`."""
@@ -305,16 +310,12 @@ def test_psum(stall, bits):
         ]
     ]
 
-    def addresses():
-        while True:
-            yield from range(700, 730, 2)
-
-    ring = addresses()
+    ring = ring_addresses(700, 730)
     wanted, reads = zip(*(psum_words(c, buffer, ring) for c in commands))
 
     async def ring_model(ctx):
         """A ring that is empty now and then; what it holds it holds until the pop."""
-        ring, some = addresses(), False
+        ring, some = ring_addresses(700, 730), False
         ctx.set(dut.ring_word, next(ring))
         while True:
             some = some or rng.random() >= stall
@@ -429,6 +430,111 @@ OFMAP_CORNERS = [
 ]
 
 
+def ofmap_psums(rng, b, bits):
+    """Random words of four psums, as many as a command takes."""
+    count = b["images"] * b["positions"] * b["rows"] * b["sets"] * -(-b["p"] // 4)
+    return [
+        [
+            rng.choice([rng.randrange(-1 << bits - 1, 1 << bits - 1), rng.randint(-999, 999)])
+            for _ in range(4)
+        ]
+        for _ in range(count)
+    ]
+
+
+def bus_items(b, words, bits, lanes):
+    """The psums of a command on the output network."""
+    mask, full = (1 << bits) - 1, -(-b["p"] // 4)
+    if lanes == 4:
+        return [
+            dict(data=sum((v & mask) << bits * k for k, v in enumerate(w)), last=0) for w in words
+        ]
+    items = []
+    for n, w in enumerate(words):
+        count = min(4, b["p"] - 4 * (n % full))
+        ends = (n + 1) % full == 0
+        items += [dict(data=v & mask, end=k + 1 == count and ends) for k, v in enumerate(w[:count])]
+    return items
+
+
+class OfmapWatch:
+    """Cycles in which the sequencer takes an input, and of every `done` (writes before its cycle,
+    a write in it, cycle); and a ring that is full now and then."""
+
+    def __init__(self, dut, buffer, lanes):
+        self.dut, self.buffer, self.lanes = dut, buffer, lanes
+        self.taken, self.done, self.reserved = [], [], 0
+
+    async def watch(self, ctx):
+        dut, now = self.dut, 0
+        sample = ctx.tick().sample(
+            dut.done, dut.input.valid, dut.input.ready, dut.glb.valid, dut.glb.ready
+        )
+        async for _, _, pulse, valid, ready, writing, written in sample:
+            if valid and ready:
+                self.taken.append(now)
+            if pulse:  # with the write of this cycle, which the model may have logged or not
+                self.done.append((len(self.buffer.writes), writing and written, now))
+            now += 1
+
+    def ring(self, addresses, rng, stall):
+        async def model(ctx):
+            dut, room = self.dut, False
+            ctx.set(dut.ring_word, next(addresses))
+            while True:
+                room = room or rng.random() >= stall
+                ctx.set(dut.ring_room, room)
+                _, _, push, reserve, valid, ready = await ctx.tick().sample(
+                    dut.push, dut.reserve, dut.glb.valid, dut.glb.ready
+                )
+                assert not push or valid and ready
+                assert not reserve or room
+                assert self.lanes == 1 or push == reserve
+                self.reserved += reserve - push
+                if push:
+                    ctx.set(dut.ring_word, next(addresses))
+                if reserve:
+                    room = False
+
+        return model
+
+    async def all_done(self, ctx, count):
+        while len(self.done) < count:
+            await ctx.tick()
+        await idle(ctx, 20)
+
+
+def masked(writes):
+    """Writes with the data that their masks let through."""
+    return [(w, m, sum(d & 0xFFFF << 16 * n for n in range(8) if m >> n & 1)) for w, m, d in writes]
+
+
+def known(writes, commands, wanted):
+    """Writes of one lane without what is older: it lies behind the last psum of a ring's word."""
+    psums = [
+        min(4, b["p"] - 4 * (k % -(-b["p"] // 4)))
+        for b, of_command in zip(commands, wanted)
+        for k in range(len(of_command))
+    ]
+    assert len(psums) == len(writes)
+    return [(a, m, low(d, n, 32) if m == 0xFF else d) for (a, m, d), n in zip(writes, psums)]
+
+
+def check_ofmap_rate(commands, lanes, seen, write_times):
+    """One word or psum a cycle, two cycles between commands, and the latency."""
+    cycle, expected = seen.taken[0], []
+    for b in commands:
+        of_position = b["p"] if lanes == 1 else -(-b["p"] // 4)
+        n = b["images"] * b["positions"] * b["rows"] * b["sets"] * of_position
+        expected += range(cycle, cycle + n)
+        cycle += n + 2
+    assert seen.taken == expected
+    first = seen.taken[0]  # the first command has one word, which is written
+    latency = Requantise.LATENCY + (lanes == 1)
+    assert write_times[0] - first == latency
+    assert seen.done[0][2] - first == latency
+
+
 @pytest.mark.parametrize("lanes", [4, 1])
 @pytest.mark.parametrize("bits", [24, 32])
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -438,130 +544,36 @@ def test_ofmap(stall, bits, lanes):
         psum_bits=bits, psum_lanes=lanes, psum_fifo=0 if lanes == 1 else CONFIG.psum_fifo
     )
     dut, buffer = shared(OfmapSequencer, config), Buffer(random.Random(2), stall, CONFIG.glb_words)
-    commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS] + [
-        ofmap_command(rng) for _ in range(6)
-    ]
-
-    def addresses():
-        while True:
-            yield from range(100, 140, 2)
-
-    ring, items, wanted = addresses(), [], []
+    commands = [ofmap_command(rng, **c) for c in OFMAP_CORNERS]
+    commands += [ofmap_command(rng) for _ in range(6)]
+    ring, items, wanted = ring_addresses(100, 140), [], []
     for b in commands:
-        n = b["images"] * b["positions"] * b["rows"] * b["sets"] * -(-b["p"] // 4)
-        words = [
-            [
-                rng.choice([rng.randrange(-1 << bits - 1, 1 << bits - 1), rng.randint(-999, 999)])
-                for _ in range(4)
-            ]
-            for _ in range(n)
-        ]
-        full = -(-b["p"] // 4)
-        if lanes == 1:
-            for k, w in enumerate(words):
-                count = min(4, b["p"] - 4 * (k % full))
-                items += [
-                    dict(data=v & (1 << bits) - 1, end=j + 1 == count and (k + 1) % full == 0)
-                    for j, v in enumerate(w[:count])
-                ]
-        else:
-            items += [
-                dict(
-                    data=low(
-                        sum((v & (1 << bits) - 1) << bits * k for k, v in enumerate(w)), 4, bits
-                    ),
-                    last=0,
-                )
-                for w in words
-            ]
+        words = ofmap_psums(rng, b, bits)
+        items += bus_items(b, words, bits, lanes)
         wanted.append(ofmap_writes(b, words, ring, bits))
-    total = sum(map(len, wanted))
-    done, taken, reserved = [], [], []
-
-    async def ring_model(ctx):
-        ring, room = addresses(), False
-        ctx.set(dut.ring_word, next(ring))
-        while True:
-            room = room or rng.random() >= stall
-            ctx.set(dut.ring_room, room)
-            _, _, push, reserve, valid, ready = await ctx.tick().sample(
-                dut.push, dut.reserve, dut.glb.valid, dut.glb.ready
-            )
-            assert (
-                (not push or valid and ready)
-                and (not reserve or room)
-                and (lanes == 1 or push == reserve)
-            )
-            reserved.append(reserve - push)
-            if push:
-                ctx.set(dut.ring_word, next(ring))
-            if reserve:
-                room = False
-
-    async def watch(ctx):
-        now = 0
-        sample = ctx.tick().sample(
-            dut.done, dut.input.valid, dut.input.ready, dut.glb.valid, dut.glb.ready
-        )
-        async for _, _, pulse, valid, ready, writing, written in sample:
-            if valid and ready:
-                taken.append(now)
-            if pulse:  # with the write of this cycle, which the model may have logged or not
-                done.append((len(buffer.writes), writing and written, now))
-            now += 1
-
-    async def main(ctx):
-        while len(done) < len(commands):
-            await ctx.tick()
-        await idle(ctx, 20)
-
+    seen = OfmapWatch(dut, buffer, lanes)
     run(
         dut,
         lambda ctx: send(ctx, dut.command, commands, stall=stall / 2),
         lambda ctx: send(ctx, dut.input, items, stall=stall),
-        main,
-        background=[buffer.writer(dut.glb), ring_model, watch, holds(dut.glb)],
+        lambda ctx: seen.all_done(ctx, len(commands)),
+        background=[
+            buffer.writer(dut.glb),
+            seen.ring(ring_addresses(100, 140), rng, stall),
+            seen.watch,
+            holds(dut.glb),
+        ],
     )
-    got = [
-        (w, m, sum(d & 0xFFFF << 16 * n for n in range(8) if m >> n & 1))
-        for w, m, d in buffer.writes
-    ]
-    wanted_writes = [w for writes in wanted for w in writes]
-    assert len(got) == total
-    if lanes == 1:  # behind the last psum of a ring's word lie older ones
-        psums = [
-            min(4, b["p"] - 4 * (k % -(-b["p"] // 4)))
-            for b, writes in zip(commands, wanted)
-            for k in range(len(writes))
-        ]
-        assert len(psums) == total
-        got, wanted_writes = (
-            [(a, m, low(d, n, 32) if m == 0xFF else d) for (a, m, d), n in zip(writes, psums)]
-            for writes in (got, wanted_writes)
-        )
+    got, wanted_writes = masked(buffer.writes), [w for writes in wanted for w in writes]
+    assert len(got) == len(wanted_writes)
+    if lanes == 1:
+        got, wanted_writes = (known(w, commands, wanted) for w in (got, wanted_writes))
     assert got == wanted_writes
-    assert len(done) == len(commands) and sum(reserved) == 0
-    for n, (written, now, _) in enumerate(done):
+    assert len(seen.done) == len(commands) and seen.reserved == 0
+    for n, (written, now, _) in enumerate(seen.done):
         assert written + now >= sum(map(len, wanted[: n + 1])), "done before the last write"
     if not stall:
-        # one word or psum a cycle, two cycles between commands
-        counts = [
-            b["images"]
-            * b["positions"]
-            * b["rows"]
-            * b["sets"]
-            * (b["p"] if lanes == 1 else -(-b["p"] // 4))
-            for b in commands
-        ]
-        cycle, expected = taken[0], []
-        for n in counts:
-            expected += range(cycle, cycle + n)
-            cycle += n + 2
-        assert taken == expected
-        first = taken[0]  # the first command has one word, which is written
-        latency = Requantise.LATENCY + (lanes == 1)
-        assert buffer.write_times[0] - first == latency
-        assert done[0][2] - first == latency
+        check_ofmap_rate(commands, lanes, seen, buffer.write_times)
 
 
 # ---- the ring between OFMAP and PSUM ------------------------------------------------------

@@ -17,30 +17,15 @@ TABLE, DRAM = 37, 0x1000
 MARK = None
 
 
-def simulate(
-    lengths,
-    columns,
-    *,
-    stall=0.0,
-    latency=4,
-    seed=1,
-    bad=(),
-    base=0,
-    limit=1 << 31,
-    dram=DRAM,
-    until=None,
-):
-    """Fetch columns (or MARK) of records of `lengths` words; returns (dut's memory, RecordWords,
-    their times, looked_up pulses). until: a condition to wait for instead of the last word; then
-    what came until it."""
-    rng = random.Random(seed)
-    dut = shared(ColumnFetcher, CONFIG)
-    raw = np.random.default_rng(seed).integers(0, 256, 1 << 17).astype(np.uint8).tobytes()
-    memory = ReadMemory(dut.read, bytearray(raw), latency=latency, stall=stall, bad=bad)
-    buffer = Buffer(rng, stall)
-    lengths = np.array(lengths)
-    for n, word in enumerate(table_words(np.pad(lengths, (0, -len(lengths) % 4)))):
-        buffer.words[TABLE + n] = int(word)
+def with_table(buffer, lengths, at):
+    """The table of columns of `lengths` words in a buffer, at a word."""
+    padded = np.pad(lengths, (0, -len(lengths) % 4))
+    for n, word in enumerate(table_words(padded)):
+        buffer.words[at + n] = int(word)
+
+
+def records(raw, lengths, columns, bad):
+    """What comes of the columns: (data, bad, index, words, value) or None for a MARK."""
     start = DRAM + 8 * (np.cumsum(lengths) - lengths)
     want = []
     for item in columns:
@@ -50,32 +35,20 @@ def simulate(
         column, value = item
         for i in range(lengths[column]):
             at = int(start[column]) + 8 * i
-            want.append(
-                (
-                    int.from_bytes(raw[at : at + 8], "little"),
-                    at in bad,
-                    i,
-                    int(lengths[column]),
-                    value,
-                )
-            )
+            data = int.from_bytes(raw[at : at + 8], "little")
+            want.append((data, at in bad, i, int(lengths[column]), value))
+    return want
+
+
+def fetch(dut, memory, buffer, rng, columns, registers, end, stall):
+    """Sends the columns and runs until `end`, a bench that is given what has come so far.
+    Returns RecordWords, their times and the looked_up pulses."""
     out, times, looked = [], [], []
 
     async def main(ctx):
-        for port, value in (
-            (dut.table, TABLE),
-            (dut.dram, dram),
-            (dut.base, base),
-            (dut.limit, limit),
-        ):
-            ctx.set(port, value)
-        if until is not None:
-            await ctx.tick().until(until(dut))
-            await idle(ctx, 60)
-            return
-        while len(out) < len(want):
-            await ctx.tick()
-        await idle(ctx, 20)
+        for name, value in registers.items():
+            ctx.set(getattr(dut, name), value)
+        await end(ctx, out)
 
     async def watch(ctx):
         async for _, _, pulse in ctx.tick().sample(dut.looked_up):
@@ -98,13 +71,50 @@ def simulate(
         ],
     )
     got = [None if r.mark else (r.data, bool(r.bad), r.index, r.words, r.value) for r in out]
+    return got, times, len(looked)
+
+
+def simulate(
+    lengths,
+    columns,
+    *,
+    stall=0.0,
+    latency=4,
+    seed=1,
+    bad=(),
+    base=0,
+    limit=1 << 31,
+    dram=DRAM,
+    until=None,
+):
+    """Fetch columns (or MARK) of records of `lengths` words; returns (dut's memory, RecordWords,
+    their times, looked_up pulses). until: a condition to wait for instead of the last word; then
+    what came until it."""
+    rng, lengths = random.Random(seed), np.array(lengths)
+    dut, buffer = shared(ColumnFetcher, CONFIG), Buffer(rng, stall)
+    raw = np.random.default_rng(seed).integers(0, 256, 1 << 17).astype(np.uint8).tobytes()
+    memory = ReadMemory(dut.read, bytearray(raw), latency=latency, stall=stall, bad=bad)
+    with_table(buffer, lengths, TABLE)
+    want, marks = records(raw, lengths, columns, bad), columns.count(MARK)
+
+    async def end(ctx, out):
+        if until is not None:
+            await ctx.tick().until(until(dut))
+            await idle(ctx, 60)
+            return
+        while len(out) < len(want):
+            await ctx.tick()
+        await idle(ctx, 20)
+
+    registers = dict(table=TABLE, dram=dram, base=base, limit=limit)
+    got, times, looked = fetch(dut, memory, buffer, rng, columns, registers, end, stall)
     if until is None:
         assert got == want
-        assert len(looked) == columns.count(MARK)
-        assert memory.beats == len(want) - columns.count(MARK)
+        assert looked == marks
+        assert memory.beats == len(want) - marks
     else:
         assert got == want[: len(got)]
-    return memory, got, times, len(looked)
+    return memory, got, times, looked
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -142,8 +152,7 @@ def test_nothing_is_asked_for_without_room():
     rng = random.Random(1)
     dut, buffer = shared(ColumnFetcher, CONFIG), Buffer(rng, 0)
     memory = ReadMemory(dut.read, bytearray(1 << 16))
-    for n, word in enumerate(table_words(np.full(64, 7))):
-        buffer.words[n] = int(word)
+    with_table(buffer, np.full(64, 7), at=0)
 
     async def main(ctx):
         ctx.set(dut.limit, 1 << 16)

@@ -1,10 +1,12 @@
 import random
+from typing import NamedTuple
 
 import pytest
 
 from hdl.isa import Pool
 from hdl.memory.store.packer import Packer
 from hdl.memory.store.pooler import Pooler, reciprocal
+from tests.hdl.memory.store.reference import added, pooled
 from tests.hdl.streams import holds, receive, run, send, shared
 
 
@@ -51,12 +53,98 @@ def test_packer(count, stall):
         assert cycles <= len(items) + 4
 
 
-def half_up(value, shift):
-    return (value + (1 << shift >> 1)) >> shift
+class Setting(NamedTuple):
+    """What STORE and SHAPE have the pooler do."""
+
+    pool: Pool
+    add: int
+    chunk: int
+    relu: int
+    shifts: tuple
+    fixed: int  # the divisor of every window is 49
+
+    def inputs(self):
+        factor, shift = reciprocal(49)
+        return dict(
+            add=self.add,
+            relu=self.relu,
+            shift_a=self.shifts[0],
+            shift_b=self.shifts[1],
+            shift_out=self.shifts[2],
+            pool=self.pool,
+            chunk=self.chunk,
+            fixed=self.fixed,
+            reciprocal=factor,
+            shift=shift,
+        )
+
+    def values(self, a, b):
+        """Of a tap with entries a, to which b are added."""
+        out = [added(x, y, *self.shifts) for x, y in zip(a, b)] if self.add else a
+        return [max(0, v) for v in out] if self.relu else out
+
+    def result(self, seen, count):
+        """Of a window of these values, a list for each tap."""
+        fixed = reciprocal(49) if self.fixed else None
+        return [
+            pooled(self.pool, [values[lane] for values in seen], count, fixed)
+            for lane in range(self.chunk)
+        ]
 
 
-def clip(v):
-    return max(-32768, min(32767, v))
+def random_entries(rng):
+    corner = [-32768, 32767, 0, -1, 1]
+    return [rng.choice(corner + [rng.randrange(-32768, 32768)]) for _ in range(4)]
+
+
+def random_window(rng, setting, size):
+    """Taps of a window of `size`, some of them padding, and (entries, first and last of a strip,
+    lane) that come of them."""
+    taps, seen = [], []
+    first, last, lane = ends = rng.randrange(2), rng.randrange(2), rng.randrange(4)
+    count = rng.choice([size, rng.randrange(0, 32)])
+    for i in range(size):
+        a, b = random_entries(rng), random_entries(rng)
+        read = setting.pool == Pool.NONE or rng.random() < 0.7
+        tap = dict(
+            entries=b if setting.add else a,
+            read=read,
+            first=i == 0,
+            last=i == size - 1,
+            count=count,
+            strip_first=first,
+            strip_last=last,
+            lane=lane,
+        )
+        if setting.add and read:
+            taps.append(tap | dict(entries=a, operand=1))
+        taps.append(tap)
+        if read:
+            seen.append(setting.values(a, b))
+    return taps, (setting.result(seen, count), *ends)
+
+
+def pool_all(dut, setting, taps, count, stall):
+    """(cycles, the `count` results) of the taps."""
+    got = []
+
+    async def start(ctx):
+        for name, v in setting.inputs().items():
+            ctx.set(getattr(dut, name), v)
+        await ctx.tick()
+        await ctx.tick()
+        await send(ctx, dut.taps, taps, stall=stall)
+
+    cycles = run(
+        dut,
+        start,
+        lambda ctx: receive(ctx, dut.out, count, got, stall=stall),
+        background=[holds(dut.out)],
+    )
+    return cycles, [
+        ([(e ^ 0x8000) - 0x8000 for e in list(g.entries)[: setting.chunk]], g.first, g.last, g.lane)
+        for g in got
+    ]
 
 
 @pytest.mark.sampled(2, across="stall")
@@ -65,92 +153,22 @@ def clip(v):
 @pytest.mark.parametrize("add", [0, 1])
 @pytest.mark.parametrize("lanes,registered", [(4, False), (4, True), (1, False), (1, True)])
 def test_pooler(pool, add, stall, lanes, registered):
-    rng = random.Random(11)
+    rng, dut = random.Random(11), shared(Pooler, lanes, registered)
     for chunk, relu, shifts, fixed in [
         (4, 0, (0, 0, 0), 0),
         (3, 1, (15, 15, 31), 0),
         (1, 0, (3, 0, 5), 1),
         (4, 1, (0, 7, 7), 1),
     ]:
+        setting = Setting(pool, add, min(chunk, lanes), relu, shifts, fixed)
         taps, want = [], []
-        chunk = min(chunk, lanes)
-        factor, shift = reciprocal(49)
         for size in [1] * 12 + [1, 2, 4, 9, 16, 5, 4, 4, 4]:
-            size = 1 if pool == Pool.NONE else size
-            seen = []
-            ends = rng.randrange(2), rng.randrange(2), rng.randrange(4)
-            count = rng.choice([size, rng.randrange(0, 32)])
-            for i in range(size):
-                corner = [-32768, 32767, 0, -1, 1]
-                a, b = (
-                    [rng.choice(corner + [rng.randrange(-32768, 32768)]) for _ in range(4)]
-                    for _ in range(2)
-                )
-                read = pool == Pool.NONE or rng.random() < 0.7
-                tap = dict(
-                    entries=b if add else a,
-                    read=read,
-                    first=i == 0,
-                    last=i == size - 1,
-                    count=count,
-                    strip_first=ends[0],
-                    strip_last=ends[1],
-                    lane=ends[2],
-                )
-                taps += [tap | dict(entries=a, operand=1)] * (add and read) + [tap]
-                if read:
-                    values = (
-                        [
-                            half_up((x << shifts[0]) + (y << shifts[1]), shifts[2])
-                            for x, y in zip(a, b)
-                        ]
-                        if add
-                        else a
-                    )
-                    seen.append([max(0, clip(v)) if relu else clip(v) for v in values])
-            out = []
-            for lane in range(chunk):
-                column = [s[lane] for s in seen]
-                if pool == Pool.AVERAGE:
-                    r, s = (
-                        (factor, shift) if fixed else reciprocal(count) if count <= 16 else (0, 15)
-                    )
-                    out.append(clip(half_up(sum(column) * r, s)))
-                else:
-                    out.append(max(column, default=-32768))
-            want.append((out, *ends))
-        dut, got = shared(Pooler, lanes, registered), []
-
-        async def start(ctx):
-            for name, v in dict(
-                add=add,
-                relu=relu,
-                shift_a=shifts[0],
-                shift_b=shifts[1],
-                shift_out=shifts[2],
-                pool=pool,
-                chunk=chunk,
-                fixed=fixed,
-                reciprocal=factor,
-                shift=shift,
-            ).items():
-                ctx.set(getattr(dut, name), v)
-            await ctx.tick()
-            await ctx.tick()
-            await send(ctx, dut.taps, taps, stall=stall)
-
-        cycles = run(
-            dut,
-            start,
-            lambda ctx: receive(ctx, dut.out, len(want), got, stall=stall),
-            background=[holds(dut.out)],
-        )
-        got = [
-            ([(e ^ 0x8000) - 0x8000 for e in list(g.entries)[:chunk]], g.first, g.last, g.lane)
-            for g in got
-        ]
+            of_window, result = random_window(rng, setting, 1 if pool == Pool.NONE else size)
+            taps += of_window
+            want.append(result)
+        cycles, got = pool_all(dut, setting, taps, len(want), stall)
         assert len(got) == len(want)
         assert got == want
         if not stall:
-            limit = len(taps) if pool != Pool.AVERAGE else len(taps) + len(want) * (chunk - 1)
-            assert cycles <= limit + 20
+            turns = len(want) * (setting.chunk - 1) if pool == Pool.AVERAGE else 0
+            assert cycles <= len(taps) + turns + 20

@@ -9,6 +9,7 @@ import pytest
 from hdl.isa import BODIES, Error, Opcode, Pool, fields
 from hdl.memory.store.pooler import reciprocal
 from hdl.memory.store.store import Store
+from tests.hdl.memory.store.reference import Reference
 from tests.hdl.streams import WriteMemory, holds, idle, run, send, shared
 
 ENTRIES = 1 << 13
@@ -57,103 +58,9 @@ def shape(**v):
     return Opcode.SHAPE, base | v
 
 
-def saturate(v):
-    return max(-32768, min(32767, v))
-
-
-def half_up(v, shift):
-    return (v + (1 << shift >> 1)) >> shift
-
-
 def reference(commands, out):
     """Applies the commands to `out`, a bytearray."""
-    s = {}
-    for opcode, c in commands:
-        if opcode == Opcode.SHAPE:
-            s = c
-            continue
-        g = lambda k: c.get(k, 0)  # noqa: E731
-        h = lambda k: s.get(k, 0)  # noqa: E731
-        pool = g("pool")
-        for image in range(c["images"]):
-            for y in range(c["rows"]):
-                for block in range(c["blocks"]):
-                    at = (
-                        g("dram")
-                        + image * g("out_image_stride")
-                        + y * g("out_row_stride")
-                        + block * g("out_block_stride")
-                    )
-                    for x in range(c["columns"]):
-                        for k in range(c["out_block"]):
-                            channel = block * c["out_block"] + k
-                            a0 = (
-                                g("base")
-                                + image * g("image_stride")
-                                + channel // c["block"] * g("block_stride")
-                                + channel % c["block"]
-                            )
-                            b0 = (
-                                h("base")
-                                + image * h("image_stride")
-                                + channel // s.get("block", 1) * h("block_stride")
-                                + channel % s.get("block", 1)
-                            )
-                            if pool:
-                                top, left = (
-                                    y * h("stride_y") + h("y_first"),
-                                    x * h("stride_x") + h("x_first"),
-                                )
-                                ys, xs = (
-                                    range(top, top + h("kernel_y")),
-                                    range(left, left + h("kernel_x")),
-                                )
-                                n = sum(h("count_top") <= v < h("count_bottom") for v in ys) * sum(
-                                    h("count_left") <= v < h("count_right") for v in xs
-                                )
-                                ys = [v for v in ys if 0 <= v < h("height")]
-                                xs = [v for v in xs if 0 <= v < h("width")]
-                            else:
-                                ys, xs = [y], [x]
-                            seen = []
-                            for r in ys:
-                                for q in xs:
-                                    ring = (g("row_first") + r) % c["ring"]
-                                    v = int(
-                                        TILE[
-                                            (a0 + ring * g("row_stride") + q * g("column_stride"))
-                                            % 2**20
-                                            % ENTRIES
-                                        ]
-                                    )
-                                    if g("add"):
-                                        w = int(
-                                            TILE[
-                                                (b0 + r * h("row_stride") + q * h("column_stride"))
-                                                % 2**20
-                                                % ENTRIES
-                                            ]
-                                        )
-                                        v = saturate(
-                                            half_up(
-                                                (v << h("shift_a")) + (w << h("shift_b")),
-                                                h("shift_out"),
-                                            )
-                                        )
-                                    seen.append(max(v, 0) if g("relu") else v)
-                            if pool == Pool.AVERAGE:
-                                factor, shift = (
-                                    (h("reciprocal"), h("shift"))
-                                    if h("fixed")
-                                    else reciprocal(n)
-                                    if n <= 16
-                                    else (0, 15)
-                                )
-                                v = saturate(half_up(sum(seen) * factor, shift))
-                            else:
-                                v = max(seen, default=-32768)
-                            out[at % 2**32 : at % 2**32 + 2] = (v & 0xFFFF).to_bytes(2, "little")
-                            at += 2
+    Reference(TILE, out)(commands)
 
 
 class Glb:
