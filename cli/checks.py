@@ -9,15 +9,7 @@ from pathlib import Path
 
 # Options that name what a command reads, in the order in which it is read.
 FILES = ("model", "net", "config", "costs", "images", "labels", "calib")
-OTHER_FILES = (
-    "matrix",
-    "activations",
-    "codebook",
-    "layers",
-    "run",
-    "folder",
-    "results",
-)
+OTHER_FILES = ("matrix", "activations", "codebook", "layers", "run", "folder", "results")
 NAMED = {
     "net": ".onnx",
     "config": ".json",

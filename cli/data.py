@@ -75,8 +75,10 @@ def images_of(args: argparse.Namespace, graph: Graph) -> Data:
     limit = args.usual_limit if args.limit is None else args.limit
     number = len(images) if not limit else min(limit, len(images))
     calib = args.calib or (MODELS / "digits_calibration.npz" if digits else None)
-    observed, note = calibration(calib, graph, source, images, number)
-    if calib is None:
+    if calib is not None:
+        observed, note = calibration(calib, graph)
+    else:
+        observed, note = set_aside(source, images, number)
         if len(observed) == len(images):
             raise DataError(
                 f"{source}: one image cannot be both calibrated on and reported; "
@@ -87,21 +89,17 @@ def images_of(args: argparse.Namespace, graph: Graph) -> Data:
     return Data(images[:number], None if labels is None else labels[:number], observed, note)
 
 
-def calibration(
-    calib: str | Path | None,
-    graph: Graph,
-    source: str | Path,
-    images: np.ndarray,
-    reported: int,
-) -> tuple[np.ndarray, str]:
-    """(raw images to calibrate on, a note that says which): those of the file `calib`, or else the
-    last of `images`, which are of the file `source`: those after the first `reported`, a fifth at
-    least, 100 at most."""
+def calibration(path: str | Path, graph: Graph) -> tuple[np.ndarray, str]:
+    """(raw images of the file of --calib, a note on them)."""
     from compiler.frontend.images import read_images
 
-    if calib is not None:
-        observed = read_images(calib, _shape(graph))
-        return observed, f"calibrated on {len(observed)} images of {Path(calib).name}"
+    observed = read_images(path, _shape(graph))
+    return observed, f"calibrated on {len(observed)} images of {Path(path).name}"
+
+
+def set_aside(source: str | Path, images: np.ndarray, reported: int) -> tuple[np.ndarray, str]:
+    """(raw images to calibrate on, a note on them): the last of `images`, which are of the file
+    `source`, namely those after the first `reported`; a fifth at least, 100 at most."""
     spare = min(100, max(len(images) - reported, (len(images) + 4) // 5))
     note = f"calibrated on the last {spare} of {len(images)} images of {Path(source).name}"
     return images[-spare:], note

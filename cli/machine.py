@@ -1,8 +1,10 @@
-"""What a command computes for: a configuration, a mode, a board."""
+"""What a command computes for: a configuration, a mode, a board; and
+on how many cores."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,3 +39,8 @@ def board_named(name: str) -> Board:
     if name not in BOARDS:
         raise ValueError(f"BOARD {name}: choose from {', '.join(BOARDS)}, or list")
     return BOARDS[name]
+
+
+def cores() -> int:
+    """Processes at a time, by default."""
+    return os.cpu_count() or 1

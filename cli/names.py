@@ -25,10 +25,7 @@ COMMANDS = {
     "sim": ("cli.commands.sim", "cocotb benches of the components"),
     "fc": ("cli.commands.fc", "run a compressed fully connected layer on 64 sparse PEs"),
     "clean": ("cli.commands.clean", "remove build/"),
-    "bench": (
-        "cli.studies.bench",
-        "a network's convolutions on the RTL against the Eyeriss chip",
-    ),
+    "bench": ("cli.studies.bench", "a network's convolutions on the RTL against the Eyeriss chip"),
     "bench-fc": ("cli.studies.bench_fc", "EIE's nine layers on 64 sparse PEs"),
     "scale": ("cli.studies.scale", "a network's convolutions on arrays from 12 to 336 PEs"),
     "map": ("cli.studies.map", "the mapping of every convolution of a network"),
@@ -36,19 +33,13 @@ COMMANDS = {
         "cli.studies.full_size",
         "known networks at full size through the compiler and the interpreter",
     ),
-    "dataflows": (
-        "cli.studies.dataflows",
-        "six dataflows on equal area: accesses, energy, delay",
-    ),
+    "dataflows": ("cli.studies.dataflows", "six dataflows on equal area: accesses, energy, delay"),
     "energy": ("cli.studies.energy", "energy of a network's layers on a configuration"),
     "explore": (
         "cli.studies.explore",
         "a network on many configurations: the front of cycles, energy and area",
     ),
-    "precision": (
-        "cli.studies.precision",
-        "accuracy as activations and weights become narrower",
-    ),
+    "precision": ("cli.studies.precision", "accuracy as activations and weights become narrower"),
     "gates": ("cli.studies.gates", "gate count of a PE, from Yosys"),
     "report": ("cli.studies.report", "the tables of a benchmark report, as Markdown and HTML"),
 }

@@ -14,11 +14,7 @@ Check = Callable[[argparse.Namespace], None]  # raises ValueError for options th
 
 
 def command(
-    commands: Commands,
-    name: str,
-    function: Handler,
-    description: str,
-    check: Check | None = None,
+    commands: Commands, name: str, function: Handler, description: str, check: Check | None = None
 ) -> Parser:
     """A new command's parser. check: of its options alone, before any file is looked at."""
     parser = commands.add_parser(name, help=COMMANDS[name][1], description=description)
@@ -28,10 +24,7 @@ def command(
 
 def config(parser: Parser, usual: str) -> None:
     parser.add_argument(
-        "--config",
-        default=usual,
-        help=f"preset or .json file (default {usual})",
-        metavar="CONFIG",
+        "--config", default=usual, help=f"preset or .json file (default {usual})", metavar="CONFIG"
     )
 
 
@@ -76,9 +69,7 @@ def mode(parser: Parser, usual: str) -> None:
 def network(parser: Parser, part: str) -> None:
     """A network whose layers are studied."""
     parser.add_argument(
-        "--net",
-        default="alexnet",
-        help="a known network or an ONNX file (default alexnet)",
+        "--net", default="alexnet", help="a known network or an ONNX file (default alexnet)"
     )
     parser.add_argument(
         "--part",
@@ -99,10 +90,7 @@ def machine(parser: Parser, usual_mode: str) -> None:
     changed_config(parser, "eyeriss")
     mode(parser, usual_mode)
     parser.add_argument(
-        "--batch",
-        type=positive,
-        metavar="N",
-        help="images (default the published batch)",
+        "--batch", type=positive, metavar="N", help="images (default the published batch)"
     )
     parser.add_argument(
         "--objective",
@@ -119,12 +107,7 @@ def data(parser: Parser, limit: int) -> None:
     option("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
     option("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
     option("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
-    option(
-        "--limit",
-        type=count,
-        metavar="N",
-        help=f"images to run, 0 for all (default {limit})",
-    )
+    option("--limit", type=count, metavar="N", help=f"images to run, 0 for all (default {limit})")
     parser.set_defaults(usual_limit=limit)
     option(
         "--calib",
@@ -143,11 +126,7 @@ def running(parser: Parser, limit: int) -> None:
         "resnet50 (a wrong name lists them)",
     )
     parser.add_argument(
-        "--batch",
-        type=positive,
-        default=4,
-        metavar="N",
-        help="images of a program run (default 4)",
+        "--batch", type=positive, default=4, metavar="N", help="images of a program run (default 4)"
     )
     mode(parser, "gate")
     sparse(parser)

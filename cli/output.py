@@ -45,10 +45,7 @@ def make_command(target: str, args: argparse.Namespace, **more: str | None) -> s
         "SET": quoted(args.set),
     }
     return " ".join(
-        [
-            f"make {target}",
-            *(f"{name}={value}" for name, value in given.items() if value),
-        ]
+        [f"make {target}", *(f"{name}={value}" for name, value in given.items() if value)]
     )
 
 

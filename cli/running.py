@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.data import graph_of, images_of, outputs
-from cli.machine import mode_of
+from cli.machine import cores, mode_of
 from cli.output import complain, console, write_json
 from cli.progress import Stages
 
@@ -142,21 +142,15 @@ def _open_board(args: argparse.Namespace, config: Config | None, stages: Stages)
 
 
 def _compile(
-    args: argparse.Namespace,
-    network: QuantisedGraph,
-    config: Config,
-    images: int,
-    stages: Stages,
+    args: argparse.Namespace, network: QuantisedGraph, config: Config, images: int, stages: Stages
 ) -> Program:
-    import os
-
     from compiler.lowering.compile import compile_network
     from compiler.lowering.structures.options import Options
     from compiler.mapping.mapper import Mapper
 
     mapper = Mapper(
         config,
-        jobs=os.cpu_count(),
+        jobs=cores(),
         progress=lambda done, total, what: stages.show(
             f"{what}: {done} of {total} searches", done, total
         ),

@@ -33,9 +33,7 @@ def add(commands: options.Commands) -> None:
     parser.add_argument("--config", help="preset or .json file (default tiny)")
     options.running(parser, 4)
     parser.add_argument(
-        "--board",
-        metavar="NAME",
-        help="with the preset, clock and memory of this board",
+        "--board", metavar="NAME", help="with the preset, clock and memory of this board"
     )
     parser.add_argument(
         "--cycles-per-bit",

@@ -9,10 +9,7 @@ from cli import options
 
 def add(commands: options.Commands) -> None:
     options.command(
-        commands,
-        "clean",
-        clean,
-        description="Removes build/, the simulators' cache too.",
+        commands, "clean", clean, description="Removes build/, the simulators' cache too."
     )
 
 

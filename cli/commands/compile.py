@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import options
-from cli.data import calibration, graph_of, outputs
+from cli.data import calibration, graph_of, outputs, set_aside
+from cli.machine import cores
 from cli.names import MODELS
 from cli.output import complain
 from cli.parsing import address
@@ -29,10 +30,7 @@ def add(commands: options.Commands) -> None:
     )
     option = parser.add_argument
     option(
-        "model",
-        nargs="?",
-        metavar="net.onnx",
-        help="ONNX network (default the project's LeNet-5)",
+        "model", nargs="?", metavar="net.onnx", help="ONNX network (default the project's LeNet-5)"
     )
     options.config(parser, "demo")
     option(
@@ -53,11 +51,7 @@ def add(commands: options.Commands) -> None:
         help="without --calib: images, the last of which are calibrated on",
     )
     option(
-        "--batch",
-        type=int,
-        default=1,
-        metavar="N",
-        help="images of a start, 1..255 (default 1)",
+        "--batch", type=int, default=1, metavar="N", help="images of a start, 1..255 (default 1)"
     )
     option(
         "--base",
@@ -76,7 +70,6 @@ def add(commands: options.Commands) -> None:
 
 def compile_(args: argparse.Namespace) -> int:
     import json
-    import os
 
     from compiler.export.export import check_directory, export
     from compiler.mapping.mapper import Mapper
@@ -102,12 +95,9 @@ def compile_(args: argparse.Namespace) -> int:
                 huffman=args.huffman,
                 placement=args.placement,
                 switches=dict(args.sparse),
-                also={
-                    f"{top}.v": text,
-                    f"{top}.json": json.dumps(sidecar, indent=1) + "\n",
-                },
+                also={f"{top}.v": text, f"{top}.json": json.dumps(sidecar, indent=1) + "\n"},
                 sample=quantise_input(network, observed[: args.batch]),
-                mapper=Mapper(config, jobs=os.cpu_count(), progress=describe(bars)),
+                mapper=Mapper(config, jobs=cores(), progress=describe(bars)),
             )
     except Mismatch as error:
         complain(f"nothing is written, the compiler has erred: {error}")
@@ -129,18 +119,15 @@ def _observed(args: argparse.Namespace, graph: Graph) -> tuple[np.ndarray, str]:
     """(images to calibrate on, a note on them). Raises DataError."""
     from compiler.frontend.images import DataError, read_images
 
-    calib = args.calib
-    if calib is None and args.images is None:
-        if args.model is not None:
-            raise DataError(
-                "CALIB: a network of your own needs --calib, or --images to take a part of"
-            )
-        calib = MODELS / "digits_calibration.npz"
-    if calib is not None:
-        return calibration(calib, graph, "", (), 0)
-    images = read_images(args.images, graph.tensors[graph.input].shape)
-    observed, note = calibration(None, graph, args.images, images, len(images))
-    return observed, f"{note}; an accuracy should be reported on the others"
+    if args.calib is not None:
+        return calibration(args.calib, graph)
+    if args.images is not None:
+        images = read_images(args.images, graph.tensors[graph.input].shape)
+        observed, note = set_aside(args.images, images, len(images))
+        return observed, f"{note}; an accuracy should be reported on the others"
+    if args.model is not None:
+        raise DataError("CALIB: a network of your own needs --calib, or --images to take a part of")
+    return calibration(MODELS / "digits_calibration.npz", graph)
 
 
 def _sizes(program: Program, coded: Path) -> str:

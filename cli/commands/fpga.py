@@ -88,13 +88,7 @@ def _components(result: Report) -> Table:
     from compiler.tables import new_table
 
     table = new_table(
-        "components, after Yosys",
-        ("component",),
-        "component",
-        "LUT",
-        "FF",
-        "DSP",
-        "block RAM",
+        "components, after Yosys", ("component",), "component", "LUT", "FF", "DSP", "block RAM"
     )
     for name, row in result.components.items():
         if row["lut"] > FEW or row["dsp"] or row["bram"]:

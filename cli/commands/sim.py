@@ -10,10 +10,7 @@ from cli import options
 
 def add(commands: options.Commands) -> None:
     parser = options.command(
-        commands,
-        "sim",
-        sim,
-        description="Runs the benches sim/tb_*.py under Verilator.",
+        commands, "sim", sim, description="Runs the benches sim/tb_*.py under Verilator."
     )
     parser.add_argument("bench", nargs="*", help="names without tb_ (default all)")
     parser.add_argument("--waves", action="store_true", help="write FST files under build/waves")

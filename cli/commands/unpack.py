@@ -10,10 +10,7 @@ from cli import options
 
 def add(commands: options.Commands) -> None:
     parser = options.command(
-        commands,
-        "unpack",
-        unpack,
-        description="Decodes memory.huff of `eyrie compile --huffman`.",
+        commands, "unpack", unpack, description="Decodes memory.huff of `eyrie compile --huffman`."
     )
     parser.add_argument("folder", metavar="DIR", help="of an earlier compile")
     parser.add_argument(

@@ -9,10 +9,7 @@ from cli import options
 
 def add(commands: options.Commands) -> None:
     parser = options.command(
-        commands,
-        "verilog",
-        verilog,
-        description="Writes build/<name>/<name>.v and .json.",
+        commands, "verilog", verilog, description="Writes build/<name>/<name>.v and .json."
     )
     options.config(parser, "demo")
     parser.add_argument("--output", metavar="DIR", help="folder (default build/<name>)")

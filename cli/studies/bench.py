@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from cli import options
-from cli.machine import changed_config, mode_of
+from cli.machine import changed_config, cores, mode_of
 from cli.output import complain, console, make_command, quoted, write_json
 from cli.parsing import positive
 from cli.progress import progress
@@ -27,16 +27,10 @@ def add(commands: options.Commands) -> None:
     )
     options.published_network(parser)
     parser.add_argument(
-        "--layer",
-        action="append",
-        metavar="NAME",
-        help="only this one (may be repeated)",
+        "--layer", action="append", metavar="NAME", help="only this one (may be repeated)"
     )
     parser.add_argument(
-        "--jobs",
-        type=positive,
-        metavar="N",
-        help="layers at a time (default one a core)",
+        "--jobs", type=positive, metavar="N", help="layers at a time (default one a core)"
     )
     parser.add_argument(
         "--clustered",
@@ -99,9 +93,8 @@ def bench(args: argparse.Namespace) -> int:
     }
     write_json(args.json, about)
     if args.plot:
-        cycles = {"": total["cycles"], "Eyeriss chip ": total["chip_cycles"]}
-        figures = ", ".join(f"{whose}{n / 1e6:.2f} M" for whose, n in cycles.items())
-        plot(f"{title}: {figures}", results, args.plot)
+        ours, chip = (total[name] / 1e6 for name in ("cycles", "chip_cycles"))
+        plot(f"{title}: {ours:.2f} M cycles, Eyeriss chip {chip:.2f} M", results, args.plot)
     if total["mismatches"]:
         complain(f"{total['mismatches']} ofmap entries differ from golden")
     return 1 if total["mismatches"] else 0
@@ -111,8 +104,6 @@ def _run(
     args: argparse.Namespace, config: Config, network: Network, batch: int
 ) -> list[LayerBench]:
     """Every layer, or those of --layer, on the simulator, which is built once before the jobs."""
-    import os
-
     from sim.bench.bench import run_bench
     from sim.device import SimDevice
 
@@ -138,7 +129,7 @@ def _run(
             config,
             mode_of(config, args.mode),
             batch,
-            args.jobs or os.cpu_count(),
+            args.jobs or cores(),
             layers,
             advance,
             clustered=args.clustered,

@@ -38,9 +38,7 @@ def add(commands: options.Commands) -> None:
     options.costs(parser, "isca2016")
     parser.add_argument("--json", metavar="FILE", help="write everything there")
     parser.add_argument(
-        "--plot",
-        metavar="FILE",
-        help="write pictures there, -conv and -fc in their names",
+        "--plot", metavar="FILE", help="write pictures there, -conv and -fc in their names"
     )
 
 

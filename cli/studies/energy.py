@@ -23,19 +23,13 @@ def add(commands: options.Commands) -> None:
     options.machine(parser, "gate")
     options.costs(parser, "eyeriss_65nm")
     parser.add_argument(
-        "--run",
-        metavar="FILE",
-        help="a JSON of `eyrie bench`: its counters instead of the model",
+        "--run", metavar="FILE", help="a JSON of `eyrie bench`: its counters instead of the model"
     )
     parser.add_argument(
-        "--layers",
-        metavar="FILE",
-        help="layers as text, 25 entries a line, instead of a network",
+        "--layers", metavar="FILE", help="layers as text, 25 entries a line, instead of a network"
     )
     parser.add_argument(
-        "--out",
-        metavar="FILE",
-        help="their energies: index, input, output, weights, computation",
+        "--out", metavar="FILE", help="their energies: index, input, output, weights, computation"
     )
 
 
@@ -65,10 +59,7 @@ def energy(args: argparse.Namespace) -> int:
             found = of_network(args.net, args.part, args.batch, machine, costs, step)
     console().print(found.table())
     if args.out:
-        write_atomic(
-            Path(args.out),
-            layer_file.lines([line.index for line in lines], found.layers),
-        )
+        write_atomic(Path(args.out), layer_file.lines([line.index for line in lines], found.layers))
         print(f"{args.out}: index, input, output, weights, computation, in {costs.unit}")
     write_json(args.json, found.to_dict())
     return 0

@@ -30,9 +30,7 @@ def add(commands: options.Commands) -> None:
         help="values of a field of the configuration; again for more fields",
     )
     parser.add_argument(
-        "--exact",
-        action="store_true",
-        help="cycles and energy of the front from the commands, too",
+        "--exact", action="store_true", help="cycles and energy of the front from the commands, too"
     )
     options.costs(parser, COSTS)
     parser.add_argument(
@@ -42,10 +40,7 @@ def add(commands: options.Commands) -> None:
         help="logic of a PE in bytes of a large buffer (docs/study.md)",
     )
     parser.add_argument(
-        "--jobs",
-        type=positive,
-        metavar="N",
-        help="points at a time (default one a core)",
+        "--jobs", type=positive, metavar="N", help="points at a time (default one a core)"
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786"

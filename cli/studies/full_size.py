@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 from cli import options
+from cli.machine import cores
 from cli.output import complain, console, write_json
 from cli.parsing import positive
 from cli.progress import describe, progress
@@ -26,14 +27,12 @@ def add(commands: options.Commands) -> None:
 
 
 def full_size(args: argparse.Namespace) -> int:
-    import os
-
     from compiler.networks.classics import CLASSICS
     from compiler.runtime.verify import Mismatch
     from compiler.studies.full_size import measure, table, to_dict
     from hdl.config import Config
 
-    config, jobs = Config.load(args.config), args.jobs or os.cpu_count()
+    config, jobs = Config.load(args.config), args.jobs or cores()
     for name in args.net:
         if name not in CLASSICS:
             raise ValueError(f"network {name!r}: choose from {', '.join(CLASSICS)}")

@@ -11,10 +11,7 @@ from cli.output import console, quoted, write_json
 
 def add(commands: options.Commands) -> None:
     parser = options.command(
-        commands,
-        "gates",
-        gates,
-        description="The PE as gates of CMOS, without its memories.",
+        commands, "gates", gates, description="The PE as gates of CMOS, without its memories."
     )
     options.changed_config(parser, "eyeriss")
     options.json(parser)

@@ -29,13 +29,7 @@ def map_(args: argparse.Namespace) -> int:
     mode = mode_of(config, args.mode)
     with progress() as bars:
         found = map_network(
-            args.net,
-            args.part,
-            args.batch,
-            config,
-            mode,
-            args.objective,
-            describe(bars),
+            args.net, args.part, args.batch, config, mode, args.objective, describe(bars)
         )
     console().print(found.table(args.all))
     print(

@@ -40,14 +40,7 @@ def scale(args: argparse.Namespace) -> int:
     mode = mode_of(base, args.mode)
     with progress() as bars:
         found = scale_network(
-            args.net,
-            args.by,
-            base,
-            args.batch,
-            mode,
-            args.objective,
-            RESULTS,
-            describe(bars),
+            args.net, args.by, base, args.batch, mode, args.objective, RESULTS, describe(bars)
         )
     console().print(found.table())
     print("model: the commands in time; RTL: of docs/results/bench-*.json, where that was measured")

@@ -31,7 +31,7 @@ from compiler.tables import new_table
 
 PUBLISHED_COSTS = "isca2016"
 # of `make dataflows`, if not given
-USUAL = {"part": "all", "orders": "published", "costs": PUBLISHED_COSTS}
+USUAL = {"part": "all", "orders": "published"}
 
 
 @dataclass
@@ -102,11 +102,13 @@ class Comparison:
     @property
     def command(self) -> str:
         """That makes it again."""
-        return f"make dataflows NET={self.net} PES={self.pes} BATCH={self.batch}" + "".join(
+        costs = "" if self.costs == PUBLISHED_COSTS else f' ARGS="--costs {self.costs}"'
+        others = "".join(
             f" {name.upper()}={getattr(self, name)}"
             for name, usual in USUAL.items()
             if getattr(self, name) != usual
         )
+        return f"make dataflows NET={self.net} PES={self.pes} BATCH={self.batch}{others}{costs}"
 
     def title(self, part: Part) -> str:
         return f"{self.net} {part.name.upper()}, {self.pes} PEs, batch {self.batch}"

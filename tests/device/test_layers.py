@@ -16,10 +16,9 @@ from tests.layers import STRATA, draw
 TINY = PRESETS["tiny"]
 
 
-def test_random_layers_on_rtl(request, capsys):
+def test_random_layers_on_rtl(request, cases, capsys):
     """Every stratum in turn; half of the layers with random stalls on every memory channel."""
-    option = request.config.getoption
-    count, first = option("layers") or (120 if option("all") else 28), option("first_seed")
+    count, first = cases(28, 120, "layers"), request.config.getoption("first_seed")
     seen, cycles = Counter(), 0
     with SimDevice(TINY, "cpp", 16 << 20) as device:
         for seed in range(first, first + count):
@@ -54,11 +53,11 @@ def test_random_layers_on_rtl(request, capsys):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_random_layers_interpreted(preset, request):
+def test_random_layers_interpreted(preset, cases):
     """Layers of every other stratum (with --all of each), others for each preset, mapped for it
     and run by the interpreter."""
     config, turn = PRESETS[preset], list(PRESETS).index(preset)
-    step = 1 if request.config.getoption("all") else 2
+    step = 1 if cases(len(STRATA) // 2, len(STRATA)) == len(STRATA) else 2
     for seed in range(turn * len(STRATA) + turn % step, (turn + 1) * len(STRATA), step):
         stratum, batch, network, images = draw(seed)
         program = compile_network(network, config, Options(images=batch))

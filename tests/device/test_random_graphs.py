@@ -118,11 +118,10 @@ def drawn(request, count, device_of, seen):
     assert seen["equal"] + refused == seen["graphs"] >= count and seen["equal"] >= 0.9 * count
 
 
-def test_random_graphs(request, capsys):
+def test_random_graphs(request, cases, capsys):
     """Of every graph each tensor in memory equals golden, on three presets; what is refused is
     refused by name."""
-    option, seen = request.config.getoption, Counter()
-    count = option("graphs") or (1000 if option("all") else 25)
+    count, seen = cases(25, 1000, "graphs"), Counter()
 
     def device_of(preset):
         config = PRESETS[preset]
@@ -139,14 +138,16 @@ def test_random_graphs(request, capsys):
 
     drawn(request, count, device_of, seen)
     with capsys.disabled():
-        print(f"\n{count} random networks, seed {option('first_seed')}: {dict(seen)}")
+        print(
+            f"\n{count} random networks, seed {request.config.getoption('first_seed')}: "
+            f"{dict(seen)}"
+        )
     assert min(seen[kind] for kind in ("copy", "add", "pool", "conv")) > 0
 
 
-def test_random_graphs_on_rtl(request):
+def test_random_graphs_on_rtl(request, cases):
     """The same on the RTL of the smallest preset, with random stalls."""
-    option, seen = request.config.getoption, Counter()
-    count, config = option("graphs") or (100 if option("all") else 5), PRESETS["tiny"]
+    count, config, seen = cases(5, 100, "graphs"), PRESETS["tiny"], Counter()
     with SimDevice(config, "cpp", 4 << 20) as device:
         device.stall(0.2)
         drawn(

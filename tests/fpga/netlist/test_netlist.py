@@ -31,7 +31,7 @@ SIMD = SMALL.replace(name="minimal-simd", simd=2)
 def test_layers_on_the_netlist(config, request, capsys):
     """The same layers take the same cycles and count the same; every tensor equals golden."""
     if not request.config.getoption("--netlist"):
-        pytest.skip("make netlist runs it, in some minutes")
+        pytest.skip("--netlist: make netlist runs it, in some minutes")
     text, top, count = netlist(config)
     assert (
         count["MULT18X18D"] >= config.multipliers
