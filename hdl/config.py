@@ -522,7 +522,7 @@ PRESETS: dict[str, Config] = {
             skip=True,
             queue_depth=8,
         ),
-        # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
+        # EIE's 64 PEs and memories (ISCA 2016, section VI) beside a small array.
         Config(
             "eie64",
             rows=2,

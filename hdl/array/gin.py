@@ -1,4 +1,4 @@
-"""Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 9)."""
+"""Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 10)."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
