@@ -36,7 +36,7 @@ class GlbBank(wiring.Component):
     nobody needs it. registered: two cycles after `read`, through the output registers of block
     RAMs."""
 
-    def __init__(self, depth, registered=False):
+    def __init__(self, depth: int, registered: bool = False):
         self.depth, self.registered = depth, registered
         bits = (depth - 1).bit_length()
         super().__init__(
