@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any
 
 ENTRY_BITS = 16  # activations and weights
 LANES = 4  # entries in a 64-bit word of the ifmap and filter networks
@@ -124,7 +125,7 @@ class Config:
     dram_bytes_per_cycle: float = 2.4
     dram_latency: int = 40
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def need(ok, field, why):
             if not ok:
                 raise ConfigError(
@@ -402,7 +403,7 @@ class Config:
     def storage_bytes(self) -> int:
         return sum(self.storage().values())
 
-    def replace(self, **changes) -> Config:
+    def replace(self, **changes: Any) -> Config:
         unknown = set(changes) - {f.name for f in dataclasses.fields(self)}
         if unknown:
             raise ConfigError(f"config {self.name!r}: unknown key {sorted(unknown)[0]!r}")
@@ -522,7 +523,7 @@ PRESETS: dict[str, Config] = {
             skip=True,
             queue_depth=8,
         ),
-        # EIE's 64 PEs and memories (ISCA 2016, table II) beside a small array.
+        # EIE's 64 PEs and memories (ISCA 2016, section VI) beside a small array.
         Config(
             "eie64",
             rows=2,

@@ -1,6 +1,6 @@
 """Everything between the outside and the core: registers, program, LOAD, STORE, AXI."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,7 +21,7 @@ ARRAY_ENGINES = ("ifmap", "filter", "psum", "ofmap")
 BEAT_BYTES = 8
 
 
-def engine_port(body) -> wiring.Signature:
+def engine_port(body: ShapeLike) -> wiring.Signature:
     """What an engine in the core is driven by (docs/architecture.md, the common contract)."""
     return wiring.Signature(
         {"command": Out(stream.Signature(body)), "done": In(1), "error": In(Error)}

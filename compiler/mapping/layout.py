@@ -224,22 +224,11 @@ def plan_views(
     # What no convolution reads comes last: it asks for the blocks that its writers read.
     for owner in sorted(members, key=lambda name: not convs[name]):
         names = members[owner]
-        limit = 0  # every candidate divides this where padding is not allowed
         readers = [layer for name in names for layer in graph.consumers(name)]
         plain_only = any(not isinstance(layer, (Conv, Concat)) for layer in readers) or any(
             isinstance(layer, Concat) and root(layer.output) != owner for layer in readers
         )
-        for name in names:
-            layer = made_by.get(name)
-            if isinstance(layer, Conv) and layer.groups > 1:
-                limit = math.gcd(limit, len(layer.weights) // layer.groups)
-            if plain_only and isinstance(layer, Concat):
-                for part in layer.inputs[:-1]:
-                    limit = math.gcd(limit, graph.tensors[part].channels)
-        channels = max(graph.tensors[name].channels for name in names)
-        sizes = [q for q in BLOCK_SIZES if limit % q == 0 and (q <= channels or q == 1)]
-        if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
-            sizes.append(channels)
+        sizes = _sizes(graph, made_by, names, plain_only)
         makers = [
             layer
             for name in names
@@ -263,6 +252,26 @@ def plan_views(
         )
         _place(graph, made_by, into, owner, 0, storages[owner], slots, views)
     return views
+
+
+def _sizes(
+    graph: Graph, made_by: dict[str, Layer], names: list[str], plain_only: bool
+) -> list[int]:
+    """Block sizes of a storage that the layers which write its tensors allow. plain_only: its
+    readers take no padding between the inputs of a Concat."""
+    limit = 0  # every candidate divides this where padding is not allowed
+    for name in names:
+        layer = made_by.get(name)
+        if isinstance(layer, Conv) and layer.groups > 1:
+            limit = math.gcd(limit, len(layer.weights) // layer.groups)
+        if plain_only and isinstance(layer, Concat):
+            for part in layer.inputs[:-1]:
+                limit = math.gcd(limit, graph.tensors[part].channels)
+    channels = max(graph.tensors[name].channels for name in names)
+    sizes = [q for q in BLOCK_SIZES if limit % q == 0 and (q <= channels or q == 1)]
+    if channels not in sizes and channels <= BLOCK_SIZES[-1] and limit % channels == 0:
+        sizes.append(channels)
+    return sizes
 
 
 def _slots(

@@ -1,7 +1,7 @@
 """The row-stationary array: one chain of PEs behind three GINs and the GON.
 
 Eyeriss fixes PE sets to the columns of its 12 x 14 array and leaves up to 20 % of it idle
-(JSSC 2017, fig. 6); here the psum link runs through all rows as one chain, and a logical
+(JSSC 2017, fig. 5); here the psum link runs through all rows as one chain, and a logical
 column is any run of consecutive PEs (with config.segment one within a segment, as on the chip).
 """
 

@@ -1,6 +1,6 @@
 """Sums of finished windows on their way out of a PE."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -81,7 +81,8 @@ class DrainBuffer(wiring.Component):
         return m
 
 
-def _following(place, depth):
+def _following(place: Value, depth: int) -> Value:
+    """The place after one of `depth`."""
     if depth & (depth - 1) == 0:
         return (place + 1)[: len(place)]
     return Mux(place == depth - 1, 0, place + 1)

@@ -1,6 +1,6 @@
-"""Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 9)."""
+"""Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 10)."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ class XBus(wiring.Component):
     none matches. Two words deep, so one word a cycle is sustained; latency 1 cycle.
     """
 
-    def __init__(self, layout, pes):
+    def __init__(self, layout: ShapeLike, pes: int):
         self.layout, self.pes = layout, pes
         super().__init__(
             {
@@ -57,7 +57,7 @@ class YBus(wiring.Component):
     Members: `input` stream, `row_<n>` streams. Combinational; one word a cycle.
     """
 
-    def __init__(self, layout, rows):
+    def __init__(self, layout: ShapeLike, rows: int):
         self.layout, self.rows = layout, rows
         super().__init__(
             {"input": In(stream.Signature(layout))}

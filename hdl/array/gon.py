@@ -3,12 +3,12 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-def lowest(bits):
+def lowest(bits: Value) -> Value:
     """Of these the first that is set, one-hot."""
     return Cat(bits[n] & ~bits[:n].any() if n else bits[0] for n in range(len(bits)))
 
@@ -24,7 +24,7 @@ class OutputBus(wiring.Component):
     a cycle, two words deep, latency 1 cycle; nothing is taken in the three cycles behind a restart.
     """
 
-    def __init__(self, layout, sources):
+    def __init__(self, layout: ShapeLike, sources: int):
         self.layout, self.sources = layout, sources
         super().__init__(
             {f"source_{n}": In(stream.Signature(layout)) for n in range(sources)}

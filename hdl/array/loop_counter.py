@@ -40,7 +40,7 @@ class LoopCounter(wiring.Component):
             m.d.comb += [following.eq(Mux(self.load, -self.limit, count + 1)), end.eq(count.all())]
         return m
 
-    def _carry_chain(self, m, count, following, end):
+    def _carry_chain(self, m: Module, count: Signal, following: Signal, end: Signal) -> None:
         carry = Const(1)
         for n in range(0, self.bits + 1, 2):
             out = Signal(name=f"carry_{n + 2}")

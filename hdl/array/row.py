@@ -1,4 +1,4 @@
-"""A physical row of the array: PEs on the X-buses of the networks (JSSC 2017, fig. 9)."""
+"""A physical row of the array: PEs on the X-buses of the networks (JSSC 2017, fig. 10)."""
 
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring

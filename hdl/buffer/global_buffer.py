@@ -1,7 +1,7 @@
 """Global buffer: pairs of even/odd 64-bit banks behind a crossbar.
 
 The Eyeriss chip's 108 KB buffer has 27 single-port banks with fixed roles per layer (JSSC
-2017, IV-A); here every client reaches every bank, and the compiler keeps streams apart.
+2017, V-A); here every client reaches every bank, and the compiler keeps streams apart.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
@@ -36,7 +36,7 @@ class GlbBank(wiring.Component):
     nobody needs it. registered: two cycles after `read`, through the output registers of block
     RAMs."""
 
-    def __init__(self, depth, registered=False):
+    def __init__(self, depth: int, registered: bool = False):
         self.depth, self.registered = depth, registered
         bits = (depth - 1).bit_length()
         super().__init__(

@@ -1,6 +1,6 @@
 """The queue in front of an engine."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -11,7 +11,7 @@ from hdl.lib.stream.register_queue import RegisterQueue
 from hdl.timing import IN_FLIGHT
 
 
-def queued(body) -> data.StructLayout:
+def queued(body: ShapeLike) -> data.StructLayout:
     """An entry of an Issue's queue."""
     return data.StructLayout(
         {"wait": SEMAPHORES, "signal": SEMAPHORES, "index": INDEX, "body": body}
@@ -40,7 +40,14 @@ class Issue(wiring.Component):
 
     REGISTERS = 2  # depth up to which a RAM of LUTs, sixteen deep, costs more
 
-    def __init__(self, body, depth: int, *, in_flight: int = IN_FLIGHT, registered: bool = False):
+    def __init__(
+        self,
+        body: ShapeLike,
+        depth: int,
+        *,
+        in_flight: int = IN_FLIGHT,
+        registered: bool = False,
+    ):
         self.body, self.depth, self.in_flight, self.registered = body, depth, in_flight, registered
         super().__init__(
             {

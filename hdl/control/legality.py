@@ -5,7 +5,9 @@ checked: products of fields are the compiler's duty, and a command that breaks t
 compute nonsense but touches nothing outside the windows.
 """
 
-from amaranth.hdl import Shape
+from collections.abc import Mapping
+
+from amaranth.hdl import Shape, Value
 
 from hdl.config import SEMAPHORES, Config
 from hdl.isa import BODIES, Mode, Opcode, Pool, Target, unpack
@@ -41,7 +43,13 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
 }
 
 
-def rules(config: Config, opcode: Opcode, wait, signal, f) -> list:
+def rules(
+    config: Config,
+    opcode: Opcode,
+    wait: int | Value,
+    signal: int | Value,
+    f: Mapping[str, int | Value],
+) -> list:
     """Conditions that hold for a legal command; `f` maps field names to values."""
     out = [f[name] != 0 for name in NON_ZERO[opcode]]
     out += [mask >> SEMAPHORES == 0 for mask in (wait, signal)]

@@ -30,6 +30,10 @@ from hdl.emit.sources import fingerprint
 from hdl.emit.verilator import verilator_command
 from hdl.lib.marks import PREFIX
 
+Signals = dict[int, _ast.Signal]  # by duid
+Ports = dict[str, tuple[_ast.Value, str]]  # "i" or "o"
+Domains = dict[str, tuple[str, str | None]]  # ports of clock and reset, by domain
+
 # Verilator's -Wall without these. Each is a property of generated text, not of the design.
 WAIVERS = {
     "DECLFILENAME": "one file holds all modules",
@@ -56,7 +60,7 @@ def snake(name: str) -> str:
 
 
 # ---- signals of a fragment ---------------------------------------------------------------
-def _value_signals(value, out):
+def _value_signals(value: _ast.Value, out: Signals) -> None:
     if isinstance(value, (_ast.Const, _ast.Initial, _ast.AnyValue, ClockSignal, ResetSignal)):
         return
     if isinstance(value, _ast.Signal):
@@ -80,13 +84,13 @@ def _value_signals(value, out):
         raise TypeError(f"value {value!r}")
 
 
-def _format_signals(message, out):
+def _format_signals(message: _ast.Format | None, out: Signals) -> None:
     for chunk in message._chunks if message is not None else ():
         if not isinstance(chunk, str):
             _value_signals(chunk[0], out)
 
 
-def _statement_signals(statement, out):
+def _statement_signals(statement: _ast.Statement, out: Signals) -> None:
     if isinstance(statement, _ast.Assign):
         _value_signals(statement.lhs, out)
         _value_signals(statement.rhs, out)
@@ -104,7 +108,7 @@ def _statement_signals(statement, out):
         raise TypeError(f"statement {statement!r}")
 
 
-def _own_signals(fragment) -> dict:
+def _own_signals(fragment: Fragment) -> Signals:
     """{duid: signal} of the fragment itself, without its children."""
     out = {}
     for statements in fragment.statements.values():
@@ -125,7 +129,7 @@ def _own_signals(fragment) -> dict:
     return out
 
 
-def _has_io(fragment) -> bool:
+def _has_io(fragment: Fragment) -> bool:
     return isinstance(fragment, _ir.IOBufferInstance) or (
         isinstance(fragment, _ir.Instance)
         and any(isinstance(v, _ast.IOValue) for v, _ in fragment.ports.values())
@@ -133,7 +137,7 @@ def _has_io(fragment) -> bool:
 
 
 # ---- emission ----------------------------------------------------------------------------
-def _ports_of(component) -> dict:
+def _ports_of(component: wiring.Component) -> Ports:
     """{port name: (value, "i" or "o")} of a component's signature."""
     out = {}
     for path, member, value in component.signature.flatten(component):
@@ -143,7 +147,7 @@ def _ports_of(component) -> dict:
     return out
 
 
-def _origin(fragment):
+def _origin(fragment: Fragment) -> wiring.Component | None:
     """The component that a fragment was elaborated from, or None."""
     for origin in fragment.origins or ():
         if isinstance(origin, wiring.Component) and not isinstance(origin, memory.Memory):
@@ -151,7 +155,7 @@ def _origin(fragment):
     return None
 
 
-def _parameters(fragment):
+def _parameters(fragment: Fragment) -> tuple | None:
     """A key that is equal for components elaborated alike, or None if that cannot be told:
     the class, its plain attributes and its clock domains. Those that begin with an underscore are
     left out: only marks are kept in such, and `merge` takes marks away."""
@@ -172,7 +176,7 @@ def _parameters(fragment):
     return type(origin), tuple(plain), repr(origin.signature.members), domains
 
 
-def _domains_of(fragment):
+def _domains_of(fragment: Fragment) -> set[str]:
     """Names of the clock domains whose registers a fragment holds, children included."""
     out = {d for d in fragment.statements if d != "comb"}
     for child, _name, _src in fragment.subfragments:
@@ -190,7 +194,7 @@ class _Emitter:
         self.alike = {}  # _parameters of a component -> (module name, clock ports)
         self.seen = set()  # of those, the ones already collected
 
-    def collect(self, fragment):
+    def collect(self, fragment: Fragment) -> None:
         # Components of one class and one set of parameters are one module: the second and
         # later ones need not be looked into.
         key = _parameters(fragment)
@@ -205,7 +209,7 @@ class _Emitter:
         for child, _name, _src in fragment.subfragments:
             self.collect(child)
 
-    def subtree(self, fragment, counts):
+    def subtree(self, fragment: Fragment, counts: dict[int, int]) -> bool:
         if id(fragment) not in self.own:  # like one collected before
             return True
         for duid in self.own[id(fragment)]:
@@ -215,7 +219,7 @@ class _Emitter:
             hermetic &= self.subtree(child, counts)
         return hermetic
 
-    def component(self, fragment):
+    def component(self, fragment: Fragment) -> wiring.Component | None:
         """The component of a fragment that may become a module of its own, or None.
 
         A fragment whose insides are also used from outside, that defines a clock domain or
@@ -239,7 +243,7 @@ class _Emitter:
                 return origin
         return None
 
-    def fragment(self, fragment):
+    def fragment(self, fragment: Fragment) -> None:
         """Replaces the component children of a fragment by instances of their modules."""
         for i, (child, name, src) in enumerate(fragment.subfragments):
             key = _parameters(child)
@@ -257,7 +261,7 @@ class _Emitter:
                 self.alike[key] = final, domains
             fragment.subfragments[i] = (self.instance(child, final, domains), name, src)
 
-    def instance(self, fragment, final, domains):
+    def instance(self, fragment: Fragment, final: str, domains: Domains) -> Instance:
         """An instance of module `final` in place of a component's fragment."""
         args = [(kind, port, value) for port, (value, kind) in _ports_of(_origin(fragment)).items()]
         for domain, (clk, rst) in domains.items():
@@ -266,7 +270,9 @@ class _Emitter:
                 args.append(("i", rst, ResetSignal(domain, allow_reset_less=True)))
         return Instance(final, *args)
 
-    def convert(self, fragment, base, ports, final=None):
+    def convert(
+        self, fragment: Fragment, base: str, ports: Ports, final: str | None = None
+    ) -> tuple[str, Domains]:
         """Emits a fragment whose component children are instances already.
 
         Returns its module name and {domain: (clock port, reset port)}.
@@ -300,7 +306,7 @@ class _Emitter:
         text, _ = rtlil.convert_fragment(design, name="\0", emit_src=False)
         return self.merge(text, base, final), domains
 
-    def merge(self, text, base, final):
+    def merge(self, text: str, base: str, final: str | None) -> str:
         """Files the modules of one conversion, children first; returns the name of the top."""
         bodies = []
         for part in re.split(r"(?m)^(?=(?:attribute [^\n]*\n)*module )(?<!\n\S)", text):
@@ -383,7 +389,7 @@ def _accelerator(config: Config, name: str | None) -> tuple[str, dict]:
     return tuple(json.loads(kept.read_text()))
 
 
-def emit(what, name: str | None = None) -> tuple[str, dict]:
+def emit(what: Config | wiring.Component, name: str | None = None) -> tuple[str, dict]:
     """(Verilog, sidecar) of a Config's accelerator or of any component with a signature.
 
     The top module is `eyrie_<config name>`, or the name given. The sidecar describes ports,
@@ -470,7 +476,9 @@ def describe(config: Config) -> dict:
     }
 
 
-def write(what, directory: Path | None = None, name: str | None = None) -> tuple[Path, Path]:
+def write(
+    what: Config | wiring.Component, directory: Path | None = None, name: str | None = None
+) -> tuple[Path, Path]:
     """Writes <directory>/<config name>.v and .json (default build/<config name>); the paths."""
     text, sidecar = emit(what, name)
     short = re.sub(r"^eyrie_", "", sidecar["top"])

@@ -60,7 +60,7 @@ class BlockRam(wiring.Component):
     def elaborate(self, platform):
         return self._dp16kd() if on_ecp5(platform) else self._array()
 
-    def _array(self):
+    def _array(self) -> Module:
         m = Module()
         m.submodules.array = array = Memory(shape=self.bits, depth=self.depth, init=[])
         read, write = array.read_port(), array.write_port()
@@ -76,7 +76,7 @@ class BlockRam(wiring.Component):
         m.d.comb += self.read.data.eq(out)
         return m
 
-    def _dp16kd(self):
+    def _dp16kd(self) -> Module:
         m = Module()
         width, used, below = SHAPES[
             min(n for n in SHAPES if n >= self.depth and (self.wide or n > min(SHAPES)))

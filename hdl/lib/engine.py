@@ -1,18 +1,22 @@
 """What every engine between the command queues and the array has in common."""
 
-from amaranth.hdl import Signal
-from amaranth.lib import stream
+from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from hdl.config import Config
 
 UNDER_WAY = 8  # reads between a sequencer and its network; covers the buffer's latency
 
 
-def under_way(config) -> int:
+def under_way(config: Config) -> int:
     """With registered requests and responses twice as many."""
     return 2 * UNDER_WAY if config.registered else UNDER_WAY
 
 
-def room_for_note(m, config, notes):
+def room_for_note(
+    m: Module, config: Config, notes: fifo.SyncFIFO | fifo.SyncFIFOBuffered
+) -> Signal:
     """Whether a note may go into the FIFO `notes`. With config.registered a register."""
     if not config.registered:
         return notes.w_rdy
@@ -22,6 +26,6 @@ def room_for_note(m, config, notes):
     return room
 
 
-def engine_ports(body):
+def engine_ports(body: ShapeLike) -> dict[str, wiring.Member]:
     """What every engine has: see docs/architecture.md."""
     return {"command": In(stream.Signature(body)), "done": Out(1)}

@@ -1,9 +1,17 @@
 """A part's own reset."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, ResetSignal, Signal
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    DomainRenamer,
+    Module,
+    ResetSignal,
+    Signal,
+    ValueLike,
+)
 
 
-def near_reset(m, name: str, held=0) -> tuple[DomainRenamer, Signal]:
+def near_reset(m: Module, name: str, held: ValueLike = 0) -> tuple[DomainRenamer, Signal]:
     """(what puts components of `m` into a domain with a reset of their own, called `name`, a cycle
     late; that reset).
 

@@ -1,5 +1,7 @@
 """Loop nest: counters and addresses of a sequencer, one step a cycle."""
 
+from collections.abc import Collection, Iterable, Mapping
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -30,7 +32,7 @@ class Nest(wiring.Component):
     them lie a choice among the levels and one adder.
     """
 
-    def __init__(self, levels, values):
+    def __init__(self, levels: Iterable[int], values: Mapping[str, tuple[int, Collection[int]]]):
         self.levels = tuple(levels)
         self.values = dict(values)
         ports = {"load": In(1), "step": In(1), "active": Out(1), "first": Out(1), "last": Out(1)}

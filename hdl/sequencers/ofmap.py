@@ -185,7 +185,7 @@ class OfmapSequencer(wiring.Component):
         )
         return m
 
-    def _place(self, m, end, requantise, ready):
+    def _place(self, m: Module, end: data.View, requantise: Requantise, ready: data.View) -> None:
         """Four lanes: psums to their slots, entries to their place in two words."""
         c, lane, lanes = self.config, end.address[:2], Signal(4)
         slots = Cat(*(_extend(m, end.psums.word_select(n, c.psum_bits)) for n in range(PSUM_LANES)))
@@ -212,7 +212,14 @@ class OfmapSequencer(wiring.Component):
                 self.glb.payload.mask.eq(lanes << lane),
             ]
 
-    def _gather(self, m, advance, end, requantise, ready):
+    def _gather(
+        self,
+        m: Module,
+        advance: Signal,
+        end: data.View,
+        requantise: Requantise,
+        ready: data.View,
+    ) -> None:
         """One lane: it goes into one of eight of 16 bits, or into two if it is a psum for the
         ring."""
         two, mask = Signal(2 * WORD_BITS, reset_less=True), Signal(8)
@@ -246,7 +253,7 @@ class OfmapSequencer(wiring.Component):
                         )
 
 
-def _extend(m, psum):
+def _extend(m: Module, psum: Value) -> Signal:
     """A psum sign-extended to its slot."""
     slot = Signal(signed(PSUM_SLOT_BITS))
     m.d.comb += slot.eq(psum.as_signed())

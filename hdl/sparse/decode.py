@@ -1,6 +1,8 @@
 """Entries of words to rows: a real entry a cycle, paddings folded into it."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from collections.abc import Iterable, Sequence
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +11,7 @@ from hdl.lib.arithmetic.select_adder import SelectAdder
 from hdl.sparse.words import WORD_ENTRIES, word_layout
 
 
-def count(bits) -> Signal:
+def count(bits: Sequence[Value]) -> Value:
     """How many of eight bits are set, in full adders: carry chains of two bits would be longer."""
 
     def full(a, b, c):
@@ -22,7 +24,7 @@ def count(bits) -> Signal:
     return Cat(low, second, b ^ third, b & third)
 
 
-def many(bits) -> Signal:
+def many(bits: Value) -> Value:
     """More than one of eight bits is set."""
     low, high = bits[:4], bits[4:]
 
@@ -202,7 +204,7 @@ class EntryDecoder(wiring.Component):
         return m
 
 
-def sum_or(terms):
+def sum_or(terms: Iterable[Value]) -> Value | int:
     """OR of all."""
     out = 0
     for term in terms:

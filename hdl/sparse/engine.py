@@ -264,7 +264,7 @@ class SparseEngine(wiring.Component):
             ]
         return m
 
-    def _commands(self, m, pes, fetcher):
+    def _commands(self, m: Module, pes: list[SparsePe], fetcher: ColumnFetcher) -> None:
         c, groups = self.config, self.config.sparse_pes // LANES
         (
             kind,
@@ -402,7 +402,7 @@ class SparseEngine(wiring.Component):
                 m.d.comb += done.eq(1)
                 m.next = "idle"
 
-    def _registered_commands(self, m, pes, fetcher):
+    def _registered_commands(self, m: Module, pes: list[SparsePe], fetcher: ColumnFetcher) -> None:
         c, groups = self.config, self.config.sparse_pes // LANES
         (
             kind,

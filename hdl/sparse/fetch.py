@@ -60,7 +60,7 @@ class ColumnFetcher(wiring.Component):
     def elaborate(self, platform):
         return self._registered() if self.config.registered else self._plain()
 
-    def _plain(self):
+    def _plain(self) -> Module:
         m = Module()
 
         # ---- the table's word -----------------------------------------------------------
@@ -170,7 +170,7 @@ class ColumnFetcher(wiring.Component):
             m.d.sync += index.eq(Mux(last, 0, index + 1))
         return m
 
-    def _registered(self):
+    def _registered(self) -> Module:
         m = Module()
         c = self.config
         address_bits = min(ADDRESS, c.address_bits + 1)  # what lies beyond stays outside

@@ -77,7 +77,7 @@ class SparseFiller(wiring.Component):
             ]
         return m
 
-    def note_layout(self):
+    def note_layout(self) -> data.StructLayout:
         return data.StructLayout(
             {
                 "target": 3,
@@ -87,7 +87,7 @@ class SparseFiller(wiring.Component):
             }
         )
 
-    def _walk(self, m, notes):
+    def _walk(self, m: Module, notes: fifo.SyncFIFO) -> None:
         c = self.config
         groups = c.sparse_pes // LANES
         body = Signal(SparseFillBody)
@@ -138,7 +138,7 @@ class SparseFiller(wiring.Component):
                 with m.If(last_outer):
                     m.d.sync += active.eq(0)
 
-    def _registered_walk(self, m, notes):
+    def _registered_walk(self, m: Module, notes: fifo.SyncFIFO) -> None:
         """Indices and PEs or groups that are left count down; which comes first within the other
         depends on the target."""
         c = self.config

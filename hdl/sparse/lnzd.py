@@ -1,6 +1,6 @@
 """Leading non-zero detection: a node per four PEs, in a tree (EIE, ISCA 2016, section IV)."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ class LnzdNode(wiring.Component):
     does not matter to the sums. One a cycle, latency one cycle.
     """
 
-    def __init__(self, layout):
+    def __init__(self, layout: ShapeLike):
         self.layout = layout
         super().__init__(
             {f"child_{n}": In(stream.Signature(layout)) for n in range(FAN_IN)}

@@ -118,7 +118,7 @@ class SparsePe(wiring.Component):
         mark_module(m, platform, PE)
         return m
 
-    def _registered(self):
+    def _registered(self) -> Module:
         m = Module()
         c, fill = self.config, self.fill
         m.submodules.scanner = scanner = ActivationScan(c)
@@ -179,7 +179,7 @@ class SparsePe(wiring.Component):
         ]
         return m
 
-    def _plain(self):
+    def _plain(self) -> Module:
         m = Module()
         c = self.config
         fill = self.fill

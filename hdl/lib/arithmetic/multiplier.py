@@ -47,7 +47,7 @@ class Multiplier(wiring.Component):
             else self._registers()
         )
 
-    def _registers(self):
+    def _registers(self) -> Module:
         m = Module()
         a, w = (
             Signal(signed(ENTRY_BITS), reset_less=True),
@@ -63,7 +63,7 @@ class Multiplier(wiring.Component):
         m.d.comb += self.product.eq(product)
         return m
 
-    def _mult18x18d(self):
+    def _mult18x18d(self) -> Module:
         m = Module()
         ports = {}
         for port, value in (("A", self.a), ("B", self.w)):
@@ -100,7 +100,7 @@ class Multiplier(wiring.Component):
         m.d.comb += self.product.eq(out)
         return m
 
-    def _sb_mac16(self):
+    def _sb_mac16(self) -> Module:
         m = Module()
         zero, inner, product = (
             Const(0, ENTRY_BITS),

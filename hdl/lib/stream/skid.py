@@ -1,6 +1,6 @@
 """A place that ends a chain of `ready` signals."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ class Skid(wiring.Component):
     one a cycle.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape: ShapeLike):
         self.shape = shape
         super().__init__(
             {
@@ -40,7 +40,9 @@ class Skid(wiring.Component):
         return m
 
 
-def cut(m, registered: bool, name: str, source):
+def cut(
+    m: Module, registered: bool, name: str, source: stream.Interface
+) -> tuple[stream.Interface, Value]:
     """(the stream that goes on from `source`, whether something waits on the way): of a Skid if
     `registered`, else itself."""
     if not registered:

@@ -1,6 +1,6 @@
 """A register in every direction between two ends of a stream."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ class Slice(wiring.Component):
     Members: `input`, `output` streams of `shape`. Latency one cycle, throughput one a cycle.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape: ShapeLike):
         self.shape = shape
         super().__init__(
             {"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))}

@@ -1,6 +1,6 @@
 """A register on a stream's way."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ class Stage(wiring.Component):
     one every two cycles.
     """
 
-    def __init__(self, shape, half: bool = False):
+    def __init__(self, shape: ShapeLike, half: bool = False):
         self.shape, self.half = shape, half
         super().__init__(
             {"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))}
@@ -34,7 +34,9 @@ class Stage(wiring.Component):
         return m
 
 
-def stage(m, wanted: bool, name: str, source, half: bool = False):
+def stage(
+    m: Module, wanted: bool, name: str, source: stream.Interface, half: bool = False
+) -> stream.Interface:
     """The stream that goes on from `source`: of a Stage if `wanted`, else itself."""
     if not wanted:
         return source
@@ -43,7 +45,9 @@ def stage(m, wanted: bool, name: str, source, half: bool = False):
     return one.output
 
 
-def stage_before(m, wanted: bool, name: str, sink, half: bool = False):
+def stage_before(
+    m: Module, wanted: bool, name: str, sink: stream.Interface, half: bool = False
+) -> stream.Interface:
     """The stream to drive so that it goes on to `sink`: of a Stage if `wanted`, else itself."""
     if not wanted:
         return sink

@@ -1,0 +1,71 @@
+"""The house in order: what `make count` counts stays within its limits, and ruff finds nothing."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import house
+
+SPLIT = ("golden", "compiler", "cli")  # where no function is over house.LONG lines
+SEMAPHORES_FREE = 8  # of a mask, without a name yet
+STORE_FREE = 64  # bits of the longest command's words, for what it does not do yet
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return house.sources()
+
+
+@pytest.fixture(scope="module")
+def rows(texts):
+    return {path: house.measure(text) for path, text in texts.items()}
+
+
+@pytest.fixture(scope="module")
+def room(texts):
+    return house.free_room(texts)
+
+
+@pytest.mark.parametrize("kind", ["circles", "folder_circles", "upward"])
+def test_imports(texts, kind):
+    assert house.measure_imports(texts)[kind] == []
+
+
+def test_every_module_of_hdl_has_a_rank(texts):
+    assert house.measure_imports(texts)["unranked"]["hdl"] == 0
+
+
+def test_folders_are_not_crowded():
+    assert {path: n for path, n in house.folders().items() if n > house.CROWDED} == {}
+
+
+def test_no_long_lines(rows):
+    assert {path: row["long_lines"] for path, row in rows.items() if row["long_lines"]} == {}
+
+
+@pytest.mark.parametrize("top", SPLIT)
+def test_no_long_functions(rows, top):
+    mine = {path: row for path, row in rows.items() if house.top_of(path) == top}
+    assert mine
+    assert {
+        path: row["long_functions"] for path, row in mine.items() if row["long_functions"]
+    } == {}
+
+
+def test_room_of_the_formats(room):
+    assert room["semaphores"]["free"] >= SEMAPHORES_FREE
+    assert room["command_free_bits"]["STORE"] >= STORE_FREE
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["check", "format"])
+def test_ruff(command):
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
+    if ruff is None:
+        pytest.skip("ruff is not installed: the extra `lint` brings it")
+    done = subprocess.run(
+        [ruff, *command, "--no-cache", "."], cwd=house.ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
