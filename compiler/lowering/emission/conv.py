@@ -116,7 +116,7 @@ class _Emitter:
             stride=self.conv.shape.uy,
             mode=self.conv.mode,
             ring=self.regions["ring"],
-            ring_size=self.count.ring,
+            ring_size=int(self.count.ring),
         )
         for v, item in enumerate(self.plan.passes):
             prefetch([self.filters, self.ifmaps, self.biases], v)

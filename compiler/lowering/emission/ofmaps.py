@@ -26,7 +26,11 @@ class OfmapBuffer:
         region: int,
         units: list[Ofmaps],
     ):
-        self.schedule, self.conv, self.count = schedule, conv, count
+        self.schedule, self.conv = schedule, conv
+        # Entries of a slot, of an image in it, and of a pixel.
+        self.slot, self.image, self.width = (
+            int(n) for n in (count.ofmap_slot, count.ofmap_image, count.width)
+        )
         self.target, self.shape, self.m = conv.target, conv.shape, conv.mapping
         self.region, self.size, self.pool, self.units = region, conv.size, conv.pool, units
         self.chunk = chunk_of(config, conv.shape.out_block)
@@ -37,14 +41,14 @@ class OfmapBuffer:
     def _base(self, unit: int) -> int:
         """Entry of the unit's slot."""
         slot = 0 if self.pool else unit % self.m.ofmap_slots
-        return 4 * self.region + slot * self.count.ofmap_slot
+        return 4 * self.region + slot * self.slot
 
     def fields(self, unit: int, fb: int) -> Iterator[dict[str, int]]:
         """Fields of the OFMAPs that bring filter block `fb` into a unit."""
-        u, m, count = self.units[unit], self.m, self.count
-        row_stride = m.columns * count.width
+        u, m = self.units[unit], self.m
+        row_stride = m.columns * self.width
         base = self._base(unit) + (fb - u.blocks.start) * m.p * m.t
-        common = dict(position_stride=count.width, row_stride=row_stride)
+        common = dict(position_stride=self.width, row_stride=row_stride)
         if self.pool:
             ring = m.ring
             at_row = u.area.y % ring
@@ -52,7 +56,7 @@ class OfmapBuffer:
                 common,
                 base=base,
                 images=u.area.images,
-                image_stride=count.ofmap_image,
+                image_stride=self.image,
                 row_first=at_row,
                 row_start=at_row * row_stride,
                 ring=ring,
@@ -63,7 +67,7 @@ class OfmapBuffer:
                 common,
                 base=base,
                 images=u.area.images,
-                image_stride=count.ofmap_image,
+                image_stride=self.image,
                 ring=m.e,
                 rows_valid=m.e,
             )
@@ -71,7 +75,7 @@ class OfmapBuffer:
             for n in range(u.area.images):
                 yield dict(
                     common,
-                    base=base + n * count.ofmap_image,
+                    base=base + n * self.image,
                     images=ceil(u.area.rows, m.e),
                     image_stride=m.e * row_stride,
                     ring=m.e,
@@ -119,15 +123,15 @@ class OfmapBuffer:
 
     def store(self, unit: int, writer: Command) -> None:
         """Empties a unit; `writer` is its last OFMAP."""
-        u, m, count = self.units[unit], self.m, self.count
+        u, m = self.units[unit], self.m
         q_out, each = self.shape.out_block, self.conv.filters
         first = u.blocks.start * m.p * m.t
         filters_here = min(each - first, len(u.blocks) * m.p * m.t)
         common = dict(
             base=self._base(unit),
-            image_stride=count.ofmap_image,
-            row_stride=m.columns * count.width,
-            column_stride=count.width,
+            image_stride=self.image,
+            row_stride=m.columns * self.width,
+            column_stride=self.width,
             block=q_out,
             block_stride=q_out,
             images=u.area.images,

@@ -27,8 +27,10 @@ def layout(state: Request) -> Placed:
     return extend(Placed, state, views=views)
 
 
-def _reading(state: Request, search: Search, layer: Conv, block: int, out_block: int) -> float:
-    """Cost of a layer over its input in such blocks; out_block 0: not known yet."""
+def _reading(
+    state: Request, search: Search, layer: Conv, block: int, out_block: int | None
+) -> float:
+    """Cost of a layer over its input in such blocks; out_block None: not known yet."""
     graph = state.graph
     channels = np.arange(graph.tensors[layer.input].channels)
     sizes = [out_block] if out_block else [min(8, len(layer.weights))]
