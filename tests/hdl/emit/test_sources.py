@@ -74,6 +74,7 @@ def test_the_simulators():
         "sim/__init__.py",
         "sim/build.py",
         "hdl/__init__.py",
+        "hdl/emit/__init__.py",
         "hdl/emit/files.py",
         "hdl/emit/sources.py",
         "hdl/emit/verilator.py",
