@@ -175,7 +175,7 @@ GATES = docs/results/gates-$(call stem,$(CONFIG),eyeriss)$(call named,$(SET) $(A
 gates: $(STAMP)  ## gate count of a PE from Yosys, docs/results/gates-<config>.json
 	$(call tool,gates,JSON,,--json "$(or $(JSON),$(GATES).json)")
 
-report: $(STAMP)  ## docs/results/report.md and report.html of what is in docs/results, beside the Eyeriss chip
+report: $(STAMP)  ## docs/results/report.md and build/report/report.html of what is in docs/results, beside the chip
 	$(call tool,report)
 
 sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)

@@ -26,6 +26,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--netlist", action="store_true", help="simulate a whole accelerator's netlist too: minutes"
     )
+    parser.addoption(
+        "--bitstream", action="store_true", help="build the smallest board's bitstream too: minutes"
+    )
 
 
 @pytest.fixture

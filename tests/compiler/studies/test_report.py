@@ -242,10 +242,9 @@ def test_inline_svg():
 
 
 def test_empty_folder(tmp_path, capsys):
-    assert cli.main(["report", "--results", str(tmp_path)]) == 0
-    assert (
-        "no results" in (tmp_path / "report.md").read_text() and (tmp_path / "report.html").exists()
-    )
+    page = tmp_path / "made" / "page.html"
+    assert cli.main(["report", "--results", str(tmp_path), "--page", str(page)]) == 0
+    assert "no results" in (tmp_path / "report.md").read_text() and page.exists()
     assert cli.main(["report", "--results", str(tmp_path / "none")]) == 2
     (tmp_path / "bench-alexnet-x.json").write_text("{")
     assert cli.main(["report", "--results", str(tmp_path)]) == 2

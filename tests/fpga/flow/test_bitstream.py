@@ -25,7 +25,9 @@ def needs_tools():
         pytest.skip(str(e))
 
 
-def test_smallest_board_to_a_bitstream(tmp_path, capsys):
+def test_smallest_board_to_a_bitstream(tmp_path, capsys, request):
+    if not (request.config.getoption("--bitstream") or request.config.getoption("--all")):
+        pytest.skip("--bitstream: place and route, six to ten minutes of a core")
     artifact(BOARD).unlink(missing_ok=True)
     assert cli.main(["fpga", BOARD.name, "--json", str(tmp_path)]) == 0
     report = json.loads((tmp_path / f"{BOARD.name}-{BOARD.preset}.json").read_text())
