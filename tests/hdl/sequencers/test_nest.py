@@ -51,6 +51,16 @@ def steps(counts, values, starts, strides):
         )
 
 
+def draw(rng, counts, values):
+    """(counts, starts, strides, steps) of a nest; half of the strides are negative, as their two's
+    complement."""
+    starts = {n: rng.randrange(2**w) for n, (w, _) in values.items()}
+    strides = {
+        (n, level): rng.randrange(-9, 10) % 2**w for n, (w, s) in values.items() for level in s
+    }
+    return counts, starts, strides, list(steps(counts, values, starts, strides))
+
+
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nest(shape, stall):
@@ -62,14 +72,8 @@ def test_nest(shape, stall):
         [1] * (len(levels) - 1) + [3],
         [3] + [1] * (len(levels) - 1),
     ]
-    runs = []
-    for counts in corners + [[rng.randrange(1, min(6, 2**w)) for w in levels] for _ in range(8)]:
-        starts = {n: rng.randrange(2**w) for n, (w, _) in values.items()}
-        # half of the strides negative, as their two's complement
-        strides = {
-            (n, level): rng.randrange(-9, 10) % 2**w for n, (w, s) in values.items() for level in s
-        }
-        runs.append((counts, starts, strides, list(steps(counts, values, starts, strides))))
+    drawn = [[rng.randrange(1, min(6, 2**w)) for w in levels] for _ in range(8)]
+    runs = [draw(rng, counts, values) for counts in corners + drawn]
     dut = Nest(levels, values)
     outputs = (
         [dut.active, dut.first, dut.last]
