@@ -204,7 +204,7 @@ def executor(jobs: int | None = None, scheduler: str | None = None) -> Iterator[
             yield pool
         return
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore[reportMissingImports]: the extra `cluster`
     except ImportError:
         raise ExploreError('a cluster needs Dask: pip install "eyrie[cluster]"') from None
     try:
