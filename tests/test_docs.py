@@ -12,7 +12,7 @@ from hdl.isa import COUNTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-# Whose paths are checked; CONTRIBUTING.md once it is there.
+# Whose paths are checked.
 NAMING = [
     *filter(Path.exists, (ROOT / "README.md", ROOT / "CONTRIBUTING.md")),
     *sorted(DOCS.glob("*.md")),

@@ -51,6 +51,11 @@ class FpgaTop(Elaboratable):
         unready = Signal()
         m.submodules.reset = ResetSynchronizer(unready, domain="sync")
         if oscillator == self.board.clock_hz:
+            if self.top.memory_pins:
+                raise ValueError(
+                    f"board {self.board.name}: clock_hz {oscillator} is the oscillator's: an SDRAM "
+                    "needs a PLL's, whose shifted clock it gets"
+                )
             m.d.comb += sync.clk.eq(pad.i)
         else:
             m.submodules.pll = pll = Ecp5Pll(oscillator, self.board.clock_hz, SDRAM_SHIFT)
@@ -82,6 +87,12 @@ class FpgaTop(Elaboratable):
     def _sdram(self, m, platform):
         top = self.top
         names = ("clk", "clk_en", "cs", "we", "ras", "cas", "ba", "a", "dq", "dqm")
+        there = {part.name for part in platform.lookup("sdram", 0).ios}
+        if missing := [name for name in names if name not in there]:
+            raise ValueError(
+                f"board {self.board.name}: its SDRAM has no {missing[0]}, which the controller "
+                "drives"
+            )
         pads = platform.request("sdram", 0, dir=dict.fromkeys(names, "-"))
         m.submodules.sdram_clk = clk = io.DDRBuffer("o", pads.clk, o_domain="shifted")
         m.d.comb += [clk.o[0].eq(1), clk.o[1].eq(0)]

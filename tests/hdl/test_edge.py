@@ -8,7 +8,7 @@ from amaranth.back import rtlil
 
 from hdl.config import PRESETS
 from hdl.edge import ARRAY_ENGINES, Edge
-from hdl.isa import COUNTERS, Error, Opcode, Register, Status, pack
+from hdl.isa import COUNTERS, VERSION_VALUE, Error, Opcode, Register, Status, pack
 from tests.hdl.commands import GOOD
 from tests.hdl.lite import read, write
 from tests.hdl.streams import ReadMemory, WriteMemory, flat_master, holds, idle, run, shared
@@ -254,7 +254,7 @@ def test_program(stall):
     simulate(bench, stall=stall)
 
 
-ILLEGAL = bytes([200]) + bytes(63)
+ILLEGAL = bytes([31 | VERSION_VALUE << 5]) + bytes(63)
 FAULTS = {
     "opcode": (program(2) + [ILLEGAL], Error.ILLEGAL_COMMAND, 2 + 8 + 3),
     "read window": (

@@ -1,9 +1,11 @@
 """Boards, tools and messages of the bitstream build; what needs no place and route."""
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
+from amaranth.build import Resource
 
 from fpga.boards import BOARDS
 from fpga.boards.board import CAPACITY
@@ -34,6 +36,24 @@ def test_dividers_refuse():
     with pytest.raises(ValueError, match="no PLL setting"):
         ecp5_dividers(25_000_000, 80_000_001)
     assert ecp5_dividers(25_000_000, 50_000_000) == Ecp5Dividers(1, 2, 12)
+
+
+def test_boards_that_cannot_be_built():
+    """An SDRAM without a PLL's clock, or without a pin that the controller drives."""
+    board = BOARDS["ulx3s-12f"]
+    with pytest.raises(ValueError, match="clock_hz 25000000 is the oscillator's: an SDRAM needs"):
+        prepare(dataclasses.replace(board, clock_hz=25_000_000, baud=1_000_000))
+
+    class WithoutEnable(board.platform):
+        resources = [
+            Resource("sdram", 0, *(io for io in part.ios if io.name != "clk_en"))
+            if part.name == "sdram"
+            else part
+            for part in board.platform.resources
+        ]
+
+    with pytest.raises(ValueError, match="its SDRAM has no clk_en, which the controller drives"):
+        prepare(dataclasses.replace(board, platform=WithoutEnable))
 
 
 @pytest.mark.parametrize("name", BOARDS)
