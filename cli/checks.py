@@ -15,7 +15,8 @@ NAMED = {
     "config": ".json",
     "costs": ".json",
 }  # a file with this suffix, else a name
-WRITTEN = ("json", "plot", "out")
+WRITTEN = ("json", "plot", "out", "page")
+PLOTS = (".svg", ".png", ".pdf")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -35,6 +36,8 @@ def _read(args: argparse.Namespace) -> Iterator[str]:
         value = getattr(args, option, None)
         if not isinstance(value, str):
             continue
+        if not value:
+            raise ValueError(f"--{option}: no name is given")
         if value.endswith(NAMED.get(option, "")):
             yield value
         elif option == "config":
@@ -50,6 +53,10 @@ def _folder(args: argparse.Namespace) -> str | None:
 def _check_written(args: argparse.Namespace) -> None:
     for option in WRITTEN:
         if path := getattr(args, option, None):
+            if Path(path).is_dir() and args.command != "fpga":  # which takes a folder
+                raise OSError(f"{path}: is a folder, --{option} names a file")
+            if option == "plot" and Path(path).suffix not in PLOTS:
+                raise ValueError(f"{path}: a plot is {', '.join(PLOTS)}")
             folder = next(p for p in Path(path).absolute().parents if p.exists())
             if not folder.is_dir() or not os.access(folder, os.W_OK):
                 raise OSError(f"{path}: {folder} is no folder that can be written to")

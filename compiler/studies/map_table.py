@@ -111,6 +111,7 @@ def map_layer(
     shapes, first = _shapes(graph, layer, zeros, batch, mode)
     modules = (
         "compiler.mapping.search",
+        "compiler.mapping.layout",
         *(
             ("compiler.lowering.single", "compiler.model.cost", "compiler.model.timeline")
             if commands

@@ -614,3 +614,24 @@ def test_makes_within_the_tests_are_not_given_their_variables(tmp_path):
     assert make("-s", "test", f"VENV={tmp_path}", "ARGS=-k x").stdout == (
         "flags=, -m pytest -n auto --dist loadfile -k x\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--json", "FOLDER"], "FOLDER: is a folder, --json names a file"),
+        (["--model", ""], "--model: no name is given"),
+    ],
+)
+def test_results_and_names_are_checked_first(tmp_path, capsys, arguments, said):
+    """Before a job of minutes, not after it."""
+    given = [str(tmp_path) if word == "FOLDER" else word for word in arguments]
+    assert cli.main(["run", "--device", "golden", "--limit", "1", *given]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"eyrie: error: {said.replace('FOLDER', str(tmp_path))}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plots_are_of_a_known_kind(tmp_path, capsys):
+    assert cli.main(["dataflows", "--plot", str(tmp_path / "x.txt")]) == 2
+    assert capsys.readouterr().err.endswith("x.txt: a plot is .svg, .png, .pdf\n")

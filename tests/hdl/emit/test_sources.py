@@ -2,7 +2,11 @@
 
 import pytest
 
-from hdl.emit.sources import closure, fingerprint
+from compiler.networks.layer_tables import NETWORKS
+from compiler.studies import map_table
+from hdl.config import PRESETS
+from hdl.emit.sources import ROOT, closure, fingerprint
+from hdl.isa import Mode
 
 FILES = {
     "hdl/__init__.py": "",
@@ -97,3 +101,15 @@ def test_a_layer_on_the_rtl():
         "golden/conv.py",
     } <= found
     assert not {"compiler/studies/report.py", "hdl/array/pe.py", "sim/bench/bench_table.py"} & found
+
+
+def test_maps_depend_on_blocks(monkeypatch, tmp_path):
+    """The kept mapping of a layer depends on what chooses blocks, and not on a report."""
+    seen = []
+    monkeypatch.setattr(map_table, "FOLDER", tmp_path)
+    monkeypatch.setattr(map_table, "fingerprint", lambda *names: seen.append(names) or "x")
+    graph, layer, zeros, _ = map_table.layers_of(NETWORKS["alexnet"])[0]
+    map_table.map_layer(graph, layer, zeros, 1, PRESETS["tiny"], Mode.DENSE)
+    files = {str(path.relative_to(ROOT)) for path in closure(seen[0], ROOT)}
+    assert {"compiler/mapping/layout.py", "compiler/mapping/search.py"} <= files
+    assert "compiler/studies/report.py" not in files
