@@ -1,5 +1,6 @@
-"""What the passes of the compiler hand on: each structure is the one before and what a pass
-adds."""
+"""What the passes of the compiler hand on: each structure is the one before and what a pass adds.
+Views and their storages are the same objects in all of them; `code` and `allocate` fill in theirs.
+"""
 
 from __future__ import annotations
 
