@@ -70,7 +70,7 @@ ifneq ($(and $(filter flash,$(goals)),$(if $(BOARD),,none)),)
 $(error flash needs BOARD=; make fpga BOARD=list names them)
 endif
 # Else a make that a test starts would be given our variables.
-unexport MAKEFLAGS MAKEOVERRIDES
+unexport MAKEFLAGS MAKEOVERRIDES $(sort $(foreach target,$(TARGETS),$(takes_$(target))))
 
 # The stamp is named by the content of pyproject.toml, so a change installs again.
 STAMP := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)

@@ -168,7 +168,10 @@ def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dic
         config = config.replace(sparse_pes=SPARSE)
     platform = ULX3S_85F_Platform()
     plan = platform.prepare(
-        Harness(COMPONENTS[name](config)), "top", emit_src=False, **options("ecp5", seed)
+        Harness(COMPONENTS[name](config)),
+        "top",
+        emit_src=False,
+        **options("ecp5", seed, keep=name not in ("pe", "sparse-pe")),
     )
     root = plan.extract(str(BUILD / "fpga" / f"{name}-{config.name}"))
     env = environment(platform.required_tools)

@@ -105,17 +105,22 @@ def family(platform) -> str:
 
 
 def options(
-    family: str, seed: int, places: str = "", soft: str = ALL, config: Config | None = None
+    family: str,
+    seed: int,
+    places: str = "",
+    soft: str = ALL,
+    config: Config | None = None,
+    keep: bool = True,
 ) -> dict[str, str]:
     """What Amaranth passes on to Yosys and nextpnr. places: of fpga/flow/floorplan.py, for an ECP5;
-    config: of the machine that it is, None for a component of one. Why this placer and this
-    router: docs/fpga.md."""
+    config: of the machine that it is, None for a component of one; keep: PEs are mapped by
+    themselves. Why this placer and this router: docs/fpga.md."""
     route = f"--seed {seed} --timing-allow-fail --report report.json"
     if family != "ecp5":
         return {"synth_opts": OPTIONS[family], "nextpnr_opts": route}
     return {
         "synth_opts": OPTIONS[family],
-        "script_after_read": f"{collisions(config)}\n{parts(config=config)}",
+        "script_after_read": f"{collisions(config)}\n{parts(config=config, keep=keep)}",
         "script_after_synth": f"{rest(soft=soft, config=config)}\n{places}\n{UNMARK}",
         "nextpnr_opts": f"{route} --placer static --router router1",
     }

@@ -63,19 +63,20 @@ def collisions(config: Config | None = None) -> str:
     return "\n".join([*least, f"setparam -set COLLISION_X_MASK 1'1 {READ_PORTS}"])
 
 
-def parts(top: str = "top", config: Config | None = None) -> str:
+def parts(top: str = "top", config: Config | None = None, keep: bool = True) -> str:
     """For Yosys, before its synthesis and together with `rest` behind it: PEs are mapped by
     themselves. A module is mapped to the depth of its longest path, so that in one flat design
     every part may be as slow as the slowest.
 
     config: of the machine that it is, all PEs of which must be found; None for a component of one.
+    keep: False for a PE alone, which is measured as part of what is around it.
     Sparse PEs are mapped by themselves too: so they were in all of docs/fpga.md, and whether it
     matters has not been measured."""
     pes = f"{exactly(config.pes + config.sparse_pes, f'a:{PE}')}\n" if config else ""
+    kept = f"{pes}setattr -mod -set keep_hierarchy 1 a:{PE} %m\n" if keep else ""
     return f"""synth_ecp5 -top {top} -run begin:coarse
 proc
-{pes}setattr -mod -set keep_hierarchy 1 a:{PE} %m
-flatten
+{kept}flatten
 opt_expr
 opt_clean
 opt_hier

@@ -117,7 +117,7 @@ def test_an_interrupt_ends_all(tmp_path):
     )
     assert process.stdout.readline().startswith("(8, 3999")
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode != 0 and err.rstrip().endswith("KeyboardInterrupt")
     with pytest.raises(ProcessLookupError):  # within ten seconds
         for _ in range(100):
