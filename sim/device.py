@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from hdl.config import Config
-from hdl.emit.verilog import BUILD, emit
+from hdl.emit.files import BUILD
+from hdl.emit.verilog import emit
 from sim.build import build, cocotb_environment
 
 # Numbers of sim/memory.h and sim/memory.cpp.

@@ -19,7 +19,8 @@ from compiler.tables import new_table
 from hdl.array.pe import ProcessingElement
 from hdl.config import Config
 from hdl.emit import yosys
-from hdl.emit.verilog import BUILD, emit, write_atomic
+from hdl.emit.files import BUILD, write_atomic
+from hdl.emit.verilog import emit
 
 FOLDER = BUILD / "gates"
 TRANSISTORS = {

@@ -12,7 +12,8 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from hdl.emit.verilog import BUILD, emit
+from hdl.emit.files import BUILD
+from hdl.emit.verilog import emit
 from sim.build import bench, cocotb_environment
 
 BENCHES = Path(__file__).resolve().parent / "benches"

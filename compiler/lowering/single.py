@@ -12,7 +12,8 @@ from compiler.lowering.structures.options import Options
 from compiler.lowering.structures.program import Program
 from compiler.lowering.structures.state import Mapped, extend, request
 from compiler.mapping.layout import Storage, View
-from compiler.mapping.mapping import Mapping, Shape, ceil
+from compiler.mapping.mapping import Mapping, Shape
+from compiler.numbers import ceil
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from hdl.config import Config
 

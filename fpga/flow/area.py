@@ -35,7 +35,7 @@ from hdl.control.fetch import Fetch, engines
 from hdl.control.issue import Issue
 from hdl.control.registers import Control
 from hdl.control.semaphores import Semaphores
-from hdl.emit.verilog import BUILD
+from hdl.emit.files import BUILD
 from hdl.lib.arithmetic.requantise import Requantise
 from hdl.lib.axi import BurstSplitter, Window
 from hdl.memory.arbiter import ReadArbiter

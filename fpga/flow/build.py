@@ -31,7 +31,7 @@ from fpga.flow.tools import (
 )
 from fpga.selections import ALL
 from hdl.config import Config
-from hdl.emit.verilog import BUILD, write_atomic
+from hdl.emit.files import BUILD, write_atomic
 
 RESULTS = BUILD.parent / "docs" / "results" / "fpga"
 

@@ -7,7 +7,7 @@ import subprocess
 from fpga.boards import Board
 from fpga.flow.build import artifact
 from fpga.flow.tools import ToolError
-from hdl.emit.verilog import BUILD
+from hdl.emit.files import BUILD
 
 
 def flash(board: Board, persist: bool = False) -> None:

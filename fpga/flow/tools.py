@@ -14,7 +14,7 @@ from amaranth._toolchain import tool_env_var
 
 from fpga.selections import ALL, BUT_MATCHES, MATCHES
 from hdl.config import Config
-from hdl.emit.verilog import BUILD, write_atomic
+from hdl.emit.files import BUILD, write_atomic
 from hdl.lib.marks import MARKS, MATCHED, PE
 
 GOWIN = "nextpnr-himbaechel-gowin"

@@ -14,7 +14,7 @@ from amaranth.back import rtlil
 
 from fpga.flow.tools import FIRST, ToolError, collisions, environment, parts, rest, why
 from hdl.config import Config
-from hdl.emit.verilog import BUILD
+from hdl.emit.files import BUILD
 from hdl.top import Accelerator
 
 TOP = "eyrie_netlist"

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.lowering.structures.commands import Command, Schedule
-from compiler.mapping.mapping import MappingError, ceil
+from compiler.mapping.mapping import MappingError
+from compiler.numbers import ceil
 from compiler.sparse.stored import Kind, Table
 from hdl.config import Config
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from compiler.lowering.emission.buffer import Blob
 from compiler.lowering.emission.conv_passes import Convolution, FilterUnit
-from compiler.mapping.mapping import ceil
+from compiler.numbers import ceil
 
 
 class Constants:

@@ -8,7 +8,8 @@ from compiler.lowering.emission.conv_passes import Convolution, Pass, plan_passe
 from compiler.lowering.emission.ofmaps import OfmapBuffer
 from compiler.lowering.emission.tile import Tile, load_fields
 from compiler.lowering.structures.commands import Command, Schedule
-from compiler.mapping.mapping import Counts, ceil
+from compiler.mapping.mapping import Counts
+from compiler.numbers import ceil
 from hdl.config import Config
 from hdl.isa import ENTRY_ADDR, Opcode
 

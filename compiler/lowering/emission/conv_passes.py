@@ -13,7 +13,8 @@ from typing import NamedTuple
 from compiler.graph import Conv, Pool
 from compiler.lowering.emission.tile import Tile
 from compiler.mapping.layout import View
-from compiler.mapping.mapping import Counts, Mapping, Shape, ceil
+from compiler.mapping.mapping import Counts, Mapping, Shape
+from compiler.numbers import ceil
 from compiler.quantise.fixed_point import ConvNumbers
 from hdl.isa import Mode
 

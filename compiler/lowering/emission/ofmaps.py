@@ -8,7 +8,8 @@ from compiler.graph import Pool
 from compiler.lowering.emission.conv_passes import Area, Convolution, Ofmaps
 from compiler.lowering.emission.tile import POOL, output_fields, pool_fields
 from compiler.lowering.structures.commands import Command, Schedule
-from compiler.mapping.mapping import Counts, MappingError, ceil, chunk_of
+from compiler.mapping.mapping import Counts, MappingError, chunk_of
+from compiler.numbers import ceil
 from hdl.config import Config
 from hdl.isa import Opcode
 

@@ -11,7 +11,8 @@ from compiler.lowering.emission.buffer import Blob, Regions
 from compiler.lowering.emission.tile import load_fields, output_fields
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View
-from compiler.mapping.mapping import MappingError, ceil, chunk_of
+from compiler.mapping.mapping import MappingError, chunk_of
+from compiler.numbers import ceil
 from compiler.sparse.slicing import Band, Block, SparseLayer, vector_size
 from compiler.sparse.stored import Kind
 from golden.csc import Compressed, pack

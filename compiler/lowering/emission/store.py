@@ -9,7 +9,8 @@ from compiler.graph import Pool
 from compiler.lowering.emission.tile import MOST_BLOCKS, POOL, Tile, output_fields, pool_fields
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View
-from compiler.mapping.mapping import MappingError, ceil, chunk_of
+from compiler.mapping.mapping import MappingError, chunk_of
+from compiler.numbers import ceil
 from compiler.quantise.fixed_point import AddNumbers
 from hdl import isa
 from hdl.config import Config

@@ -10,7 +10,8 @@ import numpy as np
 from compiler.graph import Pool
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View
-from compiler.mapping.mapping import MappingError, ceil
+from compiler.mapping.mapping import MappingError
+from compiler.numbers import ceil
 from golden.fixed import reciprocal
 from golden.pool import divisors
 from hdl import isa

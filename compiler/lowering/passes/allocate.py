@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.lowering.structures.state import Allocated, Coded, extend
-from compiler.mapping.mapping import ceil
+from compiler.numbers import ceil
 
 ALIGN = 4096  # of every region in memory
 

@@ -8,7 +8,8 @@ from compiler.graph import Concat, Conv, Layer, NetworkError
 from compiler.lowering.emission.tile import MOST_BLOCKS
 from compiler.lowering.structures.state import Compressed, Placed, extend
 from compiler.mapping.layout import Storage, View
-from compiler.mapping.mapping import MappingError, ceil
+from compiler.mapping.mapping import MappingError
+from compiler.numbers import ceil
 from compiler.sparse.csc import sparse
 from compiler.sparse.share import SHARED, codebook_of
 from compiler.sparse.slicing import SparseLayer, plan_sparse, positions_of, vector_size

@@ -14,7 +14,7 @@ from compiler.lowering.structures.commands import Command, Schedule
 from compiler.lowering.structures.program import Program, Segment
 from compiler.lowering.structures.state import Allocated
 from compiler.mapping.layout import View, concat_parts
-from compiler.mapping.mapping import ceil
+from compiler.numbers import ceil
 from hdl.isa import COMMAND_BYTES
 
 

@@ -6,7 +6,8 @@ from compiler.graph import Conv, NetworkError, Pool
 from compiler.lowering.emission.tile import MOST_BLOCKS
 from compiler.lowering.structures.state import Mapped, Reordered, extend
 from compiler.mapping.mapper import Search
-from compiler.mapping.mapping import Mapping, Shape, ceil
+from compiler.mapping.mapping import Mapping, Shape
+from compiler.numbers import ceil
 
 # Layer -> its mapping, its shape, the pool fused into it.
 Choices = tuple[dict[str, Mapping], dict[str, Shape], dict[str, Pool]]

@@ -8,7 +8,8 @@ from compiler.graph import Conv
 from compiler.lowering.structures.state import Compressed, Reordered, extend
 from compiler.mapping.layout import BLOCK_SIZES, Storage, View
 from compiler.mapping.mapper import Search
-from compiler.mapping.mapping import ceil, chunk_of
+from compiler.mapping.mapping import chunk_of
+from compiler.numbers import ceil
 
 WORTH = 0.9  # of a layer's cost as it is, that a copy and the layer over it must stay below
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from compiler.graph import Conv, Graph, Pool
-from compiler.mapping.mapping import Shape, ceil
+from compiler.mapping.mapping import Shape
+from compiler.numbers import ceil
 from golden.rlc import expected_bytes
 from hdl.isa import Mode
 
