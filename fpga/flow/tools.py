@@ -56,7 +56,7 @@ def exactly(count: int, selection: str) -> str:
 
 def collisions(config: Config | None = None) -> str:
     """For Yosys, of what it has read: a clocked read port's word is not needed where a write meets
-    it (hdl/buffer/global_buffer.py, hdl/lib/block_ram.py, hdl/lib/stream/block_queue.py). Else
+    it (hdl/buffer/global_buffer.py, hdl/lib/block_ram.py, hdl/lib/stream/block_fifo.py). Else
     every block RAM of an ECP5 gets a register and a multiplexer a bit, to read the old word.
     config: of the machine that it is, in which there are some; None for a component of one."""
     least = [f"select -assert-min 1 {READ_PORTS}"] if config else []

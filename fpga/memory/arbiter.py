@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ReadMaster, WriteMaster
-from hdl.lib.stream.shift_queue import ShiftQueue
+from hdl.lib.stream.shift_fifo import ShiftFifo
 from hdl.lib.stream.stage import stage, stage_before
 from hdl.memory.words import TaggedBurst, TaggedData
 
@@ -58,11 +58,11 @@ class Arbiter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reads = reads = ShiftQueue(width=2, depth=OUTSTANDING)
+        m.submodules.reads = reads = ShiftFifo(width=2, depth=OUTSTANDING)
         # whose data comes next
-        m.submodules.writes = writes = ShiftQueue(width=1, depth=OUTSTANDING)
+        m.submodules.writes = writes = ShiftFifo(width=1, depth=OUTSTANDING)
         # whose response comes next
-        m.submodules.answers = answers = ShiftQueue(width=1, depth=2 * OUTSTANDING)
+        m.submodules.answers = answers = ShiftFifo(width=1, depth=2 * OUTSTANDING)
         self._merge(
             m,
             "read",

@@ -8,7 +8,7 @@ from fpga.serial.deframer import Deframer, FrameByte
 from fpga.serial.framer import Framer, SentByte
 from fpga.serial.protocol import RECEIVE_FIFO
 from fpga.serial.uart import Uart
-from hdl.lib.stream.block_queue import BlockQueue
+from hdl.lib.stream.block_fifo import BlockFifo
 
 
 class Link(wiring.Component):
@@ -31,7 +31,7 @@ class Link(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.uart = uart = Uart(self.clock_hz, self.baud)
-        m.submodules.fifo = fifo = BlockQueue(width=9, depth=RECEIVE_FIFO)
+        m.submodules.fifo = fifo = BlockFifo(width=9, depth=RECEIVE_FIFO)
         m.submodules.deframer = deframer = Deframer(self.timeout)
         m.submodules.framer = framer = Framer()
         m.d.comb += [

@@ -16,7 +16,7 @@ from hdl.array.row import NETWORKS, PeRow
 from hdl.array.words import EVENTS, filter_word, ifmap_word, ofmap_bus_word, psum_word
 from hdl.config import Config
 from hdl.isa import ConfigBody, Mode
-from hdl.lib.stream.skid import cut
+from hdl.lib.stream.skid_buffer import cut
 
 # What the sequencers send and the networks inside the array may carry one by one.
 NETWORK_WORDS = {"ifmap": ifmap_word, "filter": filter_word, "psum": psum_word}
@@ -65,7 +65,7 @@ class ProcessingArray(wiring.Component):
                 m.submodules[f"{net}_splitter"] = splitter = Splitter(
                     NETWORK_WORDS[net](c), layout(c)
                 )
-                # IFMAP ends in a Slice
+                # IFMAP ends in a RegisterSlice
                 source, _ = cut(m, c.registered and net != "ifmap", f"{net}_words", source)
                 wiring.connect(m, source, splitter.input)
                 # The rows' agreement ends here.

@@ -13,7 +13,7 @@ from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import ENTRY_BITS, WORD_BITS, Config
 from hdl.isa import WORD_ADDR
 from hdl.lib.block_ram import BlockRam
-from hdl.lib.stream.slice import Slice
+from hdl.lib.stream.register_slice import RegisterSlice
 
 # By falling priority; the last two readers and the last writer only with a sparse engine.
 READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
@@ -154,7 +154,9 @@ class GlobalBuffer(wiring.Component):
         asked = []
         for c, port in zip(names, read_ports):
             if self.config.registered:
-                m.submodules[f"request_{c}"] = place = Slice(unsigned(self.config.glb_word_bits))
+                m.submodules[f"request_{c}"] = place = RegisterSlice(
+                    unsigned(self.config.glb_word_bits)
+                )
                 m.d.comb += [
                     place.input.payload.eq(port.request.payload),
                     place.input.valid.eq(port.request.valid),

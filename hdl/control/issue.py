@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import SEMAPHORES
 from hdl.isa import INDEX
-from hdl.lib.stream.register_queue import RegisterQueue
+from hdl.lib.stream.chain_fifo import ChainFifo
 from hdl.timing import IN_FLIGHT
 
 
@@ -28,7 +28,7 @@ class Issue(wiring.Component):
     way; `waiting`, the head of the queue lacks a semaphore.
 
     Latency two cycles from `queue` to `command`, throughput one command per cycle. A queue of two
-    commands or one is a RegisterQueue: latency one cycle for each and one, throughput one command
+    commands or one is a ChainFifo: latency one cycle for each and one, throughput one command
     every two cycles, and `index` comes as late as the command does. in_flight: commands that the
     engine may hold; two or one are registers too, which an engine must not be done with in less
     than two cycles.
@@ -68,9 +68,9 @@ class Issue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layout = queued(self.body)
-        queue = RegisterQueue if self.depth <= self.REGISTERS else SyncFIFO
+        queue = ChainFifo if self.depth <= self.REGISTERS else SyncFIFO
         m.submodules.fifo = fifo = queue(width=Shape.cast(layout).width, depth=self.depth)
-        held = RegisterQueue if self.in_flight <= self.REGISTERS else SyncFIFO
+        held = ChainFifo if self.in_flight <= self.REGISTERS else SyncFIFO
         m.submodules.flight = flight = held(width=SEMAPHORES + INDEX, depth=self.in_flight)
         head = Signal(layout)
         missing = Signal()

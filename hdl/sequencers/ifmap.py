@@ -9,7 +9,7 @@ from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import ENTRY_BITS, LANES, WORD_BITS, Config
 from hdl.isa import IfmapBody
 from hdl.lib.engine import engine_ports, room_for_note, under_way
-from hdl.lib.stream.slice import Slice
+from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.lib.stream.stage import Stage
 from hdl.sequencers.nest import Nest
 
@@ -128,7 +128,7 @@ class IfmapSequencer(wiring.Component):
         offered, move = Signal(), Signal()  # an item is offered; it moves on
         now = item
         if c.registered:
-            m.submodules.items = items = Slice(item_layout)
+            m.submodules.items = items = RegisterSlice(item_layout)
             now = items.output.payload
             m.d.comb += [
                 items.input.payload.eq(item),
@@ -173,7 +173,7 @@ class IfmapSequencer(wiring.Component):
                     m.next = "idle"
 
         # ---- words as the reads come back -----------------------------------------------
-        m.submodules.words = out = (Slice if c.registered else Stage)(ifmap_word(c))
+        m.submodules.words = out = (RegisterSlice if c.registered else Stage)(ifmap_word(c))
         here, word = Signal(step_layout), out.input.p
         entries = self.glb.response.payload
         taken = Signal()

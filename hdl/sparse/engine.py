@@ -21,7 +21,7 @@ from hdl.isa import (
 from hdl.lib.arithmetic.requantise import Requantise
 from hdl.lib.arithmetic.round_shift import RoundShift
 from hdl.lib.axi import ADDRESS, ReadMaster
-from hdl.lib.stream.skid import cut
+from hdl.lib.stream.skid_buffer import cut
 from hdl.sparse.fetch import ColumnFetcher
 from hdl.sparse.fill import SparseFiller
 from hdl.sparse.lnzd import FAN_IN, LnzdNode

@@ -10,9 +10,9 @@ from hdl.config import ENTRY_BITS, Config
 from hdl.isa import WORD_ADDR, TableWord
 from hdl.lib.axi import ADDRESS, Burst, BurstSplitter, ReadMaster, Window
 from hdl.lib.engine import UNDER_WAY
-from hdl.lib.stream.block_queue import BlockQueue
-from hdl.lib.stream.skid import cut
-from hdl.lib.stream.slice import Slice
+from hdl.lib.stream.block_fifo import BlockFifo
+from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.skid_buffer import cut
 from hdl.sparse.words import WORD_INDEX, RecordWord, wanted_layout
 
 BEATS = 128  # of records asked for and not yet passed on
@@ -179,7 +179,7 @@ class ColumnFetcher(wiring.Component):
         note_layout = data.StructLayout({"mark": 1, "lane": 2, "value": signed(ENTRY_BITS)})
         m.submodules.notes = notes = SyncFIFO(width=note_layout.size, depth=2 * UNDER_WAY)
         # Both ways a register, since the columns found and the end of a command meet before this.
-        m.submodules.asked = asked = Slice(wanted_layout(c))
+        m.submodules.asked = asked = RegisterSlice(wanted_layout(c))
         wiring.connect(m, wiring.flipped(self.wanted), asked.input)
         wanted, note, noted = asked.output.p, Signal(note_layout), Signal(note_layout)
         room, take, request = Signal(), Signal(), self.glb.request
@@ -253,8 +253,8 @@ class ColumnFetcher(wiring.Component):
         length_layout = data.StructLayout(
             {"mark": 1, "words": WORD_INDEX, "value": signed(ENTRY_BITS)}
         )
-        m.submodules.columns = columns = BlockQueue(width=length_layout.size, depth=COLUMNS)
-        m.submodules.places = places = BlockQueue(width=place_layout.size, depth=COLUMNS)
+        m.submodules.columns = columns = BlockFifo(width=length_layout.size, depth=COLUMNS)
+        m.submodules.places = places = BlockFifo(width=place_layout.size, depth=COLUMNS)
         m.d.comb += [
             self.looked_up.eq(marked),
             columns.w_en.eq(marked | some),
@@ -274,7 +274,7 @@ class ColumnFetcher(wiring.Component):
         m.submodules.splitter = splitter = BurstSplitter(address_bits, True)
         # What leaves the first queue finds room in the second, so that nothing waits in the window.
         allowed_layout = data.StructLayout({"address": address_bits - 3, "words": WORD_INDEX})
-        m.submodules.allowed = allowed = BlockQueue(width=allowed_layout.size, depth=2 * UNDER_WAY)
+        m.submodules.allowed = allowed = BlockFifo(width=allowed_layout.size, depth=2 * UNDER_WAY)
         place, waits, check, passes = Signal(place_layout), Signal(), window.check, Signal()
         request, request_valid = Signal(allowed_layout), Signal()
         m.d.sync += [
@@ -305,7 +305,7 @@ class ColumnFetcher(wiring.Component):
             m.d.sync += [request_valid.eq(allowed.r_rdy), request.eq(allowed.r_data)]
 
         # ---- as long as there is room for their data ------------------------------------
-        m.submodules.beats = beats = BlockQueue(width=64 + 1, depth=BEATS)
+        m.submodules.beats = beats = BlockFifo(width=64 + 1, depth=BEATS)
         address, bursts = self.read.address, Signal(range(OUTSTANDING + 1))
         burst, burst_valid = Signal(Burst), Signal()
         following, held = cut(m, True, "bursts", splitter.burst)
@@ -343,7 +343,7 @@ class ColumnFetcher(wiring.Component):
 
         # ---- records --------------------------------------------------------------------
         # so that the queue does not wait for a record's end
-        m.submodules.ahead = ahead = Slice(length_layout)
+        m.submodules.ahead = ahead = RegisterSlice(length_layout)
         coming, current, valid = ahead.output.p, Signal(length_layout), Signal()
         record, index, ends = self.record.p, Signal(WORD_INDEX), Signal()
         moved, leaves = Signal(), Signal()

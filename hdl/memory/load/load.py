@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.buffer.words import GlbWrite
 from hdl.isa import WORD_ADDR, Error, LoadBody
 from hdl.lib.axi import ADDRESS, BurstSplitter, Range, ReadMaster, Window
-from hdl.lib.stream.skid import cut
+from hdl.lib.stream.skid_buffer import cut
 from hdl.memory.load.decoder import RlcDecoder
 from hdl.memory.load.lengths import LengthReader
 from hdl.memory.words import LENGTH, CodedStrip, CodedWord
@@ -64,9 +64,9 @@ class Load(wiring.Component):
     four entries per cycle. Their lengths are read ahead, those of the next command too, with bursts
     of their own between those of strips. After an error nothing more is asked for, and what is
     under way is taken and dropped. registered: no chain of `ready` signals from the buffer and the
-    bus through the engine (hdl/lib/stream/skid.py), first address six cycles behind the command, a
-    cycle between the walks of two commands. address: bits of an address in memory; rlc: strips can
-    be coded.
+    bus through the engine (hdl/lib/stream/skid_buffer.py), first address six cycles after the
+    command, a cycle between the walks of two commands. address: bits of an address in memory;
+    rlc: strips can be coded.
     """
 
     command: In(stream.Signature(LoadBody))

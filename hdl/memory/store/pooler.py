@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import ENTRY_BITS, LANES
 from hdl.isa import Pool
 from hdl.lib.arithmetic.round_shift import RoundShift
-from hdl.lib.stream.kept_queue import KeptQueue
+from hdl.lib.stream.credit_fifo import CreditFifo
 from hdl.memory.words import Entries, Tap
 from hdl.timing import DIVISORS
 
@@ -172,7 +172,7 @@ class Pooler(wiring.Component):
         move = Signal()
         if self.flows:
             out = stream.Signature(Entries).create(path=("ahead",))
-            m.submodules.queue = behind = KeptQueue(Shape.cast(Packed).width, QUEUE)
+            m.submodules.queue = behind = CreditFifo(Shape.cast(Packed).width, QUEUE)
             packed, head = Signal(Packed), Signal(Packed)
             m.d.sync += room.eq(behind.level < QUEUE - 3 - stages - 2 - depth)
             m.d.comb += [

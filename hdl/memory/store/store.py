@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LANES
 from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, ShapeBody, StoreBody, StoreCommand
 from hdl.lib.axi import ADDRESS, BurstSplitter, Range, Window, WriteMaster
-from hdl.lib.stream.skid import cut
+from hdl.lib.stream.skid_buffer import cut
 from hdl.memory.store.encoder import RlcEncoder
 from hdl.memory.store.packer import Packer
 from hdl.memory.store.pooler import Pooler
@@ -35,8 +35,8 @@ class Store(wiring.Component):
     one before has drained; its last words and responses may still be under way. place: bits of an
     entry's address in the global buffer; address: those of one in memory; lanes: the most entries
     of a chunk; rlc: strips can be coded; registered: no chain of `ready` signals from the bus to
-    the arithmetic (hdl/lib/stream/skid.py). Throughput one read of the global buffer per cycle
-    within a command.
+    the arithmetic (hdl/lib/stream/skid_buffer.py). Throughput one read of the global buffer a
+    cycle within a command.
     """
 
     command: In(stream.Signature(StoreCommand))

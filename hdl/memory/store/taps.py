@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import ENTRY_BITS, LANES
 from hdl.isa import ENTRY_ADDR, WORD_ADDR, Pool, ShapeBody, StoreBody
-from hdl.lib.stream.kept_queue import KeptQueue
-from hdl.lib.stream.skid import cut
+from hdl.lib.stream.credit_fifo import CreditFifo
+from hdl.lib.stream.skid_buffer import cut
 from hdl.memory.words import BLOCK, COORDINATE, Offsets, Strip, Tap
 from hdl.timing import DIVISORS
 
@@ -371,7 +371,7 @@ class TapReader(wiring.Component):
 
         # ---- requests -------------------------------------------------------------------
         # The first operand of a place that is not read is not waited for either.
-        queue = KeptQueue if self.registered else SyncFIFO
+        queue = CreditFifo if self.registered else SyncFIFO
         # the walk goes on late after a stall
         depth = READS * (2 if self.registered and self.lanes > 1 else 1)
         m.submodules.pending = pending = queue(width=Shape.cast(Pending).width, depth=depth)
@@ -387,7 +387,7 @@ class TapReader(wiring.Component):
         ]
         if self.registered:
             # What the walk has begun finds room in both queues, so nothing between stops it.
-            m.submodules.asked = asked = KeptQueue(width=bits - 2, depth=depth)
+            m.submodules.asked = asked = CreditFifo(width=bits - 2, depth=depth)
             room = Signal()
             m.d.sync += [
                 room.eq(pending.level < depth - stages - 4),

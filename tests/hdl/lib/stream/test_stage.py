@@ -1,10 +1,10 @@
-"""Stage and ShiftQueue: order, stalls, throughput, and what comes from registers alone."""
+"""Stage and ShiftFifo: order, stalls, throughput, and what comes from registers alone."""
 
 import random
 
 import pytest
 
-from hdl.lib.stream.shift_queue import ShiftQueue
+from hdl.lib.stream.shift_fifo import ShiftFifo
 from hdl.lib.stream.stage import Stage
 from tests.hdl.streams import holds, receive, run, send
 
@@ -41,7 +41,7 @@ def test_where_ready_comes_from(half):
 @pytest.mark.parametrize("depth", [1, 2, 4, 7])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_shift_queue(stall, depth):
-    dut, rng = ShiftQueue(5, depth), random.Random(depth)
+    dut, rng = ShiftFifo(5, depth), random.Random(depth)
 
     async def bench(ctx):
         held, moved = [], 0
@@ -70,4 +70,4 @@ def test_shift_queue(stall, depth):
 
 def test_refusal():
     with pytest.raises(ValueError, match="a queue of 0 words"):
-        ShiftQueue(1, 0)
+        ShiftFifo(1, 0)

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-class Skid(wiring.Component):
+class SkidBuffer(wiring.Component):
     """Streams through `input` to `output`; what the output cannot take at once waits here, so
     `input.ready` is a register.
 
@@ -43,10 +43,10 @@ class Skid(wiring.Component):
 def cut(
     m: Module, registered: bool, name: str, source: stream.Interface
 ) -> tuple[stream.Interface, Value]:
-    """(the stream that goes on from `source`, whether something waits on the way): of a Skid if
-    `registered`, else itself."""
+    """(the stream that goes on from `source`, whether something waits on the way): of a
+    SkidBuffer if `registered`, else itself."""
     if not registered:
         return source, Const(0)
-    m.submodules[name] = skid = Skid(source.payload.shape())
+    m.submodules[name] = skid = SkidBuffer(source.payload.shape())
     wiring.connect(m, source, skid.input)
     return skid.output, skid.full

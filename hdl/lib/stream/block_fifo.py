@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 
-class BlockQueue(wiring.Component):
+class BlockFifo(wiring.Component):
     """A FIFO of `depth` words, a power of two, in block RAM, where one in RAM of LUTs takes one and
     a half of these for every bit. The word in front stands at the RAM's output, so it holds one
     more in fact.

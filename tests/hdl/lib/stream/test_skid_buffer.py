@@ -1,16 +1,16 @@
-"""A Skid passes everything in order, at full rate, without a combinational way back."""
+"""A SkidBuffer passes everything in order, at full rate, without a combinational way back."""
 
 import random
 
 import pytest
 
-from hdl.lib.stream.skid import Skid
+from hdl.lib.stream.skid_buffer import SkidBuffer
 from tests.hdl.streams import holds, receive, run, send
 
 
 @pytest.mark.parametrize("stalls", [(0, 0), (0.5, 0), (0, 0.5), (0.4, 0.4)])
 def test_skid(stalls):
-    dut, out, items = Skid(16), [], [random.Random(1).randrange(1 << 16) for _ in range(300)]
+    dut, out, items = SkidBuffer(16), [], [random.Random(1).randrange(1 << 16) for _ in range(300)]
     taken = run(
         dut,
         lambda ctx: send(ctx, dut.input, items, stall=stalls[0], rng=random.Random(2)),
@@ -24,7 +24,7 @@ def test_skid(stalls):
 
 def test_ready_is_a_register():
     """What the output does in a cycle shows at the input's `ready` in the next."""
-    dut = Skid(8)
+    dut = SkidBuffer(8)
 
     async def bench(ctx):
         ctx.set(dut.input.valid, 1)

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-class RegisterQueue(wiring.Component):
+class ChainFifo(wiring.Component):
     """A chain of `depth` words, which move on as there is room: no RAM and no multiplexers, where a
     RAM of LUTs takes one and a half for every bit of a queue however short.
 

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
-class Slice(wiring.Component):
+class RegisterSlice(wiring.Component):
     """Streams from `input` to `output` through two places, so that `input.ready`, `output.valid`
     and the payload are registers.
 

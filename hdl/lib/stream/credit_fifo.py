@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 
-class KeptQueue(wiring.Component):
+class CreditFifo(wiring.Component):
     """Words of `width` bits; whoever writes keeps count, and has `depth` - 1 under way at most.
 
     Members: `w_en`, `w_data`; `r_rdy`, `r_data`, registers; `r_en`, which must not be set without
@@ -18,7 +18,7 @@ class KeptQueue(wiring.Component):
 
     def __init__(self, width: int, depth: int):
         if depth < 2 or depth & (depth - 1):
-            raise ValueError(f"depth of a KeptQueue = {depth}: must be a power of two, 2 or more")
+            raise ValueError(f"depth of a CreditFifo = {depth}: must be a power of two, 2 or more")
         self.width, self.depth = width, depth
         super().__init__(
             {

@@ -1,17 +1,17 @@
-"""A KeptQueue gives back what it gets, in order and at full rate, up to the words that it holds."""
+"""A CreditFifo gives back what it gets, in order, at full rate, up to the words it holds."""
 
 import random
 
 import pytest
 
-from hdl.lib.stream.kept_queue import KeptQueue
+from hdl.lib.stream.credit_fifo import CreditFifo
 from tests.hdl.streams import run
 
 
 @pytest.mark.parametrize("stalls", [(0, 0), (0.5, 0), (0, 0.5), (0.4, 0.4)])
 @pytest.mark.parametrize("depth", [4, 16])
 def test_kept_queue(depth, stalls):
-    dut, out, rng = KeptQueue(12, depth), [], random.Random(4)
+    dut, out, rng = CreditFifo(12, depth), [], random.Random(4)
     items = [rng.randrange(1 << 12) for _ in range(300)]
 
     async def bench(ctx):
@@ -40,4 +40,4 @@ def test_kept_queue(depth, stalls):
 @pytest.mark.parametrize("depth", [0, 1, 12])
 def test_depth(depth):
     with pytest.raises(ValueError, match=str(depth)):
-        KeptQueue(8, depth)
+        CreditFifo(8, depth)

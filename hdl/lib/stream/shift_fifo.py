@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-class ShiftQueue(wiring.Component):
+class ShiftFifo(wiring.Component):
     """`depth` words of `width` bits, the first in place 0; all move on when it leaves, so that what
     is read, and whether there is room, come from registers.
 

@@ -1,17 +1,17 @@
-"""BlockQueue against a list."""
+"""BlockFifo against a list."""
 
 import random
 
 import pytest
 
-from hdl.lib.stream.block_queue import BlockQueue
+from hdl.lib.stream.block_fifo import BlockFifo
 from tests.hdl.streams import run
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 0.7])
 @pytest.mark.parametrize("depth", [2, 8])
 def test_order_level_and_room(depth, stall):
-    dut, rng = BlockQueue(9, depth), random.Random(f"{depth}{stall}")
+    dut, rng = BlockFifo(9, depth), random.Random(f"{depth}{stall}")
 
     async def bench(ctx):
         held, sent, full = [], 0, 0
@@ -38,7 +38,7 @@ def test_order_level_and_room(depth, stall):
 
 
 def test_throughput_and_latency():
-    dut = BlockQueue(16, 8)
+    dut = BlockFifo(16, 8)
 
     async def bench(ctx):
         ctx.set(dut.w_en, 1)
@@ -55,4 +55,4 @@ def test_throughput_and_latency():
 @pytest.mark.parametrize("depth", [0, 1, 6])
 def test_refused(depth):
     with pytest.raises(ValueError, match=f"a queue of {depth} words"):
-        BlockQueue(8, depth)
+        BlockFifo(8, depth)
