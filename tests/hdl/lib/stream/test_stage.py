@@ -46,15 +46,15 @@ def test_shift_queue(stall, depth):
     async def bench(ctx):
         held, moved = [], 0
         for _ in range(400):
-            assert ctx.get(dut.w_rdy) == (len(held) < depth) and ctx.get(dut.r_rdy) == (
-                len(held) > 0
-            )
+            assert ctx.get(dut.input.ready) == (len(held) < depth) and ctx.get(
+                dut.output.valid
+            ) == (len(held) > 0)
             if held:
-                assert ctx.get(dut.r_data) == held[0]
+                assert ctx.get(dut.output.payload) == held[0]
             word, push, pop = rng.randrange(32), rng.random() >= stall, rng.random() >= stall
-            ctx.set(dut.w_data, word)
-            ctx.set(dut.w_en, push)
-            ctx.set(dut.r_en, pop)
+            ctx.set(dut.input.payload, word)
+            ctx.set(dut.input.valid, push)
+            ctx.set(dut.output.ready, pop)
             room = len(held) < depth
             if pop and held:
                 held.pop(0)
@@ -69,5 +69,5 @@ def test_shift_queue(stall, depth):
 
 
 def test_refusal():
-    with pytest.raises(ValueError, match="a queue of 0 words"):
+    with pytest.raises(ValueError, match="a FIFO of 0 words"):
         ShiftFifo(1, 0)
