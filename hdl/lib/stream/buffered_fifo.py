@@ -11,8 +11,8 @@ class BufferedFifo(wiring.Component):
     SyncFIFOBuffered with streams at its ends.
 
     Members: `input`, `output` streams; `level`, the words inside, a sum of registers. Latency two
-    cycles (of a single word one), throughput one word a cycle from a depth of three on, two words
-    every three cycles of two and one every two of one. In the same cycle: no path from an input
+    cycles (of a single word one), throughput one word a cycle, below a depth of three one every
+    two. In the same cycle: no path from an input
     to an output; `output` is of registers alone, `input.ready` compares a level. Cost: as
     StreamFifo and a flip-flop a bit; of more than some 16 words synthesis takes block RAM. Raises
     ValueError for a depth below one.

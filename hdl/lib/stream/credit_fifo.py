@@ -14,7 +14,8 @@ class CreditFifo(FifoPorts):
 
     Members: `w_en`, `w_data`; `r_rdy`, `r_data`, registers; `r_en`, which does nothing without
     `r_rdy`; `level`, the words after the one that shows, a difference of registers; those of
-    FifoPorts. Latency two cycles, throughput one word a cycle. No path from an input to an output
+    FifoPorts. Latency two cycles, throughput one word a cycle from a depth of four on, if the
+    writer learns of a word's leaving in the next cycle. No path from an input to an output
     in the same cycle. Cost: as StreamFifo and a flip-flop a bit, without the comparisons of a
     level. Raises ValueError for another depth; a word beyond `depth` is lost without a sign.
     """
