@@ -1,6 +1,8 @@
 """Every part of the list is proved, its covers are reached, and undecided is not proved."""
 
 import ast
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,19 @@ def test_list_is_complete():
     }
     assert components - UNPROVED == {part.component.__name__ for part in PARTS}
     assert len({part.name for part in PARTS}) == len(PARTS)
+
+
+def test_document_has_every_part():
+    """Its table, and the file that it is made of, are of the list as it is."""
+    text = (LIB.parents[1] / "docs" / "formal.md").read_text()
+    assert re.findall(r"^\| `(.+?)` \|", text, re.M) == [part.name for part in PARTS]
+    table = json.loads((LIB.parents[1] / "docs" / "results" / "formal.json").read_text())
+    assert [(row["part"], row["property"]) for row in table] == [
+        (part.name, property)
+        for part in PARTS
+        for property in (*part.harness(part.make()).properties, *part.structural)
+    ]
+    assert {row["answer"] for row in table} == {engine.PROVED}
 
 
 class Counter(wiring.Component):
