@@ -33,6 +33,7 @@ takes_test      := ARGS
 takes_test-all  := ARGS
 takes_count     := JSON AGAINST ARGS
 takes_emitted   := JSON AGAINST ARGS
+takes_baseline  := JSON AGAINST ARGS
 
 # A variable is given as --name "value", but for: values with blanks between, each of which the
 # option is for; switches (0 is off); words for a switch; ARGS, which is given as it is, last.
@@ -54,7 +55,7 @@ tool = $(strip $(BIN)/python -m cli $(1) $(3) $(call given,$(1),$(2)) $(4) $(ARG
 
 TARGETS := help setup verilog run board-sim fpga flash compile full-size map dataflows energy \
 	explore precision gates report bench scale bench-fc sim netlist formal test test-all lint count \
-	emitted clean
+	emitted baseline clean
 # Not ours, or of every target.
 GENERIC := PYTHON VENV BIN SHELL MAKE MAKEFLAGS CC CXX AR LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
 goals := $(or $(filter $(TARGETS),$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,help))
@@ -202,10 +203,14 @@ lint: $(STAMP)-lint  ## ruff and pyright
 	$(BIN)/basedpyright
 
 count: $(STAMP)  ## how readable the source is, by folder and at its worst (AGAINST=what JSON= wrote before)
-	$(BIN)/python -m tests.house $(call given,count) $(ARGS)
+	$(BIN)/python -m tests.tools.house $(call given,count) $(ARGS)
 
 emitted: $(STAMP)  ## digests of Verilog and programs: JSON= before a change of the source, AGAINST= after it
-	$(BIN)/python -m tests.emitted $(call given,emitted) $(ARGS)
+	$(BIN)/python -m tests.tools.emitted $(call given,emitted) $(ARGS)
+
+BASELINE = docs/results/baseline.json
+baseline: $(STAMP)  ## cycles of fixed networks on every preset, LUTs by component, simulation speed (AGAINST=what JSON= wrote before a change)
+	$(BIN)/python -m tests.tools.baseline --against "$(or $(AGAINST),$(BASELINE))" $(call given,baseline,AGAINST) $(ARGS)
 
 clean:  ## remove build/ (the environment stays)
 	rm -rf build
