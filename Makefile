@@ -28,6 +28,7 @@ takes_gates     := CONFIG SET JSON ARGS
 takes_report    := ARGS
 takes_sim       := WAVES ARGS
 takes_netlist   := ARGS
+takes_formal    := PART JSON ARGS
 takes_test      := ARGS
 takes_test-all  := ARGS
 takes_count     := JSON AGAINST ARGS
@@ -53,7 +54,7 @@ given = $(strip $(foreach name,$(filter-out ARGS $(2),$(takes_$(1))),$(if $($(na
 tool = $(strip $(BIN)/python -m cli $(1) $(3) $(call given,$(1),$(2)) $(4) $(ARGS))
 
 TARGETS := help setup verilog run board-sim fpga flash compile full-size map dataflows energy \
-	explore precision gates report bench scale bench-fc sim netlist test test-all lint count \
+	explore precision gates report bench scale bench-fc sim netlist formal test test-all lint count \
 	emitted baseline clean
 # Not ours, or of every target.
 GENERIC := PYTHON VENV BIN SHELL MAKE MAKEFLAGS CC CXX AR LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
@@ -184,6 +185,9 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/netlist/test_netlist.py --netlist $(ARGS)
+
+formal: $(STAMP)  ## unbounded proofs of the stream parts, arbiters and counters, with covers and planted faults (PART=a name's beginning)
+	$(BIN)/python -m tests.formal $(call given,formal) $(ARGS)
 
 # On every core, a file of tests on one, but for ARGS with -n, or with -s, which only one process
 # can print for.
