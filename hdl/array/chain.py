@@ -16,7 +16,8 @@ from hdl.array.row import NETWORKS, PeRow
 from hdl.array.words import EVENTS, filter_word, ifmap_word, ofmap_bus_word, psum_word
 from hdl.config import Config
 from hdl.isa import ConfigBody, Mode
-from hdl.lib.stream.skid_buffer import cut
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
 
 # What the sequencers send and the networks inside the array may carry one by one.
 NETWORK_WORDS = {"ifmap": ifmap_word, "filter": filter_word, "psum": psum_word}
@@ -27,8 +28,8 @@ class ProcessingArray(wiring.Component):
 
     Members
     -------
-    config     stream of ConfigBody: accepted after the tags have been shifted in, one PE a cycle,
-               or in two with config.registered; to be offered only while the array is drained
+    config     stream of ConfigBody: accepted after the tags have been shifted in, one PE
+               in two cycles; to be offered only while the array is drained
     config_error  the ConfigBody being accepted asks for more PEs than there are
     ifmap, filter, psum   word streams in (one word a cycle each; with one lane an entry or a psum a
                           cycle)
@@ -65,11 +66,11 @@ class ProcessingArray(wiring.Component):
                 m.submodules[f"{net}_splitter"] = splitter = Splitter(
                     NETWORK_WORDS[net](c), layout(c)
                 )
-                # IFMAP ends in a RegisterSlice
-                source, _ = cut(m, c.registered and net != "ifmap", f"{net}_words", source)
+                if net != "ifmap":  # IFMAP ends in a register slice
+                    source = through(m, f"{net}_words", SkidBuffer(NETWORK_WORDS[net](c)), source)
                 wiring.connect(m, source, splitter.input)
                 # The rows' agreement ends here.
-                source, _ = cut(m, c.registered, f"{net}_skid", splitter.output)
+                source = through(m, f"{net}_skid", SkidBuffer(layout(c)), splitter.output)
             wiring.connect(m, source, bus.input)
             for n, row in enumerate(rows):
                 wiring.connect(m, getattr(bus, f"row_{n}"), getattr(row, net))
@@ -107,7 +108,7 @@ class ProcessingArray(wiring.Component):
             with m.Elif(~shifting):
                 m.d.sync += room.eq(c.segment)
         m.d.sync += found.eq(~found)
-        m.d["sync" if c.registered else "comb"] += [
+        m.d.sync += [
             last_j.eq(j + 1 == body.height),
             last_k.eq(k + 1 == body.groups),
             last_g.eq(g + 1 == body.sets),
@@ -122,10 +123,10 @@ class ProcessingArray(wiring.Component):
             tags.filter.eq(filter_tag),
             tags.psum.eq(psum_tag),
         ]
-        # Registered, rows shift one after the other, the last first.
+        # Rows shift one after the other, the last first.
         for row, after in zip(rows, [*rows[1:], None]):
             m.d.comb += [
-                row.shift.eq(after.shift_out if c.registered and after else shift),
+                row.shift.eq(after.shift_out if after else shift),
                 row.gate.eq(gate),
                 row.skip.eq(skip),
             ]
@@ -144,7 +145,7 @@ class ProcessingArray(wiring.Component):
                     m.d.sync += [left.eq(c.pes), found.eq(0)]
                     m.next = "shift"
             with m.State("shift"):
-                m.d.comb += [shift.eq(found if c.registered else 1), shifting.eq(1)]
+                m.d.comb += [shift.eq(found), shifting.eq(1)]
                 with m.If(shift):
                     m.d.sync += left.eq(left - 1)
                 with m.If(shift & used):
@@ -168,11 +169,10 @@ class ProcessingArray(wiring.Component):
                                 with m.If(last_i):
                                     m.d.sync += placed.eq(1)
                 with m.If(shift & (left == 1)):
-                    m.next = "settle" if c.registered else "accept"
-            if c.registered:
-                with m.State("settle"):
-                    with m.If(settled):
-                        m.next = "accept"
+                    m.next = "settle"
+            with m.State("settle"):
+                with m.If(settled):
+                    m.next = "accept"
             with m.State("accept"):
                 m.d.comb += [self.config_.ready.eq(1), self.config_error.eq(~placed)]
                 if c.gating:

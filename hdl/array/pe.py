@@ -24,10 +24,7 @@ from hdl.lib.block_ram import BlockRam
 from hdl.lib.marks import FILTERS, MATCH, MULTIPLIER, PE, mark_module
 from hdl.timing import HAZARD
 
-
-def depth(config: Config) -> int:
-    """Cycles from the issue of a MAC to its sum."""
-    return 6 if config.registered else 5
+DEPTH = 6  # cycles from the issue of a MAC to its sum
 
 
 class ProcessingElement(wiring.Component):
@@ -41,7 +38,7 @@ class ProcessingElement(wiring.Component):
     <net>_word, <net>_fire, <net>_accept   for ifmap, filter, psum: the row offers the word
                  to all its PEs; `accept` is high when the word is not for this PE or there
                  is room; `fire` (only when all accept) moves it
-    <net>_next, <net>_load     with `registered`: <net>_word in the next cycle if `load`, so that
+    <net>_next, <net>_load     <net>_word in the next cycle if `load`, so that
                  the tag's comparison ends in a register before the word is offered; the tags hold
                  from then on
     chain_in, chain_out        psums from the PE before and to the one after; two are held behind
@@ -61,7 +58,7 @@ class ProcessingElement(wiring.Component):
     An entry is issued once it is known whether another of its window follows.
 
     Throughput: one MAC a cycle without bubbles between windows and passes while operands
-    are there and p >= HAZARD. Latency: depth(config) cycles from issue to sum, 2 more to chain_out.
+    are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 2 more to chain_out.
 
     With config.simd = 2 a slot is two MACs, of an entry and two filters (Eyeriss v2, JETCAS 2019,
     IV: SIMD): p is even, a row of the filter spad has both filters' words, and there are two
@@ -101,9 +98,9 @@ class ProcessingElement(wiring.Component):
                 f"{net}_word": In(layout(config)),
                 f"{net}_fire": In(1),
                 f"{net}_accept": Out(1),
+                f"{net}_next": In(layout(config)),
+                f"{net}_load": In(1),
             }
-            if config.registered:
-                ports |= {f"{net}_next": In(layout(config)), f"{net}_load": In(1)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -115,24 +112,15 @@ class ProcessingElement(wiring.Component):
 
         def matching(net, found, condition):
             """`found`: the word of `net` is for this PE, which is `condition` of a word."""
-            if c.registered:
-                with m.If(getattr(self, f"{net}_load")):
-                    m.d.sync += found.eq(condition(getattr(self, f"{net}_next")))
-            else:
-                m.d.comb += found.eq(condition(getattr(self, f"{net}_word")))
+            with m.If(getattr(self, f"{net}_load")):
+                m.d.sync += found.eq(condition(getattr(self, f"{net}_next")))
 
         # ---- filters: two halves, one fills while the other is used ---------------------
         half = c.filter_half // c.simd  # rows of one
-        if c.registered:
-            m.submodules.filter_spad = filter_spad = BlockRam(
-                2 * half, ENTRY_BITS * c.simd, {FILTERS: self._place}
-            )
-            f_read, f_write = filter_spad.read, filter_spad.write
-        else:
-            m.submodules.filter_spad = filter_spad = Memory(
-                shape=unsigned(ENTRY_BITS * c.simd), depth=2 * half, init=[]
-            )
-            f_read, f_write = filter_spad.read_port(), filter_spad.write_port()
+        m.submodules.filter_spad = filter_spad = BlockRam(
+            2 * half, ENTRY_BITS * c.simd, {FILTERS: self._place}
+        )
+        f_read, f_write = filter_spad.read, filter_spad.write
         f_half = Signal()  # being filled
         f_closes = Signal()  # register: an entry is being written, the half's last
         f_address = Signal(range(2 * half))
@@ -489,8 +477,8 @@ class ProcessingElement(wiring.Component):
         # ---- pipeline: operands, product, psum, sum -------------------------------------
         p_bits = (c.psum_spad // c.simd - 1).bit_length()
         stage = data.StructLayout({"first": 1, "final": 1, "last": 1, "index": p_bits})
-        pipe = [Signal(stage, name=f"pipe_{n}", reset_less=True) for n in range(1, depth(c) + 1)]
-        valid = Signal(depth(c))  # of `pipe`
+        pipe = [Signal(stage, name=f"pipe_{n}", reset_less=True) for n in range(1, DEPTH + 1)]
+        valid = Signal(DEPTH)  # of `pipe`
         m.d.sync += [
             valid.eq(Cat(issue, valid)),
             pipe[0].first.eq(fresh),
@@ -513,44 +501,25 @@ class ProcessingElement(wiring.Component):
                 m.d.comb += entry.eq(0)
         m.d.sync += operand_0.eq(entry)
         zero = (self.gate | self.skip) & (operand_0 == 0) if c.gating or c.skip else Const(0)
-        if c.registered:
-            # One cycle more, in which the block RAM's output register is filled and `hold` is
-            # found.
-            m.d.sync += [hold.eq(zero), operand_a.eq(operand_0)]
-        else:
-            m.d.comb += hold.eq(zero)
-            with m.If(~hold):
-                m.d.sync += operand_a.eq(operand_0)
+        # Meanwhile the block RAM's output register is filled.
+        m.d.sync += [hold.eq(zero), operand_a.eq(operand_0)]
         m.d.sync += [held_1.eq(hold), held_2.eq(held_1)]
         totals = []
         for lane in range(c.simd):
             suffix = f"_{lane}" if lane else ""
             weight = f_read.data.word_select(lane, ENTRY_BITS).as_signed()
             product = Signal(signed(2 * ENTRY_BITS), name=f"product{suffix}")
-            if c.registered:
-                m.submodules[f"multiplier{suffix}"] = multiplier = Multiplier(
-                    {MULTIPLIER: self._place * c.simd + lane}
-                )
-                m.d.comb += [
-                    multiplier.a.eq(operand_a),
-                    multiplier.w.eq(weight),
-                    multiplier.load.eq(~hold),
-                    multiplier.advance.eq(~held_1),
-                    multiplier.clear.eq(held_2),
-                    product.eq(multiplier.product),
-                ]
-            else:
-                operand_w = Signal(signed(ENTRY_BITS), reset_less=True, name=f"operand_w{suffix}")
-                inner, outer = (
-                    Signal(signed(2 * ENTRY_BITS), reset_less=True, name=f"{n}{suffix}")
-                    for n in ("inner", "outer")
-                )
-                with m.If(~hold):
-                    m.d.sync += operand_w.eq(weight)
-                with m.If(~held_1):
-                    m.d.sync += inner.eq(operand_a * operand_w)
-                m.d.sync += outer.eq(Mux(held_2, 0, inner))
-                m.d.comb += product.eq(outer)
+            m.submodules[f"multiplier{suffix}"] = multiplier = Multiplier(
+                {MULTIPLIER: self._place * c.simd + lane}
+            )
+            m.d.comb += [
+                multiplier.a.eq(operand_a),
+                multiplier.w.eq(weight),
+                multiplier.load.eq(~hold),
+                multiplier.advance.eq(~held_1),
+                multiplier.clear.eq(held_2),
+                product.eq(multiplier.product),
+            ]
             m.submodules[f"psum_spad{suffix}"] = psum_spad = Memory(
                 shape=signed(c.psum_bits), depth=c.psum_spad // c.simd, init=[]
             )
@@ -662,7 +631,7 @@ class ProcessingElement(wiring.Component):
         if c.counters:
             waiting = active & ~bubble
             gated_now = Signal()
-            m.d.comb += gated_now.eq(valid[0] & (zero if c.registered else hold))
+            m.d.comb += gated_now.eq(valid[0] & zero)
             m.d.comb += self.events.eq(
                 Cat(
                     issue,

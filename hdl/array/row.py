@@ -29,7 +29,7 @@ class PeRow(wiring.Component):
     `skip`; `tails` is high when any PE of the row is a tail; `events_<name>`, PEs with the event,
     one cycle late; `shift_out`, for the next row; `held`, `resetting`.
 
-    config.registered: `shift` and `tags_in` go through registers, and `shift_out` goes with
+    `shift` and `tags_in` go through registers, and `shift_out` goes with
     `tags_out`, so that no net goes to every PE; and the row has a reset of its own
     (hdl/lib/near_reset.py), held by the row before, whose `resetting` it is. first: place in the
     chain of the row's first PE.
@@ -59,16 +59,13 @@ class PeRow(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        shift, tags, inside = self.shift, self.tags_in, lambda component: component
-        if c.registered:
-            inside, reset = near_reset(m, "row", self.held)
-            shift, tags = (
-                Signal(name="near_shift"),
-                Signal.like(self.tags_in, name="near_tags", reset_less=True),
-            )
-            m.d.sync += [shift.eq(self.shift), tags.eq(self.tags_in)]
-            m.d.comb += self.resetting.eq(reset)
-        m.d.comb += self.shift_out.eq(shift)
+        inside, reset = near_reset(m, "row", self.held)
+        shift, tags = (
+            Signal(name="near_shift"),
+            Signal.like(self.tags_in, name="near_tags", reset_less=True),
+        )
+        m.d.sync += [shift.eq(self.shift), tags.eq(self.tags_in)]
+        m.d.comb += [self.resetting.eq(reset), self.shift_out.eq(shift)]
         pes = [ProcessingElement(c, self._first + n) for n in range(c.columns)]
         for n, pe in enumerate(pes):
             m.submodules[f"pe_{n}"] = inside(pe)
@@ -85,12 +82,9 @@ class PeRow(wiring.Component):
             m.submodules[f"{net}_bus"] = inside(bus)
             wiring.connect(m, wiring.flipped(getattr(self, net)), bus.input)
             for n, pe in enumerate(pes):
-                if c.registered:
-                    m.d.comb += [
-                        getattr(pe, f"{net}_next").eq(bus.next),
-                        getattr(pe, f"{net}_load").eq(bus.load),
-                    ]
                 m.d.comb += [
+                    getattr(pe, f"{net}_next").eq(bus.next),
+                    getattr(pe, f"{net}_load").eq(bus.load),
                     getattr(pe, f"{net}_word").eq(bus.word),
                     getattr(pe, f"{net}_fire").eq(bus.fire),
                     bus.accept[n].eq(getattr(pe, f"{net}_accept")),

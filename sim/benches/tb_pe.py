@@ -79,12 +79,9 @@ class PeBench(wiring.Component):
                 wiring.connect(m, source, splitter.input)
                 source = splitter.output
             wiring.connect(m, source, bus.input)
-            if self.config.registered:
-                m.d.comb += [
-                    getattr(pe, f"{net}_next").eq(bus.next),
-                    getattr(pe, f"{net}_load").eq(bus.load),
-                ]
             m.d.comb += [
+                getattr(pe, f"{net}_next").eq(bus.next),
+                getattr(pe, f"{net}_load").eq(bus.load),
                 getattr(pe, f"{net}_word").eq(bus.word),
                 getattr(pe, f"{net}_fire").eq(bus.fire),
                 bus.accept.eq(getattr(pe, f"{net}_accept")),

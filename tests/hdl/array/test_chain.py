@@ -110,19 +110,11 @@ TOO_LARGE = [
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
-    "shape, segment, registered",
-    [(shape, 0, False) for shape in MAPPINGS]
-    + [
-        ((3, 4), 4, False),
-        ((3, 4), 6, False),
-        ((6, 1), 3, False),
-        ((3, 4), 0, True),
-        ((3, 4), 6, True),
-        ((6, 1), 3, True),
-    ],
+    "shape, segment",
+    [(shape, 0) for shape in MAPPINGS] + [((3, 4), 4), ((3, 4), 6), ((6, 1), 3)],
 )
-def test_tags(shape, segment, registered, monkeypatch):
-    made = config(*shape, counters=False, segment=segment, registered=registered)
+def test_tags(shape, segment, monkeypatch):
+    made = config(*shape, counters=False, segment=segment)
     dut, pes = collected(monkeypatch, made)
 
     async def main(ctx):
@@ -136,8 +128,8 @@ def test_tags(shape, segment, registered, monkeypatch):
                 assert not ctx.get(dut.config_error)
                 await ctx.tick()
                 cycles += 1
-            # One PE a cycle, or in two and one for every row to pass it on.
-            assert cycles == (1 + registered) * made.pes + 2 + registered * (made.rows + 1)
+            # One PE in two cycles, and one for every row to pass it on.
+            assert cycles == 2 * made.pes + 2 + made.rows + 1
             assert ctx.get(dut.config_error) == (wanted is None), mapping
             await ctx.tick()
             ctx.set(dut.config_.valid, 0)
@@ -320,10 +312,10 @@ ONE_INPUT = ONE_LANE | dict(input_lanes=1, ifmap_fifo=0)
         ((1, 6), {}),
         ((6, 1), {}),
         ((2, 3), ONE_LANE),
-        ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1, registered=True)),
-        ((2, 3), ONE_INPUT | dict(registered=True)),
+        ((6, 1), ONE_LANE | dict(psum_drain=2, ifmap_fifo=1)),
+        ((2, 3), ONE_INPUT),
         ((1, 6), ONE_INPUT),
-        ((2, 3), ONE_INPUT | SIMD | dict(registered=True)),
+        ((2, 3), ONE_INPUT | SIMD),
         ((6, 1), ONE_INPUT | SIMD | dict(psum_bits=24)),
     ],
 )
@@ -361,19 +353,11 @@ SKEW = 6
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize(
-    "mapping, registered",
-    [
-        ((3, 1, 1, 2, 1), False),
-        ((1, 2, 3, 1, 1), False),
-        ((6, 1, 1, 1, 1), False),
-        ((3, 1, 1, 2, 1), True),
-    ],
-)
-def test_boundaries_between_passes_of_different_shapes(mapping, registered):
+@pytest.mark.parametrize("mapping", [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (6, 1, 1, 1, 1)])
+def test_boundaries_between_passes_of_different_shapes(mapping):
     """Back to back with all words there, passes take their MACs and no cycle more at a boundary."""
     shapes = REMAINDER * 2
-    busy = play(config(2, 3, registered=registered), [(mapping, 0, shapes)], delay=150)
+    busy = play(config(2, 3), [(mapping, 0, shapes)], delay=150)
     macs = sum(p * window * f * images for p, window, _, f, images in shapes)
     cycles, _ = span(busy)
     loss = (cycles - macs) / (len(shapes) - 1)
@@ -473,20 +457,11 @@ def busy_of_core(core, mapping, queues):
     return busy
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize(
-    "mapping, registered",
-    [
-        ((3, 1, 1, 2, 1), True),
-        ((3, 1, 1, 2, 1), False),
-        ((1, 2, 3, 1, 1), False),
-        ((2, 1, 1, 3, 1), False),
-        ((1, 2, 3, 1, 1), True),
-    ],
-)
-def test_boundaries_with_the_sequencers(mapping, registered):
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("mapping", [(3, 1, 1, 2, 1), (1, 2, 3, 1, 1), (2, 1, 1, 3, 1)])
+def test_boundaries_with_the_sequencers(mapping):
     """The same from the commands on: sequencers, global buffer and array together."""
-    made, shapes = config(2, 3, registered=registered), REMAINDER * 3
+    made, shapes = config(2, 3), REMAINDER * 3
     queues = commands(mapping, shapes, 2 * made.glb_depth)
     busy = busy_of_core(shared(Core, made), mapping, queues)
     height, groups, sets, rows, _ = mapping

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hdl.array.pe import depth
+from hdl.array.pe import DEPTH
 from hdl.array.words import EVENTS
 from hdl.isa import Mode
 from hdl.timing import HAZARD
@@ -133,18 +133,6 @@ def test_skipped_zeros(sparsity, head, tail, stall):
     play(CONFIG, todo, head, tail, Mode.SKIP, stall=stall)
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.4])
-@pytest.mark.parametrize("mode", [Mode.GATE, Mode.SKIP])
-def test_registered(mode, stall):
-    """With an FPGA's registers: the same results in the same states, whatever the mode."""
-    todo = work(random.Random(7), CORNERS, 1, 1, strangers=stall / 2, ragged=stall, sparsity=0.5)
-    plain = play(CONFIG, todo, 1, 1, mode, stall=stall)
-    registered = play(CONFIG.replace(registered=True), todo, 1, 1, mode, stall=stall)
-    assert sum("busy" in now for now in plain) == sum("busy" in now for now in registered)
-    if not stall:  # one cycle more in the pipeline, none between MACs
-        assert len(span(registered)) <= len(span(plain)) + 3 * len(CORNERS)
-
-
 def test_skip_rate():
     """Once it runs, a PE whose entries are there issues a MAC a cycle for each non-zero one."""
     for sparsity in (0.3, 0.6):
@@ -194,7 +182,7 @@ def test_mac_every_cycle(name, head, tail):
 
 
 # What an FPGA's presets are made of: one psum lane, no skipping.
-NARROW = CONFIG.replace(psum_lanes=1, psum_fifo=0, ifmap_fifo=1, skip=False, registered=True)
+NARROW = CONFIG.replace(psum_lanes=1, psum_fifo=0, ifmap_fifo=1, skip=False)
 # And one input lane.
 NARROWEST = NARROW.replace(input_lanes=1, ifmap_fifo=0)
 
@@ -210,7 +198,6 @@ def test_results_with_one_psum_lane(head, tail, stall):
         NARROW,
         NARROW.replace(psum_drain=5, gating=False, psum_bits=24),
         NARROWEST,
-        NARROWEST.replace(registered=False),
     ):
         todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
         play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
@@ -238,27 +225,25 @@ def doubled(shapes):
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 @pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
 def test_results_of_two_macs_a_cycle(head, tail, stall):
-    """Also with the least drain buffer, narrow psums, and an FPGA's registers or none."""
+    """Also with the least drain buffer, and with narrow psums."""
     rng = random.Random(f"{head} {tail}")
     shapes = doubled(CORNERS + [random_shape(rng) for _ in range(4)])
     for config in (
         SIMD,
         SIMD.replace(psum_drain=2, gating=False, psum_bits=24),
-        SIMD.replace(psum_drain=6, registered=False),
+        SIMD.replace(psum_drain=6),
     ):
         todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
         play(config, todo, head, tail, Mode.GATE if config.gating else Mode.DENSE, stall=stall)
 
 
-@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("head, tail", [(1, 1), (0, 0)])
 @pytest.mark.parametrize("name", sorted(set(FULL_RATE) - {"windows of one entry"}))
-def test_two_macs_every_cycle(name, head, tail, registered):
+def test_two_macs_every_cycle(name, head, tail):
     """But for windows of one entry, whose two psums a cycle leave one by one."""
     shapes = doubled(s for s in FULL_RATE[name] if s[1] > 1)
-    config = SIMD.replace(registered=registered)
-    todo = work(random.Random(name), shapes, head, tail, config=config)
-    cycles = span(play(config, todo, head, tail, delay={"ifmap": 200}))
+    todo = work(random.Random(name), shapes, head, tail, config=SIMD)
+    cycles = span(play(SIMD, todo, head, tail, delay={"ifmap": 200}))
     assert all("busy" in now for now in cycles)
     assert 2 * len(cycles) == sum(p * window * f * images for p, window, _, f, images in shapes)
 
@@ -324,12 +309,10 @@ def test_events_name_what_is_missing(net, event):
         assert sum("busy" in now for now in cycles[:first]) == 3 * 12 - 4
 
 
-@pytest.mark.parametrize("registered", [False, True])
-def test_latency(registered):
+def test_latency():
     """From the issue of a MAC to its sum, through the drain buffer, and past the adder to the
     chain."""
-    config = CONFIG.replace(registered=registered)
-    dut, todo, times = shared(PeBench, config), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
+    dut, todo, times = shared(PeBench, CONFIG), work(random.Random(1), [(1, 1, 1, 1, 1)], 0, 0), {}
 
     async def watch(ctx):
         ctx.set(dut.tags_in, dict(enable=1, **TAGS))
@@ -351,7 +334,7 @@ def test_latency(registered):
         return bench
 
     run(dut, watch, *(source(name) for name in STREAMS))
-    assert times["out"] - times["issue"] == depth(config) + 2
+    assert times["out"] - times["issue"] == DEPTH + 2
 
 
 def test_a_pe_that_is_not_enabled_takes_and_does_nothing():
