@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.table import Table
 
 from compiler.tables import new_table
-from hdl.array.pe import ProcessingElement
+from hdl.array.pe.pe import ProcessingElement
 from hdl.config import Config
 from hdl.emit import yosys
 from hdl.emit.files import BUILD, write_atomic

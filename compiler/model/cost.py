@@ -664,7 +664,7 @@ def _none(kinds: Iterable[str], *ways: str) -> Accesses:
 def count(todo: Work) -> Cost:
     """All accesses of a segment.
 
-    Spads, from hdl/array/pe.py. A PE takes every ifmap entry sent to its tag into its spad, with
+    Spads, from hdl/array/pe/pe.py. A PE takes every ifmap entry sent to its tag into its spad, with
     `skip` only those that are not zero, and every filter entry into the half that fills. A MAC
     reads an entry of each, config.simd of them the same ifmap entry; with a zero activation that is
     gated the ifmap entry only, and in a window without entries (`skip`) nothing. A MAC reads its

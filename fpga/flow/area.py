@@ -32,7 +32,7 @@ from fpga.serial.bridge import Bridge
 from fpga.serial.link import Link
 from fpga.serial.protocol import RECEIVE_FIFO, VERSION, Identity, configuration_hash
 from hdl.array.chain import ProcessingArray
-from hdl.array.pe import ProcessingElement
+from hdl.array.pe.pe import ProcessingElement
 from hdl.buffer.global_buffer import GlobalBuffer
 from hdl.config import Config
 from hdl.control.fetch import Fetch, engines

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.array.gin import XBus
 from hdl.array.gon import OutputBus
-from hdl.array.pe import ProcessingElement
+from hdl.array.pe.pe import ProcessingElement
 from hdl.array.words import (
     EVENTS,
     filter_bus_word,

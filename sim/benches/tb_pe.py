@@ -13,7 +13,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from golden.fixed import wrap
 from hdl.array.gin import XBus
 from hdl.array.lanes import Splitter
-from hdl.array.pe import ProcessingElement
+from hdl.array.pe.pe import ProcessingElement
 from hdl.array.words import (
     EVENTS,
     PassHeader,

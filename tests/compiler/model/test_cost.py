@@ -194,7 +194,7 @@ def test_by_hand():
 
 
 class Pe:
-    """The spads of a PE, entry by entry, as hdl/array/pe.py treats them."""
+    """The spads of a PE, entry by entry, as hdl/array/pe/pe.py treats them."""
 
     def __init__(self, mode):
         self.mode = mode

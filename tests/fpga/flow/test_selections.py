@@ -98,8 +98,8 @@ def test_whatever_signals_are_called(tmp_path):
     """The same selections once wires, cells and modules have other names."""
     text = design(SPARSE)
     for name, other in (
-        (r"f_match", "first_of_them"),
-        (r"i_match", "second_of_them"),
+        (r"filter_matches", "first_of_them"),
+        (r"ifmap_matches", "second_of_them"),
         (r"\.pe_", ".number_"),
         (r"row_", "line_"),
         (r"filter_spad", "weights"),

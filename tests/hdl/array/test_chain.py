@@ -9,7 +9,7 @@ from amaranth.hdl import Const
 import hdl.array.row
 from golden.fixed import wrap
 from hdl.array.chain import ProcessingArray
-from hdl.array.pe import ProcessingElement
+from hdl.array.pe.pe import ProcessingElement
 from hdl.array.words import PassHeader
 from hdl.config import Config
 from hdl.core import ENGINES, Core

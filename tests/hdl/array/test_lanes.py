@@ -6,8 +6,8 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
 
-from hdl.array.drain import DrainBuffer
 from hdl.array.lanes import Splitter
+from hdl.array.pe.sums.drain_buffer import DrainBuffer
 from hdl.array.words import (
     filter_word,
     ifmap_word,

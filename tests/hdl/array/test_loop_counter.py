@@ -7,7 +7,7 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
 
-from hdl.array.loop_counter import COUNT_OR_LOAD, LoopCounter
+from hdl.array.pe.mac.loop_counter import COUNT_OR_LOAD, LoopCounter
 from hdl.lib.arithmetic.lane_mux import CHOOSE, LaneMux
 from tests.hdl.streams import run, run_combinational
 

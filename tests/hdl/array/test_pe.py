@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hdl.array.pe import DEPTH
+from hdl.array.pe.accumulator import DEPTH
 from hdl.array.words import EVENTS
 from hdl.isa import Mode
 from hdl.timing import HAZARD

@@ -88,7 +88,7 @@ def test_the_simulators():
 def test_the_verilog():
     """All that is elaborated counts, and no simulator, compiler or board."""
     found = named("hdl.emit.verilog")
-    assert {"hdl/top.py", "hdl/array/pe.py", "hdl/isa.py", "hdl/lib/marks.py"} <= found
+    assert {"hdl/top.py", "hdl/array/pe/pe.py", "hdl/isa.py", "hdl/lib/marks.py"} <= found
     assert {name.partition("/")[0] for name in found} == {"hdl"}
 
 
@@ -100,7 +100,9 @@ def test_a_layer_on_the_rtl():
         "compiler/model/timeline.py",
         "golden/conv.py",
     } <= found
-    assert not {"compiler/studies/report.py", "hdl/array/pe.py", "sim/bench/bench_table.py"} & found
+    assert (
+        not {"compiler/studies/report.py", "hdl/array/pe/pe.py", "sim/bench/bench_table.py"} & found
+    )
 
 
 def test_maps_depend_on_blocks(monkeypatch, tmp_path):

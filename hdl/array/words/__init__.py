@@ -1,5 +1,6 @@
 """What the networks of the array carry, between it and its PEs."""
 
+from amaranth.hdl import signed
 from amaranth.lib import data
 
 from hdl.config import ENTRY_BITS, LANES, PSUM_LANES, WORD_BITS, Config
@@ -97,3 +98,20 @@ def single_ofmap(config: Config) -> data.StructLayout:
 def ofmap_bus_word(config: Config) -> data.StructLayout:
     """What the output network inside the array carries."""
     return ofmap_word(config) if config.psum_lanes == PSUM_LANES else single_ofmap(config)
+
+
+def ifmap_in_word() -> data.StructLayout:
+    """What of an ifmap word a PE keeps."""
+    return data.StructLayout({"data": WORD_BITS, "count": 3, "header": 1})
+
+
+def slot_layout(config: Config) -> data.StructLayout:
+    """A cycle of a PE's multipliers: it is of the window's first entry, its last one, and then of
+    the last filter; which psum it adds to."""
+    depth = config.psum_spad // config.simd
+    return data.StructLayout({"first": 1, "final": 1, "last": 1, "index": (depth - 1).bit_length()})
+
+
+def sum_layout(config: Config) -> data.StructLayout:
+    """A psum on its way out of a PE; the last of a position."""
+    return data.StructLayout({"psum": signed(config.psum_bits), "last": 1})

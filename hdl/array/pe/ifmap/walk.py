@@ -1,0 +1,80 @@
+"""The sliding window over a PE's ifmap spad: which entry is whose, and when it is freed."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import Config, bits_for
+
+
+class WindowWalk(wiring.Component):
+    """Entries 1 .. `window` of every window; the first `step` of them are freed, and all of a
+    stream's last window.
+
+    Members
+    -------
+    load, window, step    a pass begins with these; they need not hold
+    entry_end             the MAC loop is done with the entry, which `there` told
+    last_position         the window is the last of a stream of entries
+    entered, more         an entry comes into the spad; another one follows the one that is read
+    there                 register: an entry of the window is in the spad
+    first, last           registers: the entry is the window's first, its last
+    free, back            the entry is done with and not needed again; reading goes back
+
+    An entry takes hdl.timing.HAZARD cycles at least, of which two find what it is.
+    """
+
+    def __init__(self, config: Config):
+        bits = bits_for(config.ifmap_spad)
+        super().__init__(
+            {
+                "load": In(1),
+                "window": In(bits),
+                "step": In(bits),
+                "entry_end": In(1),
+                "last_position": In(1),
+                "entered": In(1),
+                "more": In(1),
+                "there": Out(1),
+                "first": Out(1, init=1),
+                "last": Out(1),
+                "free": Out(1),
+                "back": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        window, step = Signal.like(self.window), Signal.like(self.step)
+        single = Signal()  # an entry is all of a window
+        with m.If(self.load):
+            m.d.sync += [window.eq(self.window), step.eq(self.step), single.eq(self.window == 1)]
+
+        # Compared before it is needed: the next entry is the window's last; this one is the last of
+        # its first `step`.
+        place = Signal.like(self.window, init=1)
+        next_last, step_last = Signal(), Signal()
+        m.d.sync += [next_last.eq(place + 1 == window), step_last.eq(place == step)]
+        frees = Signal(init=1)  # the entry is one of these
+        with m.If(self.entry_end):
+            m.d.sync += [
+                place.eq(Mux(self.last, 1, place + 1)),
+                self.first.eq(self.last),
+                self.last.eq(Mux(self.last, single, next_last)),
+                frees.eq(self.last | (frees & ~step_last)),
+            ]
+        with m.If(self.load):
+            m.d.sync += self.last.eq(self.window == 1)
+
+        passed = Signal()
+        m.d.comb += [
+            passed.eq(frees | self.last_position),
+            self.free.eq(self.entry_end & passed),
+            self.back.eq(self.last & ~passed),
+        ]
+        # Where reading goes back to there is an entry, the window's second or a later one.
+        with m.If(self.entered):
+            m.d.sync += self.there.eq(1)
+        with m.Elif(self.entry_end):
+            m.d.sync += self.there.eq(self.back | self.more)
+        return m
