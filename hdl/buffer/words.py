@@ -55,6 +55,17 @@ def bank_read(config: Config) -> wiring.Signature:
     )
 
 
+def bank_address(config: Config) -> wiring.Signature:
+    """The same without the word."""
+    return wiring.Signature({"en": Out(1), "row": Out(bits_for(config.glb_depth - 1))})
+
+
+def bank_part(config: Config) -> data.StructLayout:
+    """What of a write goes to a bank: lanes of 16 bits, none if it has no mask."""
+    pair, row = bits_for(config.glb_pairs - 1), bits_for(config.glb_depth - 1)
+    return data.StructLayout({"mask": LANES, "pair": pair, "row": row, "data": WORD_BITS})
+
+
 def bank_write(config: Config) -> wiring.Signature:
     """A write of a bank, of some lanes of 16 bits."""
     return wiring.Signature(
