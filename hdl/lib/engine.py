@@ -6,20 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import Config
 
-UNDER_WAY = 8  # reads between a sequencer and its network; covers the buffer's latency
-
-
-def under_way(config: Config) -> int:
-    """With registered requests and responses twice as many."""
-    return 2 * UNDER_WAY if config.registered else UNDER_WAY
+UNDER_WAY = 8  # reads between the sparse engine and its memories
 
 
 def room_for_note(
     m: Module, config: Config, notes: fifo.SyncFIFO | fifo.SyncFIFOBuffered
 ) -> Signal:
-    """Whether a note may go into the FIFO `notes`. With config.registered a register."""
-    if not config.registered:
-        return notes.w_rdy
+    """Whether a note may go into the FIFO `notes`: a register."""
     room = Signal()
     # One may come as this is found out. What has been told stays true until then.
     m.d.sync += room.eq((room & ~notes.w_en) | (notes.level < notes.depth - 1))

@@ -1,14 +1,15 @@
 """FILTER: streams the filters of a pass to the array."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
 from hdl.array.words import filter_word
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import LANES, WORD_BITS, Config
 from hdl.isa import FilterBody
-from hdl.lib.engine import engine_ports, room_for_note, under_way
+from hdl.lib.engine import engine_ports
+from hdl.sequencers.notes import Notes
 
 
 class FilterSequencer(wiring.Component):
@@ -36,26 +37,18 @@ class FilterSequencer(wiring.Component):
         )
         one_tag, two_tags = Signal(), Signal()
         note_layout = data.StructLayout({"tag": 8, "closes": 1, "count": 3, "last": 1})
-        m.submodules.notes = notes = fifo.SyncFIFO(
-            width=note_layout.size, depth=under_way(self.config)
-        )
-        note, noted, room = (
-            Signal(note_layout),
-            Signal(note_layout),
-            room_for_note(m, self.config, notes),
-        )
+        m.submodules.notes = notes = Notes(note_layout)
+        note, noted = notes.note, notes.noted.payload
         m.d.comb += [
             self.command.ready.eq(~active),
-            self.glb.request.valid.eq(active & room),
+            self.glb.request.valid.eq(active & notes.room),
             self.glb.request.payload.eq(address),
             step.eq(self.glb.request.valid & self.glb.request.ready),
             note.tag.eq(tag),
             note.closes.eq(last_word),
             note.last.eq(last_word & last_tag),
             note.count.eq(Mux(last_word, body.tail, LANES)),
-            notes.w_en.eq(step),
-            notes.w_data.eq(note),
-            noted.eq(notes.r_data),
+            notes.push.eq(step),
         ]
         with m.If(~active):
             b = self.command.payload
@@ -88,10 +81,10 @@ class FilterSequencer(wiring.Component):
                 with m.If(last_word):
                     m.d.sync += active.eq(0)
         m.d.comb += [
-            self.output.valid.eq(self.glb.response.valid & notes.r_rdy),
-            self.glb.response.ready.eq(self.output.ready & notes.r_rdy),
-            notes.r_en.eq(self.output.valid & self.output.ready),
-            self.done.eq(notes.r_en & noted.last),
+            self.output.valid.eq(self.glb.response.valid & notes.noted.valid),
+            self.glb.response.ready.eq(self.output.ready & notes.noted.valid),
+            notes.noted.ready.eq(self.output.valid & self.output.ready),
+            self.done.eq(notes.noted.ready & noted.last),
             self.output.payload.data.eq(self.glb.response.payload[:WORD_BITS]),
             self.output.payload.count.eq(noted.count),
             self.output.payload.last.eq(noted.closes),

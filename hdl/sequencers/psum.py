@@ -1,15 +1,16 @@
 """PSUM: streams biases or stored psums to the heads of the chain."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array.words import psum_word
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import PSUM_LANES, PSUM_SLOT_BITS, Config
 from hdl.isa import WORD_ADDR, PsumBody
-from hdl.lib.engine import engine_ports, room_for_note, under_way
+from hdl.lib.engine import engine_ports
 from hdl.sequencers.nest import Nest
+from hdl.sequencers.notes import Notes
 
 
 class PsumSequencer(wiring.Component):
@@ -56,17 +57,13 @@ class PsumSequencer(wiring.Component):
             nest.tag_stride_2.eq(body.sets),
         ]
         note_layout = data.StructLayout({"tag": c.pe_tag_bits, "count": 3, "last": 1})
-        m.submodules.notes = notes = fifo.SyncFIFO(
-            width=note_layout.size, depth=under_way(self.config)
-        )
-        note, noted, room = Signal(note_layout), Signal(note_layout), room_for_note(m, c, notes)
+        m.submodules.notes = notes = Notes(note_layout)
+        note, noted = notes.note, notes.noted.payload
         m.d.comb += [
             note.tag.eq(nest.tag),
             note.last.eq(nest.last),
             note.count.eq(Mux(nest.left > PSUM_LANES, PSUM_LANES, nest.left)),
-            notes.w_data.eq(note),
-            noted.eq(notes.r_data),
-            notes.w_en.eq(nest.step),
+            notes.push.eq(nest.step),
             self.glb.request.payload.eq(Mux(body.from_ring, self.ring_word, nest.bias)),
         ]
         with m.FSM():
@@ -83,17 +80,17 @@ class PsumSequencer(wiring.Component):
                 m.next = "words"
             with m.State("words"):
                 m.d.comb += [
-                    self.glb.request.valid.eq(room & (~body.from_ring | self.ring_some)),
+                    self.glb.request.valid.eq(notes.room & (~body.from_ring | self.ring_some)),
                     nest.step.eq(self.glb.request.valid & self.glb.request.ready),
                     self.pop.eq(nest.step & body.from_ring),
                 ]
                 with m.If(nest.step & nest.last):
                     m.next = "idle"
         m.d.comb += [
-            self.output.valid.eq(self.glb.response.valid & notes.r_rdy),
-            self.glb.response.ready.eq(self.output.ready & notes.r_rdy),
-            notes.r_en.eq(self.output.valid & self.output.ready),
-            self.done.eq(notes.r_en & noted.last),
+            self.output.valid.eq(self.glb.response.valid & notes.noted.valid),
+            self.glb.response.ready.eq(self.output.ready & notes.noted.valid),
+            notes.noted.ready.eq(self.output.valid & self.output.ready),
+            self.done.eq(notes.noted.ready & noted.last),
             self.output.payload.data.eq(
                 Cat(
                     *(
