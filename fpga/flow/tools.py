@@ -88,8 +88,8 @@ def rest(top: str = "top", soft: str = ALL, config: Config | None = None) -> str
     """For Yosys, after FIRST: the last steps of its synthesis, and one module of all. soft: what
     FEW is for, or nothing; config: as in `parts`: with BUT_MATCHES those must be found."""
     few = ["opt_clean", f"{FEW} {soft}"] if soft else []
-    if config and soft == BUT_MATCHES:  # without registers no bus's agreement is in one
-        few.insert(1, exactly(len(MATCHED) * config.pes * config.registered, MATCHES))
+    if config and soft == BUT_MATCHES:
+        few.insert(1, exactly(len(MATCHED) * config.pes, MATCHES))
     few = "\n".join(few)
     return f"""{few}
 synth_ecp5 {NARROW} -top {top} -run map_ffs:

@@ -4,7 +4,6 @@ from amaranth.hdl import Module, ShapeLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.lib.level_counter import LevelCounter
 from hdl.lib.stream.buffered_fifo import BufferedFifo
 
 UNDER_WAY = 16  # reads between a sequencer and its network: twice the global buffer's latency
@@ -31,13 +30,8 @@ class Notes(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.fifo = fifo = BufferedFifo(self.shape, UNDER_WAY)
-        m.submodules.level = level = LevelCounter(UNDER_WAY)
-        m.d.comb += [
-            self.room.eq(level.room),
-            level.up.eq(self.push),
-            level.down.eq(self.noted.valid & self.noted.ready),
-            fifo.input.valid.eq(self.push),
-            fifo.input.payload.eq(self.note),
-        ]
+        m.d.comb += [fifo.input.valid.eq(self.push), fifo.input.payload.eq(self.note)]
+        # One note may come as this is found out. What has been told stays true until then.
+        m.d.sync += self.room.eq((self.room & ~self.push) | (fifo.level < UNDER_WAY - 1))
         wiring.connect(m, fifo.output, wiring.flipped(self.noted))
         return m

@@ -103,12 +103,12 @@ class ProcessingElement(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c, tags = self.config, self.tags_out
-        m.submodules.match = match = TagMatch(c)
+        m.submodules.loop = loop = MacLoop(c)
         m.submodules.filters = filters = FilterSpad(c, self._place)
         m.submodules.window = window = (SkippingIfmapWindow if c.skip else IfmapWindow)(c)
-        m.submodules.loop = loop = MacLoop(c)
         m.submodules.accumulator = accumulator = Accumulator(c, self._place)
         m.submodules.drain = drain = Drain(c)
+        m.submodules.match = match = TagMatch(c)
 
         # The buses. Whether a word is for this PE is found a cycle before it is offered.
         m.d.comb += [

@@ -56,7 +56,8 @@ class SkippingWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c, bits = self.config, self.config.place_bits
-        window, step = Signal.like(self.window), Signal.like(self.step)
+        window = Signal.like(self.window, reset_less=True)
+        step = Signal.like(self.step, reset_less=True)
         with m.If(self.load):
             m.d.sync += [window.eq(self.window), step.eq(self.step)]
 

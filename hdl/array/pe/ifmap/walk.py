@@ -45,8 +45,9 @@ class WindowWalk(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        window, step = Signal.like(self.window), Signal.like(self.step)
-        single = Signal()  # an entry is all of a window
+        window = Signal.like(self.window, reset_less=True)
+        step = Signal.like(self.step, reset_less=True)
+        single = Signal(reset_less=True)  # an entry is all of a window
         with m.If(self.load):
             m.d.sync += [window.eq(self.window), step.eq(self.step), single.eq(self.window == 1)]
 
