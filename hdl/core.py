@@ -138,9 +138,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.glb_store), glb.read_store)
         if c.sparse_pes:
             sparse = SparseEngine(c)
-            m.submodules.sparse_engine = (
-                near_reset(m, "sparse")[0](sparse) if c.registered else sparse
-            )
+            m.submodules.sparse_engine = near_reset(m, "sparse")[0](sparse)
             wiring.connect(m, wiring.flipped(self.fill), sparse.fill)
             wiring.connect(m, wiring.flipped(self.sparse), sparse.sparse)
             wiring.connect(m, sparse.glb_fill, glb.read_fill)

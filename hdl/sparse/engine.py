@@ -18,16 +18,16 @@ from hdl.isa import (
     SparseRunBody,
     SparseStreamBody,
 )
-from hdl.lib.arithmetic.requantise import Requantise
-from hdl.lib.arithmetic.round_shift import RoundShift
 from hdl.lib.axi import ADDRESS, ReadMaster
-from hdl.lib.stream.skid_buffer import cut
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
 from hdl.sparse.fetch import ColumnFetcher
 from hdl.sparse.fill import SparseFiller
 from hdl.sparse.lnzd import FAN_IN, LnzdNode
 from hdl.sparse.pe import SparsePe
+from hdl.sparse.rounder import RowRounder
 from hdl.sparse.spread import RecordSpreader
-from hdl.sparse.words import EVENTS, column_layout
+from hdl.sparse.words import EVENTS, RecordWord, column_layout
 from hdl.timing import IN_FLIGHT
 
 
@@ -46,16 +46,16 @@ class SparseEngine(wiring.Component):
 
     RUN: the PEs scan their activations, a tree of LnzdNode (one for four PEs) brings the
     non-zero ones to the root, one a cycle, and the root broadcasts each when every PE's
-    queue has room. It is done when everything has drained. OUTPUT: a Requantise for every
-    four PEs, under way for rows + 4 cycles. DUMP: a word of four activations a cycle.
+    queue has room. It is done when everything has drained. OUTPUT: a RowRounder for every four PEs,
+    under way for LANES / sparse_round_lanes cycles a row and 6 more. DUMP: a word of four
+    activations a cycle.
     STREAM: the root's columns go to a ColumnFetcher, whose records a RecordSpreader gives to
     the PEs. The next STREAM begins when the last column of one has been looked up, so that
     the memory's latency is met once and not in every command; other commands wait until all
     have drained.
 
-    config.registered: OUTPUT takes LANES cycles a row, an activation of every four PEs in each
-    through one RoundShift, and is under way for LANES * rows + 6. What a command says and what the
-    PEs tell end in registers, so that RUN, STREAM and DUMP begin and end some cycles later.
+    What a command says and what the PEs tell end in registers, so that commands begin and end some
+    cycles later.
     """
 
     def __init__(self, config: Config):
@@ -97,9 +97,12 @@ class SparseEngine(wiring.Component):
             m.d.comb += [pe.number.eq(n), pe.fill.eq(filler.fills[n])]
 
         # ---- detection tree -------------------------------------------------------------
-        # Registered, a PE's scan does not wait for what the others found in the same cycle.
-        cuts = [cut(m, c.registered, f"found_{n}", pe.found) for n, pe in enumerate(pes)]
-        level, depth = [found for found, _ in cuts], 0
+        # A PE's scan does not wait for what the others found in the same cycle.
+        cuts = [SkidBuffer(column_layout(c)) for _ in pes]
+        level = [
+            through(m, f"found_{n}", skid, pe.found) for n, (skid, pe) in enumerate(zip(cuts, pes))
+        ]
+        depth = 0
         nodes = []
         while len(level) > 1:
             above = []
@@ -110,15 +113,15 @@ class SparseEngine(wiring.Component):
                 nodes.append(node)
                 above.append(node.output)
             level, depth = above, depth + 1
-        root, waits = cut(m, c.registered, "root_cut", level[0])
+        root_cut = SkidBuffer(column_layout(c))
+        root = through(m, "root_cut", root_cut, level[0])
         everyone, streaming = Signal(), Signal()
         broadcast = Signal()
         m.d.comb += [
             everyone.eq(Cat(pe.column.ready for pe in pes).all()),
             broadcast.eq(root.valid & root.ready),
         ]
-        event = m.d.sync if c.registered else m.d.comb
-        event += self.broadcast.eq(broadcast)
+        m.d.sync += self.broadcast.eq(broadcast)
         for pe in pes:
             m.d.comb += [
                 pe.column.valid.eq(broadcast & ~streaming),
@@ -131,9 +134,9 @@ class SparseEngine(wiring.Component):
         wiring.connect(m, fetcher.glb, wiring.flipped(self.glb_table))
         wiring.connect(m, fetcher.read, wiring.flipped(self.column_read))
         # The PEs' agreement ends here.
-        records_in, record_waits = cut(m, c.registered, "records_cut", fetcher.record)
-        wiring.connect(m, records_in, spreader.record)
-        spreading = spreader.busy | record_waits
+        records_cut = SkidBuffer(RecordWord)
+        wiring.connect(m, through(m, "records_cut", records_cut, fetcher.record), spreader.record)
+        spreading = spreader.busy | records_cut.full
         spread_room = Signal()
         ending = Signal()  # everything found has gone to the fetcher, but the mark
         m.d.comb += [
@@ -146,10 +149,7 @@ class SparseEngine(wiring.Component):
             root.ready.eq(Mux(streaming, fetcher.wanted.ready, everyone)),
             spread_room.eq(Cat(pe.record.ready for pe in pes).all()),
         ]
-        if c.registered:
-            m.d.sync += spreader.output.ready.eq(spread_room)
-        else:
-            m.d.comb += spreader.output.ready.eq(spread_room)
+        m.d.sync += spreader.output.ready.eq(spread_room)
         for n, pe in enumerate(pes):
             m.d.comb += [
                 pe.record.valid.eq(spreader.output.valid & spreader.output.ready),
@@ -161,12 +161,8 @@ class SparseEngine(wiring.Component):
         # A mark is out until every PE has decoded what lies before it.
         marked, passed, stream_done = Signal(), Signal(), Signal()
         all_passed = marked & ~Cat(pe.marked for pe in pes).any()
-        m.d.comb += stream_done.eq(passed)
-        if c.registered:
-            m.d.sync += passed.eq(all_passed & ~passed)
-            m.d.comb += spreader.hold.eq(marked)
-        else:
-            m.d.comb += [passed.eq(all_passed), spreader.hold.eq(marked & ~passed)]
+        m.d.comb += [stream_done.eq(passed), spreader.hold.eq(marked)]
+        m.d.sync += passed.eq(all_passed & ~passed)
         with m.If(spreader.mark):
             m.d.sync += marked.eq(1)
         with m.Elif(passed):
@@ -180,11 +176,8 @@ class SparseEngine(wiring.Component):
         for body in (run, output, dump, records):
             m.d.comb += body.eq(raw[: len(body.as_value())])
         stream_kind = SPARSE_KINDS.index(SparseStreamBody)
-        if c.registered:
-            with m.If(self.sparse.ready):
-                m.d.sync += streaming.eq(self.sparse.payload.kind == stream_kind)
-        else:
-            m.d.comb += streaming.eq(kind == stream_kind)
+        with m.If(self.sparse.ready):
+            m.d.sync += streaming.eq(self.sparse.payload.kind == stream_kind)
         m.d.comb += [fetcher.table.eq(records.word), fetcher.dram.eq(records.dram)]
 
         streams = Signal(range(IN_FLIGHT + 1))  # STREAMs under way
@@ -197,23 +190,22 @@ class SparseEngine(wiring.Component):
             any_found.eq(
                 Cat(
                     *(pe.scanning for pe in pes),
-                    *(held for _, held in cuts),
+                    *(skid.full for skid in cuts),
                     *(node.output.valid for node in nodes),
-                    waits,
+                    root_cut.full,
                 ).any()
             ),
-            any_busy.eq(
-                Cat(pe.busy for pe in pes).any()
-                if not c.registered
-                else Cat(*busy, was_found, spread).any()
-            ),
+            any_busy.eq(Cat(*busy, was_found, spread).any()),
         ]
         m.d.sync += [
             *(late.eq(pe.busy) for late, pe in zip(busy, pes)),
             was_found.eq(any_found),
             spread.eq(spreading),
         ]
-        event += [self.active.eq(active | (streams != 0)), self.sparse_done.eq(done | stream_done)]
+        m.d.sync += [
+            self.active.eq(active | (streams != 0)),
+            self.sparse_done.eq(done | stream_done),
+        ]
         self._signals = (
             kind,
             raw,
@@ -229,7 +221,7 @@ class SparseEngine(wiring.Component):
             any_busy,
             ending,
         )
-        (self._registered_commands if c.registered else self._commands)(m, pes, fetcher)
+        self._commands(m, pes, fetcher)
 
         # An error belongs to the command marked if a PE meets it before the mark; otherwise to
         # the one behind, which is the oldest only when the mark has passed.
@@ -239,11 +231,7 @@ class SparseEngine(wiring.Component):
             with m.If(spreader.error != Error.NONE):
                 m.d.sync += self.error.eq(spreader.error)
             # Columns found behind the one outside may wait for ever.
-            with m.Elif(
-                fetcher.outside & ~spreading & ~Cat(*busy, spread).any()
-                if c.registered
-                else fetcher.outside & ~any_busy
-            ):
+            with m.Elif(fetcher.outside & ~spreading & ~Cat(*busy, spread).any()):
                 m.d.sync += self.error.eq(Error.READ_WINDOW)
 
         if c.counters:
@@ -253,9 +241,8 @@ class SparseEngine(wiring.Component):
             def total(name):
                 return sum(pe.events[EVENTS.index(name)] for pe in pes)
 
-            full = total("full")
-            if c.registered:  # a PE's event is of its columns
-                full = Mux(spreader.output.valid, sum(~pe.record.ready for pe in pes), full)
+            # a PE's event is of its columns
+            full = Mux(spreader.output.valid, sum(~pe.record.ready for pe in pes), total("full"))
             m.d.sync += [
                 self.macs.eq(total("mac")),
                 self.starved.eq(Mux(running, total("starved"), 0)),
@@ -265,144 +252,6 @@ class SparseEngine(wiring.Component):
         return m
 
     def _commands(self, m: Module, pes: list[SparsePe], fetcher: ColumnFetcher) -> None:
-        c, groups = self.config, self.config.sparse_pes // LANES
-        (
-            kind,
-            raw,
-            run,
-            output,
-            dump,
-            streaming,
-            streams,
-            streamed,
-            done,
-            active,
-            any_found,
-            any_busy,
-            ending,
-        ) = self._signals
-
-        def local(half, address):
-            return address + Mux(half, c.sparse_activations, 0)
-
-        row, group, index = Signal(16), Signal(range(max(2, groups))), Signal(16)
-        scan, clear, look = Signal(), Signal(), Signal()
-        found, idle = Signal(), Signal()
-        m.d.comb += [found.eq(~any_found), idle.eq(found & ~any_busy & (streams == 0))]
-        for pe in pes:
-            m.d.comb += [
-                pe.scan.eq(scan),
-                pe.scan_address.eq(local(run.half, run.address)),
-                pe.scan_count.eq(run.count),
-                pe.scan_base.eq(Mux(streaming, 0, run.base)),
-                pe.limit.eq(Mux(run.queue == 0, c.sparse_queue, run.queue)),
-                pe.row.eq(row),
-                pe.clear.eq(clear),
-                pe.look.eq(look),
-                pe.look_address.eq(local(dump.half, dump.address) + index),
-            ]
-        writing = [Signal(name=f"writing_{n}") for n in range(Requantise.LATENCY)]
-        m.d.sync += writing[0].eq(clear)
-        for before, after in zip(writing, writing[1:]):
-            m.d.sync += after.eq(before)
-        kept_at = Signal(16)
-        for g in range(groups):
-            m.submodules[f"requantise_{g}"] = requantise = Requantise(c)
-            m.d.comb += [
-                requantise.enable.eq(1),
-                requantise.shift.eq(output.shift),
-                requantise.relu.eq(output.relu),
-            ]
-            for lane in range(LANES):
-                pe = pes[g * LANES + lane]
-                m.d.comb += [
-                    requantise.psums[lane].eq(pe.accumulator),
-                    pe.keep.eq(writing[-1]),
-                    pe.keep_address.eq(local(output.half, output.address) + kept_at),
-                    pe.kept.eq(requantise.entries[lane]),
-                ]
-        with m.If(writing[-1]):
-            m.d.sync += kept_at.eq(kept_at + 1)
-
-        word, word_at = Signal(64), Signal(WORD_ADDR)
-        shown, shown_group = Signal(), Signal.like(group)
-        with m.Switch(shown_group):
-            for g in range(groups):
-                with m.Case(g):
-                    m.d.comb += word.eq(Cat(pes[g * LANES + lane].looked for lane in range(LANES)))
-        # A word looked up moves on when the buffer takes it; then the next is looked up.
-        m.d.comb += [
-            self.glb_dump.valid.eq(shown),
-            self.glb_dump.payload.word.eq(word_at),
-            self.glb_dump.payload.data.eq(word),
-            self.glb_dump.payload.mask.eq(0x0F),
-        ]
-        left = Signal()
-        with m.FSM():
-            with m.State("idle"):
-                m.d.comb += self.sparse.ready.eq(1)
-                m.d.sync += [
-                    kind.eq(self.sparse.payload.kind),
-                    raw.eq(self.sparse.payload.body),
-                    row.eq(0),
-                    kept_at.eq(0),
-                    index.eq(0),
-                    group.eq(0),
-                    left.eq(1),
-                ]
-                with m.If(self.sparse.valid):
-                    m.next = "begin"
-            with m.State("begin"):
-                m.d.sync += word_at.eq(dump.word - 1)
-                with m.If(streaming):
-                    m.d.comb += [scan.eq(1), streamed.eq(1)]
-                    m.next = "seek"
-                with m.Elif(idle):
-                    with m.Switch(kind):
-                        with m.Case(0):
-                            m.d.comb += scan.eq(1)
-                            m.next = "run"
-                        with m.Case(1):
-                            m.next = "output"
-                        with m.Default():
-                            m.next = "dump"
-            with m.State("seek"):
-                m.d.comb += ending.eq(found)
-                with m.If(ending & fetcher.wanted.ready):
-                    m.next = "look up"
-            with m.State("look up"):
-                with m.If(fetcher.looked_up):
-                    m.next = "idle"
-            with m.State("run"):
-                m.d.comb += active.eq(1)
-                with m.If(idle):
-                    m.next = "done"
-            with m.State("output"):
-                m.d.comb += [active.eq(1), clear.eq(1)]
-                m.d.sync += row.eq(row + 1)
-                with m.If(row + 1 == output.rows):
-                    m.next = "flush"
-            with m.State("flush"):
-                m.d.comb += active.eq(1)
-                with m.If(~Cat(writing).any()):
-                    m.next = "done"
-            with m.State("dump"):
-                with m.If(~shown | self.glb_dump.ready):
-                    m.d.comb += look.eq(left)
-                    m.d.sync += [shown.eq(left), shown_group.eq(group), word_at.eq(word_at + 1)]
-                    with m.If(left):
-                        m.d.sync += group.eq(group + 1)
-                        with m.If(group == groups - 1):
-                            m.d.sync += [group.eq(0), index.eq(index + 1)]
-                            with m.If(index + 1 == dump.count):
-                                m.d.sync += left.eq(0)
-                    with m.Else():
-                        m.next = "done"
-            with m.State("done"):
-                m.d.comb += done.eq(1)
-                m.next = "idle"
-
-    def _registered_commands(self, m: Module, pes: list[SparsePe], fetcher: ColumnFetcher) -> None:
         c, groups = self.config, self.config.sparse_pes // LANES
         (
             kind,
@@ -443,46 +292,33 @@ class SparseEngine(wiring.Component):
             m.d.sync += base.eq(highest)
         m.d.sync += scanned.eq(local(run.half, run.address))
 
-        # ---- OUTPUT: a row of one PE of every four at a time ----------------------------
-        # Behind `clear`: the RAM, its register, the sum of the four, two registers of the
-        # RoundShift.
-        WAYS = RoundShift.LATENCY + 3
-        row, lane, rows_left, row_last = (
+        # ---- OUTPUT: a row of the PEs that have their turn ------------------------------
+        # After `clear`: the RAM, its register, and the rounder.
+        WAYS = RowRounder.LATENCY + 2
+        turns = LANES // c.sparse_round_lanes
+        row, turn, rows_left, row_last = (
             Signal(range(c.sparse_rows)),
-            Signal(LANES, init=1),
+            Signal(turns, init=1),
             Signal(bits_for(c.sparse_rows)),
             Signal(),
         )
         clear = Signal()
-        under_way = [Signal(LANES, name=f"under_way_{n}") for n in range(WAYS)]  # of which PE
+        under_way = [Signal(turns, name=f"under_way_{n}") for n in range(WAYS)]  # whose turn
         m.d.sync += [
-            under_way[0].eq(lane & clear.replicate(LANES)),
+            under_way[0].eq(turn & clear.replicate(turns)),
             *(after.eq(before) for before, after in zip(under_way, under_way[1:])),
         ]
         for g in range(groups):
-            m.submodules[f"round_{g}"] = rounder = RoundShift(c.psum_bits, 6)
-            four = pes[g * LANES : g * LANES + LANES]
-            psum = Signal(c.psum_bits, name=f"psum_{g}")
-            # those that show nothing are 0
-            m.d.sync += psum.eq(
-                four[0].accumulator.as_unsigned()
-                | four[1].accumulator.as_unsigned()
-                | four[2].accumulator.as_unsigned()
-                | four[3].accumulator.as_unsigned()
-            )
-            m.d.comb += [
-                rounder.enable.eq(1),
-                rounder.value.eq(psum),
-                rounder.shift.eq(output.shift),
-                rounder.relu.eq(output.relu),
-            ]
-            for n, pe in enumerate(four):
+            m.submodules[f"round_{g}"] = rounder = RowRounder(c.psum_bits, c.sparse_round_lanes)
+            m.d.comb += [rounder.shift.eq(output.shift), rounder.relu.eq(output.relu)]
+            for n, pe in enumerate(pes[g * LANES : g * LANES + LANES]):
                 m.d.comb += [
-                    pe.clear.eq(clear & lane[n]),
-                    pe.show.eq(clear & lane[n]),
-                    pe.keep.eq(under_way[-1][n]),
+                    rounder.psums[n].eq(pe.accumulator),
+                    pe.clear.eq(clear & turn[n % turns]),
+                    pe.show.eq(clear & turn[n % turns]),
+                    pe.keep.eq(under_way[-1][n % turns]),
                     pe.keep_address.eq(written),
-                    pe.kept.eq(rounder.entry),
+                    pe.kept.eq(rounder.entries[n]),
                 ]
 
         # ---- DUMP: addresses, what the RAMs show, their registers; all move together ----
@@ -550,7 +386,7 @@ class SparseEngine(wiring.Component):
             with m.State("prepare"):
                 m.d.sync += [
                     row.eq(0),
-                    lane.eq(1),
+                    turn.eq(1),
                     rows_left.eq(output.rows),
                     row_last.eq(output.rows == 1),
                     written.eq(local(output.half, output.address)),
@@ -588,8 +424,8 @@ class SparseEngine(wiring.Component):
                     m.next = "done"
             with m.State("output"):
                 m.d.comb += [active.eq(1), clear.eq(1)]
-                m.d.sync += lane.eq(Cat(lane[-1], lane))
-                with m.If(lane[-1]):
+                m.d.sync += turn.eq(turn.rotate_left(1))
+                with m.If(turn[-1]):
                     m.d.sync += [
                         row.eq(row + 1),
                         rows_left.eq(rows_left - 1),

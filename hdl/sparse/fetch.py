@@ -2,22 +2,23 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import ENTRY_BITS, Config
 from hdl.isa import WORD_ADDR, TableWord
 from hdl.lib.axi import ADDRESS, Burst, BurstSplitter, ReadMaster, Window
-from hdl.lib.engine import UNDER_WAY
 from hdl.lib.stream.block_fifo import BlockFifo
 from hdl.lib.stream.register_slice import RegisterSlice
-from hdl.lib.stream.skid_buffer import cut
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
 from hdl.sparse.words import WORD_INDEX, RecordWord, wanted_layout
 
 BEATS = 128  # of records asked for and not yet passed on
 COLUMNS = 64  # with a record asked for
 OUTSTANDING = 32  # bursts under way
+LOOK_UPS = 16  # columns that wait for the table; covers the buffer's latency
 
 
 class ColumnFetcher(wiring.Component):
@@ -29,11 +30,11 @@ class ColumnFetcher(wiring.Component):
     RecordWord; `outside`: the next record lies outside the window and all before it have
     left (until reset).
 
-    One column a cycle, latency 10 cycles and those of the buffer and the memory, which are
+    One column a cycle, latency 18 cycles and those of the buffer and the memory, which are
     hidden while BEATS suffice: data is asked for only when there is room for it, so that
     `read.data` is always ready. A column without a record costs nothing but its lookup.
 
-    config.registered: its latency is longer, and a record takes two cycles at least. A column is
+    A record takes two cycles at least. A column is
     looked up when there is room for all that is known of it, so that nothing waits between the
     table and two queues in block RAM: of places, which go through the window to the bursts, and of
     the lengths that their data is cut into. Room for data is a difference of two counters, of beats
@@ -58,126 +59,13 @@ class ColumnFetcher(wiring.Component):
         )
 
     def elaborate(self, platform):
-        return self._registered() if self.config.registered else self._plain()
-
-    def _plain(self) -> Module:
-        m = Module()
-
-        # ---- the table's word -----------------------------------------------------------
-        note_layout = data.StructLayout({"mark": 1, "lane": 2, "value": signed(ENTRY_BITS)})
-        m.submodules.notes = notes = SyncFIFO(width=note_layout.size, depth=UNDER_WAY)
-        wanted, note, noted = self.wanted.p, Signal(note_layout), Signal(note_layout)
-        m.d.comb += [
-            self.glb.request.valid.eq(self.wanted.valid & ~wanted.mark & notes.w_rdy),
-            self.glb.request.payload.eq(self.table + (wanted.column >> 2)),
-            self.wanted.ready.eq(notes.w_rdy & (wanted.mark | self.glb.request.ready)),
-            notes.w_en.eq(self.wanted.valid & self.wanted.ready),
-            notes.w_data.eq(note),
-            note.mark.eq(wanted.mark),
-            note.lane.eq(wanted.column[:2]),
-            note.value.eq(wanted.value),
-            noted.eq(notes.r_data),
-        ]
-
-        # ---- the record's place ---------------------------------------------------------
-        word = Signal(TableWord)
-        before = Signal(WORD_INDEX + 2)  # words of the records between `offset` and this one
-        found, step, leave = Signal(), Signal(), Signal()  # a place is found, and moves on
-        place = Signal(
-            data.StructLayout(
-                {"mark": 1, "begin": ADDRESS, "words": WORD_INDEX, "value": signed(ENTRY_BITS)}
-            )
-        )
-        m.d.comb += [
-            word.eq(self.glb.response.payload[:64]),
-            before.eq(sum(Mux(noted.lane > n, word.lengths[n], 0) for n in range(3))),
-            step.eq(notes.r_rdy & (noted.mark | self.glb.response.valid)),
-            self.looked_up.eq(notes.r_en & noted.mark),
-        ]
-        m.submodules.window = window = Window()
-        m.submodules.splitter = splitter = BurstSplitter()
-        m.submodules.columns = columns = SyncFIFO(width=1 + WORD_INDEX + ENTRY_BITS, depth=COLUMNS)
-        check, ask = window.check, Signal()
-        m.d.comb += [
-            ask.eq(found & ~place.mark & (place.words != 0)),
-            check.valid.eq(ask & columns.w_rdy),
-            check.p.begin.eq(place.begin),
-            check.p.bytes.eq(place.words << 3),
-            check.p.request.address.eq(place.begin),
-            check.p.request.words.eq(place.words),
-            leave.eq(Mux(ask, check.ready & columns.w_rdy, ~place.mark | columns.w_rdy)),
-            columns.w_en.eq(found & leave & (ask | place.mark)),
-            columns.w_data.eq(Cat(place.mark, place.words, place.value)),
-            notes.r_en.eq(step & (~found | leave)),
-            self.glb.response.ready.eq(notes.r_en & ~noted.mark),
-        ]
-        with m.If(notes.r_en):
-            m.d.sync += [
-                found.eq(1),
-                place.mark.eq(noted.mark),
-                place.value.eq(noted.value),
-                place.words.eq(word.lengths[noted.lane]),
-                place.begin.eq(self.dram + ((word.offset + before) << 3)),
-            ]
-        with m.Elif(leave):
-            m.d.sync += found.eq(0)
-
-        # ---- bursts, as long as there is room for their data ----------------------------
-        m.submodules.beats = beats = SyncFIFOBuffered(width=64 + 1, depth=BEATS)
-        address, burst = self.read.address, splitter.burst
-        room, bursts = Signal(range(BEATS + 1), init=BEATS), Signal(range(OUTSTANDING + 1))
-        issue, ended = Signal(), Signal()
-        m.d.comb += [
-            window.base.eq(self.base),
-            window.limit.eq(self.limit),
-            issue.eq(
-                burst.valid
-                & (room > burst.p.length)
-                & (bursts != OUTSTANDING)
-                & (~address.valid | address.ready)
-            ),
-            burst.ready.eq(issue),
-            self.read.data.ready.eq(1),
-            beats.w_en.eq(self.read.data.valid),
-            beats.w_data.eq(Cat(self.read.data.p.data, self.read.data.p.resp[1])),
-            ended.eq(self.read.data.valid & self.read.data.p.last),
-        ]
-        wiring.connect(m, window.request, splitter.request)
-        m.d.sync += [
-            room.eq(room - Mux(issue, burst.p.length + 1, 0) + beats.r_en),
-            bursts.eq(bursts + issue - ended),
-        ]
-        with m.If(address.ready):
-            m.d.sync += address.valid.eq(0)
-        with m.If(issue):
-            m.d.sync += [address.valid.eq(1), address.payload.eq(burst.payload)]
-
-        # ---- records --------------------------------------------------------------------
-        record, index, last = self.record.p, Signal(WORD_INDEX), Signal()
-        moved = Signal()
-        m.d.comb += [
-            Cat(record.mark, record.words, record.value).eq(columns.r_data),
-            Cat(record.data, record.bad).eq(Mux(record.mark, 0, beats.r_data)),
-            record.index.eq(index),
-            self.record.valid.eq(columns.r_rdy & (record.mark | beats.r_rdy)),
-            moved.eq(self.record.valid & self.record.ready),
-            last.eq(record.mark | (index + 1 == record.words)),
-            beats.r_en.eq(moved & ~record.mark),
-            columns.r_en.eq(moved & last),
-            self.outside.eq(window.outside & window.idle & splitter.idle & (room == BEATS)),
-        ]
-        with m.If(moved):
-            m.d.sync += index.eq(Mux(last, 0, index + 1))
-        return m
-
-    def _registered(self) -> Module:
         m = Module()
         c = self.config
         address_bits = min(ADDRESS, c.address_bits + 1)  # what lies beyond stays outside
 
         # ---- the table's word -----------------------------------------------------------
         note_layout = data.StructLayout({"mark": 1, "lane": 2, "value": signed(ENTRY_BITS)})
-        m.submodules.notes = notes = SyncFIFO(width=note_layout.size, depth=2 * UNDER_WAY)
+        m.submodules.notes = notes = SyncFIFO(width=note_layout.size, depth=LOOK_UPS)
         # Both ways a register, since the columns found and the end of a command meet before this.
         m.submodules.asked = asked = RegisterSlice(wanted_layout(c))
         wiring.connect(m, wiring.flipped(self.wanted), asked.input)
@@ -264,9 +152,7 @@ class ColumnFetcher(wiring.Component):
         ]
         # As many as wait for the table and are on their way from it, and the one that is taken now.
         m.d.sync += room.eq(
-            notes.w_rdy
-            & (notes.level < 2 * UNDER_WAY - 2)
-            & (columns.level < COLUMNS - 2 * UNDER_WAY - 8)
+            notes.w_rdy & (notes.level < LOOK_UPS - 2) & (columns.level < COLUMNS - LOOK_UPS - 8)
         )
 
         # ---- through the window to bursts -----------------------------------------------
@@ -274,11 +160,11 @@ class ColumnFetcher(wiring.Component):
         m.submodules.splitter = splitter = BurstSplitter(address_bits, True)
         # What leaves the first queue finds room in the second, so that nothing waits in the window.
         allowed_layout = data.StructLayout({"address": address_bits - 3, "words": WORD_INDEX})
-        m.submodules.allowed = allowed = BlockFifo(width=allowed_layout.size, depth=2 * UNDER_WAY)
+        m.submodules.allowed = allowed = BlockFifo(width=allowed_layout.size, depth=LOOK_UPS)
         place, waits, check, passes = Signal(place_layout), Signal(), window.check, Signal()
         request, request_valid = Signal(allowed_layout), Signal()
         m.d.sync += [
-            passes.eq(allowed.level < UNDER_WAY),
+            passes.eq(allowed.level < LOOK_UPS // 2),
             waits.eq(places.r_rdy & passes),
             place.eq(places.r_data),
         ]
@@ -308,7 +194,8 @@ class ColumnFetcher(wiring.Component):
         m.submodules.beats = beats = BlockFifo(width=64 + 1, depth=BEATS)
         address, bursts = self.read.address, Signal(range(OUTSTANDING + 1))
         burst, burst_valid = Signal(Burst), Signal()
-        following, held = cut(m, True, "bursts", splitter.burst)
+        held = SkidBuffer(Burst)
+        following = through(m, "bursts", held, splitter.burst)
         counter = len(Signal(range(2 * BEATS)))
         beats_asked = Signal(counter)  # with those of `burst`
         allowance = Signal(counter, init=BEATS)  # beats that have left, and BEATS
@@ -377,7 +264,7 @@ class ColumnFetcher(wiring.Component):
                 window.outside
                 & window.idle
                 & splitter.idle
-                & ~held
+                & ~held.full
                 & ~burst_valid
                 & ~request_valid
                 & (allowed.level == 0)

@@ -6,9 +6,11 @@ from amaranth.lib.wiring import Out
 
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import ENTRY_BITS, LANES, PSUM_SLOT_BITS, Config, bits_for
-from hdl.isa import WORD_ADDR, SparseFillBody, Target
-from hdl.lib.engine import UNDER_WAY, engine_ports, room_for_note
+from hdl.isa import SparseFillBody, Target
+from hdl.lib.engine import engine_ports
 from hdl.sparse.words import SparseFill
+
+NOTES = 16  # words asked for and not yet come; covers the buffer's latency
 
 
 class SparseFiller(wiring.Component):
@@ -16,9 +18,7 @@ class SparseFiller(wiring.Component):
 
     Members: `command`, `done`; `glb` read port; `fills`, one SparseFill for each PE, applied
     in the cycle they are there, the last together with `done`. One word of the buffer a cycle
-    (two for accumulators), one cycle lost between commands.
-
-    config.registered: an entry of the codebook a cycle, each of which reads its word; two cycles
+    (two for accumulators), and an entry of the codebook, each of which reads its word. Two cycles
     lost between commands, for the ends of the loops are compared in registers.
     """
 
@@ -35,12 +35,9 @@ class SparseFiller(wiring.Component):
         self.index = bits_for(
             max(c.sparse_words, c.sparse_pointers // 2, 2 * c.sparse_activations, 16)
         )
-        walk = self._registered_walk if c.registered else self._walk
-        m.submodules.notes = notes = fifo.SyncFIFO(
-            width=self.note_layout().size, depth=(2 if c.registered else 1) * UNDER_WAY
-        )
+        m.submodules.notes = notes = fifo.SyncFIFO(width=self.note_layout().size, depth=NOTES)
         noted = Signal(self.note_layout())
-        walk(m, notes)
+        self._walk(m, notes)
         m.d.comb += noted.eq(notes.r_data)
 
         # ---- words as the reads come back -----------------------------------------------
@@ -54,8 +51,7 @@ class SparseFiller(wiring.Component):
         m.d.sync += self.done.eq(come & noted.last)
         kept, code, address = Signal(128), Signal(ENTRY_BITS), Signal(self.index)  # of all PEs
         m.d.sync += [kept.eq(words), address.eq(noted.address)]
-        if c.registered:
-            m.d.sync += code.eq(words[:64].word_select(noted.address[:2], ENTRY_BITS))
+        m.d.sync += code.eq(words[:64].word_select(noted.address[:2], ENTRY_BITS))
         for n in range(c.sparse_pes):
             fill = self.fills[n]
             lane, group = n % LANES, n // LANES
@@ -88,57 +84,6 @@ class SparseFiller(wiring.Component):
         )
 
     def _walk(self, m: Module, notes: fifo.SyncFIFO) -> None:
-        c = self.config
-        groups = c.sparse_pes // LANES
-        body = Signal(SparseFillBody)
-        active = Signal()
-        word = Signal(WORD_ADDR)
-        # An index within a PE, or a group within an index.
-        inner, outer, address = Signal(16), Signal(16), Signal(16)
-        grouped, wide = Signal(), Signal()
-        last_inner, last_outer, step = Signal(), Signal(), Signal()
-        note = Signal(self.note_layout())
-        m.d.comb += [
-            self.command.ready.eq(~active),
-            wide.eq(body.target == Target.ACCUMULATORS),
-            grouped.eq(wide | (body.target == Target.ACTIVATIONS)),
-            last_inner.eq(inner + 1 == Mux(grouped, groups, body.count)),
-            last_outer.eq(
-                outer + 1
-                == Mux(grouped, body.count, Mux(body.target == Target.CODEBOOK, 1, body.pes))
-            ),
-            self.glb.request.valid.eq(active & notes.w_rdy),
-            self.glb.request.payload.eq(word),
-            step.eq(self.glb.request.valid & self.glb.request.ready),
-            note.target.eq(body.target),
-            note.select.eq(Mux(grouped, inner, body.pe + outer)),
-            note.address.eq(Mux(grouped, address + outer, address + inner)),
-            note.last.eq(last_inner & last_outer),
-            notes.w_en.eq(step),
-            notes.w_data.eq(note),
-        ]
-        with m.If(~active):
-            m.d.sync += [
-                body.eq(self.command.payload),
-                active.eq(self.command.valid),
-                word.eq(self.command.payload.word),
-                inner.eq(0),
-                outer.eq(0),
-                address.eq(self.command.payload.address),
-            ]
-            with m.If(self.command.payload.target == Target.ACTIVATIONS):
-                m.d.sync += address.eq(
-                    self.command.payload.address
-                    + Mux(self.command.payload.half, c.sparse_activations, 0)
-                )
-        with m.If(step):
-            m.d.sync += [word.eq(word + Mux(wide, 2, 1)), inner.eq(Mux(last_inner, 0, inner + 1))]
-            with m.If(last_inner):
-                m.d.sync += outer.eq(outer + 1)
-                with m.If(last_outer):
-                    m.d.sync += active.eq(0)
-
-    def _registered_walk(self, m: Module, notes: fifo.SyncFIFO) -> None:
         """Indices and PEs or groups that are left count down; which comes first within the other
         depends on the target."""
         c = self.config
@@ -153,12 +98,14 @@ class SparseFiller(wiring.Component):
             Signal(name=n) for n in ("last_index", "last_other", "grouped", "wide", "coded")
         )
         room, step, note, request = (
-            room_for_note(m, c, notes),
+            Signal(),
             Signal(),
             Signal(self.note_layout()),
             self.glb.request,
         )
         idle, begins, walks = state
+        # One may come as this is found out. What has been told stays true until then.
+        m.d.sync += room.eq((room & ~notes.w_en) | (notes.level < NOTES - 1))
         command = self.command.payload
         m.d.comb += [
             self.command.ready.eq(idle),

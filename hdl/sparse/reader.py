@@ -15,8 +15,8 @@ LATE = 2  # columns that come beyond the limit
 
 
 class WordReader(wiring.Component):
-    """Members: `column`, `limit`, `record`, `span`, `load`, `mark`, `error` as in SparsePe
-    (registered); `weights`, `pointers`: writes of the memories at `address` with `data`; `word`,
+    """Members: `column`, `limit`, `record`, `span`, `load`, `mark`, `error` as in SparsePe;
+    `weights`, `pointers`: writes of the memories at `address` with `data`; `word`,
     stream of word_layout, a mark among the words it came behind; `empty`, nothing is inside.
 
     A column a cycle and a word a cycle; latency from a column to its first word 10 cycles. What a

@@ -10,7 +10,7 @@ from hdl.sparse.words import column_layout
 
 
 class ActivationScan(wiring.Component):
-    """Members: those of SparsePe (registered) of the same name; `write`, `write_address`,
+    """Members: those of SparsePe of the same name; `write`, `write_address`,
     `write_data`, an activation's write.
 
     An activation a cycle; the first is found four cycles behind `scan`. What the RAM shows goes to

@@ -12,13 +12,14 @@ from hdl.sparse.words import RecordWord, position_bits, span_layout, spread_layo
 class RecordSpreader(wiring.Component):
     """Turns the counts at the head of a record into the PEs' spans, and passes its words on.
 
-    Members: `record`, stream of RecordWord; `spans`, of the PEs, `load` those that change;
+    Members: `record`, stream of RecordWord; `spans`, of the PEs, `load` those that change, each at
+    a record's first word and at that of its count;
     `output`, stream of spread_layout, a cycle behind its spans; `mark`, a pulse when all of a
     command has left, held back by `hold`; `error` (until reset): a bad word, or counts that
     do not add up to the record's words; what follows is dropped; `busy`, a word is inside.
 
-    A word a cycle, latency one cycle; three more if config.registered: the word, the sums of its
-    counts, and the ends of the PEs in registers, which move together.
+    A word a cycle, latency four cycles: the word, the sums of its counts, the ends of the PEs, and
+    the output in registers, of which all but the output move together.
     """
 
     def __init__(self, config: Config):
@@ -38,20 +39,14 @@ class RecordSpreader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        k, bits, registered = (
-            self.config.sparse_pes,
-            self.config.sparse_length_bits,
-            self.config.registered,
-        )
+        k, bits = self.config.sparse_pes, self.config.sparse_length_bits
         each, final, head = record_head(k, bits)
         each = min(each, k)
         move = Signal()
         wide = position_bits(self.config) + 1  # whatever the counts of a damaged record are
 
         def stage(name, valid, record, *values):
-            """What moves on with a word, in registers if there are any."""
-            if not registered:
-                return valid, record, values
+            """What moves on with a word, in registers."""
             valid_1, record_1 = Signal(name=f"{name}_valid"), Signal(RecordWord, name=name)
             kept = [Signal(len(v), name=f"{name}_{n}") for n, v in enumerate(values)]
             inside.append(valid_1)
@@ -104,17 +99,17 @@ class RecordSpreader(wiring.Component):
             m.d.comb += [
                 self.spans[pe].begin.eq(ends[n]),
                 self.spans[pe].end.eq(ends[n + 1]),
-                self.load[pe].eq(valid & move & ~record.mark & (record.index == word)),
+                # At the first word all PEs, so that none goes on with the last record's bytes.
+                self.load[pe].eq(
+                    valid & move & ~record.mark & ((record.index == word) | (record.index == 0))
+                ),
             ]
         m.d.comb += self.busy.eq(Cat(output.valid, *inside).any())
         with m.If(output.ready):
             m.d.sync += output.valid.eq(0)
         dropping, marks = Signal(), Signal()  # the last stage holds a mark
-        if registered:
-            with m.If(move):
-                m.d.sync += marks.eq(before[0] & before[1].mark)
-        else:
-            m.d.comb += marks.eq(valid & record.mark)
+        with m.If(move):
+            m.d.sync += marks.eq(before[0] & before[1].mark)
         with m.If(dropping):
             m.d.comb += move.eq(1)
         with m.Elif(marks):

@@ -70,8 +70,8 @@ def spread_layout(config: Config) -> data.StructLayout:
 
 class SparseFill(data.Struct):
     """A word for one of the memories; `targets` is one-hot by isa.Target. data: of weights,
-    pointers, and of the codebook unless config.registered; psum: an accumulator; entry: an
-    activation; code: an entry of the codebook, `address` then its index."""
+    pointers; psum: an accumulator; entry: an activation; code: an entry of the codebook, `address`
+    then its index."""
 
     targets: len(Target)
     address: 16

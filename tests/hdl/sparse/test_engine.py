@@ -23,8 +23,6 @@ from hdl.isa import (
 from hdl.sparse.engine import SparseEngine
 from tests.hdl.streams import Buffer, holds, run, shared
 
-pytestmark = pytest.mark.usefixtures("built")
-
 # The benches never use a word of the global buffer again.
 CONFIG = PRESETS["tiny"].replace(
     glb_depth=1024, sparse_words=32, sparse_pointers=66, sparse_activations=20, sparse_rows=16
@@ -165,10 +163,8 @@ class Bench:
         v = dict(shift=0, relu=0, half=0, address=0) | values
         self.model.output(v)
         cycles, events = await self.play(ctx, OUTPUT, **v)
-        if self.config.registered:
-            assert events["active"] == 4 * v["rows"] + 6 and cycles == 4 * v["rows"] + 10
-        else:
-            assert events["active"] == v["rows"] + 4 and cycles == v["rows"] + 6
+        turns = 4 // self.config.sparse_round_lanes * v["rows"]
+        assert events["active"] == turns + 6 and cycles == turns + 10
         assert not any(events[name] for name in (*COUNTERS, "starved", "blocked"))
 
     async def check_dump(self, ctx, **values):
@@ -182,7 +178,7 @@ class Bench:
         ]
         assert not any(events[name] for name in (*COUNTERS, "active"))
         if not self.stall:
-            assert cycles == len(wanted) + (6 if self.config.registered else 3)
+            assert cycles == len(wanted) + 6
         return wanted.view("<i2")
 
     def run(self, main, cycles=60_000):
@@ -218,13 +214,12 @@ def random_vector(rng, size, density):
     return values
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
-    "pes, bits, stall", [(4, 32, 0.0), (4, 24, 0.4), (8, 32, 0.4), (8, 24, 0.0)]
+    "pes, bits, stall, lanes", [(4, 32, 0.0, 4), (4, 24, 0.4, 1), (8, 32, 0.4, 4), (8, 24, 0.0, 1)]
 )
-def test_random_matrices(pes, bits, stall):
+def test_random_matrices(pes, bits, stall, lanes):
     """Fill, run, output and dump, again and again: in both halves, at any address."""
-    config = CONFIG.replace(sparse_pes=pes, psum_bits=bits)
+    config = CONFIG.replace(sparse_pes=pes, psum_bits=bits, sparse_round_lanes=lanes)
     bench, rng = Bench(config, stall, seed=pes), np.random.default_rng([pes, bits, int(10 * stall)])
 
     async def main(ctx):
@@ -273,7 +268,6 @@ def test_random_matrices(pes, bits, stall):
     bench.run(main)
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes", [4, 8])
 def test_outputs_are_the_next_activations(pes):
     """A second layer reads what OUTPUT wrote, in the other half."""
@@ -301,7 +295,6 @@ def test_outputs_are_the_next_activations(pes):
     bench.run(main)
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes, levels", [(4, 1), (8, 2)])
 def test_cycles_of_a_run(pes, levels):
     """All-zero activations end after their scan. Otherwise the columns come one a cycle, and
@@ -317,9 +310,8 @@ def test_cycles_of_a_run(pes, levels):
         for _ in range(2):
             cycles, events = await bench.check_run(ctx, count=count)
             assert events["broadcast"] == events["macs"] == 0
-            # a cycle for the start, one for the RAM's register, two for the end
-            late = CONFIG.registered
-            assert events["active"] == count + 2 + 4 * late and cycles == count + 4 + 6 * late
+            # two for the start, two for the RAM and its register, two for the end
+            assert events["active"] == count + 6 and cycles == count + 10
             assert events["starved"] == pes * events["active"] and events["blocked"] == 0
         await bench.vector(ctx, np.ones(columns, np.int16))
         cycles, events = await bench.check_run(ctx, count=count)
@@ -328,13 +320,11 @@ def test_cycles_of_a_run(pes, levels):
             pes * columns,
             0,
         )
-        # a read, `found`, a node for each level; then the columns; then a PE's latency of 8, or 18
-        latency = 2 + 18 + 2 if CONFIG.registered else 8
+        # a read, `found`, a node for each level; then the columns; then a PE's latency of 18
+        latency = 2 + 18 + 2
         assert events["active"] == 2 + levels + columns + latency + 1
         # Nothing is in a PE but from its first column to the decoding of its last.
-        assert events["starved"] == pes * (
-            events["active"] - (columns + (14 if CONFIG.registered else 4))
-        )
+        assert events["starved"] == pes * (events["active"] - (columns + 14))
         # One PE has nothing to do in these columns, one three entries in each: it stalls all.
         weights = np.zeros((4 * pes, 40), np.int16)
         weights[0 : 3 * pes : pes] = codebook[2]

@@ -9,8 +9,6 @@ from hdl.isa import Target
 from hdl.sparse.fill import SparseFiller
 from tests.hdl.streams import Buffer, holds, idle, run, send, shared
 
-pytestmark = pytest.mark.usefixtures("built")
-
 PES = 8
 CONFIG = PRESETS["tiny"].replace(sparse_pes=PES)
 GROUPS = PES // 4
@@ -33,13 +31,9 @@ def loops(buffer, target, word, pe, pes, address, count, half):
                 reads.append(word + len(reads))
     elif target == Target.CODEBOOK:
         for index in range(count):
-            for lane in range(4 if CONFIG.registered else 1):  # an entry at a time
-                at, data = (
-                    (4 * (address + index) + lane, low(buffer.word(word + index), lane, 16))
-                    if CONFIG.registered
-                    else (address + index, buffer.word(word + index))
-                )
-                writes.append(dict.fromkeys(range(PES), (target, at, data)))
+            for lane in range(4):  # an entry at a time
+                at, entry = 4 * (address + index) + lane, low(buffer.word(word + index), lane, 16)
+                writes.append(dict.fromkeys(range(PES), (target, at, entry)))
                 reads.append(word + index)
     else:
         wide = target == Target.ACCUMULATORS
@@ -78,16 +72,7 @@ def play(commands, stall, seed=1):
                 if fill.targets:
                     assert fill.targets.bit_count() == 1
                     target = Target(fill.targets.bit_length() - 1)
-                    step[n] = (
-                        target,
-                        fill.address,
-                        getattr(
-                            fill,
-                            (FIELD if CONFIG.registered or target != Target.CODEBOOK else {}).get(
-                                target, "data"
-                            ),
-                        ),
-                    )
+                    step[n] = (target, fill.address, getattr(fill, FIELD.get(target, "data")))
             if step:
                 got.append(step)
                 times.append(now)
@@ -168,13 +153,13 @@ def random_commands(rng, count):
 
 @pytest.mark.parametrize("name", EACH)
 def test_targets_one_word_a_cycle(name):
-    """Without stalls a word a cycle, and one cycle lost between commands, or two."""
+    """Without stalls a word a cycle, and two cycles lost between commands."""
     times = play(EACH[name], 0.0)
     steps = [len(loops(Buffer(random.Random(1), 0), **FIELDS | fields)[1]) for fields in EACH[name]]
     wanted, at = [], times[0]
     for count in steps:
         wanted += range(at, at + count)
-        at += count + (2 if CONFIG.registered else 1)
+        at += count + 2
     assert times == wanted
 
 

@@ -10,7 +10,7 @@ from golden.csc import PADDING, pack
 from golden.fixed import wrap
 from hdl.config import PRESETS
 from hdl.isa import Target
-from hdl.sparse.pe import SEGMENTS, WORDS_AHEAD, SparsePe
+from hdl.sparse.pe import SparsePe
 from hdl.sparse.reader import LATE
 from hdl.sparse.words import EVENTS
 from tests.hdl.streams import idle, run, send, shared
@@ -26,13 +26,10 @@ CONFIG = PRESETS["tiny"].replace(
 )
 ENTRIES = 8 * CONFIG.sparse_words
 # Cycles from a column to the write of its first sum, and from its MAC.
-LATENCIES = {"plain": (8, 2), "registered": (18, 3)}
+LATENCY, FROM_MAC = 18, 3
 CODEBOOK = np.array(
     [0, 1, -1, 2, 32767, -32768, 1000, -7, 12345, -12345, 3, 77, -300, 4096, 15, -2], np.int16
 )
-
-
-pytestmark = pytest.mark.usefixtures("built")
 
 
 def entry(zeros, index):
@@ -83,9 +80,7 @@ class Bench:
 
     async def load(self, ctx, entries, pointers, sums):
         """Fills the memories; pointers of columns that are not given are the end."""
-        await self.write(
-            ctx, Target.CODEBOOK, 0, CODEBOOK if self.config.registered else CODEBOOK.view("<u8")
-        )
+        await self.write(ctx, Target.CODEBOOK, 0, CODEBOOK)
         await self.write(ctx, Target.WEIGHTS, 0, pack(np.array(entries, np.uint8)))
         padded = np.full(len(pointers) + 2 & -2, pointers[-1], "<u4")
         padded[: len(pointers)] = pointers
@@ -95,12 +90,11 @@ class Bench:
     async def sum(self, ctx, row):
         """An accumulator, while the PE is not busy."""
         ctx.set(self.dut.row, row)
-        if self.config.registered:
-            ctx.set(self.dut.show, 1)
-            await ctx.tick()
-            ctx.set(self.dut.show, 0)
-            ctx.set(self.dut.row, 0)
-            await ctx.tick()
+        ctx.set(self.dut.show, 1)
+        await ctx.tick()
+        ctx.set(self.dut.show, 0)
+        ctx.set(self.dut.row, 0)
+        await ctx.tick()
         return ctx.get(self.dut.accumulator)
 
     async def sums(self, ctx):
@@ -194,7 +188,6 @@ def random_matrix(rng, rows, columns, density):
     return matrix
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bits", [24, 32])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_random_matrices(bits, stall):
@@ -219,7 +212,6 @@ def test_random_matrices(bits, stall):
     play(cases, CONFIG.replace(psum_bits=bits))
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bits", [24, 32])
 def test_same_row_at_every_distance(bits):
     """A row again 1, 2, 3 and more MACs later: the sum under way is the one added to."""
@@ -239,7 +231,6 @@ def test_same_row_at_every_distance(bits):
         assert np.diff(macs(trace)).max() == 1
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("zeros", [14, 15, 16, 17, 30, 31, 32, 33, 47, 48, 62])
 def test_runs_of_zeros(zeros):
     """Before the first entry and between two, from every lane of a word."""
@@ -381,7 +372,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_mac_every_cycle(name, built):
+def test_mac_every_cycle(name):
     """Columns offered every cycle: neither columns, words, padding in a word nor empty columns
     take a cycle, from the latency of the first column's MAC on."""
     columns = STREAMS[name]
@@ -391,15 +382,14 @@ def test_mac_every_cycle(name, built):
     empty = sum(n == 0 for c in range(len(columns)) for n in parts(entries, pointers, c))
     assert span(trace) == len(macs(trace)) + empty
     first = next(n for n, (_, _, taken) in enumerate(trace) if taken)
-    latency, behind = LATENCIES[built]
-    assert macs(trace)[0] == first + latency - behind
+    assert macs(trace)[0] == first + LATENCY - FROM_MAC
     if name in ("two entries", "one entry", "many entries", "two to five entries"):
         assert empty == 0 and len(macs(trace)) == len(entries)
 
 
-def test_latency(built):
+def test_latency():
     """The sum is written that many cycles after its column was taken, and busy until then."""
-    bench, seen, latency = Bench(), [], LATENCIES[built][0]
+    bench, seen = Bench(), []
 
     async def main(ctx):
         await bench.load(ctx, [entry(0, 1)], [0, 1], [7])
@@ -416,37 +406,14 @@ def test_latency(built):
             await ctx.tick()
 
     run(bench.dut, main)
-    assert [busy for _, busy in seen] == [1] * latency + [0] * (30 - latency)
-    if built == "plain":
-        assert [total for total, _ in seen] == [7] * latency + [12] * (30 - latency)
-    else:  # read two cycles before; while a MAC reads the RAM there is no telling
-        assert {total for total, _ in seen[: latency - 2]} == {7} and {
-            total for total, _ in seen[latency + 2 :]
-        } == {12}
+    assert [busy for _, busy in seen] == [1] * LATENCY + [0] * (30 - LATENCY)
+    # read two cycles before; while a MAC reads the RAM there is no telling
+    assert {total for total, _ in seen[: LATENCY - 2]} == {7}
+    assert {total for total, _ in seen[LATENCY + 2 :]} == {12}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, DEPTH])
-def test_limit_of_the_queue(limit, built):
-    """Behind a long column the queue takes `limit` columns and the stages before the decoder
-    theirs; a limit of 1 takes a column every two cycles."""
-    if built != "plain":
-        late_limit(limit, built)
-        return
-    (trace,) = play([by_hand([[entry(0, 1)] * 60] + [[entry(1, 2)]] * 40, limit=limit)])
-    stuck = next(n for n, (names, _, _) in enumerate(trace) if "full" in names and n > 30)
-    taken = sum(t for _, _, t in trace[:stuck])
-    # The long column is in eight words: four of them, then itself and another in SEGMENTS, one
-    # looked up.
-    assert taken == SEGMENTS + 1 + limit
-    assert WORDS_AHEAD == 4
-    pairs, singles = play(
-        [by_hand([[entry(0, 1)] * 2] * 40, limit=limit), by_hand([[entry(0, 1)]] * 40, limit=limit)]
-    )
-    assert span(pairs) == 80
-    assert span(singles) == (79 if limit == 1 else 40)
-
-
-def late_limit(limit, built):
+def test_limit_of_the_queue(limit):
     """Up to LATE columns come behind the limit; from 3 on one comes each cycle, below every
     third at least."""
     (trace,) = play([by_hand([[entry(0, 1)] * 60] * 8 + [[entry(1, 2)]] * 32, limit=limit)])
@@ -466,7 +433,6 @@ def test_long_rows_of_empty_columns_cost_a_cycle_each():
     assert span(trace) == 5 * 21 + 2
 
 
-@pytest.mark.sampled(2, across="stall")
 @pytest.mark.parametrize("stall", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["zeros", "all", "one in four", "last"])
 def test_scan(kind, stall):
@@ -514,9 +480,9 @@ def test_scan(kind, stall):
                     got.append(found)
                 cycles += 1
             assert got == wanted
-            # a cycle for each, one to read the last or two, one more if that is shown
+            # a cycle for each, two to read the last, one more if that is shown
             if not stall:
-                assert cycles == count + 1 + CONFIG.registered + (values[address + count - 1] != 0)
+                assert cycles == count + 2 + (values[address + count - 1] != 0)
 
     run(dut, main)
 
@@ -556,10 +522,7 @@ def test_scan_of_columns_beyond_the_pointers():
         ctx.set(dut.found.ready, 1)
         for base in (COLUMNS - 8, 128, 255, 256, 512, 65535 - 1):
             columns = []
-            ctx.set(
-                dut.scan_base,
-                min(base, (1 << CONFIG.sparse_column_bits) - 1) if CONFIG.registered else base,
-            )
+            ctx.set(dut.scan_base, min(base, (1 << CONFIG.sparse_column_bits) - 1))
             ctx.set(dut.scan_count, 64)
             ctx.set(dut.scan, 1)
             await ctx.tick()
@@ -593,10 +556,10 @@ def test_activations_kept_and_looked_up():
                 model[at] = new
             await ctx.tick()
         ctx.set(dut.keep, 0)
-        if CONFIG.registered:  # what is looked up comes with the next look
-            ctx.set(dut.looking, 1)
-            ctx.set(dut.look, 1)
-            await ctx.tick()
+        # What is looked up comes with the next look.
+        ctx.set(dut.looking, 1)
+        ctx.set(dut.look, 1)
+        await ctx.tick()
         for at in range(size):
             ctx.set(dut.look, 1)
             ctx.set(dut.look_address, at)
@@ -605,9 +568,7 @@ def test_activations_kept_and_looked_up():
             ctx.set(dut.look_address, 0)
             for _ in range(at % 3):
                 await ctx.tick()
-            if not CONFIG.registered:
-                assert ctx.get(dut.looked) == model[at]
-            elif at:
+            if at:
                 assert ctx.get(dut.looked) == model[at - 1]
 
     run(dut, main)
@@ -627,17 +588,13 @@ def test_accumulators_read_and_cleared(bits):
             ctx.set(dut.row, row)
             ctx.set(dut.clear, 1)
             ctx.set(dut.show, 1)
-            if not CONFIG.registered:
-                # its value still, while it is cleared
-                assert ctx.get(dut.accumulator) == model[row]
             await ctx.tick()
             ctx.set(dut.clear, 0)
             ctx.set(dut.show, 0)
-            if CONFIG.registered:
-                await ctx.tick()
-                assert ctx.get(dut.accumulator) == model[row]
-                await ctx.tick()
-                assert ctx.get(dut.accumulator) == 0  # none was shown
+            await ctx.tick()
+            assert ctx.get(dut.accumulator) == model[row]
+            await ctx.tick()
+            assert ctx.get(dut.accumulator) == 0  # none was shown
             model[row] = 0
             assert await bench.sums(ctx) == model
 
@@ -663,7 +620,6 @@ ERRORS = {
 }
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("before", [0, 2, 12])
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name, before):

@@ -11,8 +11,6 @@ from hdl.isa import Error
 from hdl.sparse.spread import RecordSpreader
 from tests.hdl.streams import holds, receive, run, send, shared
 
-pytestmark = pytest.mark.usefixtures("built")
-
 CONFIG = PRESETS["eie64"]
 
 
@@ -89,7 +87,6 @@ class Watch:
 SIZES = [(4, 16), (4, 255), (8, 4), (16, 16), (16, 138), (64, 64), (64, 20), (32, 5)]
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes, rows", SIZES)
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_every_pe_takes_its_entries(pes, rows, stall):
@@ -167,7 +164,6 @@ def damage(config, rng):
     yield "a bad word", bad, Error.READ_RESPONSE
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes, rows", [(4, 255), (64, 64)])
 def test_errors(pes, rows):
     """The error stays, and what follows is dropped at once, marks too."""
