@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ReadMaster, WriteMaster
+from hdl.lib.round_robin_arbiter import RoundRobinArbiter
 from hdl.lib.stream.shift_fifo import ShiftFifo
 from hdl.lib.stream.stage import stage, stage_before
 from hdl.memory.words import TaggedBurst, TaggedData
@@ -41,28 +42,32 @@ class Arbiter(wiring.Component):
     def _merge(self, m, name, ports, target, orders):
         """Moves addresses of the two `ports` (stream, ID) to `target` by turns, noting (ID, whose)
         in every FIFO of `orders`."""
-        last = Signal(name=f"{name}_last")
+        m.submodules[f"{name}_turns"] = turns = RoundRobinArbiter(len(ports))
         room = Signal(name=f"{name}_room")
-        m.d.comb += room.eq(~target.valid & Cat(f.w_rdy for f in orders).all())
+        m.d.comb += [
+            room.eq(~target.valid & Cat(fifo.input.ready for fifo in orders).all()),
+            turns.requests.eq(Cat(port.valid for port, _ in ports)),
+            turns.take.eq(room & turns.requests.any()),
+        ]
+
         with m.If(target.ready):
             m.d.sync += target.valid.eq(0)
-        wants = [port.valid for port, _ in ports]
         for who, (port, ident) in enumerate(ports):
-            other = 1 - who
-            m.d.comb += port.ready.eq(room & (~wants[other] | (last == other)))
+            m.d.comb += port.ready.eq(room & turns.free[who])
             with m.If(port.valid & port.ready):
                 payload = port.p.burst if hasattr(port.p, "burst") else port.payload
-                m.d.sync += [target.valid.eq(1), target.payload.eq(payload), last.eq(who)]
+                m.d.sync += [target.valid.eq(1), target.payload.eq(payload)]
                 for fifo in orders:
-                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident)[: fifo.width])]
+                    m.d.comb += [fifo.input.valid.eq(1), fifo.input.payload.eq(Cat(who, ident))]
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reads = reads = ShiftFifo(width=2, depth=OUTSTANDING)
-        # whose data comes next
-        m.submodules.writes = writes = ShiftFifo(width=1, depth=OUTSTANDING)
+        # whose data comes next, and its ID
+        m.submodules.reads = reads = ShiftFifo(2, OUTSTANDING)
+        # who brings data next
+        m.submodules.writes = writes = ShiftFifo(1, OUTSTANDING)
         # whose response comes next
-        m.submodules.answers = answers = ShiftFifo(width=1, depth=2 * OUTSTANDING)
+        m.submodules.answers = answers = ShiftFifo(1, 2 * OUTSTANDING)
         self._merge(
             m,
             "read",
@@ -87,26 +92,26 @@ class Arbiter(wiring.Component):
         m.d.comb += [
             to_host.payload.eq(beat.payload),
             self.data.p.beat.eq(beat.payload),
-            self.data.p.id.eq(reads.r_data[1]),
-            reads.r_en.eq(beat.valid & beat.ready & beat.p.last),
+            self.data.p.id.eq(reads.output.payload[1]),
+            reads.output.ready.eq(beat.valid & beat.ready & beat.p.last),
         ]
         for who, port in enumerate((to_host, self.data)):
-            with m.If(reads.r_rdy & (reads.r_data[0] == who)):
+            with m.If(reads.output.valid & (reads.output.payload[0] == who)):
                 m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
 
         m.d.comb += [
-            writes.r_en.eq(word.valid & word.ready & word.p.last),
-            answers.r_en.eq(answer.valid & answer.ready),
+            writes.output.ready.eq(word.valid & word.ready & word.p.last),
+            answers.output.ready.eq(answer.valid & answer.ready),
         ]
         for who, port in enumerate((self.host_write, self.write)):
-            with m.If(writes.r_rdy & (writes.r_data == who)):
+            with m.If(writes.output.valid & (writes.output.payload == who)):
                 m.d.comb += [
                     word.valid.eq(port.data.valid),
                     word.payload.eq(port.data.payload),
                     port.data.ready.eq(word.ready),
                 ]
             m.d.comb += port.response.payload.eq(answer.payload)
-            with m.If(answers.r_rdy & (answers.r_data == who)):
+            with m.If(answers.output.valid & (answers.output.payload == who)):
                 m.d.comb += [
                     port.response.valid.eq(answer.valid),
                     answer.ready.eq(port.response.ready),
