@@ -88,6 +88,8 @@ class Config:
     sparse_activations   activations in a sparse PE, of each of its two halves
     sparse_rows          accumulators in a sparse PE
     sparse_queue         columns in a sparse PE's activation queue
+    sparse_round_lanes   activations of every four sparse PEs that OUTPUT rounds at once: 4, or 1,
+                         which takes a quarter of the shifters and four cycles a row
     dram_bytes_per_cycle bandwidth the memory model grants, both directions together
     dram_latency         core cycles from a read address to its first word
     """
@@ -122,6 +124,7 @@ class Config:
     sparse_activations: int = 16
     sparse_rows: int = 16
     sparse_queue: int = 8
+    sparse_round_lanes: int = LANES
     dram_bytes_per_cycle: float = 2.4
     dram_latency: int = 40
 
@@ -238,6 +241,11 @@ class Config:
             "must exceed sparse_pes by 2",
         )
         need(1 <= self.sparse_queue <= 16, "sparse_queue", "must be 1..16")
+        need(
+            self.sparse_round_lanes in (1, LANES),
+            "sparse_round_lanes",
+            f"must be 1 or {LANES}",
+        )
         need(
             0 < self.dram_bytes_per_cycle <= 16,
             "dram_bytes_per_cycle",
@@ -566,7 +574,12 @@ LEAN = dict(
 # Two MACs a cycle in a PE, narrower psums. Spads are twice as deep, which costs the same RAMs.
 TWO_MACS = dict(simd=2, psum_bits=24, filter_spad=1024, psum_spad=32)
 LEAN_SPARSE = dict(
-    sparse_pes=4, sparse_words=512, sparse_pointers=512, sparse_activations=64, sparse_rows=32
+    sparse_pes=4,
+    sparse_words=512,
+    sparse_pointers=512,
+    sparse_activations=64,
+    sparse_rows=32,
+    sparse_round_lanes=1,
 )
 
 # Beside the presets, since only bitstreams of boards are made of them (fpga/boards).

@@ -26,7 +26,7 @@ from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
 from hdl.sequencers.ofmap import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
-from hdl.sparse.engine import SparseEngine
+from hdl.sparse.engine.engine import SparseEngine
 
 ENGINES = {"ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody, "ofmap": OfmapBody}
 SPARSE_EVENTS = {

@@ -58,11 +58,11 @@ from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
 from hdl.sequencers.ofmap import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
-from hdl.sparse.engine import SparseEngine
-from hdl.sparse.fetch import ColumnFetcher
-from hdl.sparse.fill import SparseFiller
-from hdl.sparse.pe import SparsePe
-from hdl.sparse.spread import RecordSpreader
+from hdl.sparse.engine.engine import SparseEngine
+from hdl.sparse.fill.fill import SparseFiller
+from hdl.sparse.pe.pe import SparsePe
+from hdl.sparse.stream.fetch import ColumnFetcher
+from hdl.sparse.stream.spread import RecordSpreader
 
 TOOLS = ("yosys", "nextpnr-ecp5")
 CLOCK_HZ = 200_000_000  # asked for, so that routing does not stop at less than there is

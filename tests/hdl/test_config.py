@@ -42,6 +42,7 @@ BAD = [
     ("gating", 1),
     ("counters", "yes"),
     ("store_lanes", 2),
+    ("sparse_round_lanes", 2),
     ("address_bits", 15),
     ("address_bits", 33),
     ("rlc", 1),

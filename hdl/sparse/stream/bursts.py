@@ -1,0 +1,104 @@
+"""Bursts of records, as long as there is room for their data."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import Config
+from hdl.lib.axi import Burst, BurstSplitter, ReadMaster
+from hdl.lib.stream.block_fifo import BlockFifo
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
+from hdl.sparse.words import Beat, place_of_record_layout, record_address
+
+BEATS = 128  # of records asked for and not yet passed on
+OUTSTANDING = 32  # bursts under way
+
+
+class BurstReader(wiring.Component):
+    """Members: `place`, stream of place_of_record_layout; `read`, an AXI read master, whose data is
+    always taken; `beat`, stream of Beat; `idle`: all that was asked for has left.
+
+    A beat a cycle and a burst every two cycles; latency from a place to its address 5 cycles, from
+    data to its beat two. Room for data is a difference of two counters, of beats asked for and of
+    beats that have left.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "place": In(stream.Signature(place_of_record_layout(config))),
+                "read": Out(ReadMaster),
+                "beat": Out(stream.Signature(Beat)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # Bursts.
+        splitter, skid = BurstSplitter(record_address(self.config), True), SkidBuffer(Burst)
+        m.submodules.splitter = splitter
+        request, place = splitter.request, self.place
+        following = through(m, "bursts", skid, splitter.burst)
+        m.d.comb += [
+            request.valid.eq(place.valid),
+            request.p.address.eq(place.p.begin << 3),
+            request.p.words.eq(place.p.words),
+            place.ready.eq(request.ready),
+        ]
+
+        # The next, with the beats asked for, itself counted.
+        counter = Signal(range(2 * BEATS)).shape()
+        asked, allowance = (
+            Signal(counter),
+            Signal(counter, init=BEATS),
+        )  # those that left, and BEATS
+        burst, valid, issue, moves, room = (
+            Signal(Burst),
+            Signal(),
+            Signal(),
+            Signal(),
+            Signal(counter),
+        )
+        m.d.comb += [
+            room.eq(allowance - asked),
+            moves.eq(~valid | issue),
+            following.ready.eq(moves),
+        ]
+        with m.If(moves):
+            m.d.sync += [valid.eq(following.valid), burst.eq(following.payload)]
+            with m.If(following.valid):
+                m.d.sync += asked.eq(asked + following.p.length + 1)
+
+        # It is issued when there is room. Of bursts one more may be while they are counted.
+        address, answer = self.read.address, self.read.data
+        bursts, few = Signal(range(OUTSTANDING + 1)), Signal(init=1)
+        m.d.comb += issue.eq(valid & ~room[-1] & few & (~address.valid | address.ready))
+        with m.If(address.ready):
+            m.d.sync += address.valid.eq(0)
+        with m.If(issue):
+            m.d.sync += [address.valid.eq(1), address.payload.eq(burst)]
+        m.d.sync += [
+            bursts.eq(bursts + issue - (answer.valid & answer.p.last)),
+            few.eq(bursts < OUTSTANDING - 1),
+        ]
+
+        # Their data.
+        m.submodules.beats = beats = BlockFifo(width=Beat.as_shape().size, depth=BEATS)
+        come, left = Signal(Beat), Signal()  # left: a beat, a cycle ago
+        m.d.comb += [
+            come.data.eq(answer.p.data),
+            come.bad.eq(answer.p.resp[1]),
+            answer.ready.eq(1),
+            beats.w_en.eq(answer.valid),
+            beats.w_data.eq(come),
+            self.beat.valid.eq(beats.r_rdy),
+            self.beat.payload.eq(beats.r_data),
+            beats.r_en.eq(self.beat.valid & self.beat.ready),
+            self.idle.eq(splitter.idle & ~skid.full & ~valid & (room == BEATS)),
+        ]
+        m.d.sync += [left.eq(beats.r_en), allowance.eq(allowance + left)]
+        return m

@@ -1,0 +1,85 @@
+"""Records that lie in the read window."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import Config
+from hdl.lib.axi import ADDRESS, Window
+from hdl.lib.stream.block_fifo import BlockFifo
+from hdl.sparse.words import place_of_record_layout
+
+ALLOWED = 16  # records that have passed the window and wait
+
+
+class RecordPermit(wiring.Component):
+    """Members: `place`, stream of place_of_record_layout that never waits, of at most `depth`
+    records that have not left; `allowed`, the same stream of those before the first that is not in
+    the window [`base`, `limit`); `outside`: there is one, until reset; `idle`: of those before it
+    none is inside.
+
+    A record a cycle; latency 8 cycles. What leaves the first queue finds room in the second, so
+    that nothing waits in the window.
+    """
+
+    def __init__(self, config: Config, depth: int):
+        self.config, self.depth = config, depth
+        place = place_of_record_layout(config)
+        super().__init__(
+            {
+                "place": In(stream.Signature(place, always_ready=True)),
+                "allowed": Out(stream.Signature(place)),
+                "base": In(ADDRESS),
+                "limit": In(ADDRESS),
+                "outside": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        place_layout = place_of_record_layout(self.config)
+        m.submodules.places = places = BlockFifo(width=place_layout.size, depth=self.depth)
+        m.submodules.queue = queue = BlockFifo(width=place_layout.size, depth=ALLOWED)
+        m.submodules.window = window = Window(True)
+
+        # One after the other to the window.
+        place, waits, passes = Signal(place_layout), Signal(), Signal()
+        m.d.comb += [
+            places.w_en.eq(self.place.valid),
+            places.w_data.eq(self.place.payload),
+            places.r_en.eq(passes),
+        ]
+        m.d.sync += [
+            passes.eq(queue.level < ALLOWED // 2),
+            waits.eq(places.r_rdy & passes),
+            place.eq(places.r_data),
+        ]
+
+        # Through it.
+        check, passed, entry = window.check, window.request, Signal(place_layout)
+        m.d.comb += [
+            window.base.eq(self.base),
+            window.limit.eq(self.limit),
+            check.valid.eq(waits),
+            check.p.begin.eq(place.begin << 3),
+            check.p.bytes.eq(place.words << 3),
+            check.p.request.address.eq(place.begin << 3),
+            check.p.request.words.eq(place.words),
+            passed.ready.eq(1),
+            entry.begin.eq(passed.p.address >> 3),
+            entry.words.eq(passed.p.words),
+            queue.w_en.eq(passed.valid),
+            queue.w_data.eq(entry),
+        ]
+
+        # Out of the second queue.
+        allowed = self.allowed
+        m.d.comb += queue.r_en.eq(~allowed.valid | allowed.ready)
+        with m.If(queue.r_en):
+            m.d.sync += [allowed.valid.eq(queue.r_rdy), allowed.payload.eq(queue.r_data)]
+        m.d.comb += [
+            self.outside.eq(window.outside),
+            self.idle.eq(window.idle & ~allowed.valid & (queue.level == 0)),
+        ]
+        return m

@@ -1,0 +1,75 @@
+"""Columns to their words of a table in the global buffer."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hdl.buffer.words import READ_SIGNATURE
+from hdl.config import Config
+from hdl.isa import WORD_ADDR
+from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.through import through
+from hdl.sparse.words import LookUp, TableEntry, wanted_layout
+
+LOOK_UPS = 16  # columns that wait for the table; covers the buffer's latency
+
+
+class TableReader(wiring.Component):
+    """Members: `wanted`, stream of wanted_layout; `table`, the word of the command's table; `glb`,
+    read port; `entry`, stream of TableEntry that never waits, in order; `space`: there is room for
+    all that may be under way, LOOK_UPS + 8.
+
+    A column a cycle; latency two cycles and the buffer's.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "wanted": In(stream.Signature(wanted_layout(config))),
+                "table": In(WORD_ADDR),
+                "glb": Out(READ_SIGNATURE),
+                "entry": Out(stream.Signature(TableEntry, always_ready=True)),
+                "space": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        request, response = self.glb.request, self.glb.response
+        m.submodules.notes = notes = SyncFIFO(width=LookUp.as_shape().size, depth=LOOK_UPS)
+
+        # Asked for. Both ways a register, since the columns found and the end of a command meet
+        # before this; `room` counts those that wait for the table and the one taken now.
+        slice_ = RegisterSlice(wanted_layout(self.config))
+        asked = through(m, "asked", slice_, wiring.flipped(self.wanted))
+        room, take, note = Signal(), Signal(), Signal(LookUp)
+        m.d.sync += room.eq(notes.w_rdy & (notes.level < LOOK_UPS - 2) & self.space)
+        m.d.comb += [
+            asked.ready.eq(room & (~request.valid | request.ready)),
+            take.eq(asked.valid & asked.ready),
+            note.mark.eq(asked.p.mark),
+            note.lane.eq(asked.p.column[:2]),
+            note.value.eq(asked.p.value),
+            notes.w_en.eq(take),
+            notes.w_data.eq(note),
+        ]
+        with m.If(request.ready):
+            m.d.sync += request.valid.eq(0)
+        with m.If(take):
+            m.d.sync += [
+                request.valid.eq(~asked.p.mark),
+                request.payload.eq(self.table + (asked.p.column >> 2)),
+            ]
+
+        # What comes; a mark has no word.
+        entry = self.entry
+        m.d.comb += [
+            entry.p.look_up.eq(notes.r_data),
+            entry.p.word.eq(response.payload[:64]),
+            entry.valid.eq(notes.r_rdy & (entry.p.look_up.mark | response.valid)),
+            notes.r_en.eq(entry.valid),
+            response.ready.eq(notes.r_rdy & ~entry.p.look_up.mark),
+        ]
+        return m
