@@ -13,6 +13,7 @@ LENGTH = 16  # bits of a strip's words
 STRIP_BITS = 17  # of a strip's entries
 # bits of a tile's row or column, signed: a window that reads anything begins within 2**17 of it
 COORDINATE = 18
+SUM_BITS = 32  # of a window: 65025 entries of 16 bits
 BLOCK = 11  # bits of the channels in a block
 
 
@@ -104,18 +105,47 @@ class StripWrite(data.Struct):
     table: ADDRESS
 
 
+class StripEnds(data.Struct):
+    """Where in its strip a window lies, which begins at lane `lane` of a word."""
+
+    first: 1
+    last: 1
+    lane: 2
+
+
+class TapMark(data.Struct):
+    """What is known of a tap beside its entries."""
+
+    read: 1
+    first: 1  # of a window
+    last: 1
+    count: 5  # the average's divisor
+    ends: StripEnds
+
+
 class Tap(data.Struct):
     """A window's entry of up to four channels, or a place in it where nothing was read."""
 
     entries: data.ArrayLayout(signed(ENTRY_BITS), LANES)
     operand: 1  # the first operand of an add: the second follows
-    read: 1
-    first: 1  # of a window
-    last: 1
-    count: 5  # the average's divisor
-    strip_first: 1
-    strip_last: 1
-    lane: 2
+    mark: TapMark
+
+
+def rounded_tap(lanes: int) -> data.StructLayout:
+    """A tap as it is pooled."""
+    return data.StructLayout(
+        {"entries": data.ArrayLayout(signed(ENTRY_BITS), lanes), "mark": TapMark}
+    )
+
+
+def window_sum(lanes: int) -> data.StructLayout:
+    """What a window's entries add up to, or the greatest of them in the low bits."""
+    return data.StructLayout({"sums": data.ArrayLayout(signed(SUM_BITS), lanes), "mark": TapMark})
+
+
+def pooled_entries(lanes: int) -> data.StructLayout:
+    """What becomes of a window."""
+    return data.StructLayout({"entries": data.ArrayLayout(ENTRY_BITS, lanes), "ends": StripEnds})
 
 
 class Slot(data.Struct):

@@ -270,8 +270,8 @@ class ColumnFetcher(wiring.Component):
         )
 
         # ---- through the window to bursts -----------------------------------------------
-        m.submodules.window = window = Window(True)
-        m.submodules.splitter = splitter = BurstSplitter(address_bits, True)
+        m.submodules.window = window = Window()
+        m.submodules.splitter = splitter = BurstSplitter(address_bits)
         # What leaves the first queue finds room in the second, so that nothing waits in the window.
         allowed_layout = data.StructLayout({"address": address_bits - 3, "words": WORD_INDEX})
         m.submodules.allowed = allowed = BlockFifo(width=allowed_layout.size, depth=2 * UNDER_WAY)

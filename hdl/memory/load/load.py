@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.words import GlbWrite
 from hdl.isa import WORD_ADDR, Error, LoadBody
-from hdl.lib.axi import ADDRESS, BurstSplitter, Range, ReadMaster, Window
-from hdl.lib.stream.skid_buffer import cut
+from hdl.lib.axi import ADDRESS, BurstSplitter, ReadMaster, Request, Window
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
 from hdl.memory.load.decoder import RlcDecoder
 from hdl.memory.load.lengths import LengthReader
 from hdl.memory.words import LENGTH, CodedStrip, CodedWord
@@ -57,16 +58,14 @@ class Load(wiring.Component):
     buffer (a 64-bit beat in lanes 0-3 of each; the others repeat it).
 
     A strip is checked as a whole before its first burst. The strips of a command follow the
-    bursts of the command before without waiting for its data. Throughput one beat per cycle
-    and one strip per cycle or its bursts; first address five cycles behind the command.
+    bursts of the command before without waiting for its data. Throughput one beat a cycle, and
+    one strip a cycle or its bursts, with a cycle between two commands; first address six cycles
+    after the command.
 
     Run-length coded strips go through a decoder, which takes a beat per cycle and gives a word of
     four entries per cycle. Their lengths are read ahead, those of the next command too, with bursts
     of their own between those of strips. After an error nothing more is asked for, and what is
-    under way is taken and dropped. registered: no chain of `ready` signals from the buffer and the
-    bus through the engine (hdl/lib/stream/skid_buffer.py), first address six cycles after the
-    command, a cycle between the walks of two commands. address: bits of an address in memory;
-    rlc: strips can be coded.
+    under way is taken and dropped. address: bits of an address in memory; rlc: strips can be coded.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -77,36 +76,34 @@ class Load(wiring.Component):
     read: Out(ReadMaster)
     write: Out(stream.Signature(GlbWrite))
 
-    def __init__(self, registered: bool = False, *, address: int = ADDRESS, rlc: bool = True):
-        self.registered, self.address, self.rlc = registered, address, rlc
+    def __init__(self, *, address: int = ADDRESS, rlc: bool = True):
+        self.address, self.rlc = address, rlc
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window(self.registered)
-        m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
+        m.submodules.window = window = Window()
+        m.submodules.splitter = splitter = BurstSplitter(self.address)
         # buffered: its head is in a register
-        queue = SyncFIFOBuffered if self.registered else SyncFIFO
-        m.submodules.bursts = bursts = queue(width=3, depth=READ_BURSTS)
+        m.submodules.bursts = bursts = SyncFIFOBuffered(width=3, depth=READ_BURSTS)
         # Of each command under way: where it goes.
-        m.submodules.words = words = queue(width=WORD_ADDR + 1, depth=LOADS)
+        m.submodules.words = words = SyncFIFOBuffered(width=WORD_ADDR + 1, depth=LOADS)
 
         written = stream.Signature(Written).create(path=("written",))
-        writes, write_waits = cut(m, self.registered, "writes", written)
-        requests, request_waits = cut(m, self.registered, "requests", window.request)
+        requests = through(m, "requests", skid := SkidBuffer(Request), window.request)
         wiring.connect(m, requests, splitter.request)
         if self.rlc:
-            m.submodules.lengths = lengths = LengthReader(self.registered, self.address)
+            m.submodules.lengths = lengths = LengthReader(self.address)
             m.submodules.decoder = decoder = RlcDecoder()
             # Of each coded command under way: the words of its strips.
             m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=LOADS)
             # Of each coded strip under way: its length, and whether it is its command's last.
             m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=READ_BURSTS)
             words_in = stream.Signature(CodedWord).create(path=("coded_in",))
-            coded_words, coded_waits = cut(m, self.registered, "coded_words", words_in)
-            wiring.connect(m, coded_words, decoder.coded)
+            coded_skid = SkidBuffer(CodedWord)
+            wiring.connect(m, through(m, "coded_words", coded_skid, words_in), decoder.coded)
             strips_in = stream.Signature(CodedStrip).create(path=("strips_in",))
-            strips, _ = cut(m, self.registered, "strips", strips_in)
+            strips = through(m, "strips", SkidBuffer(CodedStrip), strips_in)
             wiring.connect(m, strips, decoder.strips)
 
         # ---- commands -------------------------------------------------------------------
@@ -116,8 +113,7 @@ class Load(wiring.Component):
         accept = Signal()
         m.d.comb += [
             self.command.ready.eq(
-                (~waiting if self.registered else ~waiting | start)
-                & ((~self.command.p.rlc | lengths.command.ready) if self.rlc else 1)
+                ~waiting & ((~self.command.p.rlc | lengths.command.ready) if self.rlc else 1)
             ),
             accept.eq(self.command.valid & self.command.ready),
         ]
@@ -141,21 +137,15 @@ class Load(wiring.Component):
         length = Signal(LENGTH)
         here = Signal(Found)  # the strip of this lap
         there = Signal()  # it is known, its length too
-        strip, offered = here, there  # what is to be checked
-        check = stream.Signature(Range).create(path=("check",))
-        checked, check_waits = cut(m, self.registered, "checked", check)
-        wiring.connect(m, checked, window.check)
+        # What is to be checked: a stage after, where the length has been compared with its slot.
+        strip, offered = Signal(Found, reset_less=True), Signal()
+        check = window.check
         final = Signal()
         step, leaves = Signal(), Signal()
-        # a stage between, where the length has been compared with its slot
-        if self.registered:
-            strip, offered = Signal(Found, name="strip", reset_less=True), Signal(name="offered")
-            m.d.comb += step.eq(there & (~offered | leaves))
-            with m.If(~offered | leaves):
-                m.d.sync += [strip.eq(here), offered.eq(there)]
-        else:
-            m.d.comb += step.eq(leaves)
+        with m.If(~offered | leaves):
+            m.d.sync += [strip.eq(here), offered.eq(there)]
         m.d.comb += [
+            step.eq(there & (~offered | leaves)),
             final.eq((left_a == 0) & (left_b == 0) & (left_c == 0)),
             here.address.eq(at_c),
             here.last.eq(final),
@@ -167,9 +157,7 @@ class Load(wiring.Component):
             # Lengths steer the walk; it is the tag alone that sends words through the decoder.
             check.p.request.last.eq(strip.last),
             check.p.request.tag.eq(strip.rlc),
-            start.eq(
-                waiting & (~walking if self.registered else ~walking | (step & final)) & words.w_rdy
-            ),
+            start.eq(waiting & ~walking & words.w_rdy),
             words.w_en.eq(start),
             words.w_data.eq(Cat(ahead.word, ahead.rlc if self.rlc else 0)),
         ]
@@ -326,12 +314,12 @@ class Load(wiring.Component):
                 first.eq(ends),
             ]
         m.d.comb += [
-            self.write.valid.eq(writes.valid),
-            writes.ready.eq(self.write.ready),
-            self.write.p.word.eq(writes.p.word),
-            self.write.p.data.eq(writes.p.data.replicate(2)),
+            self.write.valid.eq(written.valid),
+            written.ready.eq(self.write.ready),
+            self.write.p.word.eq(written.p.word),
+            self.write.p.data.eq(written.p.data.replicate(2)),
             self.write.p.mask.eq(0x0F),
-            self.done.eq(writes.valid & writes.ready & writes.p.last),
+            self.done.eq(written.valid & written.ready & written.p.last),
         ]
 
         # ---- errors ---------------------------------------------------------------------
@@ -339,24 +327,21 @@ class Load(wiring.Component):
         drained = Signal()
         landed = Signal()
         m.d.comb += [
-            landed.eq(~written.valid & ~write_waits & (~decoder.out.valid if self.rlc else 1)),
+            landed.eq(~written.valid & (~decoder.out.valid if self.rlc else 1)),
             drained.eq(
-                (~check_waits | window.outside)
-                & window.idle
-                & ~request_waits
+                window.idle
+                & ~skid.full
                 & splitter.idle
                 & (bursts.level == 0)
                 & landed
-                & ((~coded_waits & decoder.idle) if self.rlc else 1)
+                & ((~coded_skid.full & decoder.idle) if self.rlc else 1)
             ),
         ]
         with m.If(~stopped):  # of two at once the older: the last of these that holds wins
             if self.rlc:
                 # the walk waits for a length that will not come, and for no strip before it
                 lost = Signal()
-                m.d.comb += lost.eq(
-                    walking & body.rlc & drained & ~(offered if self.registered else 0)
-                )
+                m.d.comb += lost.eq(walking & body.rlc & drained & ~offered)
                 with m.If(drained & offered & strip.rlc & ~strip.sound):
                     m.d.sync += self.error.eq(Mux(strip.bad, Error.READ_RESPONSE, Error.RLC_STREAM))
                 with m.If(lost & lengths.outside):

@@ -8,14 +8,16 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LANES
 from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, ShapeBody, StoreBody, StoreCommand
 from hdl.lib.axi import ADDRESS, BurstSplitter, Range, Window, WriteMaster
-from hdl.lib.stream.skid_buffer import cut
+from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
 from hdl.memory.store.encoder import RlcEncoder
 from hdl.memory.store.packer import Packer
 from hdl.memory.store.pooler import Pooler
 from hdl.memory.store.slots import SlotWriter
 from hdl.memory.store.strips import StripWalker
 from hdl.memory.store.taps import TapReader
-from hdl.memory.words import PackedWord
+from hdl.memory.words import EncodedWord, PackedWord
 from hdl.timing import STORE_WORDS, WRITE_BURSTS
 
 COMMANDS = 8  # commands under way
@@ -34,9 +36,8 @@ class Store(wiring.Component):
     are there: nothing is written past the last. The next command starts when the arithmetic of the
     one before has drained; its last words and responses may still be under way. place: bits of an
     entry's address in the global buffer; address: those of one in memory; lanes: the most entries
-    of a chunk; rlc: strips can be coded; registered: no chain of `ready` signals from the bus to
-    the arithmetic (hdl/lib/stream/skid_buffer.py). Throughput one read of the global buffer a
-    cycle within a command.
+    of a chunk; rlc: strips can be coded. Throughput one read of the global buffer a cycle within a
+    command, one burst and one beat a cycle.
     """
 
     command: In(stream.Signature(StoreCommand))
@@ -53,40 +54,34 @@ class Store(wiring.Component):
     def __init__(
         self,
         place: int = ENTRY_ADDR,
-        registered: bool = False,
         *,
         address: int = ADDRESS,
         lanes: int = LANES,
         rlc: bool = True,
     ):
-        self.place, self.registered, self.address, self.lanes, self.rlc = (
-            place,
-            registered,
-            address,
-            lanes,
-            rlc,
-        )
+        self.place, self.address, self.lanes, self.rlc = place, address, lanes, rlc
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.strips = strips = StripWalker(
-            self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc
+            self.place, address=self.address, lanes=self.lanes, rlc=self.rlc
         )
-        m.submodules.taps = taps = TapReader(self.place, self.lanes, self.registered)
-        m.submodules.pooler = pooler = Pooler(self.lanes, self.registered)
+        m.submodules.taps = taps = TapReader(self.place, self.lanes)
+        m.submodules.pooler = pooler = Pooler(self.lanes)
         m.submodules.packer = packer = Packer(self.lanes)
-        m.submodules.window = window = Window(self.registered)
-        m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
+        m.submodules.window = window = Window()
+        m.submodules.splitter = splitter = BurstSplitter(self.address)
         if self.rlc:
             m.submodules.encoder = encoder = RlcEncoder()
             m.submodules.slots = slots = SlotWriter()
-            words_out, words_wait = cut(m, self.registered, "encoded", encoder.words)
+            encoded = SkidBuffer(EncodedWord)
+            words_out = through(m, "encoded", encoded, encoder.words)
+            ranges = SkidBuffer(Range)
+            coded_check = through(m, "ranges", ranges, slots.check)
 
-        pooled, pooled_waits = cut(m, self.registered and not pooler.flows, "pooled", pooler.out)
-        checked = stream.Signature(Range).create(path=("checked",))  # what is to be checked
-        ranges, range_waits = cut(m, self.registered, "ranges", checked)
-        requests, request_waits = cut(m, self.registered, "requests", window.request)
+        pooled, check = pooler.out, window.check
+        wiring.connect(m, window.request, splitter.request)
 
         # ---- commands -------------------------------------------------------------------
         # One bit per command under way, in order: it is a SHAPE.
@@ -98,12 +93,11 @@ class Store(wiring.Component):
         chunk = store.chunk if self.lanes > 1 else 1
         # all arithmetic; may come a cycle late, since `busy` lasts until the walk shows
         idle = Signal()
-        m.d["sync" if self.registered else "comb"] += idle.eq(
+        m.d.sync += idle.eq(
             strips.idle
             & taps.idle
             & pooler.idle
-            & ~pooled_waits
-            & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1)
+            & ((encoder.idle & ~encoded.full & slots.idle & ~ranges.full) if self.rlc else 1)
         )
         m.d.comb += [
             self.command.ready.eq((busy == 0) & idle & order.w_rdy),
@@ -178,8 +172,7 @@ class Store(wiring.Component):
             ]
 
         # ---- write addresses ------------------------------------------------------------
-        writes, check = strips.writes, checked
-        wiring.connect(m, ranges, window.check)
+        writes = strips.writes
 
         def dense():
             return [
@@ -196,28 +189,25 @@ class Store(wiring.Component):
             ]
             with m.If(store.rlc):
                 m.d.comb += [
-                    check.valid.eq(slots.check.valid),
-                    check.payload.eq(slots.check.payload),
-                    slots.check.ready.eq(check.ready),
+                    check.valid.eq(coded_check.valid),
+                    check.payload.eq(coded_check.payload),
+                    coded_check.ready.eq(check.ready),
                 ]
                 m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
             with m.Else():
                 m.d.comb += dense()
         else:
             m.d.comb += dense()
-        wiring.connect(m, requests, splitter.request)
         m.submodules.lengths = lengths = SyncFIFO(width=8, depth=WRITE_BURSTS)  # awaiting W
         m.submodules.answers = answers = SyncFIFO(width=1, depth=WRITE_BURSTS)  # awaiting B
         address = self.write.address
         issue, issued = Signal(), Signal()
+        # An address under way fills a place of each; the slower queue is `answers`. Another may go
+        # out while this is found.
+        places = Signal()
+        m.d.sync += places.eq(answers.level < WRITE_BURSTS - 2)
         m.d.comb += [
-            # An address under way fills a place of each; the slower queue is `answers`.
-            issue.eq(
-                splitter.burst.valid
-                & ~self.halt
-                & (answers.level < WRITE_BURSTS - 1)
-                & (~address.valid | (0 if self.registered else address.ready))
-            ),
+            issue.eq(splitter.burst.valid & ~self.halt & places & (~address.valid | address.ready)),
             splitter.burst.ready.eq(issue),
             issued.eq(address.valid & address.ready),
             lengths.w_en.eq(issued),
@@ -234,33 +224,27 @@ class Store(wiring.Component):
         # ---- write data -----------------------------------------------------------------
         beat = self.write.data
         word = Signal(PackedWord)
-        move, last = Signal(), Signal()
-        m.d.comb += [Value.cast(word).eq(words.r_data), words.r_en.eq(move)]
-        # A chunk of one entry makes a beat every four cycles at most, so there one every two
-        # suffices: no path from the bus to the words, and a burst's end is known ahead.
-        if self.registered and self.lanes == 1:
-            left, under_way = Signal(8), Signal()
-            m.d.comb += [
-                move.eq(under_way & (words.r_rdy | self.halt) & ~beat.valid),
-                lengths.r_en.eq(lengths.r_rdy & ~under_way),
+        following = stream.Signature(8).create(path=("following",))  # burst's length
+        burst = through(m, "burst", RegisterSlice(8), following)
+        under_way, left, last = Signal(), Signal(8), Signal()  # of the burst's beats
+        move = Signal()
+        m.d.comb += [
+            following.valid.eq(lengths.r_rdy),
+            following.payload.eq(lengths.r_data),
+            lengths.r_en.eq(following.ready),
+            Value.cast(word).eq(words.r_data),
+            move.eq(under_way & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
+            words.r_en.eq(move),
+            burst.ready.eq(~under_way | (move & last)),
+        ]
+        with m.If(burst.ready):
+            m.d.sync += [
+                under_way.eq(burst.valid),
+                left.eq(burst.payload),
+                last.eq(burst.payload == 0),
             ]
-            with m.If(~under_way):
-                m.d.sync += [
-                    under_way.eq(lengths.r_rdy),
-                    left.eq(lengths.r_data),
-                    last.eq(lengths.r_data == 0),
-                ]
-            with m.Elif(move):
-                m.d.sync += [under_way.eq(~last), left.eq(left - 1), last.eq(left == 1)]
-        else:
-            sent = Signal(8)
-            m.d.comb += [
-                move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
-                last.eq(sent == lengths.r_data),
-                lengths.r_en.eq(move & last),
-            ]
-            with m.If(move):
-                m.d.sync += sent.eq(Mux(last, 0, sent + 1))
+        with m.Elif(move):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
         with m.If(beat.ready):
             m.d.sync += beat.valid.eq(0)
         with m.If(move):
@@ -289,7 +273,6 @@ class Store(wiring.Component):
         mine = Signal()
         m.d.comb += mine.eq(
             window.idle
-            & ~request_waits
             & splitter.idle
             & ~address.valid
             & ~answers.r_rdy
@@ -302,6 +285,6 @@ class Store(wiring.Component):
                 m.d.sync += self.error.eq(Error.WRITE_RESPONSE)
             with m.Elif(window.outside & mine):
                 m.d.sync += self.error.eq(Error.WRITE_WINDOW)
-            with m.Elif(strips.too_long & mine & ~range_waits):
+            with m.Elif(strips.too_long & mine):
                 m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
         return m

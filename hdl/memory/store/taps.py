@@ -2,35 +2,23 @@
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import ENTRY_BITS, LANES
 from hdl.isa import ENTRY_ADDR, WORD_ADDR, Pool, ShapeBody, StoreBody
 from hdl.lib.stream.credit_fifo import CreditFifo
-from hdl.lib.stream.skid_buffer import cut
-from hdl.memory.words import BLOCK, COORDINATE, Offsets, Strip, Tap
+from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.through import through
+from hdl.memory.words import BLOCK, COORDINATE, Offsets, Strip, Tap, TapMark
 from hdl.timing import DIVISORS
 
 READS = 16  # reads under way
 
 
-class Ends(data.Struct):
-    """What a tap tells the pooler."""
-
-    read: 1
-    first: 1
-    last: 1
-    strip_first: 1
-    strip_last: 1
-    lane: 2
-
-
 class Pending(data.Struct):
     """A read under way, or a tap without one."""
 
-    ends: Ends
-    count: 5
+    mark: TapMark
     at: 2  # lane of the first entry
     operand: 1  # the first operand of an add: the second follows
 
@@ -43,10 +31,9 @@ class TapReader(wiring.Component):
     the tile is a tap without a read; a window has at least one); `idle`. place: bits of an
     entry's address; lanes: the most entries of a chunk.
 
-    Throughput one read per cycle, strips of two windows or more included, and one cycle for a place
-    that is not read (two in an add). Five cycles from a strip to its first request, two from a
-    response to its tap. registered: eight cycles to the request, one to the tap; no path from
-    `request` and `taps` to the walk, nor between them.
+    Throughput one read a cycle, strips of two windows or more included, and one cycle for a place
+    that is not read (two in an add). Eight cycles from a strip to its first request, one from a
+    response to its tap. No path leads from `request` and `taps` to the walk, nor between them.
     """
 
     strips: In(stream.Signature(Strip))
@@ -58,15 +45,15 @@ class TapReader(wiring.Component):
     taps: Out(stream.Signature(Tap))
     idle: Out(1)
 
-    def __init__(self, place: int = ENTRY_ADDR, lanes: int = LANES, registered: bool = False):
-        self.place, self.lanes, self.registered = place, lanes, registered
+    def __init__(self, place: int = ENTRY_ADDR, lanes: int = LANES):
+        self.place, self.lanes = place, lanes
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         store, shape, offsets, bits = self.store, self.shape, self.offsets, self.place
         chunk = store.chunk if self.lanes > 1 else 1
-        stages = 4 if self.registered else 3  # from the walk to the requests
+        stages = 4  # from the walk to the requests
 
         # ---- what depends on the command only ---------------------------------------------
         pooled = Signal()
@@ -188,10 +175,7 @@ class TapReader(wiring.Component):
         # window of one tap, so beyond the right edge, as the next of this strip is, or with a
         # kernel of one. For the next strip it is waited.
         rest = Signal(signed(COORDINATE + 1))  # places behind its first but one
-        if self.registered:
-            m.d.sync += [rest.eq(width_before - left_next), stale.eq(next_column & ~kernel_one)]
-        else:
-            m.d.comb += rest.eq(width_before - left_next)
+        m.d.sync += [rest.eq(width_before - left_next), stale.eq(next_column & ~kernel_one)]
         rest_one = kernel_one | (rest < 0)
 
         now = Signal(Strip)
@@ -310,15 +294,11 @@ class TapReader(wiring.Component):
                 with m.If(moved):
                     m.d.sync += value.eq(after)
             address.append(begun[0])
-        if self.registered:  # a cycle behind the walk
-            m.d.sync += control
-        else:
-            m.d.comb += control
-        joins = 1 if self.registered else 0  # the stage at which addresses are there
+        m.d.sync += control  # a cycle after the walk
 
         # ---- divisors and whether there is anything to read ---------------------------------
         valid = [Signal(name=f"valid_{i}") for i in range(stages)]
-        marks = [Signal(Ends, name=f"ends_{i}") for i in range(stages)]
+        marks = [Signal(TapMark, name=f"mark_{i}") for i in range(stages)]
         operand = [Signal(name=f"operand_{i}") for i in range(stages)]
         entry = [Signal(bits, name=f"entry_{i}") for i in range(stages)]
         low_1, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
@@ -326,92 +306,70 @@ class TapReader(wiring.Component):
         count = Signal(5)
         x = Signal(signed(COORDINATE + 1))
         m.d.comb += x.eq(left + place)
-        advance = Signal()
         # Five bits by five: not worth a multiplier block.
         parts = [Mux(wide[i], tall[:5] << i, 0) for i in range(5)]
         small = (tall <= DIVISORS) & (wide <= DIVISORS)
-        with m.If(advance):
-            for i in range(1, stages):
-                m.d.sync += [
-                    valid[i].eq(valid[i - 1]),
-                    marks[i].eq(marks[i - 1]),
-                    operand[i].eq(operand[i - 1]),
-                ]
-            for i in range(joins, stages):
-                m.d.sync += entry[i].eq(
-                    Mux(other, *reversed(address)) if i == joins else entry[i - 1]
-                )
+        for i in range(1, stages):
             m.d.sync += [
-                valid[0].eq(walking & go),
-                operand[0].eq(store.add & ~second),
-                marks[0].read.eq((x >= 0) & (left < width) & (rows != 0)),
-                marks[0].first.eq(fresh),
-                marks[0].last.eq(window_last),
-                marks[0].strip_first.eq(strip_fresh),
-                marks[0].strip_last.eq(column_last & chunk_last),
-                marks[0].lane.eq(lane),
-                low_1.eq(low),
-                high.eq(Mux(right < shape.count_right, right, shape.count_right)),
-                tall_1.eq(tall_0),
-                wide.eq(Mux(high > low_1, (high - low_1)[:8], 0)),
-                tall.eq(tall_1),
+                valid[i].eq(valid[i - 1]),
+                marks[i].eq(marks[i - 1]),
+                operand[i].eq(operand[i - 1]),
+                entry[i].eq(Mux(other, *reversed(address)) if i == 1 else entry[i - 1]),
             ]
-            if self.registered:
-                halves, fits = [Signal(9, name=f"half_{i}") for i in range(2)], Signal()
-                m.d.sync += [
-                    halves[0].eq(sum(parts[:2])),
-                    halves[1].eq(sum(parts[2:])),
-                    fits.eq(small),
-                ]
-                area = halves[0] + halves[1]
-            else:
-                area, fits = sum(parts), small
+        halves, fits = [Signal(9, name=f"half_{i}") for i in range(2)], Signal()
+        area = halves[0] + halves[1]
+        m.d.sync += [
+            valid[0].eq(walking & go),
+            operand[0].eq(store.add & ~second),
+            marks[0].read.eq((x >= 0) & (left < width) & (rows != 0)),
+            marks[0].first.eq(fresh),
+            marks[0].last.eq(window_last),
+            marks[0].ends.first.eq(strip_fresh),
+            marks[0].ends.last.eq(column_last & chunk_last),
+            marks[0].ends.lane.eq(lane),
+            low_1.eq(low),
+            high.eq(Mux(right < shape.count_right, right, shape.count_right)),
+            tall_1.eq(tall_0),
+            wide.eq(Mux(high > low_1, (high - low_1)[:8], 0)),
+            tall.eq(tall_1),
+            halves[0].eq(sum(parts[:2])),
+            halves[1].eq(sum(parts[2:])),
+            fits.eq(small),
             # More than the table holds comes as a constant or not at all.
-            m.d.sync += count.eq(Mux(fits & (area <= DIVISORS), area, 0))
+            count.eq(Mux(fits & (area <= DIVISORS), area, 0)),
+        ]
 
         # ---- requests -------------------------------------------------------------------
         # The first operand of a place that is not read is not waited for either.
-        queue = CreditFifo if self.registered else SyncFIFO
         # the walk goes on late after a stall
-        depth = READS * (2 if self.registered and self.lanes > 1 else 1)
-        m.submodules.pending = pending = queue(width=Shape.cast(Pending).width, depth=depth)
+        depth = READS * (2 if self.lanes > 1 else 1)
+        m.submodules.pending = pending = CreditFifo(Shape.cast(Pending).width, depth)
+        m.submodules.asked = asked = CreditFifo(bits - 2, depth)
+        room = Signal()
         ask = Signal(Pending)
         read = marks[-1].read
         wanted = valid[-1] & (read | ~operand[-1])
         m.d.comb += [
-            ask.ends.eq(marks[-1]),
-            ask.count.eq(count),
+            ask.mark.eq(marks[-1]),
+            ask.mark.count.eq(count),
             ask.at.eq(entry[-1][:2]),
             ask.operand.eq(operand[-1]),
             pending.w_data.eq(Value.cast(ask)),
         ]
-        if self.registered:
-            # What the walk has begun finds room in both queues, so nothing between stops it.
-            m.submodules.asked = asked = CreditFifo(width=bits - 2, depth=depth)
-            room = Signal()
-            m.d.sync += [
-                room.eq(pending.level < depth - stages - 4),
-                go.eq(room),
-                turn.eq(room & (second_next | ~store.add)),
-            ]
-            m.d.comb += [
-                advance.eq(1),
-                pending.w_en.eq(wanted),
-                asked.w_en.eq(wanted & read),
-                asked.w_data.eq(entry[-1][2:]),
-                self.request.payload.eq(asked.r_data),
-                self.request.valid.eq(asked.r_rdy),
-                asked.r_en.eq(asked.r_rdy & self.request.ready),
-            ]
-        else:
-            m.d.comb += [
-                go.eq(advance),
-                turn.eq(go & (second | ~store.add)),
-                self.request.payload.eq(entry[-1] >> 2),
-                self.request.valid.eq(valid[-1] & read & pending.w_rdy),
-                pending.w_en.eq(wanted & (~read | self.request.ready)),
-                advance.eq(~wanted | (pending.w_en & pending.w_rdy)),
-            ]
+        # What the walk has begun finds room in both queues, so nothing between stops it.
+        m.d.sync += [
+            room.eq(pending.level < depth - stages - 4),
+            go.eq(room),
+            turn.eq(room & (second_next | ~store.add)),
+        ]
+        m.d.comb += [
+            pending.w_en.eq(wanted),
+            asked.w_en.eq(wanted & read),
+            asked.w_data.eq(entry[-1][2:]),
+            self.request.payload.eq(asked.r_data),
+            self.request.valid.eq(asked.r_rdy),
+            asked.r_en.eq(asked.r_rdy & self.request.ready),
+        ]
 
         # ---- responses ------------------------------------------------------------------
         head = Signal(Pending)
@@ -421,9 +379,9 @@ class TapReader(wiring.Component):
         take, free = Signal(), Signal()
         m.d.comb += [
             Value.cast(head).eq(pending.r_data),
-            take.eq(pending.r_rdy & (~head.ends.read | self.response.valid) & free),
+            take.eq(pending.r_rdy & (~head.mark.read | self.response.valid) & free),
             pending.r_en.eq(take),
-            self.response.ready.eq(pending.r_rdy & head.ends.read & free),
+            self.response.ready.eq(pending.r_rdy & head.mark.read & free),
         ]
         with m.If(free):
             m.d.sync += [
@@ -432,28 +390,17 @@ class TapReader(wiring.Component):
                 entries.eq(self.response.payload >> (head.at << 4)),
             ]
         tap = stream.Signature(Tap).create(path=("tap",))
-        p = tap.p
         m.d.comb += [
-            Value.cast(p.entries).eq(entries),
-            p.operand.eq(held.operand),
-            p.count.eq(held.count),
+            Value.cast(tap.p.entries).eq(entries),
+            tap.p.operand.eq(held.operand),
+            tap.p.mark.eq(held.mark),
         ]
-        m.d.comb += [p[n].eq(held.ends[n]) for n, _ in data.Layout.cast(Ends)]
-        if self.registered:
-            last, waits = cut(m, True, "taps_out", tap)
-            crowded = Signal()  # in a register: both places behind the queue are full
-            m.d.sync += crowded.eq(~self.taps.ready & (crowded | ((full | waits) & take)))
-            m.d.comb += [tap.valid.eq(full), free.eq(~crowded)]
-            wiring.connect(m, last, wiring.flipped(self.taps))
-            inside = full | waits
-        else:
-            leave = ~self.taps.valid | self.taps.ready
-            m.d.comb += free.eq(~full | leave)
-            with m.If(self.taps.ready):
-                m.d.sync += self.taps.valid.eq(0)
-            with m.If(full & leave):
-                m.d.sync += [self.taps.valid.eq(1), self.taps.payload.eq(tap.payload)]
-            inside = full | self.taps.valid
+        skid = SkidBuffer(Tap)
+        wiring.connect(m, through(m, "taps_out", skid, tap), wiring.flipped(self.taps))
+        crowded = Signal()  # in a register: both places after the queue are full
+        m.d.sync += crowded.eq(~self.taps.ready & (crowded | ((full | skid.full) & take)))
+        m.d.comb += [tap.valid.eq(full), free.eq(~crowded)]
+        inside = full | skid.full
         m.d.comb += self.idle.eq(
             ~(walking | loaded | Cat(valid).any() | pending.r_rdy | (pending.level != 0) | inside)
         )
