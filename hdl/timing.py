@@ -16,6 +16,8 @@ READ_BURSTS = 32  # bursts of LOAD under way: covers the latency of memory with 
 LENGTH_WORDS = 16  # words of a table of lengths that are read ahead
 LENGTH_BURST = 4  # ... that are read at once, aligned, so that a burst stays within its page
 
+STORES = 8  # STOREs and SHAPEs under way
+TAPS = {1: 16, 4: 32}  # taps that wait for their entries, by lanes of STORE
 POOLED = 32  # pooled entries that wait, those on their way to there too
 STORE_WORDS = 16  # packed words that wait for the bus
 WRITE_BURSTS = 16  # bursts that wait for their answer, one of them perhaps not yet on the bus

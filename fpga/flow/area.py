@@ -48,7 +48,7 @@ from hdl.memory.store.pooler import Pooler
 from hdl.memory.store.slots import SlotWriter
 from hdl.memory.store.store import Store
 from hdl.memory.store.strips import StripWalker
-from hdl.memory.store.taps import TapReader
+from hdl.memory.store.taps.reader import TapReader
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
 from hdl.sequencers.ofmap import OfmapSequencer
