@@ -18,6 +18,7 @@ LENGTH_BURST = 4  # ... that are read at once, aligned, so that a burst stays wi
 
 STORES = 8  # STOREs and SHAPEs under way
 TAPS = {1: 16, 4: 32}  # taps that wait for their entries, by lanes of STORE
+STRIPS_AHEAD = 4  # coded strips of STORE whose slots are known ahead
 POOLED = 32  # pooled entries that wait, those on their way to there too
 STORE_WORDS = 16  # packed words that wait for the bus
 WRITE_BURSTS = 16  # bursts that wait for their answer, one of them perhaps not yet on the bus

@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hdl.lib.axi import ADDRESS, BurstSplitter, Range, Window, WriteMaster
+from hdl.lib.axi import ADDRESS, Burst, BurstSplitter, Range, Window, WriteMaster
 from hdl.lib.stream.register_slice import RegisterSlice
-from hdl.lib.stream.through import through
+from hdl.lib.stream.through import into, through
 from hdl.memory.words import PackedWord
 from hdl.timing import STORE_WORDS, WRITE_BURSTS
 
@@ -19,9 +19,9 @@ class BurstWriter(wiring.Component):
     Members: `ranges`; `words`, what they hold, STORE_WORDS of which may wait; `write`, an AXI write
     master; `base` and `limit`, the write window; `outside`: the next range lies outside it;
     `answered`, a pulse: the answer to the last burst of a range marked last; `failed`: an answer is
-    an error; `halt`: no new AW, and the data of those issued goes out with no strobes;
-    `outstanding`: an AW or its answer is pending; `idle`: nothing is, and no range waits, but for
-    those from the one outside on. address: bits of an address in memory.
+    an error; `halt`: no AW but those in the slice, and the data of those issued goes out with no
+    strobes; `outstanding`: an AW or its answer is pending; `idle`: nothing is, and no range waits,
+    but for those from the one outside on. address: bits of an address in memory.
 
     Latency four cycles from a range to its AW; throughput a burst and a word a cycle. WRITE_BURSTS
     bursts wait for their answer at most.
@@ -53,24 +53,24 @@ class BurstWriter(wiring.Component):
         wiring.connect(m, wiring.flipped(self.words), beats.words)
         wiring.connect(m, beats.data, wiring.flipped(self.write.data))
 
-        # Addresses. One under way fills a place of each queue, of which that of answers is the
-        # slower; another may go out while this is found.
+        # Addresses. Each that has been asked for fills a place of both queues, of which that of
+        # answers is the slower; two may be in the slice, and one more go there while this is found.
         m.submodules.answers = answers = SyncFIFO(width=1, depth=WRITE_BURSTS)
-        address, places, issue, issued = self.write.address, Signal(), Signal(), Signal()
+        address, burst = self.write.address, splitter.burst
+        asked = into(m, "asked", RegisterSlice(Burst), wiring.flipped(address))
+        places, may, issued = Signal(), Signal(), Signal()
         m.d.sync += places.eq(answers.level < WRITE_BURSTS - 2)
         m.d.comb += [
-            issue.eq(splitter.burst.valid & ~self.halt & places & (~address.valid | address.ready)),
-            splitter.burst.ready.eq(issue),
+            may.eq(places & ~self.halt),
+            asked.valid.eq(burst.valid & may),
+            asked.payload.eq(burst.payload),
+            burst.ready.eq(asked.ready & may),
             issued.eq(address.valid & address.ready),
             beats.bursts.valid.eq(issued),
             beats.bursts.payload.eq(address.p.length),
             answers.w_en.eq(issued),
             answers.w_data.eq(address.p.last),
         ]
-        with m.If(address.ready):
-            m.d.sync += address.valid.eq(0)
-        with m.If(issue):
-            m.d.sync += [address.valid.eq(1), address.payload.eq(splitter.burst.payload)]
 
         # Answers.
         answer = self.write.response

@@ -9,10 +9,9 @@ from hdl.lib.stream.stage import Stage
 from tests.hdl.streams import holds, receive, run, send
 
 
-@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_stage(stall, half):
-    rng, dut, out = random.Random(5), Stage(8, half), []
+def test_stage(stall):
+    rng, dut, out = random.Random(5), Stage(8), []
     items = [rng.randrange(256) for _ in range(100)]
     cycles = run(
         dut,
@@ -22,18 +21,17 @@ def test_stage(stall, half):
     )
     assert out == items
     if not stall:
-        assert cycles <= len(items) * (1 + half) + 3
+        assert cycles <= len(items) + 3
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_where_ready_comes_from(half):
-    dut = Stage(8, half)
+def test_where_ready_comes_from():
+    dut = Stage(8)
 
     async def bench(ctx):
         await send(ctx, dut.input, [1])
         for ready in (0, 1, 0):
             ctx.set(dut.output.ready, ready)
-            assert ctx.get(dut.input.ready) == (ready and not half)
+            assert ctx.get(dut.input.ready) == ready
 
     run(dut, bench)
 
