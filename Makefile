@@ -28,10 +28,12 @@ takes_gates     := CONFIG SET JSON ARGS
 takes_report    := ARGS
 takes_sim       := WAVES ARGS
 takes_netlist   := ARGS
+takes_formal    := PART JSON ARGS
 takes_test      := ARGS
 takes_test-all  := ARGS
 takes_count     := JSON AGAINST ARGS
 takes_emitted   := JSON AGAINST ARGS
+takes_baseline  := JSON AGAINST ARGS
 
 # A variable is given as --name "value", but for: values with blanks between, each of which the
 # option is for; switches (0 is off); words for a switch; ARGS, which is given as it is, last.
@@ -52,8 +54,8 @@ given = $(strip $(foreach name,$(filter-out ARGS $(2),$(takes_$(1))),$(if $($(na
 tool = $(strip $(BIN)/python -m cli $(1) $(3) $(call given,$(1),$(2)) $(4) $(ARGS))
 
 TARGETS := help setup verilog run board-sim fpga flash compile full-size map dataflows energy \
-	explore precision gates report bench scale bench-fc sim netlist test test-all lint count \
-	emitted clean
+	explore precision gates report bench scale bench-fc sim netlist formal test test-all lint count \
+	emitted baseline clean
 # Not ours, or of every target.
 GENERIC := PYTHON VENV BIN SHELL MAKE MAKEFLAGS CC CXX AR LD CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
 goals := $(or $(filter $(TARGETS),$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,help))
@@ -184,6 +186,9 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/netlist/test_netlist.py --netlist $(ARGS)
 
+formal: $(STAMP)  ## unbounded proofs of the stream parts, arbiters and counters, with covers and planted faults (PART=a name's beginning)
+	$(BIN)/python -m tests.formal $(call given,formal) $(ARGS)
+
 # On every core, a file of tests on one, but for ARGS with -n, or with -s, which only one process
 # can print for.
 test: $(TEST_STAMP)  ## the tests, some with some of their cases, on all cores (ARGS for pytest: -n 0, paths, -k)
@@ -198,10 +203,14 @@ lint: $(STAMP)-lint  ## ruff and pyright
 	$(BIN)/basedpyright
 
 count: $(STAMP)  ## how readable the source is, by folder and at its worst (AGAINST=what JSON= wrote before)
-	$(BIN)/python -m tests.house $(call given,count) $(ARGS)
+	$(BIN)/python -m tests.tools.house $(call given,count) $(ARGS)
 
 emitted: $(STAMP)  ## digests of Verilog and programs: JSON= before a change of the source, AGAINST= after it
-	$(BIN)/python -m tests.emitted $(call given,emitted) $(ARGS)
+	$(BIN)/python -m tests.tools.emitted $(call given,emitted) $(ARGS)
+
+BASELINE = docs/results/baseline.json
+baseline: $(STAMP)  ## cycles of fixed networks on every preset, LUTs by component, simulation speed (AGAINST=what JSON= wrote before a change)
+	$(BIN)/python -m tests.tools.baseline --against "$(or $(AGAINST),$(BASELINE))" $(call given,baseline,AGAINST) $(ARGS)
 
 clean:  ## remove build/ (the environment stays)
 	rm -rf build

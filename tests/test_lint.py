@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import house
+from tests.tools import house
 
 SPLIT = ("golden", "compiler", "cli")  # where no function is over house.LONG lines
 SEMAPHORES_FREE = 8  # of a mask, without a name yet

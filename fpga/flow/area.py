@@ -7,10 +7,14 @@ The fields are those of hdl/config.py, changed from preset `ecp5-45`; `preset=NA
 after synthesis and says which paths are long, by estimate (fpga/flow/estimate.py).
 """
 
+import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
+from amaranth._toolchain import tool_env_var
 from amaranth.hdl import Cat, ClockDomain, Elaboratable, Module, Signal, Value
 from amaranth.lib import io
 from amaranth.lib.wiring import In
@@ -19,7 +23,7 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 from fpga.flow import estimate
 from fpga.flow.build import options
 from fpga.flow.cells import by_component, count, owners
-from fpga.flow.tools import environment
+from fpga.flow.tools import environment, version
 from fpga.memory.arbiter import Arbiter
 from fpga.memory.sdram import Sdram
 from fpga.memory.sdram_timing import PARTS
@@ -35,7 +39,8 @@ from hdl.control.fetch import Fetch, engines
 from hdl.control.issue import Issue
 from hdl.control.registers import Control
 from hdl.control.semaphores import Semaphores
-from hdl.emit.files import BUILD
+from hdl.emit.files import BUILD, write_atomic
+from hdl.emit.sources import fingerprint
 from hdl.lib.arithmetic.requantise import Requantise
 from hdl.lib.axi import BurstSplitter, Window
 from hdl.memory.arbiter import ReadArbiter
@@ -59,6 +64,7 @@ from hdl.sparse.fill import SparseFiller
 from hdl.sparse.pe import SparsePe
 from hdl.sparse.spread import RecordSpreader
 
+TOOLS = ("yosys", "nextpnr-ecp5")
 CLOCK_HZ = 200_000_000  # asked for, so that routing does not stop at less than there is
 BOARD_HZ, BAUD, PART = 50_000_000, 3_000_000, "32MB-7"
 
@@ -163,7 +169,8 @@ class Harness(Elaboratable):
 def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dict:
     """LUTs (a carry cell counts two, a RAM of 16x4 bits six), FFs, multipliers, block RAMs of a
     component and of its `parts`; if routed its fmax, and the `path` that limits it, else
-    `estimates` of its paths. Raises KeyError for an unknown component."""
+    `estimates` of its paths; kept under build/area by content. Raises KeyError for an unknown
+    component."""
     if name.startswith("sparse") and not config.sparse_pes:
         config = config.replace(sparse_pes=SPARSE)
     platform = ULX3S_85F_Platform()
@@ -173,19 +180,36 @@ def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dic
         emit_src=False,
         **options("ecp5", seed, keep=name not in ("pe", "sparse-pe")),
     )
-    root = plan.extract(str(BUILD / "fpga" / f"{name}-{config.name}"))
     env = environment(platform.required_tools)
-    command = (
-        ["sh", f"{plan.script}.sh"] if route else [env["YOSYS"], "-q", "-l", "top.rpt", "top.ys"]
-    )
+    key = hashlib.sha256(plan.digest() + Path(__file__).read_bytes())
+    for part in (
+        str(route),
+        *(version(env[tool_env_var(tool)]) for tool in TOOLS[: 1 + route]),
+        fingerprint("fpga.flow.cells", "fpga.flow.estimate"),
+    ):
+        key.update(part.encode())
+    kept = BUILD / "area" / f"{key.hexdigest()[:20]}.json"
+    if not kept.exists():
+        root = Path(plan.extract(str(BUILD / "fpga" / f"{name}-{config.name}")))
+        found = _run(root, plan.script, env, route)
+        write_atomic(kept, json.dumps(found).encode())
+    found = json.loads(kept.read_text())
+    if not route:
+        found["estimates"] = [estimate.Path(**path) for path in found["estimates"]]
+    return found
+
+
+def _run(root: Path, script: str, env: dict[str, str], route: bool) -> dict:
+    """The tools, in the folder of a build, and what is to be read there."""
+    command = ["sh", f"{script}.sh"] if route else [env["YOSYS"], "-q", "-l", "top.rpt", "top.ys"]
     with open(root / "build.log", "w", encoding="utf-8") as log:
         subprocess.run(command, cwd=root, env=env, stdout=log, stderr=log, check=True)
     netlist = json.loads((root / "top.json").read_text())["modules"]["top"]
     fed = set(netlist["netnames"]["feed"]["bits"]) | set("01x")
     # the harness's registers are not the component's, whose ports they drive
-    for name in list(netlist["netnames"]):
-        if name.startswith("unit.") and set(netlist["netnames"][name]["bits"]) <= fed:
-            del netlist["netnames"][name]
+    for net in list(netlist["netnames"]):
+        if net.startswith("unit.") and set(netlist["netnames"][net]["bits"]) <= fed:
+            del netlist["netnames"][net]
     found = count(netlist, "unit") | {"parts": by_component(netlist, 2)}
     if route:
         report = json.loads((root / "report.json").read_text())
@@ -195,7 +219,7 @@ def measure(name: str, config: Config, seed: int = 1, route: bool = True) -> dic
             "path": critical_path(report, netlist, slowest),
         }
     else:
-        found["estimates"] = estimate.endpoints(netlist)
+        found["estimates"] = [asdict(path) for path in estimate.endpoints(netlist)]
     return found
 
 

@@ -5,8 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ReadMaster, WriteData, WriteMaster
+from hdl.lib.round_robin_arbiter import RoundRobinArbiter
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.shift_fifo import ShiftFifo
-from hdl.lib.stream.stage import Stage
 from hdl.lib.stream.through import into
 from hdl.memory.words import TaggedBurst, TaggedData
 
@@ -36,26 +37,31 @@ class Arbiter(wiring.Component):
     def _merge(self, m, name, ports, target, orders):
         """Moves addresses of the two `ports` (stream, burst, ID) to `target` by turns, noting (ID,
         whose) in every FIFO of `orders`."""
-        last = Signal(name=f"{name}_last")
+        m.submodules[f"{name}_turns"] = turns = RoundRobinArbiter(len(ports))
         room = Signal(name=f"{name}_room")
-        m.d.comb += room.eq((~target.valid | target.ready) & Cat(f.w_rdy for f in orders).all())
+        free = ~target.valid | target.ready
+        m.d.comb += [
+            room.eq(free & Cat(fifo.input.ready for fifo in orders).all()),
+            turns.requests.eq(Cat(port.valid for port, *_ in ports)),
+            turns.take.eq(room & turns.requests.any()),
+        ]
+
         with m.If(target.ready):
             m.d.sync += target.valid.eq(0)
         for who, (port, burst, ident) in enumerate(ports):
-            other = ports[1 - who][0]
-            m.d.comb += port.ready.eq(room & (~other.valid | (last == 1 - who)))
+            m.d.comb += port.ready.eq(room & turns.free[who])
             with m.If(port.valid & port.ready):
-                m.d.sync += [target.valid.eq(1), target.payload.eq(burst), last.eq(who)]
+                m.d.sync += [target.valid.eq(1), target.payload.eq(burst)]
                 for fifo in orders:
-                    m.d.comb += [fifo.w_en.eq(1), fifo.w_data.eq(Cat(who, ident)[: fifo.width])]
+                    m.d.comb += [fifo.input.valid.eq(1), fifo.input.payload.eq(Cat(who, ident))]
 
     def elaborate(self, platform):
         m = Module()
 
         # Whose data comes next, with its ID; whose is written next; whose response comes next.
-        m.submodules.reads = reads = ShiftFifo(width=2, depth=OUTSTANDING)
-        m.submodules.writes = writes = ShiftFifo(width=1, depth=OUTSTANDING)
-        m.submodules.answers = answers = ShiftFifo(width=1, depth=2 * OUTSTANDING)
+        m.submodules.reads = reads = ShiftFifo(2, OUTSTANDING)
+        m.submodules.writes = writes = ShiftFifo(1, OUTSTANDING)
+        m.submodules.answers = answers = ShiftFifo(1, 2 * OUTSTANDING)
         host, ours = self.host_read.address, self.address
         self._merge(
             m,
@@ -78,29 +84,29 @@ class Arbiter(wiring.Component):
         m.d.comb += [
             self.host_read.data.payload.eq(beat.payload),
             self.data.p.beat.eq(beat.payload),
-            self.data.p.id.eq(reads.r_data[1]),
-            reads.r_en.eq(beat.valid & beat.ready & beat.p.last),
+            self.data.p.id.eq(reads.output.payload[1]),
+            reads.output.ready.eq(beat.valid & beat.ready & beat.p.last),
         ]
         for who, port in enumerate((self.host_read.data, self.data)):
-            with m.If(reads.r_rdy & (reads.r_data[0] == who)):
+            with m.If(reads.output.valid & (reads.output.payload[0] == who)):
                 m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
 
         # What is written, and its responses.
-        word = into(m, "word", Stage(WriteData), wiring.flipped(self.memory_write.data))
+        word = into(m, "word", ForwardSlice(WriteData), wiring.flipped(self.memory_write.data))
         answer = self.memory_write.response
         m.d.comb += [
-            writes.r_en.eq(word.valid & word.ready & word.p.last),
-            answers.r_en.eq(answer.valid & answer.ready),
+            writes.output.ready.eq(word.valid & word.ready & word.p.last),
+            answers.output.ready.eq(answer.valid & answer.ready),
         ]
         for who, port in enumerate((self.host_write, self.write)):
-            with m.If(writes.r_rdy & (writes.r_data == who)):
+            with m.If(writes.output.valid & (writes.output.payload == who)):
                 m.d.comb += [
                     word.valid.eq(port.data.valid),
                     word.payload.eq(port.data.payload),
                     port.data.ready.eq(word.ready),
                 ]
             m.d.comb += port.response.payload.eq(answer.payload)
-            with m.If(answers.r_rdy & (answers.r_data == who)):
+            with m.If(answers.output.valid & (answers.output.payload == who)):
                 m.d.comb += [
                     port.response.valid.eq(answer.valid),
                     answer.ready.eq(port.response.ready),

@@ -5,7 +5,7 @@ The Eyeriss chip's 108 KB buffer has 27 single-port banks with fixed roles per l
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, fifo, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,11 @@ from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import ENTRY_BITS, WORD_BITS, Config
 from hdl.isa import WORD_ADDR
 from hdl.lib.block_ram import BlockRam
+from hdl.lib.level_counter import LevelCounter
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.stream_fifo import StreamFifo
+from hdl.lib.stream.through import through
 
 # By falling priority; the last two readers and the last writer only with a sparse engine.
 READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
@@ -172,37 +176,20 @@ class GlobalBuffer(wiring.Component):
         swaps, swapped, selected_any = [], Signal(), Signal(2 * WORD_BITS, reset_less=True)
         for c, port in enumerate(read_ports):
             name = names[c]
-            m.submodules[f"responses_{name}"] = queue = fifo.SyncFIFO(
-                width=2 * WORD_BITS, depth=RESPONSE_DEPTH
-            )
-            under_way = Signal(range(RESPONSE_DEPTH + 1), name=f"under_way_{name}")
-            room = Signal(init=1, name=f"room_{name}")
-            taken = Signal(name=f"taken_{name}")
-            m.d.comb += [wants[c].eq(asked[c].valid & room), asked[c].ready.eq(grants[c])]
-            m.d["sync" if self.config.registered else "comb"] += taken.eq(queue.r_rdy & queue.r_en)
-            with m.If(grants[c] ^ taken):
-                m.d.sync += [
-                    under_way.eq(Mux(taken, under_way - 1, under_way + 1)),
-                    room.eq(taken | (under_way != RESPONSE_DEPTH - 1)),
-                ]
+            queue = StreamFifo(2 * WORD_BITS, RESPONSE_DEPTH)
+            m.submodules[f"responses_{name}"] = queue
+            m.submodules[f"under_way_{name}"] = under_way = LevelCounter(RESPONSE_DEPTH)
+            taken = queue.output.valid & queue.output.ready
+            m.d.comb += [
+                wants[c].eq(asked[c].valid & under_way.room),
+                asked[c].ready.eq(grants[c]),
+                under_way.up.eq(grants[c]),
+            ]
+            m.d["sync" if self.config.registered else "comb"] += under_way.down.eq(taken)
+            response = queue.output
             if self.config.registered:  # what a RAM shows is late
-                out, there = (
-                    Signal(2 * WORD_BITS, name=f"out_{name}", reset_less=True),
-                    Signal(name=f"there_{name}"),
-                )
-                m.d.comb += [
-                    port.response.valid.eq(there),
-                    port.response.payload.eq(out),
-                    queue.r_en.eq(~there | port.response.ready),
-                ]
-                with m.If(queue.r_en):
-                    m.d.sync += [there.eq(queue.r_rdy), out.eq(queue.r_data)]
-            else:
-                m.d.comb += [
-                    port.response.valid.eq(queue.r_rdy),
-                    port.response.payload.eq(queue.r_data),
-                    queue.r_en.eq(port.response.ready),
-                ]
+                response = through(m, f"response_{name}", ForwardSlice(2 * WORD_BITS), response)
+            wiring.connect(m, response, wiring.flipped(port.response))
             stage = Signal(
                 data.StructLayout(
                     {
@@ -254,7 +241,7 @@ class GlobalBuffer(wiring.Component):
                 swap, selected = swapped, selected_any
             if pairs > 1 or c == 0:
                 m.d.sync += selected.eq(Mux(swap, Cat(odd, even), Cat(even, odd)))
-            m.d.comb += [queue.w_en.eq(valid[-1]), queue.w_data.eq(selected)]
+            m.d.comb += [queue.input.valid.eq(valid[-1]), queue.input.payload.eq(selected)]
         if pairs == 1:
             m.d.comb += swapped.eq(Cat(*swaps).any())
         for p in range(pairs):

@@ -1,20 +1,23 @@
-"""A queue of a few wide words in registers."""
+"""A FIFO of a few wide words in registers."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib.wiring import In, Out
 
+from hdl.lib.stream.fifo_ports import FifoPorts
 
-class ChainFifo(wiring.Component):
+
+class ChainFifo(FifoPorts):
     """A chain of `depth` words, which move on as there is room: no RAM and no multiplexers, where a
     RAM of LUTs takes one and a half for every bit of a queue however short.
 
-    Members: those of amaranth.lib.fifo.SyncFIFO. Latency `depth` cycles. A word enters when the
-    last place is empty, so that no path leads from `r_en` to `w_rdy`: a word every two cycles at
-    most. Raises ValueError for a depth below one.
+    Members: those of amaranth.lib.fifo.SyncFIFO, and of FifoPorts. Latency `depth` cycles. A word
+    enters when the last place is empty, so that no path leads from `r_en` to `w_rdy`, nor from any
+    input to an output in the same cycle: throughput a word every two cycles. `w_rdy`, `r_rdy` and
+    `r_data` are registers, `level` counts them. Cost: a flip-flop a bit and place, without
+    multiplexers, and two LUTs a place. Raises ValueError for a depth below one.
     """
 
-    def __init__(self, width: int, depth: int):
+    def __init__(self, width: ShapeLike, depth: int):
         if depth < 1:
             raise ValueError(f"a queue of {depth} words: must be 1 or more")
         self.width, self.depth = width, depth

@@ -1,22 +1,26 @@
-"""A queue that needs not say when it is full."""
+"""A FIFO that needs not say when it is full."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.lib.stream.fifo_ports import FifoPorts
 
-class CreditFifo(wiring.Component):
-    """Words of `width` bits; whoever writes keeps count, and has `depth` - 1 under way at most.
 
-    Members: `w_en`, `w_data`; `r_rdy`, `r_data`, registers; `r_en`, which must not be set without
-    `r_rdy`; `level`, the words behind the one that shows. depth: a power of two. Latency two
-    cycles, throughput one word a cycle.
+class CreditFifo(FifoPorts):
+    """A FIFO of `depth` words, a power of two, without a counter of them: whoever writes keeps
+    count, and has `depth` under way at most, from the cycle in which one is written to that in
+    which it is read.
 
-    No counter of words, and no path from one end to the other.
+    Members: `w_en`, `w_data`; `r_rdy`, `r_data`, registers; `r_en`, which does nothing without
+    `r_rdy`; `level`, the words after the one that shows, a difference of registers; those of
+    FifoPorts. Latency two cycles, throughput one word a cycle from a depth of four on, if the
+    writer learns of a word's leaving in the next cycle. No path from an input to an output
+    in the same cycle. Cost: as StreamFifo and a flip-flop a bit, without the comparisons of a
+    level. Raises ValueError for another depth; a word beyond `depth` is lost without a sign.
     """
 
-    def __init__(self, width: int, depth: int):
+    def __init__(self, width: ShapeLike, depth: int):
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth of a CreditFifo = {depth}: must be a power of two, 2 or more")
         self.width, self.depth = width, depth

@@ -9,8 +9,10 @@ class SkidBuffer(wiring.Component):
     """Streams through `input` to `output`; what the output cannot take at once waits here, so
     `input.ready` is a register.
 
-    Members: `input`, `output` streams of `shape`; `full`, something waits. Latency none, throughput
-    one a cycle.
+    Members: `input`, `output` streams of `shape`; `full`, something waits, a register. Latency
+    none, throughput one word a cycle. In the same cycle: `input.valid` and payload to those of
+    `output`; nothing from `output.ready`. Whoever drives `input` must hold its word until it moves,
+    or `output` changes. Cost: a flip-flop and a LUT a bit, three LUTs.
     """
 
     def __init__(self, shape: ShapeLike):

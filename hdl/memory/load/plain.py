@@ -3,7 +3,7 @@
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from hdl.lib.stream.stage import Stage
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.memory.words import CodedPath, FoundStrip, StripFinder
 
 
@@ -19,7 +19,7 @@ class PlainStrips(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.strip = strip = Stage(FoundStrip)
+        m.submodules.strip = strip = ForwardSlice(FoundStrip)
         wiring.connect(m, strip.output, wiring.flipped(self.found))
         m.d.comb += [
             self.command.ready.eq(1),

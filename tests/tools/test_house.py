@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tests import house
-from tests.choices import bool_fields, count, count_all
+from tests.tools import house
+from tests.tools.choices import bool_fields, count, count_all
 
 COMPONENT = """
 class Part(wiring.Component):
@@ -193,10 +193,10 @@ def test_command(tmp_path, capsys, monkeypatch):
     stock = json.loads(first.read_text())
     whole = stock["whole"]
     assert whole["all"]["lines"] == sum(whole[top]["lines"] for top in house.TOP)
-    assert "tests/house.py" in stock["files"]
+    assert "tests/tools/house.py" in stock["files"]
     assert not any("__pycache__" in path for path in (*stock["files"], *stock["folders"]))
     shown = capsys.readouterr().out
-    assert "before" not in shown and "tests/house.py" in shown
+    assert "before" not in shown and "tests/tools/house.py" in shown
 
     whole["hdl"]["lines"] += 12345
     second.write_text(json.dumps(stock))

@@ -1,6 +1,6 @@
 """How readable the source is: what `make count` counts, by file, by folder and for the whole.
 
-    python -m tests.house [--json FILE] [--against FILE] [--files]
+    python -m tests.tools.house [--json FILE] [--against FILE] [--files]
 
 The folders of TOP are walked, so files may move within them. Of each .py file:
 
@@ -10,7 +10,7 @@ The folders of TOP are walked, so files may move within them. Of each .py file:
                     over LONG lines are listed
     assignments     calls of `.eq` in each `elaborate`, nested functions included, other methods not
     elaborate       its lines, and those of them that are blank
-    tests           of the configuration in hdl/, as tests/choices.py says; `registered`: those that
+    tests           of the configuration in hdl/ (tests/tools/choices.py); `registered`: those that
                     name it; `passed`: flags handed to a helper or another component; `places`:
                     tests that Python makes of a loop's place or a constant, not among the tests
 
@@ -35,10 +35,10 @@ from typing import Any
 from rich.console import Console
 
 from compiler.tables import new_table
-from tests import choices
 from tests.test_layering import ALLOWED
+from tests.tools import choices
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TOP = ("hdl", "compiler", "golden", "sim", "fpga", "cli", "tests")
 COLUMNS = 100  # of a line
 LONG = 80  # lines of a function
@@ -564,7 +564,7 @@ def print_files(console: Console, rows: dict[str, dict[str, Any]]) -> None:
 def main(argv: list[str] | None = None) -> int:
     """The command. Status 0; 2 if `--against` or `--json` names no file that can be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.house", description="Counts how readable the source is."
+        prog="python -m tests.tools.house", description="Counts how readable the source is."
     )
     parser.add_argument("--json", metavar="FILE", help="write everything to this file")
     parser.add_argument("--against", metavar="FILE", help="compare with what --json wrote")

@@ -1,7 +1,7 @@
 """Digests of what the generator emits: shows that a change of the source changes nothing of it.
 
-    python -m tests.emitted --json FILE     before the change
-    python -m tests.emitted --against FILE  after it; exit status 1 names what differs
+    python -m tests.tools.emitted --json FILE     before the change
+    python -m tests.tools.emitted --against FILE  after it; exit status 1 names what differs
 
 Of every preset the Verilog and its sidecar; of NETWORKS the compiled folders (memory image with the
 program, address map, C header and driver).

@@ -1,0 +1,1 @@
+"""Unbounded proofs of the parts in hdl/lib: see docs/formal.md."""
