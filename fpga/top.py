@@ -54,11 +54,7 @@ class BoardTop(wiring.Component):
         m.d.sync += reset.eq(bridge.system_reset)
         m.d.comb += [system.clk.eq(ClockSignal()), system.rst.eq(reset)]
         inside = DomainRenamer({"sync": "system"})
-        accelerator, arbiter, memory = (
-            Accelerator(self.config),
-            Arbiter(isinstance(self.memory, Sdram)),
-            self.memory,
-        )
+        accelerator, arbiter, memory = Accelerator(self.config), Arbiter(), self.memory
         m.submodules.accelerator = inside(accelerator)
         m.submodules.arbiter = inside(arbiter)
         m.submodules.memory = inside(memory)

@@ -11,6 +11,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from hdl.timing import (
+    LENGTH_WORDS,
+    LOADS,
+    OUTSTANDING_READS,
+    POOLED,
+    READ_BURSTS,
+    STORE_WORDS,
+    STORES,
+    STRIPS_AHEAD,
+    TAPS,
+    WRITE_BURSTS,
+)
+
 ENTRY_BITS = 16  # activations and weights
 LANES = 4  # entries in a 64-bit word of the ifmap and filter networks
 WORD_BITS = ENTRY_BITS * LANES
@@ -393,19 +406,32 @@ class Config:
                 + self.sparse_queue * (16 + self.sparse_column_bits) // 8
             ),
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
-            # buffer responses, notes on reads under way, fetched beats, packed words, tokens,
-            # lengths of coded strips read ahead, under way and to be written
+            # buffer responses, notes on reads under way, fetched beats, tokens
             "engine FIFOs": 4 * 8 * 16
             + 4 * 8 * 8
             + self.fetch_ahead * 8 * 65 // 8
-            + 16 * 72 // 8
-            + 6 * 8 * 42 // 8
-            + 16 * 65 // 8
-            + 32 * 17 // 8
-            + 4 * 65 // 8,
+            + 6 * 8 * 42 // 8,
+            "LOAD and STORE": self.memory_bits // 8,
             # records and their columns on the way, table words
             "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,
         }
+
+    @property
+    def memory_bits(self) -> int:
+        """Of the FIFOs of LOAD, STORE and the read arbiter (tests/hdl/memory/test_storage.py)."""
+        load = READ_BURSTS * 3 + LOADS * 19
+        taps = TAPS[self.store_lanes] * (15 + self.glb_entry_bits - 2)
+        pooled = POOLED * (self.store_lanes * ENTRY_BITS + 4)
+        store = STORES + STORE_WORDS * 72 + WRITE_BURSTS * 9
+        coded = LOADS * 18 + READ_BURSTS * 17 + LENGTH_WORDS * 65 + STRIPS_AHEAD * 66
+        return (
+            load
+            + taps
+            + pooled
+            + store
+            + (coded if self.rlc else 0)
+            + (OUTSTANDING_READS if self.sparse_pes else 0)
+        )
 
     @property
     def storage_bytes(self) -> int:

@@ -95,18 +95,17 @@ class Edge(wiring.Component):
 
         fetch = add("fetch", Fetch(self.build))
         c = self.build
-        load = add("load_engine", Load(c.registered, address=c.address_bits, rlc=c.rlc))
+        load = add("load_engine", Load(address=c.address_bits, rlc=c.rlc))
         store = add(
             "store_engine",
             Store(
                 c.glb_entry_bits,
-                c.registered,
                 address=c.address_bits,
                 lanes=c.store_lanes,
                 rlc=c.rlc,
             ),
         )
-        arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0, c.registered))
+        arbiter = add("arbiter", ReadArbiter(c.sparse_pes > 0))
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
         issues = {

@@ -53,7 +53,7 @@ from hdl.memory.store.pooler import Pooler
 from hdl.memory.store.slots import SlotWriter
 from hdl.memory.store.store import Store
 from hdl.memory.store.strips import StripWalker
-from hdl.memory.store.taps import TapReader
+from hdl.memory.store.taps.reader import TapReader
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
 from hdl.sequencers.ofmap import OfmapSequencer
@@ -81,23 +81,23 @@ COMPONENTS = {
     "pe": ProcessingElement,
     "array": ProcessingArray,
     "store": lambda c: Store(
-        c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc
+        c.glb_entry_bits, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc
     ),
     "strips": lambda c: StripWalker(
-        c.glb_entry_bits, c.registered, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc
+        c.glb_entry_bits, address=c.address_bits, lanes=c.store_lanes, rlc=c.rlc
     ),
-    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes, c.registered),
-    "pool": lambda c: Pooler(c.store_lanes, c.registered),
+    "taps": lambda c: TapReader(c.glb_entry_bits, c.store_lanes),
+    "pool": lambda c: Pooler(c.store_lanes),
     "packer": lambda c: Packer(c.store_lanes),
     "encoder": lambda c: RlcEncoder(),
     "slots": lambda c: SlotWriter(),
-    "load": lambda c: Load(c.registered, address=c.address_bits, rlc=c.rlc),
-    "lengths": lambda c: LengthReader(c.registered, c.address_bits),
+    "load": lambda c: Load(address=c.address_bits, rlc=c.rlc),
+    "lengths": lambda c: LengthReader(c.address_bits),
     "decoder": lambda c: RlcDecoder(),
     "glb": GlobalBuffer,
     "fetch": Fetch,
     "control": lambda c: Control(c, 1 + len(engines(c))),
-    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0, c.registered),
+    "arbiter": lambda c: ReadArbiter(c.sparse_pes > 0),
     "semaphores": lambda c: Semaphores(len(engines(c))),
     "ifmap": IfmapSequencer,
     "filter": FilterSequencer,
@@ -115,10 +115,10 @@ COMPONENTS = {
     "sparse-fill": SparseFiller,
     "sparse-fetch": ColumnFetcher,
     "sparse-spread": RecordSpreader,
-    "window": lambda c: Window(c.registered),
+    "window": lambda c: Window(),
     "splitter": lambda c: BurstSplitter(c.address_bits),
     "bridge": _bridge,
-    "board-arbiter": lambda c: Arbiter(registered=True),
+    "board-arbiter": lambda c: Arbiter(),
     "link": lambda c: Link(BOARD_HZ, BAUD, BOARD_HZ // 10),
     "sdram": lambda c: Sdram(PARTS[PART], BOARD_HZ, 2),
 }

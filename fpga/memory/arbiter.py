@@ -4,14 +4,14 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.lib.axi import ReadMaster, WriteMaster
+from hdl.lib.axi import ReadMaster, WriteData, WriteMaster
 from hdl.lib.round_robin_arbiter import RoundRobinArbiter
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.shift_fifo import ShiftFifo
-from hdl.lib.stream.stage import stage, stage_before
+from hdl.lib.stream.through import into
 from hdl.memory.words import TaggedBurst, TaggedData
 
 OUTSTANDING = 4  # bursts under way each way
-HOST, ACCELERATOR = 0, 1
 
 
 class Arbiter(wiring.Component):
@@ -22,9 +22,8 @@ class Arbiter(wiring.Component):
     `memory_read` and `memory_write`. The memory answers in order. OUTSTANDING bursts each way; who
     does not take its data or does not bring it holds up the other.
 
-    Latency one cycle for addresses, none for data and responses; throughput one of each per cycle.
-    registered: one cycle for data and responses, two to the host, and throughput one of each every
-    two.
+    Latency one cycle for addresses and what is written, none for what is read and for responses,
+    which the memory and the clients have in registers; throughput one of each a cycle.
     """
 
     host_read: In(ReadMaster)
@@ -35,70 +34,66 @@ class Arbiter(wiring.Component):
     memory_read: Out(ReadMaster)
     memory_write: Out(WriteMaster)
 
-    def __init__(self, registered: bool = False):
-        self.registered = registered
-        super().__init__()
-
     def _merge(self, m, name, ports, target, orders):
-        """Moves addresses of the two `ports` (stream, ID) to `target` by turns, noting (ID, whose)
-        in every FIFO of `orders`."""
+        """Moves addresses of the two `ports` (stream, burst, ID) to `target` by turns, noting (ID,
+        whose) in every FIFO of `orders`."""
         m.submodules[f"{name}_turns"] = turns = RoundRobinArbiter(len(ports))
         room = Signal(name=f"{name}_room")
+        free = ~target.valid | target.ready
         m.d.comb += [
-            room.eq(~target.valid & Cat(fifo.input.ready for fifo in orders).all()),
-            turns.requests.eq(Cat(port.valid for port, _ in ports)),
+            room.eq(free & Cat(fifo.input.ready for fifo in orders).all()),
+            turns.requests.eq(Cat(port.valid for port, *_ in ports)),
             turns.take.eq(room & turns.requests.any()),
         ]
 
         with m.If(target.ready):
             m.d.sync += target.valid.eq(0)
-        for who, (port, ident) in enumerate(ports):
+        for who, (port, burst, ident) in enumerate(ports):
             m.d.comb += port.ready.eq(room & turns.free[who])
             with m.If(port.valid & port.ready):
-                payload = port.p.burst if hasattr(port.p, "burst") else port.payload
-                m.d.sync += [target.valid.eq(1), target.payload.eq(payload)]
+                m.d.sync += [target.valid.eq(1), target.payload.eq(burst)]
                 for fifo in orders:
                     m.d.comb += [fifo.input.valid.eq(1), fifo.input.payload.eq(Cat(who, ident))]
 
     def elaborate(self, platform):
         m = Module()
-        # whose data comes next, and its ID
+
+        # Whose data comes next, with its ID; whose is written next; whose response comes next.
         m.submodules.reads = reads = ShiftFifo(2, OUTSTANDING)
-        # who brings data next
         m.submodules.writes = writes = ShiftFifo(1, OUTSTANDING)
-        # whose response comes next
         m.submodules.answers = answers = ShiftFifo(1, 2 * OUTSTANDING)
+        host, ours = self.host_read.address, self.address
         self._merge(
             m,
             "read",
-            ((self.host_read.address, 0), (self.address, self.address.p.id)),
+            ((host, host.payload, 0), (ours, ours.p.burst, ours.p.id)),
             self.memory_read.address,
             (reads,),
         )
+        host, ours = self.host_write.address, self.write.address
         self._merge(
             m,
             "write",
-            ((self.host_write.address, 0), (self.write.address, 0)),
+            ((host, host.payload, 0), (ours, ours.payload, 0)),
             self.memory_write.address,
             (writes, answers),
         )
 
-        beat = stage(m, self.registered, "beat", wiring.flipped(self.memory_read.data), half=True)
-        answer = stage(
-            m, self.registered, "answer", wiring.flipped(self.memory_write.response), half=True
-        )
-        word = stage_before(m, self.registered, "word", self.memory_write.data)
-        to_host = stage_before(m, self.registered, "to_host", self.host_read.data, half=True)
+        # What is read.
+        beat = self.memory_read.data
         m.d.comb += [
-            to_host.payload.eq(beat.payload),
+            self.host_read.data.payload.eq(beat.payload),
             self.data.p.beat.eq(beat.payload),
             self.data.p.id.eq(reads.output.payload[1]),
             reads.output.ready.eq(beat.valid & beat.ready & beat.p.last),
         ]
-        for who, port in enumerate((to_host, self.data)):
+        for who, port in enumerate((self.host_read.data, self.data)):
             with m.If(reads.output.valid & (reads.output.payload[0] == who)):
                 m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
 
+        # What is written, and its responses.
+        word = into(m, "word", ForwardSlice(WriteData), wiring.flipped(self.memory_write.data))
+        answer = self.memory_write.response
         m.d.comb += [
             writes.output.ready.eq(word.valid & word.ready & word.p.last),
             answers.output.ready.eq(answer.valid & answer.ready),

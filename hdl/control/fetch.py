@@ -99,7 +99,7 @@ class Fetch(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         ahead = self.build.fetch_ahead  # commands buffered or under way
-        m.submodules.window = window = Window(self.build.registered)
+        m.submodules.window = window = Window()
         m.submodules.beats = beats = SyncFIFO(width=64 + 1, depth=ahead * BEATS)
 
         # ---- addresses ------------------------------------------------------------------
@@ -112,11 +112,8 @@ class Fetch(wiring.Component):
         m.d.comb += [
             window.base.eq(self.base),
             window.limit.eq(self.limit),
-            # Registered, a window takes more behind the one outside, which would be counted in
-            # `room`.
-            check.valid.eq(
-                (to_ask != 0) & (room != 0) & (window.idle if self.build.registered else 1)
-            ),
+            # A window takes more after the one outside, which would be counted in `room`.
+            check.valid.eq((to_ask != 0) & (room != 0) & window.idle),
             check.p.begin.eq(address),
             check.p.bytes.eq(COMMAND_BYTES),
             check.p.request.address.eq(address),

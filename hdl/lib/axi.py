@@ -131,78 +131,77 @@ def lite_ports(prefix: str = "s_axi_") -> dict:
 class BurstSplitter(wiring.Component):
     """Splits requests into bursts of at most 64 beats inside a 4 KiB page.
 
-    Members: `request` in, `burst` out; `idle` while it holds nothing. A request of no
-    words vanishes. Latency one cycle, throughput one burst per cycle. address: bits of one.
-    registered: `burst` is of registers; latency two cycles, one burst every two.
+    Members: `request` in, `burst` out; `idle` while it holds nothing. A request of no words
+    vanishes. address: bits of an address that are kept.
+
+    Latency one cycle, throughput one burst a cycle; a request of no words takes a cycle too.
+    `request.ready` waits for `burst.ready` in the same cycle, and no carry chain leads to either.
     """
 
     request: In(stream.Signature(Request))
     burst: Out(stream.Signature(Burst))
     idle: Out(1)
 
-    def __init__(self, address: int = ADDRESS, registered: bool = False):
-        self.address, self.registered = address, registered
+    def __init__(self, address: int = ADDRESS):
+        self.address = address
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         address = Signal(self.address)
         words = Signal(REQUEST_WORDS)
-        last, tag = Signal(), Signal()
-        room = Signal(7)  # beats to the limit of 64 or to the end of the page
-        beats = Signal(7)
-        final = Signal()
-
-        def room_at(in_last, address):
-            return Mux(in_last, BURST - address[3:9], BURST)
-
+        some, last, tag = Signal(), Signal(), Signal()
+        final = Signal()  # of the request, found with its words
+        take, move = Signal(), Signal()
         m.d.comb += [
-            beats.eq(Mux(words <= room, words[:7], room)),
+            self.idle.eq(~some),
+            self.request.ready.eq(~some | (final & self.burst.ready)),
+            take.eq(self.request.valid & self.request.ready),
+            move.eq(self.burst.valid & self.burst.ready),
+        ]
+
+        # Beats to the limit of BURST or to the end of the page, less 1: only a burst in the last
+        # eighth of a page may end with it.
+        def room(address):
+            return ~(address[3:9] & address[9:12].all().replicate(6))
+
+        below = Signal(range(BURST))
+        m.d.comb += [
+            below.eq(room(address)),
+            self.burst.valid.eq(some),
             self.burst.p.address.eq(address),
+            self.burst.p.length.eq(Mux(final, words[:6] - 1, below)[:6]),
             self.burst.p.last.eq(last & final),
             self.burst.p.tag.eq(tag),
         ]
-        if self.registered:
-            # words are left; what the next burst takes of them is known
-            some, looked = Signal(), Signal()
+
+        # The next request, or from an eighth of a page to the same place in the next, or to the
+        # next page.
+        next_address, next_words = Signal(self.address), Signal(REQUEST_WORDS)
+        with m.If(~some | final):
             m.d.comb += [
-                self.idle.eq(~some),
-                self.burst.valid.eq(looked),
-                self.request.ready.eq(~some | (looked & final & self.burst.ready)),
+                next_address.eq(self.request.p.address),
+                next_words.eq(self.request.p.words),
             ]
-            with m.If(some & ~looked):
-                m.d.sync += [
-                    final.eq(words <= room),
-                    self.burst.p.length.eq(beats - 1),
-                    looked.eq(1),
-                ]
-            with m.If(looked & self.burst.ready):
-                m.d.sync += [looked.eq(0), some.eq(~final)]
-            with m.If(self.request.valid & self.request.ready):
-                m.d.sync += some.eq(self.request.p.words != 0)
-        else:
+        with m.Else():
             m.d.comb += [
-                final.eq(words <= room),
-                self.idle.eq(words == 0),
-                self.burst.valid.eq(words != 0),
-                self.burst.p.length.eq(beats - 1),
-                self.request.ready.eq((words == 0) | (final & self.burst.ready)),
+                next_address[9:].eq(address[9:] + 1),
+                next_address[3:9].eq(Mux(address[9:12].all(), 0, address[3:9])),
+                next_words.eq(words - below - 1),
             ]
-        with m.If(self.burst.valid & self.burst.ready):
-            # From an eighth of a page to the same place in the next, or to the next page.
+        with m.If(move):
+            m.d.sync += some.eq(~final)
+        with m.If(take):
             m.d.sync += [
-                address.eq(address + (room << 3)),
-                words.eq(Mux(final, 0, words - room)),
-                room.eq(room_at(address[9:12] == 6, address)),
+                some.eq(self.request.p.words != 0),
+                last.eq(self.request.p.last),
+                tag.eq(self.request.p.tag),
             ]
-        with m.If(self.request.valid & self.request.ready):
-            p = self.request.p
+        with m.If(take | move):
             m.d.sync += [
-                address.eq(p.address),
-                words.eq(p.words),
-                last.eq(p.last),
-                tag.eq(p.tag),
-                room.eq(room_at(p.address[9:12].all(), p.address)),
+                address.eq(next_address),
+                words.eq(next_words),
+                final.eq(next_words <= room(next_address) + 1),
             ]
         return m
 
@@ -210,13 +209,14 @@ class BurstSplitter(wiring.Component):
 class Window(wiring.Component):
     """Lets requests pass whose bytes lie in [base, limit).
 
-    Members: `check` in, `request` out, `base` and `limit` (stable meanwhile), `outside`,
-    `idle`. The first range outside stops the flow for good (until reset) and raises
-    `outside`; `idle` then tells that all before it have left. Latency two cycles,
-    throughput one request per cycle.
+    Members: `check` in, `request` out, `base` and `limit` (stable meanwhile), `outside`, `idle`.
+    The first range outside stops the flow for good (until reset) and raises `outside`; one range
+    more may be taken after it, which goes nowhere. `idle` with `outside` tells that all before it
+    have left.
 
-    registered: the comparison ends in a register, and whoever checks waits for no carry chain. One
-    range more may then be taken behind the one outside; it goes nowhere.
+    Latency two cycles, throughput one request a cycle. The comparison ends in a register, so
+    whoever checks waits for no carry chain; `check.ready` waits for `request.ready` in the same
+    cycle.
     """
 
     check: In(stream.Signature(Range))
@@ -226,44 +226,31 @@ class Window(wiring.Component):
     outside: Out(1)
     idle: Out(1)
 
-    def __init__(self, registered: bool = False):
-        self.registered = registered
-        super().__init__()
-
     def elaborate(self, platform):
         m = Module()
         begin = Signal(ADDRESS)
         end = Signal(ADDRESS + 1)
         held = Signal(Request)
-        full = Signal()
-        outside = Signal()
-        move = Signal()
-        fits = Signal()
+        full, move, fits = Signal(), Signal(), Signal()
         m.d.comb += [
             fits.eq((begin >= self.base) & (end <= self.limit)),
-            self.outside.eq(outside),
-            self.check.ready.eq((~full | move) & ~outside),
+            move.eq(full & ~self.outside & (~self.request.valid | self.request.ready)),
+            self.check.ready.eq((~full | move) & ~self.outside),
+            self.idle.eq(~self.request.valid & (~full | self.outside)),
         ]
-        if self.registered:
-            m.d.comb += [
-                move.eq(full & ~outside & (~self.request.valid | self.request.ready)),
-                self.idle.eq(~self.request.valid & (~full | outside)),
-            ]
-            m.d.sync += outside.eq(outside | (move & ~fits))
-        else:
-            m.d.comb += [
-                move.eq(full & fits & (~self.request.valid | self.request.ready)),
-                outside.eq(full & ~fits),
-                self.idle.eq(~self.request.valid & (~full | outside)),
-            ]
+
+        # What fits goes on; the first that does not stops all that follow.
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
         with m.If(move):
             m.d.sync += [
                 full.eq(0),
-                self.request.valid.eq(fits if self.registered else 1),
+                self.outside.eq(~fits),
+                self.request.valid.eq(fits),
                 self.request.payload.eq(held),
             ]
+
+        # The next range.
         with m.If(self.check.valid & self.check.ready):
             m.d.sync += [
                 full.eq(1),

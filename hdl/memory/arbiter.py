@@ -6,23 +6,25 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ReadMaster
-from hdl.lib.stream.stage import stage
+from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.through import into, through
 from hdl.memory.words import TaggedBurst, TaggedData
+from hdl.timing import OUTSTANDING_READS
 
 FETCH, DATA = 0, 1  # IDs
-OUTSTANDING = 64  # bursts of the clients with ID 1: each bounds its own to half of them
 
 
 class ReadArbiter(wiring.Component):
-    """By falling priority: `fetch` with ID 0, `columns` and `load` with ID 1. The data goes
-    back by ID, and of ID 1 in the order of the addresses.
+    """By falling priority: `fetch` with ID 0, `columns` and `load` with ID 1. The data goes back by
+    ID, and of ID 1 in the order of the addresses.
 
-    Members: these three; `address` and `data`, the bus; `halt`: no new address leaves;
-    `outstanding`: an address or its data is pending. Latency one cycle for addresses, none for
-    data, but of ID 1 one cycle between address and data at least; throughput one of each per cycle.
-    use_columns: there are some. `columns` must take its data at once, or that of `load` waits
-    behind it. registered: latency one cycle for data and two for addresses, throughput one of each
-    every two cycles: no path leads from the bus to the clients, nor back.
+    Members: these three; `address` and `data`, the bus; `halt`: no new address is taken (one or two
+    may still leave); `outstanding`: an address or its data is pending. use_columns: there are some.
+    Of ID 1 OUTSTANDING_READS bursts at most may be under way: each client bounds its own to half of
+    them. `columns` must take its data at once, or that of `load` waits for it.
+
+    Latency one cycle each way, throughput one address and one beat a cycle. Both ways end in
+    register slices: no path leads from the bus to the clients, nor back.
     """
 
     fetch: In(ReadMaster)
@@ -33,59 +35,50 @@ class ReadArbiter(wiring.Component):
     halt: In(1)
     outstanding: Out(1)
 
-    def __init__(self, use_columns: bool = True, registered: bool = False):
-        self.use_columns, self.registered = use_columns, registered
+    def __init__(self, use_columns: bool = True):
+        self.use_columns = use_columns
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        # One bit per burst of ID 1: it is LOAD's. The first is in a register.
+        asked = into(m, "asked", RegisterSlice(TaggedBurst), wiring.flipped(self.address))
+        came = through(m, "came", RegisterSlice(TaggedData), wiring.flipped(self.data))
+
+        # One bit per burst of ID 1: it is LOAD's. It is noted a cycle late; its data comes later
+        # still.
         room_to_note, next_load, next_columns = Signal(init=1), Signal(init=1), Signal()
         noted, note, forget = Signal(), Signal(), Signal()
         if self.use_columns:
-            m.submodules.order = order = SyncFIFOBuffered(width=1, depth=OUTSTANDING)
-            event = m.d.sync if self.registered else m.d.comb  # its data comes later still
-            event += [order.w_en.eq(noted), order.w_data.eq(note)]
+            m.submodules.order = order = SyncFIFOBuffered(width=1, depth=OUTSTANDING_READS)
+            m.d.sync += [order.w_en.eq(noted), order.w_data.eq(note)]
             m.d.comb += [
                 order.r_en.eq(forget),
                 room_to_note.eq(order.w_rdy),
                 next_load.eq(order.r_rdy & order.r_data),
                 next_columns.eq(order.r_rdy & ~order.r_data),
             ]
-        room = Signal()
-        pending = Signal(8)  # bursts; each client bounds its own, to 68 together
-        m.d.comb += [
-            room.eq(
-                (~self.address.valid | (0 if self.registered else self.address.ready)) & ~self.halt
-            ),
-            self.outstanding.eq(pending != 0),
-        ]
-        taken = Signal()
-        with m.If(self.address.ready):
-            m.d.sync += self.address.valid.eq(0)
-        free = room
-        for name, ident, client in (
-            ("fetch", FETCH, self.fetch),
-            ("columns", DATA, self.columns),
-            ("load", DATA, self.load),
+
+        # Addresses: the first client that asks.
+        free = ~self.halt
+        for ident, room, client in (
+            (FETCH, 1, self.fetch),
+            (DATA, room_to_note, self.columns),
+            (DATA, room_to_note, self.load),
         ):
-            asks = stage(
-                m, self.registered, f"{name}_asks", wiring.flipped(client.address), half=True
-            )
-            ready = free if ident == FETCH else free & room_to_note
-            m.d.comb += asks.ready.eq(ready)
-            with m.If(asks.valid & ready):
-                m.d.comb += [taken.eq(1), noted.eq(ident == DATA), note.eq(client is self.load)]
-                m.d.sync += [
-                    self.address.valid.eq(1),
-                    self.address.p.id.eq(ident),
-                    self.address.p.burst.eq(asks.payload),
+            asks, granted = client.address, free & room
+            m.d.comb += asks.ready.eq(granted & asked.ready)
+            with m.If(asks.valid & granted):
+                m.d.comb += [
+                    asked.valid.eq(1),
+                    asked.p.id.eq(ident),
+                    asked.p.burst.eq(asks.payload),
+                    noted.eq(asked.ready & (ident == DATA)),
+                    note.eq(client is self.load),
                 ]
             free = free & ~asks.valid
-        came = stage(m, self.registered, "came", wiring.flipped(self.data), half=True)
-        ended = came.valid & came.ready & came.p.beat.last
-        m.d.sync += pending.eq(pending + taken - ended)
-        m.d.comb += forget.eq(ended & (came.p.id == DATA))
+
+        # Data: to the client of the ID.
+        m.d.comb += forget.eq(came.valid & came.ready & came.p.beat.last & (came.p.id == DATA))
         for mine, client in (
             (came.p.id == FETCH, self.fetch),
             ((came.p.id == DATA) & next_columns, self.columns),
@@ -97,4 +90,10 @@ class ReadArbiter(wiring.Component):
             ]
             with m.If(mine):
                 m.d.comb += came.ready.eq(client.data.ready)
+
+        # Bursts under way; each client bounds its own, to 68 together.
+        pending = Signal(8)
+        ended = came.valid & came.ready & came.p.beat.last
+        m.d.sync += pending.eq(pending + (asked.valid & asked.ready) - ended)
+        m.d.comb += self.outstanding.eq(pending != 0)
         return m

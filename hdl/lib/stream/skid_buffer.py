@@ -1,6 +1,6 @@
 """A place that ends a chain of `ready` signals."""
 
-from amaranth.hdl import Const, Module, Mux, ShapeLike, Signal, Value
+from amaranth.hdl import Module, Mux, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,15 +40,3 @@ class SkidBuffer(wiring.Component):
         with m.If(~self.full):
             m.d.sync += held.eq(self.input.payload)
         return m
-
-
-def cut(
-    m: Module, registered: bool, name: str, source: stream.Interface
-) -> tuple[stream.Interface, Value]:
-    """(the stream that goes on from `source`, whether something waits on the way): of a
-    SkidBuffer if `registered`, else itself."""
-    if not registered:
-        return source, Const(0)
-    m.submodules[name] = skid = SkidBuffer(source.payload.shape())
-    wiring.connect(m, source, skid.input)
-    return skid.output, skid.full

@@ -21,9 +21,8 @@ class LengthReader(wiring.Component):
     next word of `words`, but for those under way, lies outside the window.
 
     Runs ahead by LENGTH_WORDS words, across commands. Throughput a burst of up to four words a
-    cycle; first request four cycles behind its command. registered: a cycle more for each row, in
-    which its words are counted, and a burst waits for room for four words. address: bits of an
-    address in memory.
+    cycle, and a cycle more for each row, in which its words are counted; a burst waits for room for
+    four words. First request five cycles after its command. address: bits of an address in memory.
     """
 
     command: In(stream.Signature(LoadBody))
@@ -34,13 +33,13 @@ class LengthReader(wiring.Component):
     words: Out(stream.Signature(TableWord))
     outside: Out(1)
 
-    def __init__(self, registered: bool = False, address: int = ADDRESS):
-        self.registered, self.address = registered, address
+    def __init__(self, address: int = ADDRESS):
+        self.address = address
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = Window(self.registered)
+        m.submodules.window = window = Window()
         m.submodules.fifo = fifo = SyncFIFO(width=65, depth=LENGTH_WORDS)
         m.d.comb += [
             window.base.eq(self.base),
@@ -63,7 +62,6 @@ class LengthReader(wiring.Component):
         begin = Signal()  # at a row's first burst
         at = Signal(self.address)  # of the next word
         to_come = Signal(16)  # words of the row
-        here, words = Signal(self.address), Signal(16)
         # where the row begins, and its words
         row_at, row_words = Signal(self.address), Signal(16)
         most = Signal(range(LENGTH_BURST + 1))  # words to the end of the aligned burst
@@ -74,33 +72,28 @@ class LengthReader(wiring.Component):
         m.d.comb += [
             row_at.eq(at_b & ~7),
             row_words.eq((at_b[1:3] + entries + 3) >> 2),
-            here.eq(at if self.registered else Mux(begin, row_at, at)),
-            words.eq(to_come if self.registered else Mux(begin, row_words, to_come)),
-            most.eq(LENGTH_BURST - here[3:5]),
-            some.eq(Mux(row_ends, words, most)),
-            check.valid.eq(
-                walking & ((room >= LENGTH_BURST) & ~begin if self.registered else room >= some)
-            ),
-            check.p.begin.eq(here),
+            most.eq(LENGTH_BURST - at[3:5]),
+            some.eq(Mux(row_ends, to_come, most)),
+            check.valid.eq(walking & (room >= LENGTH_BURST) & ~begin),
+            check.p.begin.eq(at),
             check.p.bytes.eq(some << 3),
-            check.p.request.address.eq(here),
+            check.p.request.address.eq(at),
             check.p.request.words.eq(some),
             step.eq(check.valid & check.ready),
-            row_ends.eq(~words[3:].any() & (words[:3] <= most)),
+            row_ends.eq(~to_come[3:].any() & (to_come[:3] <= most)),
             final.eq(row_ends & (left_a == 0) & (left_b == 0)),
             self.command.ready.eq(~walking),
             self.outside.eq(window.outside & window.idle & ~fifo.r_rdy),
         ]
         m.d.sync += room.eq(room + (self.words.valid & self.words.ready) - Mux(step, some, 0))
-        if self.registered:
-            with m.If(begin):
-                m.d.sync += [begin.eq(0), at.eq(row_at), to_come.eq(row_words)]
+        with m.If(begin):
+            m.d.sync += [begin.eq(0), at.eq(row_at), to_come.eq(row_words)]
         with m.If(step):
             m.d.sync += [
                 walking.eq(~final),
                 begin.eq(row_ends),
-                at.eq(here + (some << 3)),
-                to_come.eq(words - some),
+                at.eq(at + (some << 3)),
+                to_come.eq(to_come - some),
             ]
             with m.If(row_ends):
                 with m.If(left_b != 0):

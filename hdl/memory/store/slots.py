@@ -7,9 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ADDRESS, Range
 from hdl.memory.words import LENGTH, EncodedWord, PackedWord, Slot
-from hdl.timing import CODED_BURST
-
-STRIPS = 4  # strips known ahead
+from hdl.timing import CODED_BURST, STRIPS_AHEAD
 
 
 class Known(data.Struct):
@@ -38,7 +36,7 @@ class SlotWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = SyncFIFO(width=Shape.cast(Known).width, depth=STRIPS)
+        m.submodules.fifo = fifo = SyncFIFO(width=Shape.cast(Known).width, depth=STRIPS_AHEAD)
         coming, head = Signal(Known), Signal(Known)
         slot = head.slot
         following = Signal(ADDRESS)  # behind the length of the strip that came last

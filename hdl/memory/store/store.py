@@ -1,24 +1,19 @@
 """The STORE engine: tile in the global buffer -> pool, add, reorder, encode -> DRAM."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LANES
-from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, ShapeBody, StoreBody, StoreCommand
-from hdl.lib.axi import ADDRESS, BurstSplitter, Range, Window, WriteMaster
-from hdl.lib.stream.skid_buffer import cut
-from hdl.memory.store.encoder import RlcEncoder
-from hdl.memory.store.packer import Packer
+from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, StoreCommand
+from hdl.lib.axi import ADDRESS, WriteMaster
+from hdl.memory.store.bursts import BurstWriter
+from hdl.memory.store.coded import RlcCoder
+from hdl.memory.store.commands import StoreCommands
+from hdl.memory.store.plain import PlainCoder
 from hdl.memory.store.pooler import Pooler
-from hdl.memory.store.slots import SlotWriter
 from hdl.memory.store.strips import StripWalker
-from hdl.memory.store.taps import TapReader
-from hdl.memory.words import PackedWord
-from hdl.timing import STORE_WORDS, WRITE_BURSTS
-
-COMMANDS = 8  # commands under way
+from hdl.memory.store.taps.reader import TapReader
 
 
 class Store(wiring.Component):
@@ -34,9 +29,8 @@ class Store(wiring.Component):
     are there: nothing is written past the last. The next command starts when the arithmetic of the
     one before has drained; its last words and responses may still be under way. place: bits of an
     entry's address in the global buffer; address: those of one in memory; lanes: the most entries
-    of a chunk; rlc: strips can be coded; registered: no chain of `ready` signals from the bus to
-    the arithmetic (hdl/lib/stream/skid_buffer.py). Throughput one read of the global buffer a
-    cycle within a command.
+    of a chunk; rlc: strips can be coded. Throughput one read of the global buffer a cycle within a
+    command, one burst and one beat a cycle.
     """
 
     command: In(stream.Signature(StoreCommand))
@@ -53,75 +47,33 @@ class Store(wiring.Component):
     def __init__(
         self,
         place: int = ENTRY_ADDR,
-        registered: bool = False,
         *,
         address: int = ADDRESS,
         lanes: int = LANES,
         rlc: bool = True,
     ):
-        self.place, self.registered, self.address, self.lanes, self.rlc = (
-            place,
-            registered,
-            address,
-            lanes,
-            rlc,
-        )
+        self.place, self.address, self.lanes, self.rlc = place, address, lanes, rlc
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.commands = commands = StoreCommands()
         m.submodules.strips = strips = StripWalker(
-            self.place, self.registered, address=self.address, lanes=self.lanes, rlc=self.rlc
+            self.place, address=self.address, lanes=self.lanes, rlc=self.rlc
         )
-        m.submodules.taps = taps = TapReader(self.place, self.lanes, self.registered)
-        m.submodules.pooler = pooler = Pooler(self.lanes, self.registered)
-        m.submodules.packer = packer = Packer(self.lanes)
-        m.submodules.window = window = Window(self.registered)
-        m.submodules.splitter = splitter = BurstSplitter(self.address, self.registered)
-        if self.rlc:
-            m.submodules.encoder = encoder = RlcEncoder()
-            m.submodules.slots = slots = SlotWriter()
-            words_out, words_wait = cut(m, self.registered, "encoded", encoder.words)
+        m.submodules.taps = taps = TapReader(self.place, self.lanes)
+        m.submodules.pooler = pooler = Pooler(self.lanes)
+        m.submodules.coder = coder = RlcCoder(self.lanes) if self.rlc else PlainCoder(self.lanes)
+        m.submodules.bursts = bursts = BurstWriter(self.address)
 
-        pooled, pooled_waits = cut(m, self.registered and not pooler.flows, "pooled", pooler.out)
-        checked = stream.Signature(Range).create(path=("checked",))  # what is to be checked
-        ranges, range_waits = cut(m, self.registered, "ranges", checked)
-        requests, request_waits = cut(m, self.registered, "requests", window.request)
-
-        # ---- commands -------------------------------------------------------------------
-        # One bit per command under way, in order: it is a SHAPE.
-        m.submodules.order = order = SyncFIFO(width=1, depth=COMMANDS)
-        store = Signal(StoreBody, name="store_body")
-        shape = Signal(ShapeBody, name="shape_body")
-        busy = Signal(2)  # the walk has started but may not show yet
-        take = Signal()
-        chunk = store.chunk if self.lanes > 1 else 1
-        # all arithmetic; may come a cycle late, since `busy` lasts until the walk shows
-        idle = Signal()
-        m.d["sync" if self.registered else "comb"] += idle.eq(
-            strips.idle
-            & taps.idle
-            & pooler.idle
-            & ~pooled_waits
-            & ((encoder.idle & ~words_wait & slots.idle) if self.rlc else 1)
-        )
+        # Commands.
+        store, shape = commands.store, commands.shape
+        wiring.connect(m, wiring.flipped(self.command), commands.command)
         m.d.comb += [
-            self.command.ready.eq((busy == 0) & idle & order.w_rdy),
-            take.eq(self.command.valid & self.command.ready),
-            order.w_en.eq(take),
-            order.w_data.eq(self.command.p.is_shape),
-            strips.start.eq(busy == 2),
-        ]
-        # Two cycles for the parameters to reach the registers that depend on them.
-        with m.If(busy != 0):
-            m.d.sync += busy.eq(busy - 1)
-        with m.If(take):
-            with m.If(self.command.p.is_shape):
-                m.d.sync += Value.cast(shape).eq(self.command.p.body)
-            with m.Else():
-                m.d.sync += [Value.cast(store).eq(self.command.p.body), busy.eq(3)]
-
-        m.d.comb += [
+            commands.idle.eq(strips.idle & taps.idle & pooler.idle & coder.idle),
+            commands.answered.eq(bursts.answered),
+            self.done.eq(commands.done),
+            strips.start.eq(commands.start),
             strips.store.eq(store),
             strips.shape.eq(shape),
             taps.store.eq(store),
@@ -130,178 +82,37 @@ class Store(wiring.Component):
             pooler.add.eq(store.add),
             pooler.relu.eq(store.relu),
             pooler.pool.eq(store.pool),
-            pooler.chunk.eq(chunk),
-            packer.count.eq(chunk),
-            window.base.eq(self.base),
-            window.limit.eq(self.limit),
+            coder.rlc.eq(store.rlc),
         ]
-        m.d.comb += [
-            getattr(pooler, n).eq(shape[n])
-            for n in ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")
-        ]
+        names = ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")
+        m.d.comb += [getattr(pooler, name).eq(shape[name]) for name in names]
+        chunk = store.chunk if self.lanes > 1 else 1
+        m.d.comb += [pooler.chunk.eq(chunk), coder.chunk.eq(chunk)]
 
-        # ---- data -----------------------------------------------------------------------
+        # Data: from strips to taps, to pooled entries, to words, to the bus.
         wiring.connect(m, strips.strips, taps.strips)
-        wiring.connect(m, wiring.flipped(self.request), taps.request)
+        wiring.connect(m, strips.writes, coder.strips)
+        wiring.connect(m, taps.request, wiring.flipped(self.request))
         wiring.connect(m, wiring.flipped(self.response), taps.response)
         wiring.connect(m, taps.taps, pooler.taps)
-        m.submodules.words = words = SyncFIFO(width=Shape.cast(PackedWord).width, depth=STORE_WORDS)
-        m.d.comb += [packer.entries.payload.eq(pooled.payload), packer.words.ready.eq(words.w_rdy)]
-        if self.rlc:
-            m.d.comb += [encoder.entries.payload.eq(pooled.payload), encoder.count.eq(chunk)]
-            with m.If(store.rlc):
-                m.d.comb += [
-                    encoder.entries.valid.eq(pooled.valid),
-                    pooled.ready.eq(encoder.entries.ready),
-                ]
-            with m.Else():
-                m.d.comb += [
-                    packer.entries.valid.eq(pooled.valid),
-                    pooled.ready.eq(packer.entries.ready),
-                ]
-            wiring.connect(m, words_out, slots.words)
-            # Packed words that are left come from the command before.
-            older = packer.words.valid
-            m.d.comb += [
-                words.w_data.eq(
-                    Mux(older, Value.cast(packer.words.payload), Value.cast(slots.out.payload))
-                ),
-                words.w_en.eq(older | slots.out.valid),
-                slots.out.ready.eq(words.w_rdy & ~older),
-            ]
-        else:
-            m.d.comb += [
-                packer.entries.valid.eq(pooled.valid),
-                pooled.ready.eq(packer.entries.ready),
-                words.w_data.eq(Value.cast(packer.words.payload)),
-                words.w_en.eq(packer.words.valid),
-            ]
-
-        # ---- write addresses ------------------------------------------------------------
-        writes, check = strips.writes, checked
-        wiring.connect(m, ranges, window.check)
-
-        def dense():
-            return [
-                check.valid.eq(writes.valid),
-                check.payload.eq(writes.p.range),
-                writes.ready.eq(check.ready),
-            ]
-
-        if self.rlc:
-            m.d.comb += [
-                slots.slots.p.address.eq(writes.p.range.begin),
-                slots.slots.p.table.eq(writes.p.table),
-                slots.slots.p.last.eq(writes.p.range.request.last),
-            ]
-            with m.If(store.rlc):
-                m.d.comb += [
-                    check.valid.eq(slots.check.valid),
-                    check.payload.eq(slots.check.payload),
-                    slots.check.ready.eq(check.ready),
-                ]
-                m.d.comb += [slots.slots.valid.eq(writes.valid), writes.ready.eq(slots.slots.ready)]
-            with m.Else():
-                m.d.comb += dense()
-        else:
-            m.d.comb += dense()
-        wiring.connect(m, requests, splitter.request)
-        m.submodules.lengths = lengths = SyncFIFO(width=8, depth=WRITE_BURSTS)  # awaiting W
-        m.submodules.answers = answers = SyncFIFO(width=1, depth=WRITE_BURSTS)  # awaiting B
-        address = self.write.address
-        issue, issued = Signal(), Signal()
+        wiring.connect(m, pooler.out, coder.entries)
+        wiring.connect(m, coder.words, bursts.words)
+        wiring.connect(m, coder.ranges, bursts.ranges)
+        wiring.connect(m, bursts.write, wiring.flipped(self.write))
         m.d.comb += [
-            # An address under way fills a place of each; the slower queue is `answers`.
-            issue.eq(
-                splitter.burst.valid
-                & ~self.halt
-                & (answers.level < WRITE_BURSTS - 1)
-                & (~address.valid | (0 if self.registered else address.ready))
-            ),
-            splitter.burst.ready.eq(issue),
-            issued.eq(address.valid & address.ready),
-            lengths.w_en.eq(issued),
-            lengths.w_data.eq(address.p.length),
-            answers.w_en.eq(issued),
-            answers.w_data.eq(address.p.last),
-            self.outstanding.eq(address.valid | answers.r_rdy),
+            bursts.base.eq(self.base),
+            bursts.limit.eq(self.limit),
+            bursts.halt.eq(self.halt),
+            self.outstanding.eq(bursts.outstanding),
         ]
-        with m.If(address.ready):
-            m.d.sync += address.valid.eq(0)
-        with m.If(issue):
-            m.d.sync += [address.valid.eq(1), address.payload.eq(splitter.burst.payload)]
 
-        # ---- write data -----------------------------------------------------------------
-        beat = self.write.data
-        word = Signal(PackedWord)
-        move, last = Signal(), Signal()
-        m.d.comb += [Value.cast(word).eq(words.r_data), words.r_en.eq(move)]
-        # A chunk of one entry makes a beat every four cycles at most, so there one every two
-        # suffices: no path from the bus to the words, and a burst's end is known ahead.
-        if self.registered and self.lanes == 1:
-            left, under_way = Signal(8), Signal()
-            m.d.comb += [
-                move.eq(under_way & (words.r_rdy | self.halt) & ~beat.valid),
-                lengths.r_en.eq(lengths.r_rdy & ~under_way),
-            ]
-            with m.If(~under_way):
-                m.d.sync += [
-                    under_way.eq(lengths.r_rdy),
-                    left.eq(lengths.r_data),
-                    last.eq(lengths.r_data == 0),
-                ]
-            with m.Elif(move):
-                m.d.sync += [under_way.eq(~last), left.eq(left - 1), last.eq(left == 1)]
-        else:
-            sent = Signal(8)
-            m.d.comb += [
-                move.eq(lengths.r_rdy & (words.r_rdy | self.halt) & (~beat.valid | beat.ready)),
-                last.eq(sent == lengths.r_data),
-                lengths.r_en.eq(move & last),
-            ]
-            with m.If(move):
-                m.d.sync += sent.eq(Mux(last, 0, sent + 1))
-        with m.If(beat.ready):
-            m.d.sync += beat.valid.eq(0)
-        with m.If(move):
-            m.d.sync += [
-                beat.valid.eq(1),
-                beat.p.data.eq(word.data),
-                beat.p.last.eq(last),
-                beat.p.strobe.eq(Mux(self.halt, 0, word.strobe)),
-            ]
-
-        # ---- responses ------------------------------------------------------------------
-        answer = self.write.response
-        finished = Signal(range(COMMANDS + 1))  # STOREs answered, not yet reported
-        more = Signal()
-        m.d.comb += [
-            answer.ready.eq(1),
-            answers.r_en.eq(answer.valid),
-            more.eq(answer.valid & answers.r_data[0]),
-            self.done.eq(order.r_rdy & (order.r_data[0] | (finished != 0))),
-            order.r_en.eq(self.done),
-        ]
-        m.d.sync += finished.eq(finished + more - (self.done & ~order.r_data[0]))
-
-        # ---- errors ---------------------------------------------------------------------
         # An error of the walk belongs to the oldest command once all before it is answered.
-        mine = Signal()
-        m.d.comb += mine.eq(
-            window.idle
-            & ~request_waits
-            & splitter.idle
-            & ~address.valid
-            & ~answers.r_rdy
-            & (finished == 0)
-            & order.r_rdy
-            & ~order.r_data[0]
-        )
+        mine = bursts.idle & commands.oldest
         with m.If(self.error == Error.NONE):
-            with m.If(answer.valid & answer.payload[1]):
+            with m.If(bursts.failed):
                 m.d.sync += self.error.eq(Error.WRITE_RESPONSE)
-            with m.Elif(window.outside & mine):
+            with m.Elif(bursts.outside & mine):
                 m.d.sync += self.error.eq(Error.WRITE_WINDOW)
-            with m.Elif(strips.too_long & mine & ~range_waits):
+            with m.Elif(strips.too_long & mine):
                 m.d.sync += self.error.eq(Error.ILLEGAL_COMMAND)
         return m

@@ -23,10 +23,9 @@ class StripWalker(wiring.Component):
     bits to which the offsets in the tile are computed, those of an entry's address; address: those
     of an address in memory; lanes: the most entries of a chunk; rlc: a STORE may be coded.
 
-    Latency twelve: one multiplier finds a product a cycle. A strip takes two cycles, and one for
-    each block of the tile beyond one that it goes over; the first of a row 4 + stride_y.
-    registered: a strip takes a cycle more, the first of a row 3 + stride_y more; no path from
-    whoever takes one to the walk.
+    Latency thirteen: one multiplier finds a product a cycle. A strip takes three cycles, and one
+    for each block of the tile beyond one that it goes over; the first of a row 7 + 2 * stride_y. No
+    path leads from whoever takes one to the walk.
     """
 
     start: In(1)
@@ -41,19 +40,12 @@ class StripWalker(wiring.Component):
     def __init__(
         self,
         place: int = ENTRY_ADDR,
-        registered: bool = False,
         *,
         address: int = ADDRESS,
         lanes: int = LANES,
         rlc: bool = True,
     ):
-        self.place, self.registered, self.address, self.lanes, self.rlc = (
-            place,
-            registered,
-            address,
-            lanes,
-            rlc,
-        )
+        self.place, self.address, self.lanes, self.rlc = place, address, lanes, rlc
         super().__init__()
 
     def elaborate(self, platform):
@@ -128,7 +120,6 @@ class StripWalker(wiring.Component):
         image_a, image_b = Signal(place), Signal(place)
         # rows that exist
         low, high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
-        count_low, count_high = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
         dram_image, dram_row, dram = (
             Signal(self.address, name=n) for n in ("dram_image", "dram_row", "dram")
         )
@@ -200,28 +191,18 @@ class StripWalker(wiring.Component):
         ]
         # the strip's end is theirs
         ends_row, ends_image, ends_all = (Signal(name=f"ends_{n}") for n in ("row", "image", "all"))
-        # a strip is a cycle later, and two behind the one before; a row is found in two
-        if self.registered:
-            room = ~strip.valid & ~write.valid
-            emits, settled = offer & room, Signal()
-            m.d.sync += [
-                emit.eq(emits),
-                ends_row.eq(emits & final),
-                ends_image.eq(emits & final & last_row),
-                ends_all.eq(emits & end),
-                found.eq(at == goal),
-                settled.eq(seek & ~settled),
-            ]
-        else:
-            room = (~strip.valid | strip.ready) & (~write.valid | write.ready)
-            emits, settled = offer & room, 1
-            m.d.comb += [
-                emit.eq(emits),
-                ends_row.eq(emits & final),
-                ends_image.eq(emits & final & last_row),
-                ends_all.eq(emits & end),
-                found.eq(at == goal),
-            ]
+        # A strip comes a cycle after its offer, and is taken before the next is offered; a row is
+        # found in two.
+        room = ~strip.valid & ~write.valid
+        emits, settled = offer & room, Signal()
+        m.d.sync += [
+            emit.eq(emits),
+            ends_row.eq(emits & final),
+            ends_image.eq(emits & final & last_row),
+            ends_all.eq(emits & end),
+            found.eq(at == goal),
+            settled.eq(seek & ~settled),
+        ]
         m.d.sync += [
             waiting.eq(waiting & ~self.start | ends_all),
             offer.eq(seek & settled & found | along & ~again.any() | offer & ~room),
@@ -284,21 +265,27 @@ class StripWalker(wiring.Component):
                     row_a.eq(row_a + store.row_stride),
                     wraps.eq(ring_row == ring_before),
                 ]
-        # These stand still while they are used: what is found before the row is known is found
-        # again.
+        # The rows of the window that exist, and then, while they are sought, those that count: each
+        # between two bounds. What is found before a row is known is found again.
+        from_row, to_row = Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
+        overlap, sought = Signal(signed(COORDINATE + 1)), Signal()
+        m.d.comb += [
+            from_row.eq(Mux(seek, shape.count_top, 0)),
+            to_row.eq(Mux(seek, shape.count_bottom, height)),
+            overlap.eq(high - low),
+        ]
         m.d.sync += [
             bottom.eq(top + kernel),
-            low.eq(Mux(top < 0, 0, top)),
-            count_low.eq(Mux(top < shape.count_top, shape.count_top, top)),
-            high.eq(Mux(bottom < height, bottom, height)),
-            goal.eq(Mux(low < height, low, height)),
-            count_high.eq(Mux(bottom < shape.count_bottom, bottom, shape.count_bottom)),
+            low.eq(Mux(top < from_row, from_row, top)),
+            high.eq(Mux(bottom < to_row, bottom, to_row)),
+            sought.eq(bounds),
         ]
+        with m.If(bounds):
+            m.d.sync += goal.eq(low)
+        with m.If(sought):
+            m.d.sync += rows.eq(Mux(overlap < 0, 0, overlap[:8]))
         with m.If(seek):
-            m.d.sync += [
-                rows.eq(Mux(high > low, (high - low)[:8], 0)),
-                count.eq(Mux(count_high > count_low, (count_high - count_low)[:8], 0)),
-            ]
+            m.d.sync += count.eq(Mux(overlap < 0, 0, overlap[:8]))
         with m.If(new_row):
             m.d.sync += [dram.eq(dram_row), table.eq(table_row), block.eq(0)]
         with m.Elif(emit):

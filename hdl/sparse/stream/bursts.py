@@ -39,7 +39,7 @@ class BurstReader(wiring.Component):
         m = Module()
 
         # Bursts.
-        splitter, skid = BurstSplitter(record_address(self.config), True), SkidBuffer(Burst)
+        splitter, skid = BurstSplitter(record_address(self.config)), SkidBuffer(Burst)
         m.submodules.splitter = splitter
         request, place = splitter.request, self.place
         following = through(m, "bursts", skid, splitter.burst)

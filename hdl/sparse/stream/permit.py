@@ -41,7 +41,7 @@ class RecordPermit(wiring.Component):
         place_layout = place_of_record_layout(self.config)
         m.submodules.places = places = BlockFifo(width=place_layout.size, depth=self.depth)
         m.submodules.queue = queue = BlockFifo(width=place_layout.size, depth=ALLOWED)
-        m.submodules.window = window = Window(True)
+        m.submodules.window = window = Window()
 
         # One after the other to the window.
         place, waits, passes = Signal(place_layout), Signal(), Signal()

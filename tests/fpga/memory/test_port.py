@@ -30,16 +30,14 @@ class Shared(wiring.Component):
     data: Out(stream.Signature(TaggedData))
     write: In(WriteMaster)
 
-    def __init__(self, single_port=False, registered=False):
-        self.single_port, self.registered = single_port, registered
+    def __init__(self, single_port=False):
+        self.single_port = single_port
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.arbiter, m.submodules.ram = arbiter, ram = (
-            Arbiter(self.registered),
-            Ram(SIZE, self.single_port),
-        )
+        m.submodules.arbiter = arbiter = Arbiter()
+        m.submodules.ram = ram = Ram(SIZE, self.single_port)
         wiring.connect(m, arbiter.memory_read, ram.read)
         wiring.connect(m, arbiter.memory_write, ram.write)
         for name in ("host_read", "host_write", "address", "data", "write"):
@@ -133,9 +131,8 @@ class Client:
 
 @pytest.mark.parametrize("single_port", [False, True])
 @pytest.mark.parametrize("stall", [0, 0.4])
-@pytest.mark.parametrize("registered", [False, True])
-def test_two_clients(stall, single_port, registered):
-    dut = shared(Shared, single_port, registered)
+def test_two_clients(stall, single_port):
+    dut = shared(Shared, single_port)
     clients = [
         Client(dut, "host", 0, SIZE // 2, stall, 14, 1),
         Client(dut, "accelerator", SIZE // 2, SIZE, stall, 14, 2),

@@ -16,9 +16,8 @@ def split(address, words, last):
     return out
 
 
-@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_splitter(stall, registered):
+def test_splitter(stall):
     rng = random.Random(5)
     requests = [
         (0, 1, 1),
@@ -35,7 +34,7 @@ def test_splitter(stall, registered):
         (rng.randrange(1 << 20) * 8, rng.randrange(200), rng.randrange(2)) for _ in range(60)
     ]
     want = [b for r in requests for b in split(*r)]
-    dut, got = shared(BurstSplitter, registered=registered), []
+    dut, got = shared(BurstSplitter), []
     cycles = run(
         dut,
         lambda ctx: send(
@@ -52,15 +51,12 @@ def test_splitter(stall, registered):
     assert len(got) == len(want)
     assert got == want
     if not stall:
-        # one more to take a request
-        most = (3 * len(requests) + 2 * (len(want) - len(requests))) if registered else len(want)
-        assert cycles <= most + 4 + sum(w == 0 for _, w, _ in requests)
+        assert cycles <= len(want) + 4 + sum(w == 0 for _, w, _ in requests)
 
 
-@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_window(stall, registered):
-    dut, got, times = shared(Window, registered), [], []
+def test_window(stall):
+    dut, got, times = shared(Window), [], []
     inside = [(0x1000, 8), (0x1FF8, 8), (0x1000, 0x1000), (0x1002, 2), (0x1FFE, 2)]
 
     def item(i, begin, size):
@@ -95,9 +91,8 @@ def test_window(stall, registered):
     "bad",
     [(0xFF8, 8), (0xFF8, 16), (0x1FF8, 16), (0x2000, 8), (0xFFFFFFF8, 16), (0x1FFE, 4), (0xFFE, 4)],
 )
-@pytest.mark.parametrize("registered", [False, True])
-def test_window_outside(bad, registered):
-    dut, got = shared(Window, registered), []
+def test_window_outside(bad):
+    dut, got = shared(Window), []
 
     async def bench(ctx):
         ctx.set(dut.base, 0x1000)
@@ -108,9 +103,9 @@ def test_window_outside(bad, registered):
         ]
         await send(ctx, dut.check, items[:2])
         ctx.set(dut.check.valid, 1)
-        if registered:  # takes one more, which never leaves
-            assert not ctx.get(dut.outside) and not ctx.get(dut.idle)
-            await ctx.tick()
+        # takes one more, which never leaves
+        assert not ctx.get(dut.outside) and not ctx.get(dut.idle)
+        await ctx.tick()
         for _ in range(5):
             await ctx.tick()
             assert ctx.get(dut.outside) and not ctx.get(dut.check.ready)

@@ -10,10 +10,9 @@ def burst(i):
     return dict(address=8 * i, length=i % 3, last=i & 1)
 
 
-@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_routes_by_id(stall, registered):
-    dut = shared(ReadArbiter, registered=registered)
+def test_routes_by_id(stall):
+    dut = shared(ReadArbiter)
     rng = random.Random(19)
     counts = (40, 60)
     out, got = [], ([], [])

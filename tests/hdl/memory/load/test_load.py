@@ -9,13 +9,6 @@ from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send, share
 
 RNG = random.Random(8)
 MEMORY = bytearray(RNG.randbytes(1 << 16))
-BUILD = {"registered": False}
-
-
-@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
-def registered(request):
-    """Every test for both builds: the same results at the same rates."""
-    BUILD["registered"] = request.param
 
 
 BUILD = {}

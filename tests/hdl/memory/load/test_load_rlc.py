@@ -10,14 +10,7 @@ from tests.golden.test_rlc import strips_of, word
 from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send, shared
 
 SIZE = 1 << 18
-BUILD = {"registered": False}
 TABLES = SIZE // 2  # coded strips lie below, tables and plain words above
-
-
-@pytest.fixture(autouse=True, params=[False, True], ids=["plain", "registered"])
-def built(request):
-    """Every test for both builds: the same results at the same rates."""
-    BUILD["registered"] = request.param
 
 
 class Memory:
@@ -116,7 +109,7 @@ def simulate(
     dones=None,
 ):
     """Runs commands; want: (word, data) in order. Returns (the memory's log, cycles of writes)."""
-    dut = shared(Load, **BUILD)
+    dut = shared(Load)
     axi = ReadMemory(dut.read, memory.bytes, latency=latency, stall=stall, bad=bad)
     got, times, seen = [], [], []
 

@@ -1,7 +1,7 @@
 """STORE's arithmetic and loops, read off the docstrings of StoreBody and ShapeBody."""
 
 from hdl.isa import Opcode, Pool
-from hdl.memory.store.pooler import reciprocal
+from hdl.memory.store.average import reciprocal
 
 
 def saturate(v):

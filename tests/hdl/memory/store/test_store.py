@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hdl.isa import BODIES, Error, Opcode, Pool, fields
-from hdl.memory.store.pooler import reciprocal
+from hdl.memory.store.average import reciprocal
 from hdl.memory.store.store import Store
 from tests.hdl.memory.store.reference import Reference
 from tests.hdl.streams import WriteMemory, holds, idle, run, send, shared
@@ -99,12 +99,12 @@ SMALL = dict(rlc=False, address=17, lanes=1)
 
 @pytest.fixture(
     autouse=True,
-    params=[{}, dict(registered=True), SMALL | dict(registered=True)],
-    ids=["plain", "registered", "small and registered"],
+    params=[{}, SMALL],
+    ids=["all", "small"],
 )
 def built(request):
-    """All of it also with the chains of `ready` signals cut, and with an entry at a time, addresses
-    no wider than the memory, and without the parts for coded strips."""
+    """All of it also with an entry at a time, addresses no wider than the memory, and without the
+    parts for coded strips."""
     BUILD.clear()
     BUILD.update(request.param)
 

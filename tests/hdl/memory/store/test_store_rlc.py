@@ -26,11 +26,11 @@ from tests.hdl.memory.store.test_store import (
 
 @pytest.fixture(
     autouse=True,
-    params=[{}, dict(registered=True), dict(registered=True, lanes=1, address=17)],
-    ids=["plain", "registered", "one lane"],
+    params=[{}, dict(lanes=1, address=17)],
+    ids=["all", "one lane"],
 )
 def built(request):
-    """All of it also with the chains of `ready` signals cut, and with an entry at a time."""
+    """All of it also with an entry at a time."""
     BUILD.clear()
     BUILD.update(request.param)
 

@@ -1,0 +1,80 @@
+"""The words of LOADs to the global buffer."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from hdl.buffer.words import GlbWrite
+from hdl.isa import WORD_ADDR
+from hdl.memory.words import DecodedWord, LoadTarget
+from hdl.timing import LOADS
+
+
+class WordWriter(wiring.Component):
+    """Writes the words of each command to consecutive places.
+
+    Members: `targets`, of each command where its words go, LOADS of them noted; `words` and
+    `coded`, which it takes from the one or the other; `write`, the port of the global buffer (a
+    64-bit word in lanes 0-3 of each; the others repeat it); `done`, with a command's last word;
+    `stop`: no more words are taken; `idle`: none is inside.
+
+    Latency one cycle, throughput a word a cycle; `ready` waits for `write.ready` in the same cycle.
+    """
+
+    targets: In(stream.Signature(LoadTarget))
+    words: In(stream.Signature(DecodedWord))
+    coded: In(stream.Signature(DecodedWord))
+    write: Out(stream.Signature(GlbWrite))
+    done: Out(1)
+    stop: In(1)
+    idle: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # Of each command under way: where it goes.
+        m.submodules.notes = notes = SyncFIFOBuffered(width=WORD_ADDR + 1, depth=LOADS)
+        begin, coded = Signal(WORD_ADDR), Signal()  # of the oldest
+        m.d.comb += [
+            notes.w_en.eq(self.targets.valid),
+            notes.w_data.eq(Cat(self.targets.p.word, self.targets.p.rlc)),
+            self.targets.ready.eq(notes.w_rdy),
+            Cat(begin, coded).eq(notes.r_data),
+        ]
+
+        # A word and its place.
+        valid, last = Signal(), Signal()
+        entries, at = Signal(64), Signal(WORD_ADDR)
+        following, first = Signal(WORD_ADDR), Signal(init=1)
+        free, put, word = Signal(), Signal(), Signal(DecodedWord)
+        m.d.comb += [
+            free.eq((~valid | self.write.ready) & ~self.stop),
+            self.words.ready.eq(free & ~coded),
+            self.coded.ready.eq(free & coded & notes.r_rdy),
+            word.eq(Mux(coded, self.coded.payload, self.words.payload)),
+            put.eq((self.words.valid & self.words.ready) | (self.coded.valid & self.coded.ready)),
+            notes.r_en.eq(put & word.last),
+        ]
+        place = Mux(first, begin, following)
+        with m.If(self.write.ready):
+            m.d.sync += valid.eq(0)
+        with m.If(put):
+            m.d.sync += [
+                valid.eq(1),
+                last.eq(word.last),
+                entries.eq(word.data),
+                at.eq(place),
+                following.eq(place + 1),
+                first.eq(word.last),
+            ]
+
+        m.d.comb += [
+            self.write.valid.eq(valid),
+            self.write.p.word.eq(at),
+            self.write.p.data.eq(entries.replicate(2)),
+            self.write.p.mask.eq(0x0F),
+            self.done.eq(valid & self.write.ready & last),
+            self.idle.eq(~valid),
+        ]
+        return m
