@@ -6,10 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import Config
 from hdl.control.counters import CORE_EVENTS, Counters, events
-from hdl.control.fetch import Fetch, engines
+from hdl.control.fetch.fetch import Fetch
 from hdl.control.issue import Issue
 from hdl.control.registers import Control
 from hdl.control.semaphores import Semaphores
+from hdl.control.words import engines
 from hdl.isa import WORD_ADDR, ConfigBody, Error
 from hdl.lib.axi import ADDRESS, ReadMaster, lite_ports, master_ports
 from hdl.lib.near_reset import near_reset

@@ -1,21 +1,15 @@
 """The queue in front of an engine."""
 
 from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import SEMAPHORES
+from hdl.control.words import queued
 from hdl.isa import INDEX
 from hdl.lib.stream.chain_fifo import ChainFifo
 from hdl.timing import IN_FLIGHT
-
-
-def queued(body: ShapeLike) -> data.StructLayout:
-    """An entry of an Issue's queue."""
-    return data.StructLayout(
-        {"wait": SEMAPHORES, "signal": SEMAPHORES, "index": INDEX, "body": body}
-    )
 
 
 class Issue(wiring.Component):
