@@ -111,10 +111,7 @@ class Edge(wiring.Component):
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
         issues = {
-            n: add(
-                f"issue_{n}",
-                Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), registered=c.registered),
-            )
+            n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n)))
             for n, body in bodies.items()
         }
         m.d.comb += [
@@ -172,7 +169,7 @@ class Edge(wiring.Component):
         m.d.comb += fetch.config_refused.eq(self.config_refused)
         # A cycle late does no harm: no command follows another that fast, and an end is watched for
         # some cycles.
-        m.d["sync" if c.registered else "comb"] += [
+        m.d.sync += [
             fetch.drained.eq(~Cat(issues[n].busy for n in ARRAY_ENGINES).any()),
             control.finished.eq(~fetch.busy & ~Cat(i.busy for i in issues.values()).any()),
         ]

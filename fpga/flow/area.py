@@ -128,12 +128,8 @@ SPARSE = 4  # sparse PEs of those components, if the configuration has none
 
 
 def _queue(config: Config, engine: str) -> Issue:
-    return Issue(
-        engines(config)[engine],
-        config.engine_queue(engine),
-        in_flight=config.in_flight(engine),
-        registered=config.registered,
-    )
+    body = engines(config)[engine]
+    return Issue(body, config.engine_queue(engine), in_flight=config.in_flight(engine))
 
 
 class Harness(Elaboratable):
