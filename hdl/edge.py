@@ -8,7 +8,7 @@ from hdl.config import Config
 from hdl.control.counters import CORE_EVENTS, Counters, events
 from hdl.control.fetch.fetch import Fetch
 from hdl.control.issue import Issue
-from hdl.control.registers import Control
+from hdl.control.registers.control import Control
 from hdl.control.semaphores import Semaphores
 from hdl.control.words import engines
 from hdl.isa import WORD_ADDR, ConfigBody, Error

@@ -37,7 +37,7 @@ from hdl.buffer.global_buffer import GlobalBuffer
 from hdl.config import Config
 from hdl.control.fetch.fetch import Fetch
 from hdl.control.issue import Issue
-from hdl.control.registers import Control
+from hdl.control.registers.control import Control
 from hdl.control.semaphores import Semaphores
 from hdl.control.words import engines
 from hdl.emit.files import BUILD, write_atomic
