@@ -15,7 +15,8 @@ class WriteChannel(wiring.Component):
     the bytes of `strobe` of register i if `chosen[i]`; none is chosen by an address beyond.
 
     `write` comes two cycles after the later of both, the answer two cycles after `write`, so that
-    what a write starts is under way by then. A write takes five cycles. All outputs are registers.
+    what a write starts is under way by then: a write takes five cycles, and one comes every four.
+    All outputs are registers.
     """
 
     address: In(stream.Signature(LITE_ADDRESS))
