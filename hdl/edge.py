@@ -6,10 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import Config
 from hdl.control.counters import CORE_EVENTS, Counters, events
-from hdl.control.fetch import Fetch, engines
+from hdl.control.fetch.fetch import Fetch
 from hdl.control.issue import Issue
-from hdl.control.registers import Control
+from hdl.control.registers.control import Control
 from hdl.control.semaphores import Semaphores
+from hdl.control.words import engines
 from hdl.isa import WORD_ADDR, ConfigBody, Error
 from hdl.lib.axi import ADDRESS, ReadMaster, lite_ports, master_ports
 from hdl.lib.near_reset import near_reset
@@ -109,10 +110,7 @@ class Edge(wiring.Component):
         m.submodules.semaphores = semaphores = Semaphores(len(bodies))
         m.submodules.counters = counters = Counters(self.build)
         issues = {
-            n: add(
-                f"issue_{n}",
-                Issue(body, c.engine_queue(n), in_flight=c.in_flight(n), registered=c.registered),
-            )
+            n: add(f"issue_{n}", Issue(body, c.engine_queue(n), in_flight=c.in_flight(n)))
             for n, body in bodies.items()
         }
         m.d.comb += [
@@ -170,7 +168,7 @@ class Edge(wiring.Component):
         m.d.comb += fetch.config_refused.eq(self.config_refused)
         # A cycle late does no harm: no command follows another that fast, and an end is watched for
         # some cycles.
-        m.d["sync" if c.registered else "comb"] += [
+        m.d.sync += [
             fetch.drained.eq(~Cat(issues[n].busy for n in ARRAY_ENGINES).any()),
             control.finished.eq(~fetch.busy & ~Cat(i.busy for i in issues.values()).any()),
         ]

@@ -35,10 +35,11 @@ from hdl.array.chain import ProcessingArray
 from hdl.array.pe.pe import ProcessingElement
 from hdl.buffer.global_buffer import GlobalBuffer
 from hdl.config import Config
-from hdl.control.fetch import Fetch, engines
+from hdl.control.fetch.fetch import Fetch
 from hdl.control.issue import Issue
-from hdl.control.registers import Control
+from hdl.control.registers.control import Control
 from hdl.control.semaphores import Semaphores
+from hdl.control.words import engines
 from hdl.emit.files import BUILD, write_atomic
 from hdl.emit.sources import fingerprint
 from hdl.lib.arithmetic.requantise import Requantise
@@ -127,12 +128,8 @@ SPARSE = 4  # sparse PEs of those components, if the configuration has none
 
 
 def _queue(config: Config, engine: str) -> Issue:
-    return Issue(
-        engines(config)[engine],
-        config.engine_queue(engine),
-        in_flight=config.in_flight(engine),
-        registered=config.registered,
-    )
+    body = engines(config)[engine]
+    return Issue(body, config.engine_queue(engine), in_flight=config.in_flight(engine))
 
 
 class Harness(Elaboratable):

@@ -1,11 +1,12 @@
-"""What makes a command illegal, one table for the hardware and for software.
+"""What makes a command illegal, tables for the hardware and for software.
 
-`rules` works on ints and on Amaranth values alike. Only what costs a few comparators is
-checked: products of fields are the compiler's duty, and a command that breaks them may
-compute nonsense but touches nothing outside the windows.
+A function for each opcode gives the rules of its fields in a configuration; it works on ints and on
+Amaranth values alike. Only what costs a few comparators is checked: products of fields are the
+compiler's duty, and a command that breaks them may compute nonsense but touches nothing outside the
+windows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from amaranth.hdl import Shape, Value
 
@@ -42,110 +43,175 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.SPARSE_STREAM: ("count",),
 }
 
+# Semaphores that it may name, if not all that are built: CONFIG is executed by the fetcher, which
+# has no part in them.
+BUILT = {Opcode.CONFIG: 0}
+STORE_ADDRESSES = ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
 
-def rules(
-    config: Config,
-    opcode: Opcode,
-    wait: int | Value,
-    signal: int | Value,
-    f: Mapping[str, int | Value],
-) -> list:
+Word = int | Value
+Fields = Mapping[str, Word]  # of a body, by name
+
+
+def _aligned(f: Fields, bytes_each: int, *names: str) -> list:
+    """Fields that are multiples of a power of two."""
+    return [(f[name] & bytes_each - 1) == 0 for name in names]
+
+
+def _config(config: Config, f: Fields) -> list:
+    return [
+        f["stride"] <= 4,
+        f["mode"] <= int(Mode.SKIP if config.skip else Mode.GATE),
+        *_aligned(f, 2, "ring", "ring_size"),
+        f["ring"] + f["ring_size"] <= config.glb_words,
+    ]
+
+
+def _load(config: Config, f: Fields) -> list:
+    return [
+        f["dram"] >> config.address_bits == 0,
+        *_aligned(f, 8, "dram", "stride_a", "stride_b", "stride_c"),
+        f["word"] + f["length"] <= config.glb_words,
+    ]
+
+
+def _ifmap(config: Config, f: Fields) -> list:
+    return [
+        f["p"] <= config.psum_spad,
+        *_aligned(f, config.simd, "p"),
+        f["window"] <= config.ifmap_spad,
+        f["step"] <= f["window"],
+    ]
+
+
+def _filter(config: Config, f: Fields) -> list:
+    return [
+        f["tail"] <= 4,
+        f["words"] <= -(-config.filter_half // 4),
+        f["word"] < config.glb_words,
+    ]
+
+
+def _psum(config: Config, f: Fields) -> list:
+    return [f["p"] <= config.psum_spad, *_aligned(f, 2, "bias")]
+
+
+def _ofmap(config: Config, f: Fields) -> list:
+    return [f["p"] <= config.psum_spad, (f["to_ring"] != 0) | (f["ring"] != 0)]
+
+
+def _store(config: Config, f: Fields) -> list:
+    return [
+        f["dram"] >> config.address_bits == 0,
+        f["chunk"] <= config.store_lanes,
+        f["pool"] <= int(max(Pool)),
+        f["row_first"] < f["ring"],
+        *_aligned(f, 2, *STORE_ADDRESSES),
+    ]
+
+
+def _nothing(config: Config, f: Fields) -> list:
+    return []
+
+
+def _fill(config: Config, f: Fields) -> list:
+    limits = {
+        Target.WEIGHTS: config.sparse_words,
+        Target.POINTERS: config.sparse_pointers // 2,
+        Target.CODEBOOK: 4,
+        Target.ACCUMULATORS: config.sparse_rows,
+        Target.ACTIVATIONS: config.sparse_activations,
+    }
+    return [
+        f["target"] <= int(max(Target)),
+        f["pe"] + f["pes"] <= config.sparse_pes,
+        f["word"] < config.glb_words,
+        *(
+            (f["target"] != int(target)) | (f["address"] + f["count"] <= limit)
+            for target, limit in limits.items()
+        ),
+    ]
+
+
+def _run(config: Config, f: Fields) -> list:
+    return [
+        f["address"] + f["count"] <= config.sparse_activations,
+        f["queue"] <= config.sparse_queue,
+    ]
+
+
+def _output(config: Config, f: Fields) -> list:
+    return [
+        f["rows"] <= config.sparse_rows,
+        f["address"] + f["rows"] <= config.sparse_activations,
+    ]
+
+
+def _dump(config: Config, f: Fields) -> list:
+    return [
+        f["address"] + f["count"] <= config.sparse_activations,
+        f["word"] < config.glb_words,
+    ]
+
+
+def _stream(config: Config, f: Fields) -> list:
+    return [
+        f["address"] + f["count"] <= config.sparse_activations,
+        *_aligned(f, 8, "dram"),
+        f["word"] + f["count"] * (config.sparse_pes // 4) <= config.glb_words,
+    ]
+
+
+Rules = Callable[[Config, Fields], list]
+RULES: dict[Opcode, Rules] = {
+    Opcode.CONFIG: _config,
+    Opcode.LOAD: _load,
+    Opcode.IFMAP: _ifmap,
+    Opcode.FILTER: _filter,
+    Opcode.PSUM: _psum,
+    Opcode.OFMAP: _ofmap,
+    Opcode.STORE: _store,
+    Opcode.SHAPE: _nothing,
+    Opcode.SPARSE_FILL: _fill,
+    Opcode.SPARSE_RUN: _run,
+    Opcode.SPARSE_OUTPUT: _output,
+    Opcode.SPARSE_DUMP: _dump,
+    Opcode.SPARSE_STREAM: _stream,
+}
+
+
+def _coded(config: Config, f: Fields, even: tuple[str, ...], words: tuple[str, ...]) -> list:
+    """What a coded feature map asks for: fields that are even, and multiples of 8."""
+    good = [f["table"] >> config.address_bits == 0, *_aligned(f, 2, *even), *_aligned(f, 8, *words)]
+    return [(f["rlc"] == 0) | rule for rule in good]
+
+
+def _coded_load(config: Config, f: Fields) -> list:
+    return _coded(config, f, ("table", "table_b"), ())
+
+
+def _coded_store(config: Config, f: Fields) -> list:
+    return _coded(config, f, ("table", "table_row"), STORE_ADDRESSES)
+
+
+def _dense(config: Config, f: Fields) -> list:
+    return [f["rlc"] == 0]
+
+
+# Opcode -> further rules of a machine with run-length coding, and of one without.
+CODED: dict[Opcode, Rules] = {Opcode.LOAD: _coded_load, Opcode.STORE: _coded_store}
+DENSE: dict[Opcode, Rules] = {Opcode.LOAD: _dense, Opcode.STORE: _dense}
+
+
+def rules(config: Config, opcode: Opcode, wait: Word, signal: Word, f: Fields) -> list:
     """Conditions that hold for a legal command; `f` maps field names to values."""
-    out = [f[name] != 0 for name in NON_ZERO[opcode]]
-    out += [mask >> SEMAPHORES == 0 for mask in (wait, signal)]
-    if opcode in (Opcode.LOAD, Opcode.STORE):
-        if not config.rlc:
-            out += [f["rlc"] == 0]
-        if config.address_bits < 32:
-            out += [f["dram"] >> config.address_bits == 0]
-            if config.rlc:
-                out += [(f["rlc"] == 0) | (f["table"] >> config.address_bits == 0)]
-    match opcode:
-        case Opcode.CONFIG:
-            # Executed by the fetcher, which has no part in the semaphores.
-            out += [
-                wait == 0,
-                signal == 0,
-                f["stride"] <= 4,
-                f["mode"] <= int(Mode.SKIP if config.skip else Mode.GATE),
-                (f["ring"] & 1) == 0,
-                (f["ring_size"] & 1) == 0,
-                f["ring"] + f["ring_size"] <= config.glb_words,
-            ]
-        case Opcode.LOAD:
-            out += [(f[n] & 7) == 0 for n in ("dram", "stride_a", "stride_b", "stride_c")]
-            out += [f["word"] + f["length"] <= config.glb_words]
-            if config.rlc:
-                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_b")]
-        case Opcode.IFMAP:
-            out += [
-                f["p"] <= config.psum_spad,
-                (f["p"] & config.simd - 1) == 0,
-                f["window"] <= config.ifmap_spad,
-                f["step"] <= f["window"],
-            ]
-        case Opcode.FILTER:
-            out += [
-                f["tail"] <= 4,
-                f["words"] <= -(-config.filter_half // 4),
-                f["word"] < config.glb_words,
-            ]
-        case Opcode.PSUM:
-            out += [f["p"] <= config.psum_spad, (f["bias"] & 1) == 0]
-        case Opcode.OFMAP:
-            out += [f["p"] <= config.psum_spad, (f["to_ring"] != 0) | (f["ring"] != 0)]
-        case Opcode.SPARSE_FILL:
-            out += [
-                f["target"] <= int(max(Target)),
-                f["pe"] + f["pes"] <= config.sparse_pes,
-                f["word"] < config.glb_words,
-            ]
-            for target, limit in (
-                (Target.WEIGHTS, config.sparse_words),
-                (Target.POINTERS, config.sparse_pointers // 2),
-                (Target.CODEBOOK, 4),
-                (Target.ACCUMULATORS, config.sparse_rows),
-                (Target.ACTIVATIONS, config.sparse_activations),
-            ):
-                out += [(f["target"] != int(target)) | (f["address"] + f["count"] <= limit)]
-        case Opcode.SPARSE_RUN:
-            out += [
-                f["address"] + f["count"] <= config.sparse_activations,
-                f["queue"] <= config.sparse_queue,
-            ]
-        case Opcode.SPARSE_OUTPUT:
-            out += [
-                f["rows"] <= config.sparse_rows,
-                f["address"] + f["rows"] <= config.sparse_activations,
-            ]
-        case Opcode.SPARSE_DUMP:
-            out += [
-                f["address"] + f["count"] <= config.sparse_activations,
-                f["word"] < config.glb_words,
-            ]
-        case Opcode.SPARSE_STREAM:
-            out += [
-                f["address"] + f["count"] <= config.sparse_activations,
-                (f["dram"] & 7) == 0,
-                f["word"] + f["count"] * (config.sparse_pes // 4) <= config.glb_words,
-            ]
-        case Opcode.STORE:
-            out += [
-                f["chunk"] <= config.store_lanes,
-                f["pool"] <= int(max(Pool)),
-                f["row_first"] < f["ring"],
-            ]
-            out += [
-                (f[n] & 1) == 0
-                for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
-            ]
-            if config.rlc:
-                out += [
-                    (f["rlc"] == 0) | ((f[n] & 7) == 0)
-                    for n in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
-                ]
-                out += [(f["rlc"] == 0) | ((f[n] & 1) == 0) for n in ("table", "table_row")]
-    return out
+    masks = BUILT.get(opcode, SEMAPHORES)
+    further = CODED if config.rlc else DENSE
+    return [
+        *(f[name] != 0 for name in NON_ZERO[opcode]),
+        *(mask >> masks == 0 for mask in (wait, signal)),
+        *RULES[opcode](config, f),
+        *further.get(opcode, _nothing)(config, f),
+    ]
 
 
 def legal(config: Config, raw: bytes) -> bool:

@@ -11,8 +11,7 @@ from amaranth.hdl import Shape
 
 import cli
 from hdl.config import CHIP_STORAGE_BYTES, PRESETS, QUEUED_BITS, SPARSE_QUEUED_BITS
-from hdl.control.fetch import ENGINE_BODY, SPARSE_BODY
-from hdl.control.issue import queued
+from hdl.control.words import ENGINE_BODY, SPARSE_BODY, queued
 from hdl.emit.verilog import emit
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -70,10 +70,7 @@ class Pair(Component):
         (8, {}),
         (2, dict(in_flight=2)),
         (4, dict(in_flight=2)),
-        (1, dict(registered=True)),
-        (2, dict(in_flight=2, registered=True)),
-        (8, dict(registered=True)),
-        (4, dict(registered=True)),
+        (1, dict(in_flight=1)),
     ],
 )
 def test_issue_order_masks_and_index(depth, options, stall):
@@ -89,10 +86,10 @@ def test_issue_order_masks_and_index(depth, options, stall):
         )
         for i in range(40)
     ]
-    given, started, late = [], [], options.get("registered", False)
+    given, started = [], []
 
     async def engine(ctx):
-        flight, due = [], [0] * (2 * late)
+        flight, due = [], [0] * 2
         done_before = False
         while len(given) < len(commands) or any(due):
             ready = rng.random() >= stall and len(flight) < 5
@@ -101,7 +98,7 @@ def test_issue_order_masks_and_index(depth, options, stall):
             ctx.set(issue.done, done)
             if flight:
                 assert ctx.get(issue.busy) and (
-                    done_before and late or ctx.get(issue.index) == 3 * flight[0]
+                    done_before or ctx.get(issue.index) == 3 * flight[0]
                 )
             done_before = done
             _, _, valid, body, give = await ctx.tick().sample(
@@ -125,7 +122,7 @@ def test_issue_order_masks_and_index(depth, options, stall):
             issue.queue.valid, issue.queue.ready, issue.done, issue.busy
         ):
             assert shown == (held != 0)
-            held += (valid & ready) - (before if late else done)
+            held += (valid & ready) - before
             before = done
 
     async def giver(ctx):
@@ -169,32 +166,32 @@ def test_issue_waits_for_all_and_halts():
             assert not ctx.get(issue.command.valid) and not ctx.get(issue.waiting)
         ctx.set(issue.halt, 0)
         await ctx.tick()
-        assert ctx.get(issue.command.valid) and ctx.get(dut.available) == 0
+        assert ctx.get(issue.command.valid)
+        await ctx.tick()
+        assert ctx.get(dut.available) == 0
 
     run(dut, bench)
 
 
-@pytest.mark.parametrize(
-    "depth, cycles_each, options", [(4, 1, {}), (2, 2, {}), (4, 3, dict(registered=True))]
-)
-def test_issue_throughput(depth, cycles_each, options):
-    dut = shared(Issue, 8, depth, **options)
-    taken = []
+@pytest.mark.parametrize("depth, first, each", [(1, 4, 4), (2, 5, 3), (4, 4, 3), (16, 4, 3)])
+def test_issue_throughput(depth, first, each):
+    """A command every `each` cycles, the first after `first`; gifts two cycles after `done`."""
+    dut = shared(Issue, 8, depth)
+    times, dones, gifts = [], [], []
 
     async def engine(ctx):
+        now = 0
         ctx.set(dut.command.ready, 1)
-        valid = 0
-        while len(taken) < 50:
-            ctx.set(dut.done, valid)
-            _, _, valid, body = await ctx.tick().sample(dut.command.valid, dut.command.payload)
-            if valid:
-                taken.append(body)
+        while len(gifts) < 50:
+            _, _, valid, give = await ctx.tick().sample(dut.command.valid, dut.give)
+            times.extend([now] if valid else [])
+            gifts.extend([now] if give else [])
+            dones.extend([now + 2] if valid else [])
+            ctx.set(dut.done, now + 1 in dones)
+            now += 1
 
-    cycles = run(
-        dut,
-        engine,
-        lambda ctx: send(
-            ctx, dut.queue, [dict(wait=0, signal=0, index=i, body=i) for i in range(50)]
-        ),
-    )
-    assert cycles <= 50 * cycles_each + 4 + bool(options)
+    items = [dict(wait=0, signal=1, index=i, body=i) for i in range(50)]
+    run(dut, engine, lambda ctx: send(ctx, dut.queue, items))
+    assert times[0] == first
+    assert [after - before for before, after in zip(times, times[1:])] == [each] * 49
+    assert gifts == [time + 2 for time in dones]

@@ -4,7 +4,8 @@ import pytest
 
 from hdl.config import PRESETS
 from hdl.control.counters import Counters, event_width
-from hdl.control.registers import SETTLE, Control
+from hdl.control.registers.control import Control
+from hdl.control.registers.program_life import SETTLE
 from hdl.isa import COUNTERS, ID_VALUE, VERSION_VALUE, Error, Register, Status
 from tests.hdl.lite import read, write
 from tests.hdl.streams import idle, run
