@@ -91,10 +91,6 @@ class Config:
     store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which
                          takes a third of the LUTs
     address_bits         of an address in memory: programs end below 2**address_bits
-    registered           a PE's multiplier and filter spad have the registers of an FPGA's DSP block
-                         and block RAM; one cycle more from a MAC's issue to its sum, none between
-                         MACs; so has the global buffer, and streams between and in the engines end
-                         no longer paths than an FPGA closes at 80 MHz
     sparse_pes           PEs of the sparse engine, a multiple of 4; 0 leaves the engine out
     sparse_words         64-bit words of compressed weights in a sparse PE
     sparse_pointers      column pointers in a sparse PE, even (two banks)
@@ -127,7 +123,6 @@ class Config:
     rlc: bool = True
     store_lanes: int = LANES
     address_bits: int = 32
-    registered: bool = False
     psum_drain: int = 0
     queue_depth: int = 4
     segment: int = 0
@@ -595,7 +590,6 @@ LEAN = dict(
     rlc=False,
     store_lanes=1,
     address_bits=25,
-    registered=True,
 )
 # Two MACs a cycle in a PE, narrower psums. Spads are twice as deep, which costs the same RAMs.
 TWO_MACS = dict(simd=2, psum_bits=24, filter_spad=1024, psum_spad=32)
@@ -636,7 +630,7 @@ BOARD_PRESETS: dict[str, Config] = {
             rows=1,
             columns=2,
             glb_depth=2048,
-            **LEAN | dict(registered=False, address_bits=16),
+            **LEAN | dict(address_bits=16),
         ),
         Config("ecp5-25", rows=1, columns=4, glb_depth=2048, **LEAN | TWO_MACS),
         Config("ecp5-45", rows=4, columns=6, glb_depth=2048, **LEAN | TWO_MACS),

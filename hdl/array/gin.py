@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class XBus(wiring.Component):
-    """One row of a GIN: a registered stage that offers its word to all PEs of the row.
+    """One row of a GIN: a register slice that offers its word to all PEs of the row.
 
     Members: `input` stream; `word`, `fire`, `accept` (a bit per PE); `load`, in the next cycle
     `word` is what is `next` now, for PEs that compare tags a cycle ahead. A PE accepts when the

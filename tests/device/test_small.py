@@ -36,7 +36,6 @@ SMALL = PRESETS["tiny"].replace(
     ifmap_fifo=0,
     gating=False,
     counters=False,
-    registered=True,
 )
 
 

@@ -19,11 +19,10 @@ from hdl.emit import yosys
 from hdl.lib.marks import FILTERS, MARKS, MULTIPLIER, PE, PREFIX
 from hdl.top import Accelerator
 
-PLAIN = PRESETS["tiny"]  # not registered, with a sparse engine: 6 PEs and 4
-SMALL = BOARD_PRESETS["minimal"].replace(name="small", registered=True)
+PLAIN = PRESETS["tiny"]  # with a sparse engine: 6 PEs and 4
+SMALL = BOARD_PRESETS["minimal"].replace(name="small")
 SPARSE = BOARD_PRESETS["minimal"].replace(
     name="sparse",
-    registered=True,
     columns=3,
     simd=2,
     input_lanes=1,
@@ -56,18 +55,17 @@ READ = ("hierarchy -top top", "proc")
 @pytest.mark.parametrize("config", [PLAIN, SMALL, SPARSE], ids=lambda config: config.name)
 def test_as_many_as_the_configuration_says(tmp_path, config):
     """In what Yosys reads: PEs of both arrays, flip-flops, each block RAM and multiplier once."""
-    on = config.registered
-    cells = [(FILTERS, "DP16KD", n) for n in range(config.pes * on)]
-    cells += [(MULTIPLIER, "MULT18X18D", n) for n in range(config.multipliers * on)]
+    cells = [(FILTERS, "DP16KD", n) for n in range(config.pes)]
+    cells += [(MULTIPLIER, "MULT18X18D", n) for n in range(config.multipliers)]
     log = run(
         tmp_path,
         design(config),
         *tools.collisions(config).splitlines(),
         *READ,
         exactly(config.pes + config.sparse_pes, f"a:{PE}"),
-        exactly(2 * config.pes * on, MATCHES),
-        exactly(config.pes * on, f"a:{FILTERS}"),
-        exactly(config.multipliers * on, f"a:{MULTIPLIER}"),
+        exactly(2 * config.pes, MATCHES),
+        exactly(config.pes, f"a:{FILTERS}"),
+        exactly(config.multipliers, f"a:{MULTIPLIER}"),
         *(exactly(1, f"a:{mark}={n} t:{kind} %i") for mark, kind, n in cells),
         "flatten",
         *(exactly(1, f"a:{mark}={n}") for mark, _, n in cells),

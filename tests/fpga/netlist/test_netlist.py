@@ -12,7 +12,7 @@ from sim.device import SimDevice
 from tests.device.devices import check_network
 from tests.layers import draw
 
-MINIMAL = BOARD_PRESETS["minimal"].replace(name="minimal-registered", registered=True)
+MINIMAL = BOARD_PRESETS["minimal"]
 SMALL = MINIMAL.replace(
     name="minimal-small",
     rlc=False,

@@ -1,4 +1,4 @@
-"""The registered multiplier and block RAM: the twins' cycles, and what an ECP5 gets instead."""
+"""The multiplier and the block RAM: cycles, and what an ECP5 or UP5K gets instead."""
 
 import random
 import subprocess
