@@ -518,7 +518,7 @@ def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) 
     else:
         reads = taps = v["rows"] * v["columns"]
     each = v["images"] * v["blocks"] * chunks * (1 + v["add"])
-    strips = v["images"] * (1 + v["rows"] * (7 + 2 * stride + (v["blocks"] - 1) * (chunks + 2)))
+    strips = v["images"] * (1 + v["rows"] * (6 + 2 * stride + (v["blocks"] - 1) * (chunks + 2)))
     walk = max(taps * each, strips)
     loops = [("images", "image"), ("rows", "row"), ("blocks", "block")]
     start = v["dram"] + nest(*((v[count], v[f"out_{name}_stride"]) for count, name in loops))

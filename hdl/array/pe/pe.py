@@ -105,7 +105,7 @@ class ProcessingElement(wiring.Component):
         c, tags = self.config, self.tags_out
         m.submodules.loop = loop = MacLoop(c)
         m.submodules.filters = filters = FilterSpad(c, self._place)
-        m.submodules.window = window = (SkippingIfmapWindow if c.skip else IfmapWindow)(c)
+        m.submodules.ifmap_window = window = (SkippingIfmapWindow if c.skip else IfmapWindow)(c)
         m.submodules.accumulator = accumulator = Accumulator(c, self._place)
         m.submodules.drain = drain = Drain(c)
         m.submodules.match = match = TagMatch(c)

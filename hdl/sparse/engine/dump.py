@@ -79,7 +79,7 @@ class DumpSequencer(wiring.Component):
         at = Signal.like(glb.p.word)
         m.d.comb += [
             glb.p.word.eq(at),
-            glb.p.mask.eq(0x0F),
+            glb.p.mask.eq(glb.valid.replicate(LANES)),
         ]
         with m.Switch(shown_group):
             for n in range(groups):

@@ -88,7 +88,7 @@ class SparseEngine(wiring.Component):
         # Activations that are found, to all PEs or to what fetches their records.
         m.submodules.tree = tree = DetectionTree(c)
         m.submodules.broadcast = broadcast = Broadcast(c)
-        m.submodules.records = records = RecordSource(c)
+        m.submodules.record_source = records = RecordSource(c)
         for found, child in zip(array.found, tree.found):
             wiring.connect(m, found, child)
         wiring.connect(m, tree.root, broadcast.root)

@@ -1,6 +1,6 @@
 """Words of entries from a PE's weights, or from a record."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -82,8 +82,8 @@ class EntryReader(wiring.Component):
             word.first.eq(lanes.first),
             word.value.eq(lanes.value),
         ]
-        for n in range(WORD_ENTRIES):
-            inside = (lanes.low <= n) & ~(lanes.until & (lanes.high <= n)) & ~note.mark
-            m.d.sync += word.inside[n].eq(inside)
+        every = Const((1 << WORD_ENTRIES) - 1)
+        end = Mux(lanes.until, every << lanes.high, 0)
+        m.d.sync += word.inside.eq(Mux(note.mark, 0, (every << lanes.low) & ~end))
         m.d.comb += self.busy.eq(valid | self.word.valid)
         return m

@@ -100,7 +100,7 @@ class SparsePe(wiring.Component):
         c = self.config
 
         # Activations: found, kept and looked up.
-        m.submodules.activations = activations = Activations(c)
+        m.submodules.activation_scan = activations = Activations(c)
         wiring.connect(m, activations.found, wiring.flipped(self.found))
         m.d.comb += [
             activations.number.eq(self.number),

@@ -64,7 +64,7 @@ class RecordSpreader(wiring.Component):
         # Whether the counts add up to the record's words.
         wrong, ends_early = Signal(), Signal()
         m.d.comb += [
-            ends_early.eq((record.index < final) & (record.index + 1 == record.words)),
+            ends_early.eq((record.words <= final) & (record.index + 1 == record.words)),
             wrong.eq(
                 record.bad
                 | Mux(

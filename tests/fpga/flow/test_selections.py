@@ -100,7 +100,7 @@ def test_whatever_signals_are_called(tmp_path):
         (r"ifmap_matches", "second_of_them"),
         (r"\.pe_", ".number_"),
         (r"row_", "line_"),
-        (r"filter_spad", "weights"),
+        (r"psum_spad", "sums_kept"),
         (r"block_", "memory_"),
         (rf"(?<!{PREFIX})multiplier", "times"),
         (rf"(?<!attribute \\){PE}", "third_of_them"),

@@ -1,6 +1,6 @@
 """Ifmap words on their way into the spad of a PE that leaves zeros out."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,10 +46,10 @@ class SkippingIfmapWords(wiring.Component):
         lane, taken, final = Signal(2), Signal(2), Signal()
         wanted, near = Signal(), Signal()
         some = Signal(LANES)  # lanes from the next on that are not zero
+        rest = Const((1 << LANES) - 1) << lane
         for n in range(LANES):
-            m.d.comb += some[n].eq(
-                (lane <= n) & (n < word.count) & (word.data.word_select(n, ENTRY_BITS) != 0)
-            )
+            entry = word.data.word_select(n, ENTRY_BITS)
+            m.d.comb += some[n].eq(rest[n] & (n < word.count) & (entry != 0))
         m.d.comb += [taken.eq(lane), final.eq(lane + 1 == word.count), wanted.eq(1), near.eq(1)]
         with m.If(self.skip):
             m.d.comb += [wanted.eq(some.any()), near.eq(self.near)]
