@@ -6,8 +6,9 @@ from collections import deque
 import pytest
 from amaranth.back import rtlil
 
+from hdl.command_unit import ARRAY_ENGINES
 from hdl.config import PRESETS
-from hdl.edge import ARRAY_ENGINES, Edge
+from hdl.edge import Edge
 from hdl.isa import COUNTERS, VERSION_VALUE, Error, Opcode, Register, Status, pack
 from tests.hdl.commands import GOOD
 from tests.hdl.lite import read, write

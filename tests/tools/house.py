@@ -65,6 +65,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("hdl.array", "hdl.buffer"),
         ("hdl.sequencers", "hdl.memory", "hdl.sparse"),
         ("hdl.control",),
+        ("hdl.command_unit",),
         ("hdl.core", "hdl.edge"),
         ("hdl.top",),
         ("hdl.emit",),
