@@ -19,7 +19,7 @@ class Upkeep(wiring.Component):
     command given in this cycle, NOP while it has nothing to do; `all_banks`, it is a precharge of
     all; `refreshed`, it is a refresh that was owed; `initial`, the part is not ready yet; `beat`,
     once every timing.refresh cycles; `may_open`, `may_close` (CommandTimers). From `begin` to
-    `over` rp + rfc + 2 cycles. Only the first reset after power-up waits for the part.
+    `over` rp + rfc + 1 cycles. Only the first reset after power-up waits for the part.
     """
 
     def __init__(self, timing: SdramCycles):
