@@ -1,7 +1,7 @@
 """The memory of a board, by its name."""
 
 from fpga.memory.ram import Ram
-from fpga.memory.sdram import Sdram
+from fpga.memory.sdram.sdram import Sdram
 from fpga.memory.sdram_timing import PARTS, SdramPart
 from fpga.memory.single_port import BLOCK, WORD
 

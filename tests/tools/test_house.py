@@ -159,7 +159,7 @@ def test_circles_are_found():
 @pytest.mark.parametrize(
     "path, text, found",
     [
-        ("hdl/lib/fifo.py", "from hdl.array.pe.pe import P", ["hdl.lib.fifo > hdl.array.pe"]),
+        ("hdl/lib/fifo.py", "from hdl.array.pe import P", ["hdl.lib.fifo > hdl.array.pe"]),
         ("hdl/buffer/bank.py", "from ..array import pe", ["hdl.buffer.bank > hdl.array.pe"]),
         ("hdl/isa.py", "from . import core", ["hdl.isa > hdl.core"]),
         ("hdl/isa.py", "from . import config", []),
@@ -172,7 +172,7 @@ def test_circles_are_found():
     ],
 )
 def test_upward_imports(path, text, found):
-    others = ("hdl/config.py", "hdl/core.py", "hdl/array/pe/pe.py", "compiler/export.py")
+    others = ("hdl/config.py", "hdl/core.py", "hdl/array/pe.py", "compiler/export.py")
     assert house.measure_imports({**dict.fromkeys(others, ""), path: text})["upward"] == found
 
 

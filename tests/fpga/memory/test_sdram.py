@@ -5,7 +5,8 @@ import random
 import pytest
 
 from fpga.memory.ram import DECERR
-from fpga.memory.sdram import ACTIVE, MODE, NOP, PRECHARGE, READ, REFRESH, WRITE, Sdram
+from fpga.memory.sdram.sdram import Sdram
+from fpga.memory.sdram.words import ACTIVE, MODE, NOP, PRECHARGE, READ, REFRESH, WRITE
 from fpga.memory.sdram_timing import PARTS, SdramPart
 from tests.fpga.memory.sdram import FIELDS, Model
 from tests.fpga.memory.test_port import burst, write_burst
