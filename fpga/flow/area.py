@@ -26,7 +26,7 @@ from fpga.flow.cells import by_component, count, owners
 from fpga.flow.tools import environment, version
 from fpga.memory.arbiter import Arbiter
 from fpga.memory.sdram.sdram import Sdram
-from fpga.memory.sdram_timing import PARTS
+from fpga.memory.sdram.sdram_timing import PARTS
 from fpga.pll import Ecp5Pll
 from fpga.serial.bridge import Bridge
 from fpga.serial.link import Link

@@ -2,7 +2,7 @@
 
 from fpga.memory.ram import Ram
 from fpga.memory.sdram.sdram import Sdram
-from fpga.memory.sdram_timing import PARTS, SdramPart
+from fpga.memory.sdram.sdram_timing import PARTS, SdramPart
 from fpga.memory.single_port import BLOCK, WORD
 
 SPRAM = "SPRAM"  # all of an UP5K's

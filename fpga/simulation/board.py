@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fpga.memory.port import memory_of
 from fpga.memory.sdram.sdram import Sdram
-from fpga.memory.sdram_timing import PARTS, SdramPart
+from fpga.memory.sdram.sdram_timing import PARTS, SdramPart
 from fpga.top import BoardTop, longest_frame
 from hdl.config import Config
 from hdl.emit.verilog import emit

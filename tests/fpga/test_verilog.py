@@ -5,7 +5,7 @@ import pytest
 from fpga.memory.arbiter import Arbiter
 from fpga.memory.ram import Ram
 from fpga.memory.sdram.sdram import Sdram
-from fpga.memory.sdram_timing import PARTS
+from fpga.memory.sdram.sdram_timing import PARTS
 from fpga.serial.bridge import Bridge
 from fpga.serial.link import Link
 from fpga.serial.protocol import VERSION, Identity

@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fpga.memory.sdram.sdram_timing import SdramPart
 from fpga.memory.sdram.words import ACTIVE, NOP, PRECHARGE, READ, WRITE, Place, word_address
-from fpga.memory.sdram_timing import SdramPart
 
 
 class Access(wiring.Component):

@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fpga.memory.sdram.sdram_timing import SdramPart
 from fpga.memory.sdram.words import NOP, word_address
-from fpga.memory.sdram_timing import SdramPart
 
 BURST_OF_FOUR = 2  # in the mode register: in order
 ALL_BANKS = 10  # bit of the address that makes a precharge one of all banks

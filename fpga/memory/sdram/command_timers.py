@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fpga.memory.sdram.sdram_timing import SdramCycles
 from fpga.memory.sdram.words import ACTIVE, BURST, MODE, NOP, PRECHARGE, READ, REFRESH, WRITE
-from fpga.memory.sdram_timing import SdramCycles
 
 
 class CommandTimers(wiring.Component):

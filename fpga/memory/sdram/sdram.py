@@ -11,10 +11,10 @@ from fpga.memory.sdram.command_timers import CommandTimers
 from fpga.memory.sdram.open_rows import OpenRows
 from fpga.memory.sdram.read_path import ReadPath
 from fpga.memory.sdram.refresh_counter import RefreshCounter
+from fpga.memory.sdram.sdram_timing import SdramPart
 from fpga.memory.sdram.upkeep import Upkeep
 from fpga.memory.sdram.words import pins, word_address
 from fpga.memory.sdram.write_path import WritePath
-from fpga.memory.sdram_timing import SdramPart
 from hdl.lib.axi import ReadMaster, WriteMaster
 
 

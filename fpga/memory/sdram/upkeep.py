@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fpga.memory.sdram.sdram_timing import SdramCycles
 from fpga.memory.sdram.words import MODE, NOP, PRECHARGE, REFRESH
-from fpga.memory.sdram_timing import SdramCycles
 
 SETTLE = 16  # cycles after a reset in which what was under way ends
 REFRESHES = 8  # of a part that is powered up

@@ -3,7 +3,7 @@
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from fpga.memory.sdram_timing import SdramPart
+from fpga.memory.sdram.sdram_timing import SdramPart
 
 BURST = 4  # 16-bit words of a command: one 64-bit word
 AHEAD = 4  # words that are read before they are taken

@@ -6,8 +6,8 @@ import pytest
 
 from fpga.memory.ram import DECERR
 from fpga.memory.sdram.sdram import Sdram
+from fpga.memory.sdram.sdram_timing import PARTS, SdramPart
 from fpga.memory.sdram.words import ACTIVE, MODE, NOP, PRECHARGE, READ, REFRESH, WRITE
-from fpga.memory.sdram_timing import PARTS, SdramPart
 from tests.fpga.memory.sdram import FIELDS, Model
 from tests.fpga.memory.test_port import burst, write_burst
 from tests.hdl.streams import holds, idle, receive, run, send, shared

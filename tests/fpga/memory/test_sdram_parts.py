@@ -12,6 +12,7 @@ from fpga.memory.sdram.command_timers import CommandTimers
 from fpga.memory.sdram.open_rows import OpenRows
 from fpga.memory.sdram.read_path import ReadPath
 from fpga.memory.sdram.refresh_counter import MOST, RefreshCounter
+from fpga.memory.sdram.sdram_timing import PARTS
 from fpga.memory.sdram.upkeep import REFRESHES, Upkeep
 from fpga.memory.sdram.words import (
     ACTIVE,
@@ -25,7 +26,6 @@ from fpga.memory.sdram.words import (
     WRITE,
 )
 from fpga.memory.sdram.write_path import WritePath
-from fpga.memory.sdram_timing import PARTS
 from tests.fpga.memory.test_sdram import SMALL
 from tests.hdl.streams import holds, idle, receive, run, send, shared
 
