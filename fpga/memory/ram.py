@@ -5,9 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In
 
 from fpga.memory.single_port import SinglePort
-from hdl.lib.axi import ADDRESS, OKAY, ReadMaster, WriteMaster
-
-DECERR = 3
+from hdl.lib.axi import ADDRESS, DECERR, OKAY, ReadMaster, WriteMaster
 
 
 class Ram(wiring.Component):

@@ -8,7 +8,7 @@ from hdl.timing import BURST
 
 ADDRESS = 32
 REQUEST_WORDS = 19  # bits of a request's word count, up to 2**18
-OKAY = 0
+OKAY, DECERR = 0, 3  # responses
 
 
 class Burst(data.Struct):

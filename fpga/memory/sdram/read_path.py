@@ -4,9 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from fpga.memory.ram import DECERR
 from fpga.memory.sdram.words import AHEAD, BURST, Piece, Place
-from hdl.lib.axi import OKAY, ReadData
+from hdl.lib.axi import DECERR, OKAY, ReadData
 from hdl.lib.level_counter import LevelCounter
 from hdl.lib.stream.stream_fifo import StreamFifo
 

@@ -4,9 +4,8 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from fpga.memory.ram import DECERR
 from fpga.memory.sdram.words import BURST, Place
-from hdl.lib.axi import OKAY, WriteData
+from hdl.lib.axi import DECERR, OKAY, WriteData
 
 
 class WritePath(wiring.Component):
