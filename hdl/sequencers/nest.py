@@ -6,6 +6,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.sequencers.nest_value import NestValue
+
 
 class Nest(wiring.Component):
     """A loop nest that yields one index vector and its affine values each step.
@@ -85,7 +87,7 @@ class Nest(wiring.Component):
             ]
 
             def at_ends(below):
-                """Behind this step: the lowest levels, so many, are at their last index."""
+                """After this step: the lowest levels, so many, are at their last index."""
                 return Mux(self.load, alone[:below].all(), ended[:below].all())
 
             with m.If(self.load | (step & turns[level])):
@@ -108,39 +110,16 @@ class Nest(wiring.Component):
 
         # ---- values ---------------------------------------------------------------------
         for name, (width, strided) in self.values.items():
-            value, start = (
-                Signal(width, name=f"{name}_value", reset_less=True),
-                getattr(self, f"{name}_start"),
-            )
-            m.d.comb += getattr(self, name).eq(value)
-            # bases[level]: the value with all levels below it at index 0
-            bases = {
-                level: Signal(width, name=f"{name}_base_{level}", reset_less=True)
-                for level in strided
-                if level != 0
-            }
-            # the moves that go on from a signal; what they add to it
-            origins, stride = {}, 0
-            for level in range(depth):
-                above, lower = [k for k in strided if k > level], [k for k in strided if k < level]
-                if level in strided:
-                    origin = bases.get(level, value)
-                    stride = stride | Mux(moves[level], getattr(self, f"{name}_stride_{level}"), 0)
-                else:  # back to the base of the next strided level above
-                    origin = value if not lower else bases[min(above)] if above else start
-                origins.setdefault(id(origin), (origin, []))[1].append(moves[level])
-            advanced, chosen, added = (
-                Signal(width, name=f"{name}_{n}") for n in ("next", "from", "by")
-            )
-            whence = 0
-            for origin, these in origins.values():
-                whence = whence | Mux(Cat(these).any(), origin, 0)
-            m.d.comb += [chosen.eq(whence), added.eq(stride), advanced.eq(chosen + added)]
-            with m.If(self.load):
-                m.d.sync += [r.eq(start) for r in (value, *bases.values())]
-            with m.Elif(step):
-                m.d.sync += value.eq(advanced)
-                for level, base in bases.items():
-                    with m.If(turns[level]):
-                        m.d.sync += base.eq(advanced)
+            m.submodules[f"{name}_value"] = value = NestValue(width, strided, depth)
+            m.d.comb += [
+                value.load.eq(self.load),
+                value.step.eq(step),
+                value.turns.eq(Cat(*turns[:depth])),
+                value.moves.eq(Cat(*moves)),
+                value.start.eq(getattr(self, f"{name}_start")),
+                getattr(self, name).eq(value.value),
+            ]
+            for level in strided:
+                stride = getattr(self, f"{name}_stride_{level}")
+                m.d.comb += getattr(value, f"stride_{level}").eq(stride)
         return m
