@@ -5,13 +5,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import ENTRY_BITS, LANES
-from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, LoadBody
+from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, LoadBody, StoreBody
 from hdl.lib.axi import ADDRESS, Burst, Range, ReadData, Request
 
 RUN_BITS, PAIRS = 5, 3
 PAIR_BITS = RUN_BITS + ENTRY_BITS
 LENGTH = 16  # bits of a strip's words
-STRIP_BITS = 17  # of a strip's entries
+STRIP_BITS = 17  # of a coded strip's entries
+STRIP_ENTRIES = 20  # bits of the entries in a strip of the output
+STORE_ENTRIES = 27  # ... that a command may ask for
 # bits of a tile's row or column, signed: a window that reads anything begins within 2**17 of it
 COORDINATE = 18
 SUM_BITS = 32  # of a window: 65025 entries of 16 bits
@@ -230,6 +232,63 @@ def window_sum(lanes: int) -> data.StructLayout:
 def pooled_entries(lanes: int) -> data.StructLayout:
     """What becomes of a window."""
     return data.StructLayout({"entries": data.ArrayLayout(ENTRY_BITS, lanes), "ends": StripEnds})
+
+
+# ---- the walk of STORE's strips --------------------------------------------------------------
+
+
+class StripLimits(data.Struct):
+    """What depends on the command alone."""
+
+    height: 17  # of the tile
+    kernel: 8
+    stride_y: 8
+    stride_x: 8
+    y_first: signed(16)  # of the first window
+    x_first: signed(16)
+    ring_last: 16  # the ring's last row
+    ring_before: 16  # and the one before
+    ring_one: 1  # it has one
+
+
+class StripTurn(data.Struct):
+    """A cycle of the walk: what is done in it, and what of it ends."""
+
+    waiting: 1  # for a command
+    multiply: 1  # its fields
+    new_image: 1
+    new_row: 1
+    bounds: 1  # those of its window are taken
+    seek: 1  # the pointers go there
+    step: 1  # ... a row down
+    emit: 1  # a strip is ready
+    waits: 1  # none is: the opposite, which enables less
+    along: 1  # the pointers go over blocks of the tile
+    ends_row: 1  # the strip is its row's last
+    ends_image: 1
+    ends_all: 1
+
+
+class StripLast(data.Struct):
+    """Last-iteration flags of the loops of strips."""
+
+    block: 1
+    row: 1
+    image: 1
+
+
+# What finds where the length of a coded strip goes: `table`, of the block at hand, and whether the
+# strips are too long, `excess`, from the `entries` of one. `now`, of the walk; `store`, stable.
+StripTable = wiring.Signature(
+    {
+        "now": In(StripTurn),
+        "store": In(StoreBody),
+        "block": In(BLOCK),
+        "entries": In(STORE_ENTRIES),
+        "table": Out(ADDRESS),
+        "excess": Out(1),
+    }
+)
 
 
 # ---- the walk of STORE's taps ----------------------------------------------------------------
