@@ -10,6 +10,7 @@ from hdl.lib.axi import ADDRESS, Burst, Range, ReadData, Request
 
 RUN_BITS, PAIRS = 5, 3
 PAIR_BITS = RUN_BITS + ENTRY_BITS
+PLACE = 7  # bits of a place: 3 entries kept and a word's 96
 LENGTH = 16  # bits of a strip's words
 STRIP_BITS = 17  # of a coded strip's entries
 STRIP_ENTRIES = 20  # bits of the entries in a strip of the output
@@ -46,6 +47,32 @@ class CodedWord(data.Struct):
 class DecodedWord(data.Struct):
     data: 64
     last: 1  # of a strip marked last
+
+
+class CodedItem(data.Struct):
+    """What a coded word holds, places from its first entry on; a strip without words has an item
+    without levels."""
+
+    place: data.ArrayLayout(PLACE, PAIRS)
+    level: data.ArrayLayout(ENTRY_BITS, PAIRS)
+    some: PAIRS  # the level is not zero
+    total: PLACE  # entries
+    first: 1  # of a strip, of which `words` and `last` are
+    final: 1
+    words: WORD_ADDR
+    last: 1
+    flaw: Error
+
+
+class ItemTurn(data.Struct):
+    """A cycle of the decoder."""
+
+    take: 1  # an item comes, whose places begin at `offset`
+    offset: 2
+    emit: 1  # a word of entries goes
+    done: 1  # ... a strip's last
+    consume: 1  # the item goes
+    reach: 1  # the item makes the word under way known
 
 
 class TableWord(data.Struct):
@@ -102,6 +129,11 @@ class BurstKind(data.Struct):
     table: 1  # lengths of strips
 
 
+def table_row(address: int) -> data.StructLayout:
+    """The lengths of a row of strips, in whole words. address: bits of an address in memory."""
+    return data.StructLayout({"at": address, "words": 16})
+
+
 # What stands between the walk of a LOAD and the reads of its strips: `strips` become `found`.
 # A coded LOAD is announced by `command`; the lengths of its strips are asked for by `request`, come
 # as `table`, and go on to the decoder as `coded`. `error`: of the oldest strip not yet found, if
@@ -136,6 +168,14 @@ CodedPath = wiring.Signature(
 
 
 # ---- STORE -----------------------------------------------------------------------------------
+
+
+class CodedPairs(data.Struct):
+    """The first `count` of these pairs; the last of a strip."""
+
+    pairs: data.ArrayLayout(PAIR_BITS, LANES)
+    count: range(LANES + 1)
+    last: 1
 
 
 class EncodedWord(data.Struct):
@@ -381,6 +421,13 @@ class Slot(data.Struct):
     address: ADDRESS  # a multiple of 8
     table: ADDRESS  # of its length, a multiple of 2
     last: 1  # of a command
+
+
+class KnownSlot(data.Struct):
+    """A slot that waits for its words."""
+
+    slot: Slot
+    beside: 1  # its length lies after that of the strip before
 
 
 # What stands between pooled entries and the bus: `entries`, `chunk` of each item, become `words`,

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.isa import LoadBody
 from hdl.lib.axi import ADDRESS, Request, Window
+from hdl.memory.load.rows import TableRows
 from hdl.memory.words import TableWord
 from hdl.timing import LENGTH_BURST, LENGTH_WORDS
 
@@ -39,11 +40,15 @@ class LengthReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.rows = rows = TableRows(self.address)
         m.submodules.window = window = Window()
         m.submodules.fifo = fifo = SyncFIFO(width=65, depth=LENGTH_WORDS)
+        wiring.connect(m, wiring.flipped(self.command), rows.command)
+        wiring.connect(m, window.request, wiring.flipped(self.request))
+        row, check = rows.rows, window.check
+
+        # Words as they come.
         m.d.comb += [
-            window.base.eq(self.base),
-            window.limit.eq(self.limit),
             fifo.w_data.eq(Cat(self.beats.p.data, self.beats.p.bad)),
             fifo.w_en.eq(self.beats.valid),
             self.beats.ready.eq(1),
@@ -51,72 +56,34 @@ class LengthReader(wiring.Component):
             self.words.valid.eq(fifo.r_rdy),
             fifo.r_en.eq(self.words.ready),
         ]
-        wiring.connect(m, window.request, wiring.flipped(self.request))
 
-        # ---- walk -----------------------------------------------------------------------
-        walking = Signal()
-        at_a, at_b = Signal(self.address), Signal(self.address)
-        left_a, left_b = Signal(16), Signal(16)
-        step_a, step_b = Signal(self.address), Signal(self.address)
-        laps_b, entries = Signal(16), Signal(16)
-        begin = Signal()  # at a row's first burst
-        at = Signal(self.address)  # of the next word
-        to_come = Signal(16)  # words of the row
-        # where the row begins, and its words
-        row_at, row_words = Signal(self.address), Signal(16)
-        most = Signal(range(LENGTH_BURST + 1))  # words to the end of the aligned burst
-        some = Signal(range(LENGTH_BURST + 1))
-        room = Signal(range(LENGTH_WORDS + 1), init=LENGTH_WORDS)
-        check = window.check
-        step, row_ends, final = Signal(), Signal(), Signal()
+        # The burst at hand: to the end of an aligned one, or of the row.
+        begun, at, to_come = Signal(), Signal(self.address), Signal(16)
+        most, some = (Signal(range(LENGTH_BURST + 1), name=name) for name in ("most", "some"))
+        step, ends = Signal(), Signal()
         m.d.comb += [
-            row_at.eq(at_b & ~7),
-            row_words.eq((at_b[1:3] + entries + 3) >> 2),
             most.eq(LENGTH_BURST - at[3:5]),
-            some.eq(Mux(row_ends, to_come, most)),
-            check.valid.eq(walking & (room >= LENGTH_BURST) & ~begin),
+            ends.eq(~to_come[3:].any() & (to_come[:3] <= most)),
+            some.eq(Mux(ends, to_come, most)),
+            step.eq(check.valid & check.ready),
+            row.ready.eq(step & ends),
+        ]
+        with m.If(row.valid & ~begun):
+            m.d.sync += [begun.eq(1), at.eq(row.p.at), to_come.eq(row.p.words)]
+        with m.Elif(step):
+            m.d.sync += [begun.eq(~ends), at.eq(at + (some << 3)), to_come.eq(to_come - some)]
+
+        # It is asked for when there is room for a whole one.
+        room = Signal(range(LENGTH_WORDS + 1), init=LENGTH_WORDS)
+        m.d.sync += room.eq(room + (self.words.valid & self.words.ready) - Mux(step, some, 0))
+        m.d.comb += [
+            window.base.eq(self.base),
+            window.limit.eq(self.limit),
+            check.valid.eq(begun & (room >= LENGTH_BURST)),
             check.p.begin.eq(at),
             check.p.bytes.eq(some << 3),
             check.p.request.address.eq(at),
             check.p.request.words.eq(some),
-            step.eq(check.valid & check.ready),
-            row_ends.eq(~to_come[3:].any() & (to_come[:3] <= most)),
-            final.eq(row_ends & (left_a == 0) & (left_b == 0)),
-            self.command.ready.eq(~walking),
             self.outside.eq(window.outside & window.idle & ~fifo.r_rdy),
         ]
-        m.d.sync += room.eq(room + (self.words.valid & self.words.ready) - Mux(step, some, 0))
-        with m.If(begin):
-            m.d.sync += [begin.eq(0), at.eq(row_at), to_come.eq(row_words)]
-        with m.If(step):
-            m.d.sync += [
-                walking.eq(~final),
-                begin.eq(row_ends),
-                at.eq(at + (some << 3)),
-                to_come.eq(to_come - some),
-            ]
-            with m.If(row_ends):
-                with m.If(left_b != 0):
-                    m.d.sync += [left_b.eq(left_b - 1), at_b.eq(at_b + step_b)]
-                with m.Else():
-                    m.d.sync += [
-                        left_b.eq(laps_b),
-                        left_a.eq(left_a - 1),
-                        at_a.eq(at_a + step_a),
-                        at_b.eq(at_a + step_a),
-                    ]
-        with m.If(self.command.valid & self.command.ready):
-            p = self.command.p
-            m.d.sync += [
-                walking.eq(1),
-                begin.eq(1),
-                at_a.eq(p.table),
-                at_b.eq(p.table),
-                left_a.eq(p.count_a - 1),
-                left_b.eq(p.count_b - 1),
-                laps_b.eq(p.count_b - 1),
-                step_a.eq(p.stride_a),
-                step_b.eq(p.table_b),
-                entries.eq(p.count_c),
-            ]
         return m
