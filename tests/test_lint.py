@@ -69,3 +69,28 @@ def test_ruff(command):
         [ruff, *command, "--no-cache", "."], cwd=house.ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Components over a limit; the list only gets shorter.
+LONG_ELABORATES = {"fpga/memory/sdram/sdram.py", "fpga/serial/bridge.py"}
+MOST_TESTS = 3  # of the configuration, in an `elaborate`
+MOST_TESTS_OF_HDL = 90
+
+
+def test_elaborates_are_short(rows):
+    """Over house.LONG lines only what is listed."""
+    long = {
+        path
+        for path, row in rows.items()
+        if path.startswith(("hdl/", "fpga/"))
+        if any(name.endswith(".elaborate") for name in row["long_functions"])
+    }
+    assert long == LONG_ELABORATES
+
+
+def test_elaborates_test_the_configuration_seldom(texts):
+    rows = {p: row for p, row in house.measure_all(texts).items() if p.startswith("hdl/")}
+    units = {(p, name): n for p, row in rows.items() for name, (_, n) in row["units"].items()}
+    assert len(units) > 30
+    assert {unit: n for unit, n in units.items() if n > MOST_TESTS} == {}
+    assert sum(row["tests"] for row in rows.values()) <= MOST_TESTS_OF_HDL

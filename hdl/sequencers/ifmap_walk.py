@@ -32,8 +32,7 @@ class IfmapWalk(wiring.Component):
         m = Module()
         c = self.config
         body = Signal(IfmapBody, reset_less=True)
-        # bits of an address; of an offset in a strip one more, its sign
-        place = c.glb_entry_bits
+        place = c.glb_entry_bits  # of an address; of an offset in a strip one more, its sign
         GROUP, ROW, WORD, INNER, OUTER, BAND, IMAGE = range(7)
         m.submodules.nest = nest = Nest(
             (8, 16, place, 16, 16, 8, 8),
@@ -46,14 +45,10 @@ class IfmapWalk(wiring.Component):
             },
         )
         words = Signal(place, reset_less=True)  # of a chunk
+        counts = (body.groups, body.rows, words, body.inner, body.outer, body.bands, body.images)
+        for level, count in enumerate(counts):
+            m.d.comb += getattr(nest, f"count_{level}").eq(count)
         m.d.comb += [
-            nest.count_0.eq(body.groups),
-            nest.count_1.eq(body.rows),
-            nest.count_2.eq(words),
-            nest.count_3.eq(body.inner),
-            nest.count_4.eq(body.outer),
-            nest.count_5.eq(body.bands),
-            nest.count_6.eq(body.images),
             nest.address_start.eq(body.base + body.start),
             nest.x_start.eq(body.start),
             nest.address_stride_0.eq(body.group_stride),
@@ -79,6 +74,7 @@ class IfmapWalk(wiring.Component):
         item, header = self.items.p, self.header.p
         x, row = Signal(signed(place + 1)), Signal(signed(18))
         m.d.comb += [
+            nest.step.eq(self.items.valid & self.items.ready),
             x.eq(nest.x),
             row.eq(nest.row),
             item.read.eq((row >= 0) & (row < body.rows_valid) & (item.step.mask != 0)),
@@ -93,7 +89,6 @@ class IfmapWalk(wiring.Component):
         for field in ("p", "window", "step", "positions", "laps"):
             m.d.comb += header[field].eq(body[field])
 
-        m.d.comb += nest.step.eq(self.items.valid & self.items.ready)
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)

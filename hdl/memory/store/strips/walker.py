@@ -10,7 +10,7 @@ from hdl.lib.axi import ADDRESS
 from hdl.memory.store.strips.coded import LengthTable
 from hdl.memory.store.strips.limits import StripLimiter
 from hdl.memory.store.strips.loops import StripLoops
-from hdl.memory.store.strips.operands import StripOperands
+from hdl.memory.store.strips.operands.operands import StripOperands
 from hdl.memory.store.strips.output import StripOutput
 from hdl.memory.store.strips.plain import NoTable
 from hdl.memory.store.strips.seek import RowSeek

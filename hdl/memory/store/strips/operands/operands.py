@@ -5,11 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.isa import ENTRY_ADDR, ShapeBody, StoreBody
-from hdl.memory.store.strips.channels import ChannelPointer
-from hdl.memory.store.strips.image import ImageBase
-from hdl.memory.store.strips.products import StripProducts
-from hdl.memory.store.strips.ring import RingPointer
-from hdl.memory.store.strips.rows import RowPointer
+from hdl.memory.store.strips.operands.channels import ChannelPointer
+from hdl.memory.store.strips.operands.image import ImageBase
+from hdl.memory.store.strips.operands.products import StripProducts
+from hdl.memory.store.strips.operands.ring import RingPointer
+from hdl.memory.store.strips.operands.rows import RowPointer
 from hdl.memory.words import BLOCK, STORE_ENTRIES, Offsets, StripLimits, StripTurn
 
 
