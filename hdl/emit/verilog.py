@@ -138,11 +138,12 @@ def _has_io(fragment: Fragment) -> bool:
 
 # ---- emission ----------------------------------------------------------------------------
 def _ports_of(component: wiring.Component) -> Ports:
-    """{port name: (value, "i" or "o")} of a component's signature."""
+    """{port name: (value, "i" or "o")} of a component's signature, but for constants, as the
+    `ready` of a stream that never waits: both sides know them."""
     out = {}
     for path, member, value in component.signature.flatten(component):
         value = _ast.Value.cast(value)
-        if len(value):
+        if len(value) and not isinstance(value, _ast.Const):
             out["__".join(map(str, path))] = (value, "i" if member.flow == wiring.In else "o")
     return out
 

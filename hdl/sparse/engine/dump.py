@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.words import WRITE_SIGNATURE
-from hdl.config import LANES, Config, bits_for
+from hdl.config import LANES, WORD_BITS, Config, bits_for
 from hdl.isa import SparseDumpBody
 from hdl.sparse.words import dump_signature, start_signature
 
@@ -75,16 +75,14 @@ class DumpSequencer(wiring.Component):
                 with m.If(last):
                     m.d.sync += asking.eq(0)
 
-        # Their word.
-        at = Signal.like(glb.p.word)
-        m.d.comb += [
-            glb.p.word.eq(at),
-            glb.p.mask.eq(glb.valid.replicate(LANES)),
-        ]
+        # Their word. A signal of its own: of one that a Switch drives in part, the part that is
+        # constant would be a process that waits for nothing, in Verilog.
+        word, at = Signal(WORD_BITS), Signal.like(glb.p.word)
         with m.Switch(shown_group):
             for n in range(groups):
                 with m.Case(n):
-                    m.d.comb += glb.p.data.eq(pes.looked.as_value().word_select(n, 64))
+                    m.d.comb += word.eq(pes.looked.as_value().word_select(n, WORD_BITS))
+        m.d.comb += [glb.p.word.eq(at), glb.p.data.eq(word), glb.p.mask.eq(0x0F)]
         with m.If(glb.valid & glb.ready):
             m.d.sync += at.eq(at + 1)
 

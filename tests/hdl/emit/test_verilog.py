@@ -2,16 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from amaranth.hdl import DomainRenamer, Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PRESETS
+from hdl.config import PRESETS, Config
 from hdl.emit import verilog
 from hdl.emit.verilog import LintError, describe, emit, lint, snake, write, yosys_check
 
@@ -113,6 +114,49 @@ def test_ports_are_those_of_the_signature():
     }
     assert "module pair(" in text
     json.dumps(sidecar)
+
+
+class Taken(wiring.Component):
+    """A stream that never waits: its `ready` is a constant."""
+
+    words: In(stream.Signature(8, always_ready=True))
+    o: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        with m.If(self.words.valid):
+            m.d.sync += self.o.eq(self.words.payload)
+        return m
+
+
+def test_constants_of_a_signature_are_no_ports():
+    """And keep a component from being a module no more."""
+
+    class Two(wiring.Component):
+        i: In(8)
+        o: Out(8).array(2)
+
+        def elaborate(self, platform):
+            m = Module()
+            for n in range(2):
+                m.submodules[f"taken_{n}"] = taken = Taken()
+                m.d.comb += [
+                    taken.words.valid.eq(1),
+                    taken.words.payload.eq(self.i),
+                    self.o[n].eq(taken.o),
+                ]
+            return m
+
+    text, _ = emit(Two())
+    assert text.count("module taken(") == 1 and len(re.findall(r"^  taken taken_", text, re.M)) == 2
+    assert "words__valid" in text and "words__ready" not in text
+
+
+@pytest.mark.parametrize("name", ["tiny", "ecp5-85"])
+def test_no_process_waits_for_a_constant(name):
+    """`always @*` of a constant never runs."""
+    text, _ = emit(Config.load(name))
+    assert not re.findall(r"always @\*\n +[^\n]+ = \d+'\w+;", text)
 
 
 def test_signals_used_from_outside_are_kept():
