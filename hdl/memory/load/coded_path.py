@@ -15,7 +15,7 @@ from hdl.timing import LOADS
 
 class CodedPath(wiring.Component):
     """The decoder, with what it must know of the strips: the words of each in the global buffer,
-    noted for LOADS commands, and those in memory.
+    noted for LOADS commands before their lengths come, and those in memory.
 
     Latency three cycles; throughput a word in, or a word out, a cycle (RlcDecoder).
     """

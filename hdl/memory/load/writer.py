@@ -14,10 +14,10 @@ from hdl.timing import LOADS
 class WordWriter(wiring.Component):
     """Writes the words of each command to consecutive places.
 
-    Members: `targets`, of each command where its words go, LOADS of them noted; `words` and
-    `coded`, which it takes from the one or the other; `write`, the port of the global buffer (a
-    64-bit word in lanes 0-3 of each; the others repeat it); `done`, with a command's last word;
-    `stop`: no more words are taken; `idle`: none is inside.
+    Members: `targets`, of each command where its words go, before they come, LOADS of them noted;
+    `words` and `coded`, which it takes from the one or the other; `write`, the port of the global
+    buffer (a 64-bit word in lanes 0-3 of each; the others repeat it); `done`, with a command's last
+    word; `stop`: no more words are taken; `idle`: none is inside.
 
     Latency one cycle, throughput a word a cycle; `ready` waits for `write.ready` in the same cycle.
     """
