@@ -1,6 +1,6 @@
 """SPARSE_STREAM: columns that were found to words of their records for the PEs."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,8 @@ from hdl.sparse.stream.fetch import ColumnFetcher
 from hdl.sparse.stream.spread import RecordSpreader
 from hdl.sparse.stream.tracker import StreamTracker
 from hdl.sparse.words import RecordWord, records_signature, stream_signature, wanted_layout
+
+TELL = 4  # cycles from an error to its report: more than from a `done` to an Issue's index
 
 
 class RecordSource(wiring.Component):
@@ -100,6 +102,13 @@ class RecordSource(wiring.Component):
             errors.records.eq(spreader.error),
             errors.outside.eq(fetcher.outside),
             errors.drained.eq(~busy & ~self.spreading & ~self.adding),
-            self.error.eq(errors.error),
         ]
+
+        # An Issue knows by then that the command before is done, and which is the oldest.
+        told = errors.error
+        for n in range(TELL):
+            late = Signal(Error, name=f"error_{n}")
+            m.d.sync += late.eq(told)
+            told = late
+        m.d.comb += self.error.eq(told)
         return m
