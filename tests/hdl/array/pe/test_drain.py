@@ -62,7 +62,7 @@ def play(config, head, tail, places, *, stall=0.0):
             ready = rng.random() >= stall
             ctx.set(port.ready, ready)
             valid = bool(chain) and (valid or rng.random() >= stall)
-            ctx.set(dut.chain_in.valid, valid)
+            ctx.set(dut.chain_in.valid, valid or head)  # a head takes none
             ctx.set(dut.chain_in.payload, chain[0] if valid else rng.getrandbits(24))
             offered = bool(words) and (offered or rng.random() >= stall)
             if offered:
@@ -85,6 +85,7 @@ def play(config, head, tail, places, *, stall=0.0):
                 await ctx.tick().sample(port.valid, port.payload, other.valid, dut.chain_in.ready)
             )[2:]
             assert not wrong, "an output of another role"
+            assert not (head and chained), "a psum of the chain is taken"
             if shown and ready:
                 assert at < len(wanted), "one too many"
                 values, last = wanted[at]
