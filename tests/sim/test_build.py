@@ -58,8 +58,9 @@ def test_repeated_modules_keep_their_ports():
     listed = re.search(r"module processing_element\(([^)]*)\)", text)[1]
     # two of each, or more
     assert {module for module, _ in kept} == {"processing_element", "lane_mux", "loop_counter"}
+    ports = re.split(r"\s*,\s*", listed.strip())
     assert sorted(port for module, port in kept if module == "processing_element") == sorted(
-        set(re.split(r"\s*,\s*", listed.strip())) - {"clk"}
+        port for port in ports if not port.endswith("clk")
     )
 
 
