@@ -208,9 +208,8 @@ count: $(STAMP)  ## how readable the source is, by folder and at its worst (AGAI
 emitted: $(STAMP)  ## digests of Verilog and programs: JSON= before a change of the source, AGAINST= after it
 	$(BIN)/python -m tests.tools.emitted $(call given,emitted) $(ARGS)
 
-BASELINE = docs/results/baseline.json
 baseline: $(STAMP)  ## cycles of fixed networks on every preset, LUTs by component, simulation speed (AGAINST=what JSON= wrote before a change)
-	$(BIN)/python -m tests.tools.baseline --against "$(or $(AGAINST),$(BASELINE))" $(call given,baseline,AGAINST) $(ARGS)
+	$(BIN)/python -m tests.tools.baseline $(call given,baseline) $(ARGS)
 
 clean:  ## remove build/ (the environment stays)
 	rm -rf build
