@@ -92,7 +92,9 @@ class Arbiter(wiring.Component):
                 m.d.comb += [port.valid.eq(beat.valid), beat.ready.eq(port.ready)]
 
         # What is written, and its responses.
-        word = into(m, "word", ForwardSlice(WriteData), wiring.flipped(self.memory_write.data))
+        word = into(
+            m, "write_word", ForwardSlice(WriteData), wiring.flipped(self.memory_write.data)
+        )
         answer = self.memory_write.response
         m.d.comb += [
             writes.output.ready.eq(word.valid & word.ready & word.p.last),

@@ -51,7 +51,7 @@ class Sdram(wiring.Component):
         m.submodules.refresh = refresh = RefreshCounter(timing.refresh)
         m.submodules.upkeep = upkeep = Upkeep(timing)
         m.submodules.access = access = Access(self.part)
-        m.submodules.rows = rows = OpenRows(self.part.row_bits)
+        m.submodules.row_table = rows = OpenRows(self.part.row_bits)
         m.submodules.pins = command = CommandPins(self.part, timing.cas)
         m.submodules.written = written = WritePath()
         m.submodules.returned = returned = ReadPath(timing.cas + self.delay)
