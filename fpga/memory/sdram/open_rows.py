@@ -32,7 +32,9 @@ class OpenRows(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.row_memory = rows = memory.Memory(shape=self.row_bits, depth=1 << BANK, init=[])
+        m.submodules.row_memory = rows = memory.Memory(
+            shape=self.row_bits, depth=1 << BANK, init=[]
+        )
         there, opened = rows.read_port(domain="comb"), rows.write_port()
         open_banks = Signal(1 << BANK)
         mine = open_banks.bit_select(self.bank, 1)
