@@ -1,11 +1,13 @@
 """A PE's sliding window of ifmap entries (JSSC 2017, fig. 12: ifmap spad)."""
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Mux, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.array.pe.ifmap.entries import IfmapEntries
+from hdl.array.pe.ifmap.entries import IfmapEntries, pass_bus
 from hdl.array.pe.ifmap.ring import EntryRing
+from hdl.array.pe.ifmap.skipping_walk import SkippingWalk
+from hdl.array.pe.ifmap.skipping_words import SkippingIfmapWords
 from hdl.array.pe.ifmap.walk import WindowWalk
 from hdl.array.pe.ifmap.words import IfmapWords
 from hdl.array.words import PassHeader, ifmap_bus_word
@@ -49,7 +51,8 @@ class IfmapWindow(wiring.Component):
     """Every entry of a window, one after the other, an entry every hdl.timing.HAZARD cycles at
     most; one a cycle comes in meanwhile, also into places that this window frees.
 
-    Members: `window_ports`, of which `skip` is not looked at.
+    Members: `window_ports`. With config.skip and `skip` the spad holds entries that are not zero,
+    and their places in the stream: a window has these, or one zero if it has none.
     """
 
     def __init__(self, config: Config):
@@ -59,18 +62,19 @@ class IfmapWindow(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        m.submodules.intake = intake = (IfmapEntries if c.input_lanes == 1 else IfmapWords)(c)
+        match (c.skip, c.input_lanes):
+            case (True, _):
+                intake_of, walk_of = SkippingIfmapWords, SkippingWalk
+            case (_, 1):
+                intake_of, walk_of = IfmapEntries, WindowWalk
+            case _:
+                intake_of, walk_of = IfmapWords, WindowWalk
+        m.submodules.intake = intake = intake_of(c)
         m.submodules.ring = ring = EntryRing(c.ifmap_spad)
-        m.submodules.walk = walk = WindowWalk(c)
-        m.d.comb += [
-            intake.word.eq(self.word),
-            intake.match.eq(self.match),
-            intake.fire.eq(self.fire),
-            self.accept.eq(intake.accept),
-            intake.load.eq(self.load),
-            self.header.eq(intake.header),
-            self.header_valid.eq(intake.header_valid),
-        ]
+        m.submodules.walk = walk = walk_of(c)
+
+        # Into the spad, and out of it.
+        pass_bus(m, self, intake)
         m.d.comb += [
             intake.full.eq(ring.full),
             ring.write.eq(intake.write),
@@ -80,16 +84,30 @@ class IfmapWindow(wiring.Component):
             ring.free.eq(walk.free),
             self.entry.eq(ring.entry),
         ]
+
+        # Which entry it is.
+        for name in ("load", "entry_end", "window_end", "last_position"):
+            m.d.comb += getattr(walk, name).eq(getattr(self, name))
+        for name in ("write_at", "read_at", "after_read"):
+            m.d.comb += getattr(walk, name).eq(getattr(ring, name))
         m.d.comb += [
-            walk.load.eq(self.load),
             walk.window.eq(intake.header.window),
             walk.step.eq(intake.header.step),
-            walk.entry_end.eq(self.entry_end),
-            walk.last_position.eq(self.last_position),
             walk.entered.eq(intake.write),
-            walk.more.eq(ring.after_read != ring.write_at),
             self.there.eq(walk.there),
             self.first.eq(walk.first),
             self.last.eq(walk.last),
         ]
+
+        # Zeros that are not there.
+        if c.skip:
+            m.d.comb += [
+                intake.skip.eq(self.skip),
+                intake.near.eq(walk.near),
+                walk.skip.eq(self.skip),
+                walk.place.eq(intake.place),
+                walk.known.eq(intake.known),
+                self.entry.eq(Mux(walk.zero, 0, ring.entry)),
+                self.index.eq(walk.index),
+            ]
         return m

@@ -9,7 +9,6 @@ from hdl.array.pe.drain import Drain
 from hdl.array.pe.filter_spad import FilterSpad
 from hdl.array.pe.ifmap_window import IfmapWindow
 from hdl.array.pe.mac_loop import MacLoop
-from hdl.array.pe.skipping_window import SkippingIfmapWindow
 from hdl.array.pe.state import PeState
 from hdl.array.pe.tag_match import TagMatch
 from hdl.array.words import (
@@ -105,7 +104,7 @@ class ProcessingElement(wiring.Component):
         c, tags = self.config, self.tags_out
         m.submodules.loop = loop = MacLoop(c)
         m.submodules.filters = filters = FilterSpad(c, self._place)
-        m.submodules.ifmap_window = window = (SkippingIfmapWindow if c.skip else IfmapWindow)(c)
+        m.submodules.ifmap_window = window = IfmapWindow(c)
         m.submodules.accumulator = accumulator = Accumulator(c, self._place)
         m.submodules.drain = drain = Drain(c)
         m.submodules.match = match = TagMatch(c)

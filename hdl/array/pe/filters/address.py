@@ -28,8 +28,9 @@ def walk_ports(config: Config) -> dict[str, wiring.Member]:
 
 
 def address_ports(config: Config) -> dict[str, wiring.Member]:
-    """Those and `address`, the row, in the cycle of `issue`."""
-    return walk_ports(config) | {"address": Out(range(2 * (config.filter_half // config.simd)))}
+    """Those and `address`, the row, in the cycle of `issue`; `half`, which of them is in use."""
+    rows = 2 * (config.filter_half // config.simd)
+    return walk_ports(config) | {"address": Out(range(rows)), "half": Out(1)}
 
 
 class FilterAddress(wiring.Component):
@@ -41,13 +42,12 @@ class FilterAddress(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        half = Signal()  # in use
         following = Signal.like(self.address)
         m.d.comb += self.address.eq(following)
         with m.If(self.issue):
             m.d.sync += following.eq(following + 1)
         with m.If(self.window_end):
-            m.d.sync += following.eq(Mux(half ^ self.pass_end, self.rows, 0))
+            m.d.sync += following.eq(Mux(self.half ^ self.pass_end, self.rows, 0))
         with m.If(self.pass_end):
-            m.d.sync += half.eq(~half)
+            m.d.sync += self.half.eq(~self.half)
         return m

@@ -21,13 +21,11 @@ class SkippingFilterAddress(wiring.Component):
         for name in walk_ports(self.config):
             m.d.comb += getattr(dense, name).eq(getattr(self, name))
 
-        half, p = Signal(), Signal(8)
+        p = Signal(8)
         with m.If(self.load):
             m.d.sync += p.eq(self.p)
-        with m.If(self.pass_end):
-            m.d.sync += half.eq(~half)
-        m.d.comb += self.address.eq(dense.address)
+        m.d.comb += [self.address.eq(dense.address), self.half.eq(dense.half)]
         with m.If(self.skip):
-            first = Mux(half, self.config.filter_half, 0)
+            first = Mux(dense.half, self.config.filter_half, 0)
             m.d.comb += self.address.eq(first + self.entry[:8] * p + self.index)
         return m

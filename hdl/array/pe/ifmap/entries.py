@@ -30,6 +30,14 @@ def intake_ports(config: Config) -> dict[str, wiring.Member]:
     }
 
 
+def pass_bus(m: Module, outer: wiring.Component, inner: wiring.Component) -> None:
+    """Connects the bus and the headers of a part within another one, both with these ports."""
+    for name in ("word", "match", "fire", "load"):
+        m.d.comb += getattr(inner, name).eq(getattr(outer, name))
+    for name in ("accept", "header", "header_valid"):
+        m.d.comb += getattr(outer, name).eq(getattr(inner, name))
+
+
 class IfmapEntries(wiring.Component):
     """From the bus into the spad in the same cycle, one entry a cycle; a header in four parts.
 

@@ -5,51 +5,35 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import Config, bits_for
+from hdl.array.pe.ifmap.walk import walk_ports
+from hdl.config import Config
 
 
 class SkippingWalk(wiring.Component):
     """With `skip` the entries of a window are those whose places lie in it; if there are none it
     has one entry all the same, a zero that is not in the spad. Without, as WindowWalk.
 
-    Members: those of WindowWalk but `more`, and
-    -------
-    skip                    entries may have been left out
-    window_end              the MAC loop is done with the window
-    place, known, near      of hdl/array/pe/ifmap/skipping_words.py
-    write_at, read_at, after_read   pointers of the spad, beside which places are kept
-    zero                    the entry is the one that is not there
-    index                   the entry's place in its window, from 0
+    Members: `walk_ports` of hdl/array/pe/ifmap/walk.py, and
+
+    skip                 entries may have been left out
+    place, known, near   of hdl/array/pe/ifmap/skipping_words.py; places are kept beside the spad
+    zero, index          the entry is the one that is not there; its place in its window, from 0
 
     An entry is shown once it is known whether another of its window follows.
     """
 
     def __init__(self, config: Config):
         self.config = config
-        bits, pointer = bits_for(config.ifmap_spad), config.ifmap_spad.bit_length()
+        bits = config.place_bits
         super().__init__(
-            {
-                "load": In(1),
-                "window": In(bits),
-                "step": In(bits),
-                "entry_end": In(1),
-                "window_end": In(1),
-                "last_position": In(1),
-                "entered": In(1),
-                "there": Out(1),
-                "first": Out(1, init=1),
-                "last": Out(1),
-                "free": Out(1),
-                "back": Out(1),
+            walk_ports(config)
+            | {
                 "skip": In(1),
-                "place": In(config.place_bits),
-                "known": In(config.place_bits),
+                "place": In(bits),
+                "known": In(bits),
                 "near": Out(1),
-                "write_at": In(pointer),
-                "read_at": In(pointer),
-                "after_read": In(pointer),
                 "zero": Out(1),
-                "index": Out(max(8, config.place_bits)),
+                "index": Out(max(8, bits)),
             }
         )
 

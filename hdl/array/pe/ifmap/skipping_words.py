@@ -1,12 +1,12 @@
 """Ifmap words on their way into the spad of a PE that leaves zeros out."""
 
 from amaranth.hdl import Const, Module, Signal
-from amaranth.lib import fifo, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.array.pe.ifmap.entries import intake_ports
-from hdl.array.words import ifmap_in_word
-from hdl.config import ENTRY_BITS, LANES, WORD_BITS, Config
+from hdl.array.pe.ifmap.entries import intake_ports, pass_bus
+from hdl.array.pe.ifmap.queue import IfmapQueue
+from hdl.config import ENTRY_BITS, LANES, Config
 from hdl.lib.arithmetic.lane_mux import LaneMux
 
 
@@ -29,18 +29,9 @@ class SkippingIfmapWords(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        layout = ifmap_in_word()
-        m.submodules.fifo = queue = fifo.SyncFIFO(width=layout.size, depth=self.config.ifmap_fifo)
-        came, word = Signal(layout), Signal(layout)
-        m.d.comb += [
-            self.accept.eq(~self.match | queue.w_rdy),
-            came.data.eq(self.word.data),
-            came.count.eq(self.word.count),
-            came.header.eq(self.word.header),
-            queue.w_en.eq(self.fire & self.match),
-            queue.w_data.eq(came),
-            word.eq(queue.r_data),
-        ]
+        m.submodules.queue = queue = IfmapQueue(self.config)
+        word = queue.oldest
+        pass_bus(m, self, queue)
 
         # Which of the oldest word's lanes goes into the spad: the next, or the next not zero.
         lane, taken, final = Signal(2), Signal(2), Signal()
@@ -58,19 +49,16 @@ class SkippingIfmapWords(wiring.Component):
                     m.d.comb += [taken.eq(n), final.eq((some >> n) == 1)]
 
         m.submodules.mux = mux = LaneMux()
-        entries, begins = Signal(), Signal()  # the oldest word holds entries, a header that leaves
-        empty = Signal()  # it leaves since nothing of it is wanted
+        empty = Signal()  # the word leaves since nothing of it is wanted
         m.d.comb += [
             mux.word.eq(word.data),
             mux.lane.eq(taken),
             self.data.eq(mux.entry),
-            entries.eq(queue.r_rdy & ~word.header),
-            self.write.eq(entries & ~self.full & wanted & near),
-            empty.eq(entries & ~wanted & near),
-            begins.eq(queue.r_rdy & word.header & ~self.header_valid),
-            queue.r_en.eq(begins | empty | (self.write & final)),
+            self.write.eq(queue.entries & ~self.full & wanted & near),
+            empty.eq(queue.entries & ~wanted & near),
+            queue.done.eq(empty | (self.write & final)),
         ]
-        with m.If(queue.r_en):
+        with m.If(queue.done):
             m.d.sync += lane.eq(0)
         with m.Elif(self.write):
             m.d.sync += lane.eq(taken + 1)
@@ -78,14 +66,6 @@ class SkippingIfmapWords(wiring.Component):
         # Places.
         arrived = Signal(self.config.place_bits)  # of the oldest word
         m.d.comb += [self.place.eq(arrived + taken), self.known.eq(arrived + lane)]
-        with m.If(queue.r_en & ~word.header):
+        with m.If(queue.done):
             m.d.sync += arrived.eq(arrived + word.count)
-
-        # The pass after this one.
-        header = Signal(WORD_BITS, reset_less=True)
-        m.d.comb += self.header.eq(header)
-        with m.If(begins):
-            m.d.sync += [header.eq(word.data), self.header_valid.eq(1)]
-        with m.If(self.load):
-            m.d.sync += self.header_valid.eq(0)
         return m

@@ -7,41 +7,48 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import Config, bits_for
 
 
+def walk_ports(config: Config) -> dict[str, wiring.Member]:
+    """What every walk has.
+
+    load, window, step        a pass begins with these; they need not hold
+    entry_end, window_end     the MAC loop is done with the entry, which `there` told, the window
+    last_position             the window is the last of a stream of entries
+    entered                   an entry comes into the spad
+    write_at, read_at, after_read   the spad's pointers
+    there                     an entry of the window is there
+    first, last               the entry is the window's first, its last
+    free, back                it is done with and not needed again; reading goes back
+    """
+    bits, pointer = bits_for(config.ifmap_spad), config.ifmap_spad.bit_length()
+    return {
+        "load": In(1),
+        "window": In(bits),
+        "step": In(bits),
+        "entry_end": In(1),
+        "window_end": In(1),
+        "last_position": In(1),
+        "entered": In(1),
+        "write_at": In(pointer),
+        "read_at": In(pointer),
+        "after_read": In(pointer),
+        "there": Out(1),
+        "first": Out(1, init=1),
+        "last": Out(1),
+        "free": Out(1),
+        "back": Out(1),
+    }
+
+
 class WindowWalk(wiring.Component):
     """Entries 1 .. `window` of every window; the first `step` of them are freed, and all of a
     stream's last window.
 
-    Members
-    -------
-    load, window, step    a pass begins with these; they need not hold
-    entry_end             the MAC loop is done with the entry, which `there` told
-    last_position         the window is the last of a stream of entries
-    entered, more         an entry comes into the spad; another one follows the one that is read
-    there                 register: an entry of the window is in the spad
-    first, last           registers: the entry is the window's first, its last
-    free, back            the entry is done with and not needed again; reading goes back
-
-    An entry takes hdl.timing.HAZARD cycles at least, of which two find what it is.
+    Members: `walk_ports`, of which `there`, `first` and `last` are registers. An entry takes
+    hdl.timing.HAZARD cycles at least, of which two find what it is.
     """
 
     def __init__(self, config: Config):
-        bits = bits_for(config.ifmap_spad)
-        super().__init__(
-            {
-                "load": In(1),
-                "window": In(bits),
-                "step": In(bits),
-                "entry_end": In(1),
-                "last_position": In(1),
-                "entered": In(1),
-                "more": In(1),
-                "there": Out(1),
-                "first": Out(1, init=1),
-                "last": Out(1),
-                "free": Out(1),
-                "back": Out(1),
-            }
-        )
+        super().__init__(walk_ports(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -77,5 +84,5 @@ class WindowWalk(wiring.Component):
         with m.If(self.entered):
             m.d.sync += self.there.eq(1)
         with m.Elif(self.entry_end):
-            m.d.sync += self.there.eq(self.back | self.more)
+            m.d.sync += self.there.eq(self.back | (self.after_read != self.write_at))
         return m

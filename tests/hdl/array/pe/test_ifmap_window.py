@@ -5,7 +5,6 @@ import random
 import pytest
 
 from hdl.array.pe.ifmap_window import IfmapWindow
-from hdl.array.pe.skipping_window import SkippingIfmapWindow
 from hdl.timing import HAZARD
 from tests.hdl.array.pe.bus import ENTRIES, SKIPPING, WORDS, offer, split
 from tests.hdl.streams import run, shared
@@ -18,7 +17,7 @@ VARIANTS = pytest.mark.parametrize(
 
 
 def window_of(config):
-    return shared(SkippingIfmapWindow if config.skip else IfmapWindow, config)
+    return shared(IfmapWindow, config)
 
 
 def passes(rng, count, zeros):
