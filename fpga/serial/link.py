@@ -31,19 +31,17 @@ class Link(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.uart = uart = Uart(self.clock_hz, self.baud)
-        m.submodules.fifo = fifo = BlockFifo(width=9, depth=RECEIVE_FIFO)
+        m.submodules.fifo = fifo = BlockFifo(uart.received.payload.shape(), RECEIVE_FIFO)
         m.submodules.deframer = deframer = Deframer(self.timeout)
         m.submodules.framer = framer = Framer()
         m.d.comb += [
             uart.rx.eq(self.rx),
             self.tx.eq(uart.tx),
-            fifo.w_data.eq(uart.received.payload.as_value()),
-            fifo.w_en.eq(uart.received.valid),
+            fifo.input.payload.eq(uart.received.payload),
+            fifo.input.valid.eq(uart.received.valid),
             uart.received.ready.eq(1),
-            deframer.bytes.payload.eq(fifo.r_data),
-            deframer.bytes.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(deframer.bytes.ready),
         ]
+        wiring.connect(m, fifo.output, deframer.bytes)
         wiring.connect(m, deframer.frame, wiring.flipped(self.received))
         wiring.connect(m, wiring.flipped(self.send), framer.frame)
         wiring.connect(m, framer.bytes, uart.send)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from amaranth.back import rtlil
+from amaranth.hdl import Const, Value
 from amaranth.lib import wiring
 
 from hdl.emit import yosys
@@ -77,9 +78,11 @@ def graph(top: wiring.Component) -> Graph:
 
     No platform: amaranth's FIFOs bring assumptions of their own with that of proofs.
     """
+    values = [Value.cast(value) for _, _, value in top.signature.flatten(top)]
+    ports = [value for value in values if not isinstance(value, Const)]  # `ready` that is always 1
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        place.joinpath("design.il").write_text(rtlil.convert(top))
+        place.joinpath("design.il").write_text(rtlil.convert(top, ports=ports))
         place.joinpath("script.ys").write_text(SCRIPT)
         done = subprocess.run(
             [*yosys.COMMAND, "-q", "script.ys"], cwd=place, env=_found(), capture_output=True

@@ -129,23 +129,35 @@ WRAPPED_FIFO = {
     "data": ("eq(fifo.r_rdy)", "eq(fifo.r_rdy & fifo.r_data[0])"),
 }
 BLOCK_FIFO = {
-    "stable": ("inside.some & (~self.r_rdy | self.r_en)", "inside.some"),
-    "order": ("push.eq(self.w_en & self.w_rdy)", "push.eq(self.w_en)"),
-    "moves": ("self.w_rdy.eq(inside.room)", "self.w_rdy.eq(inside.room & ~inside.some)"),
-    "level": ("inside.level + self.r_rdy", "inside.level"),
-    "paths": ("self.w_rdy.eq(inside.room)", "self.w_rdy.eq(inside.room | self.r_en)"),
+    "stable": ("inside.some & (~self.output.valid | self.output.ready)", "inside.some"),
+    "order": ("push.eq(self.input.valid & self.input.ready)", "push.eq(self.input.valid)"),
+    "moves": (
+        "self.input.ready.eq(inside.room)",
+        "self.input.ready.eq(inside.room & ~inside.some)",
+    ),
+    "level": ("inside.level + self.output.valid", "inside.level"),
+    "paths": (
+        "self.input.ready.eq(inside.room)",
+        "self.input.ready.eq(inside.room | self.output.ready)",
+    ),
     "data": (
-        "push.eq(self.w_en & self.w_rdy)",
-        "push.eq(self.w_en & self.w_rdy & self.w_data[1])",
+        "push.eq(self.input.valid & self.input.ready)",
+        "push.eq(self.input.valid & self.input.ready & self.input.payload[1])",
     ),
 }
 CHAIN_FIFO = {
-    "stable": ("moves = self.r_en ", "moves = self.r_en | self.w_en "),
-    "order": ("(self.w_data, self.w_en) if last", "(self.w_data, 1) if last"),
-    "moves": ("self.r_rdy.eq(valid[0])", "self.r_rdy.eq(valid[0] & self.w_en)"),
+    "stable": ("moves = self.output.ready ", "moves = self.output.ready | self.input.valid "),
+    "order": ("(self.input.payload, self.input.valid) if last", "(self.input.payload, 1) if last"),
+    "moves": (
+        "self.output.valid.eq(valid[0])",
+        "self.output.valid.eq(valid[0] & self.input.valid)",
+    ),
     "level": ("sum(valid)", "sum(valid[1:])"),
-    "paths": ("self.w_rdy.eq(~valid[-1])", "self.w_rdy.eq(~valid[-1] | self.r_en)"),
-    "data": ("self.r_rdy.eq(valid[0])", "self.r_rdy.eq(valid[0] & words[0][0])"),
+    "paths": (
+        "self.input.ready.eq(~valid[-1])",
+        "self.input.ready.eq(~valid[-1] | self.output.ready)",
+    ),
+    "data": ("self.output.valid.eq(valid[0])", "self.output.valid.eq(valid[0] & words[0][0])"),
 }
 SHIFT_FIFO = {
     "stable": ("pop.eq(self.output.valid & self.output.ready)", "pop.eq(self.output.valid)"),
@@ -158,12 +170,21 @@ SHIFT_FIFO = {
     "data": ("self.output.valid.eq(valid[0])", "self.output.valid.eq(valid[0] & words[0][0])"),
 }
 CREDIT_FIFO = {
-    "stable": ("(produce != consume) & (~self.r_rdy | self.r_en)", "produce != consume"),
+    "stable": (
+        "(produce != consume) & (~self.output.valid | self.output.ready)",
+        "produce != consume",
+    ),
     "order": ("read.addr.eq(consume)", "read.addr.eq(consume + 1)"),
-    "moves": ("load.eq((produce", "load.eq(self.w_en & (produce"),
+    "moves": ("load.eq((produce", "load.eq(self.input.valid & (produce"),
     "level": ("self.level.eq(produce - consume)", "self.level.eq(produce - consume + 1)"),
-    "paths": ("self.level.eq(produce - consume)", "self.level.eq(produce - consume - self.r_en)"),
-    "data": ("with m.If(self.w_en):", "with m.If(self.w_en & self.w_data[0]):"),
+    "paths": (
+        "self.level.eq(produce - consume)",
+        "self.level.eq(produce - consume - self.output.ready)",
+    ),
+    "data": (
+        "with m.If(self.input.valid):",
+        "with m.If(self.input.valid & self.input.payload[0]):",
+    ),
 }
 
 # ---- others ---------------------------------------------------------------------------------

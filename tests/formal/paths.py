@@ -6,22 +6,13 @@ from collections.abc import Iterable
 
 from tests.formal.engine import Graph
 
-# The members of SyncFIFO by the names of streams.
-STREAMS = {
-    "w_data": "input.payload",
-    "w_en": "input.valid",
-    "w_rdy": "input.ready",
-    "r_data": "output.payload",
-    "r_rdy": "output.valid",
-    "r_en": "output.ready",
-}
 NO_INPUTS = ("clk", "rst", "init:")  # the last: of a register that starts as anything
 
 
 def _name(port: str) -> str:
     """As the component's members are called: output.payload[1]."""
     base, bracket, place = port.partition("[")
-    return STREAMS.get(base, base.replace("__", ".")) + bracket + place
+    return base.replace("__", ".") + bracket + place
 
 
 class Reach:

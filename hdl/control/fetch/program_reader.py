@@ -1,6 +1,6 @@
 """Reads a program ahead of its execution."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -86,8 +86,8 @@ class ProgramReader(wiring.Component):
         # The counter of commands is the FIFO's credit.
         beat = self.read.data
         m.d.comb += [
-            fifo.w_data.eq(Cat(beat.p.data, beat.p.resp[1])),
-            fifo.w_en.eq(beat.valid),
+            Value.cast(fifo.input.payload).eq(Cat(beat.p.data, beat.p.resp[1])),
+            fifo.input.valid.eq(beat.valid),
             beat.ready.eq(1),
         ]
         wiring.connect(m, fifo.output, wiring.flipped(self.beats))

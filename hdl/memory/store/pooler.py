@@ -1,6 +1,6 @@
 """The arithmetic of STORE: add, ReLU, pooling."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -54,8 +54,8 @@ class Pooler(wiring.Component):
         m.submodules.accumulator = accumulator = WindowAccumulator(self.lanes)
         m.submodules.averager = averager = Averager(self.lanes)
         pooled = Signal(pooled_entries(self.lanes))
-        m.submodules.queue = queue = CreditFifo(len(Value.cast(pooled)), POOLED)
-        average = Signal()
+        m.submodules.queue = queue = CreditFifo(pooled.shape(), POOLED)
+        average, empty = Signal(), Signal()  # empty: the queue
         m.d.sync += average.eq(self.pool == Pool.AVERAGE)
         m.d.comb += accumulator.average.eq(average)
         for part, names in (
@@ -87,22 +87,20 @@ class Pooler(wiring.Component):
             averager.windows.valid.eq(window.valid & average),
             pooled.ends.eq(window.p.mark.ends),
             *(entry.eq(total) for entry, total in zip(pooled.entries, window.p.sums)),
-            queue.w_en.eq(Mux(average, averager.out.valid, window.valid)),
-            queue.w_data.eq(Mux(average, Value.cast(averager.out.payload), Value.cast(pooled))),
+            queue.input.valid.eq(Mux(average, averager.out.valid, window.valid)),
+            queue.input.payload.eq(Mux(average, averager.out.payload, pooled)),
         ]
 
         # What has been pooled.
-        head = Signal.like(pooled)
+        head = queue.output.p
         m.d.comb += [
-            Value.cast(head).eq(queue.r_data),
-            self.out.valid.eq(queue.r_rdy),
-            queue.r_en.eq(queue.r_rdy & self.out.ready),
+            self.out.valid.eq(queue.output.valid),
+            queue.output.ready.eq(self.out.ready),
             Cat(self.out.p.entries).eq(Cat(head.entries)),
             self.out.p.first.eq(head.ends.first),
             self.out.p.last.eq(head.ends.last),
             self.out.p.lane.eq(head.ends.lane),
-            self.idle.eq(
-                adder.idle & ~window.valid & averager.idle & (queue.level == 0) & ~queue.r_rdy
-            ),
+            empty.eq((queue.level == 0) & ~queue.output.valid),
+            self.idle.eq(adder.idle & ~window.valid & averager.idle & empty),
         ]
         return m

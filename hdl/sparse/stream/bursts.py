@@ -87,18 +87,16 @@ class BurstReader(wiring.Component):
         ]
 
         # Their data.
-        m.submodules.beats = beats = BlockFifo(width=Beat.as_shape().size, depth=BEATS)
-        come, left = Signal(Beat), Signal()  # left: a beat, a cycle ago
+        m.submodules.beats = beats = BlockFifo(Beat, BEATS)
+        come, leaves, left = beats.input, Signal(), Signal()  # left: a beat, a cycle ago
         m.d.comb += [
-            come.data.eq(answer.p.data),
-            come.bad.eq(answer.p.resp[1]),
+            come.p.data.eq(answer.p.data),
+            come.p.bad.eq(answer.p.resp[1]),
+            come.valid.eq(answer.valid),
             answer.ready.eq(1),
-            beats.w_en.eq(answer.valid),
-            beats.w_data.eq(come),
-            self.beat.valid.eq(beats.r_rdy),
-            self.beat.payload.eq(beats.r_data),
-            beats.r_en.eq(self.beat.valid & self.beat.ready),
+            leaves.eq(self.beat.valid & self.beat.ready),
             self.idle.eq(splitter.idle & ~skid.full & ~valid & (room == BEATS)),
         ]
-        m.d.sync += [left.eq(beats.r_en), allowance.eq(allowance + left)]
+        wiring.connect(m, beats.output, wiring.flipped(self.beat))
+        m.d.sync += [left.eq(leaves), allowance.eq(allowance + left)]
         return m

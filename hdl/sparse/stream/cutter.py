@@ -38,19 +38,13 @@ class RecordCutter(wiring.Component):
         m = Module()
 
         # Lengths wait for their data; a slice, so that the queue does not wait for a record's end.
-        m.submodules.lengths = lengths = BlockFifo(
-            width=RecordLength.as_shape().size, depth=self.depth
-        )
-        queued = stream.Signature(RecordLength).create()
+        m.submodules.lengths = lengths = BlockFifo(RecordLength, self.depth)
         m.d.comb += [
-            lengths.w_en.eq(self.length.valid),
-            lengths.w_data.eq(self.length.payload),
+            lengths.input.valid.eq(self.length.valid),
+            lengths.input.payload.eq(self.length.payload),
             self.space.eq(lengths.level < self.depth - self.reserve),
-            queued.valid.eq(lengths.r_rdy),
-            queued.payload.eq(lengths.r_data),
-            lengths.r_en.eq(queued.ready),
         ]
-        coming = through(m, "ahead", RegisterSlice(RecordLength), queued)
+        coming = through(m, "ahead", RegisterSlice(RecordLength), lengths.output)
 
         # The record that comes, and which of its words.
         current, valid, index, ends = Signal(RecordLength), Signal(), Signal(WORD_INDEX), Signal()

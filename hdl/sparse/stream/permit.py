@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import Config
 from hdl.lib.axi import ADDRESS, Window
 from hdl.lib.stream.block_fifo import BlockFifo
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import through
 from hdl.sparse.words import place_of_record_layout
 
 ALLOWED = 16  # records that have passed the window and wait
@@ -39,25 +41,25 @@ class RecordPermit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         place_layout = place_of_record_layout(self.config)
-        m.submodules.places = places = BlockFifo(width=place_layout.size, depth=self.depth)
-        m.submodules.queue = queue = BlockFifo(width=place_layout.size, depth=ALLOWED)
+        m.submodules.places = places = BlockFifo(place_layout, self.depth)
+        m.submodules.queue = queue = BlockFifo(place_layout, ALLOWED)
         m.submodules.window = window = Window()
 
         # One after the other to the window.
         place, waits, passes = Signal(place_layout), Signal(), Signal()
         m.d.comb += [
-            places.w_en.eq(self.place.valid),
-            places.w_data.eq(self.place.payload),
-            places.r_en.eq(passes),
+            places.input.valid.eq(self.place.valid),
+            places.input.payload.eq(self.place.payload),
+            places.output.ready.eq(passes),
         ]
         m.d.sync += [
             passes.eq(queue.level < ALLOWED // 2),
-            waits.eq(places.r_rdy & passes),
-            place.eq(places.r_data),
+            waits.eq(places.output.valid & passes),
+            place.eq(places.output.payload),
         ]
 
         # Through it.
-        check, passed, entry = window.check, window.request, Signal(place_layout)
+        check, passed, entry = window.check, window.request, queue.input
         m.d.comb += [
             window.base.eq(self.base),
             window.limit.eq(self.limit),
@@ -67,17 +69,14 @@ class RecordPermit(wiring.Component):
             check.p.request.address.eq(place.begin << 3),
             check.p.request.words.eq(place.words),
             passed.ready.eq(1),
-            entry.begin.eq(passed.p.address >> 3),
-            entry.words.eq(passed.p.words),
-            queue.w_en.eq(passed.valid),
-            queue.w_data.eq(entry),
+            entry.valid.eq(passed.valid),
+            entry.p.begin.eq(passed.p.address >> 3),
+            entry.p.words.eq(passed.p.words),
         ]
 
         # Out of the second queue.
-        allowed = self.allowed
-        m.d.comb += queue.r_en.eq(~allowed.valid | allowed.ready)
-        with m.If(queue.r_en):
-            m.d.sync += [allowed.valid.eq(queue.r_rdy), allowed.payload.eq(queue.r_data)]
+        allowed = through(m, "allowed_slice", ForwardSlice(place_layout), queue.output)
+        wiring.connect(m, allowed, wiring.flipped(self.allowed))
         m.d.comb += [
             self.outside.eq(window.outside),
             self.idle.eq(window.idle & ~allowed.valid & (queue.level == 0)),

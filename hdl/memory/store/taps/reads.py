@@ -1,6 +1,6 @@
 """The reads of taps."""
 
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,31 +48,31 @@ class TapReads(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.pending = pending = CreditFifo(Shape.cast(PendingTap).width, self.depth)
+        m.submodules.pending = pending = CreditFifo(PendingTap, self.depth)
         m.submodules.asked = asked = CreditFifo(self.place - 2, self.depth)
 
         # Requests. What has been begun finds room in both queues, so nothing before them stops.
         tap, wanted = self.pending.p, Signal()
         m.d.comb += [
             wanted.eq(self.pending.valid & (tap.mark.read | ~tap.operand)),
-            pending.w_en.eq(wanted),
-            pending.w_data.eq(Value.cast(tap)),
-            asked.w_en.eq(wanted & tap.mark.read),
-            asked.w_data.eq(self.address[2:]),
-            self.request.payload.eq(asked.r_data),
-            self.request.valid.eq(asked.r_rdy),
-            asked.r_en.eq(asked.r_rdy & self.request.ready),
+            pending.input.valid.eq(wanted),
+            pending.input.payload.eq(tap),
+            asked.input.valid.eq(wanted & tap.mark.read),
+            asked.input.payload.eq(self.address[2:]),
+            self.request.payload.eq(asked.output.payload),
+            self.request.valid.eq(asked.output.valid),
+            asked.output.ready.eq(self.request.ready),
         ]
         m.d.sync += self.room.eq(pending.level < self.depth - self.ahead)
 
         # Responses.
-        head, held, full = Signal(PendingTap), Signal(PendingTap), Signal()
+        waits, head = pending.output, pending.output.p
+        held, full = Signal(PendingTap), Signal()
         entries, take, free = Signal(ENTRY_BITS * self.lanes), Signal(), Signal()
         m.d.comb += [
-            Value.cast(head).eq(pending.r_data),
-            take.eq(pending.r_rdy & (~head.mark.read | self.response.valid) & free),
-            pending.r_en.eq(take),
-            self.response.ready.eq(pending.r_rdy & head.mark.read & free),
+            take.eq(waits.valid & (~head.mark.read | self.response.valid) & free),
+            waits.ready.eq(take),
+            self.response.ready.eq(waits.valid & head.mark.read & free),
         ]
         with m.If(free):
             m.d.sync += [
@@ -92,6 +92,6 @@ class TapReads(wiring.Component):
             Value.cast(out.p.entries).eq(entries),
             out.p.operand.eq(held.operand),
             out.p.mark.eq(held.mark),
-            self.idle.eq(~(pending.r_rdy | (pending.level != 0) | full | skid.full)),
+            self.idle.eq(~(waits.valid | (pending.level != 0) | full | skid.full)),
         ]
         return m

@@ -46,9 +46,9 @@ class CountedFifo(wiring.Component):
         wiring.connect(m, fifo.output, wiring.flipped(self.output))
         m.d.comb += [
             self.input.ready.eq(credits.room),
-            fifo.w_data.eq(self.input.payload),
-            fifo.w_en.eq(self.input.valid & credits.room),
-            credits.up.eq(fifo.w_en),
+            fifo.input.payload.eq(self.input.payload),
+            fifo.input.valid.eq(self.input.valid & credits.room),
+            credits.up.eq(fifo.input.valid),
             credits.down.eq(self.output.valid & self.output.ready),
             self.level.eq(fifo.level),
         ]
