@@ -160,34 +160,37 @@ class BurstSplitter(wiring.Component):
             move.eq(self.burst.valid & self.burst.ready),
         ]
 
-        # Beats to the limit of BURST or to the end of the page, less 1: only a burst in the last
-        # eighth of a page may end with it.
-        def room(address):
-            return ~(address[3:9] & address[9:12].all().replicate(6))
+        # Words of the first full burst's room that lie beyond the page: only in a page's last eighth,
+        # where it is what the address is into the eighth.
+        def beyond(address):
+            return address[3:9] & address[9:12].all().replicate(6)
 
-        below = Signal(range(BURST))
         m.d.comb += [
-            below.eq(room(address)),
             self.burst.valid.eq(some),
             self.burst.p.address.eq(address),
-            self.burst.p.length.eq(Mux(final, words[:6] - 1, below)[:6]),
+            self.burst.p.length.eq(Mux(final, words[:6] - 1, ~beyond(address))[:6]),
             self.burst.p.last.eq(last & final),
             self.burst.p.tag.eq(tag),
         ]
 
         # The next request, or from an eighth of a page to the same place in the next, or to the
-        # next page.
+        # next page. Whether its first burst is its last one is found beside its words, not from
+        # them: what is left after a full burst ends with the next one if no more than two fit.
         next_address, next_words = Signal(self.address), Signal(REQUEST_WORDS)
+        next_final = Signal()
         with m.If(~some | final):
             m.d.comb += [
                 next_address.eq(self.request.p.address),
                 next_words.eq(self.request.p.words),
+                next_final.eq(self.request.p.words + beyond(self.request.p.address) <= BURST),
             ]
         with m.Else():
+            near_end = address[10:12].all()  # this eighth or the next is the page's last
             m.d.comb += [
                 next_address[9:].eq(address[9:] + 1),
                 next_address[3:9].eq(Mux(address[9:12].all(), 0, address[3:9])),
-                next_words.eq(words - below - 1),
+                next_words.eq(words + beyond(address) - BURST),
+                next_final.eq(words + (address[3:9] & near_end.replicate(6)) <= 2 * BURST),
             ]
         with m.If(move):
             m.d.sync += some.eq(~final)
@@ -201,7 +204,7 @@ class BurstSplitter(wiring.Component):
             m.d.sync += [
                 address.eq(next_address),
                 words.eq(next_words),
-                final.eq(next_words <= room(next_address) + 1),
+                final.eq(next_final),
             ]
         return m
 
