@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import Config
 from hdl.control.fetch.fetch import Fetch
-from hdl.control.issue import Issue
+from hdl.control.issue import EarlyIssue, Issue
 from hdl.control.registers.control import Control
 from hdl.control.semaphores import Semaphores
 from hdl.control.words import engines
@@ -14,13 +14,20 @@ from hdl.isa import COUNTERS, ConfigBody, Error
 from hdl.lib.axi import ADDRESS, ReadMaster, lite_ports
 from hdl.lib.near_reset import near_reset
 
+# Whose commands give their semaphores before they are done.
+EARLY = {"sparse": EarlyIssue}
 ARRAY_ENGINES = ("ifmap", "filter", "psum", "ofmap")
 
 
 def engine_port(body: ShapeLike) -> wiring.Signature:
     """What an engine is driven by (docs/architecture.md, the common contract)."""
     return wiring.Signature(
-        {"command": Out(stream.Signature(body)), "done": In(1), "error": In(Error)}
+        {
+            "command": Out(stream.Signature(body)),
+            "done": In(1),
+            "freed": In(1),
+            "error": In(Error),
+        }
     )
 
 
@@ -109,12 +116,14 @@ class CommandUnit(wiring.Component):
         moves, busy = [self.config.valid & self.config.ready], {}
         for i, (name, body) in enumerate(bodies.items()):
             build, engine = self.build, getattr(self, name)
-            issue = Issue(body, build.engine_queue(name), in_flight=build.in_flight(name))
+            kind = EARLY.get(name, Issue)
+            issue = kind(body, build.engine_queue(name), in_flight=build.in_flight(name))
             m.submodules[f"issue_{name}"] = reset(issue)
             wiring.connect(m, getattr(fetch, name), issue.queue)
             wiring.connect(m, issue.command, wiring.flipped(engine.command))
             m.d.comb += [
                 issue.done.eq(engine.done),
+                issue.freed.eq(engine.freed),
                 issue.halt.eq(control.halt),
                 issue.available.eq(semaphores.available),
                 semaphores.take[i].eq(issue.take),

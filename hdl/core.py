@@ -70,6 +70,7 @@ class Core(wiring.Component):
                 "fill_done": Out(1),
                 "sparse": In(stream.Signature(SparseCommand)),
                 "sparse_done": Out(1),
+                "sparse_freed": Out(1),
                 "column_read": Out(ReadMaster),
                 "read_base": In(ADDRESS),
                 "read_limit": In(ADDRESS),
@@ -148,6 +149,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 self.fill_done.eq(sparse.fill_done),
                 self.sparse_done.eq(sparse.sparse_done),
+                self.sparse_freed.eq(sparse.sparse_freed),
                 self.sparse_error.eq(sparse.error),
                 sparse.read_base.eq(self.read_base),
                 sparse.read_limit.eq(self.read_limit),

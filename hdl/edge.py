@@ -28,12 +28,12 @@ class Edge(wiring.Component):
 
     Members, outside: flat `m_axi_*` (AXI4 master, 64-bit data), `s_axi_*` (AXI4-Lite slave)
     and `interrupt`. To the core: `ifmap`, `filter`, `psum`, `ofmap` and, with a sparse
-    engine, `fill` and `sparse`, each with `command`,
-    `done` and `error`, and for the latter `column_read`, an AXI read master, with its window
-    `read_base` and `read_limit`; `config`, stream of ConfigBody, offered when these four are idle
-    (ready when the chain has taken it) and `config_refused`, its mapping does not fit the
-    chain; `load_write`, stream of GlbWrite; `store_request`
-    and `store_response`, a read port of the global buffer; `events`, increments of the
+    engine, `fill` and `sparse`, each with `command`, `done`, `freed` and `error`, and for the
+    latter `column_read`, an AXI read master, with its window `read_base` and `read_limit`;
+    `config`, stream of ConfigBody, offered when these four are idle (ready when the chain has
+    taken it) and `config_refused`, its mapping does not fit the chain; `load_write`, stream of
+    GlbWrite; `store_request` and `store_response`, a read port of the global buffer; `events`,
+    increments of the
     core's counters; `progress`, a word moved in the core (keeps the watchdog quiet);
     `running`; `halt`, from an error to the reset; `core_reset`, one cycle, resets the core
     as it does the engines here, a cycle later.

@@ -333,7 +333,9 @@ class SparseDumpBody(data.Struct):
 class SparseStreamBody(data.Struct):
     """As SPARSE_RUN with base 0, but the column's entries are its record in DRAM, read only
     if the activation is not zero. The record's place is in a table in the global buffer
-    from `word` on; each of its words, a TableWord, tells it of four columns.
+    from `word` on; each of its words, a TableWord, tells it of four columns. Its semaphores
+    are given when activations and table have been read; the other commands of the engine wait
+    for the sums.
 
     A record is of whole words: a count of entries for every PE, config.sparse_length_bits
     each, 64 // sparse_length_bits to a word, then from the next byte on the entries of PE 0,

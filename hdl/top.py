@@ -60,7 +60,10 @@ class Accelerator(wiring.Component):
         if c.sparse_pes:
             wiring.connect(m, core.column_read, edge.column_read)
             m.d.comb += [core.read_base.eq(edge.read_base), core.read_limit.eq(edge.read_limit)]
-            m.d.comb += edge.sparse.error.eq(core.sparse_error)
+            m.d.comb += [
+                edge.sparse.error.eq(core.sparse_error),
+                edge.sparse.freed.eq(core.sparse_freed),
+            ]
             m.d.comb += [
                 edge.events[f"sparse_{n}"].eq(getattr(core, f"sparse_{n}")) for n in SPARSE_EVENTS
             ]

@@ -19,6 +19,8 @@ from hdl.isa import (
     SparseFillBody,
     StoreCommand,
 )
+from hdl.lib.stream.chain_fifo import ChainFifo
+from hdl.lib.stream.stream_fifo import StreamFifo
 
 BEATS = COMMAND_BYTES // 8  # of a command
 BODY_BITS = 8 * COMMAND_BYTES - 64
@@ -43,6 +45,14 @@ def queued(body: ShapeLike) -> data.StructLayout:
     return data.StructLayout(
         {"wait": SEMAPHORES, "signal": SEMAPHORES, "index": INDEX, "body": body}
     )
+
+
+REGISTERS = 2  # depth up to which a RAM of LUTs, sixteen deep, costs more
+
+
+def fifo_of(shape: ShapeLike, depth: int) -> ChainFifo | StreamFifo:
+    """The cheaper FIFO of wide words."""
+    return ChainFifo(shape, depth) if depth <= REGISTERS else StreamFifo(shape, depth)
 
 
 # Engine -> what its queue holds, in the order of the engines' numbers.

@@ -160,8 +160,8 @@ class BurstSplitter(wiring.Component):
             move.eq(self.burst.valid & self.burst.ready),
         ]
 
-        # Words of the first full burst's room that lie beyond the page: only in a page's last eighth,
-        # where it is what the address is into the eighth.
+        # Words of a full burst that would lie beyond the page: only in a page's last eighth, as
+        # many as the address is into it.
         def beyond(address):
             return address[3:9] & address[9:12].all().replicate(6)
 

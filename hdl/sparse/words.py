@@ -265,7 +265,7 @@ def search_signature(config: Config) -> wiring.Signature:
 
 def stream_signature() -> wiring.Signature:
     """Of a STREAM, to its columns' records: `begun`, a pulse; where table and records are; back
-    `looked_up`, a pulse: all have passed the table; `any`, a STREAM is under way."""
+    `looked_up`, a pulse: the table has taken all; `any`, a STREAM is under way."""
     return wiring.Signature(
         {
             "begun": Out(1),

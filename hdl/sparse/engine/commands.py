@@ -29,9 +29,9 @@ class SparseCommands(wiring.Component):
     ending, ended     everything found has gone to the fetcher, but the mark; this has been taken
     running, active   RUN is under way; RUN or OUTPUT are
 
-    What a command says ends in registers: three cycles from its acceptance to a search. RUN is done
-    three cycles after the PEs are. The next command begins when one is done; a STREAM when the one
-    before has been looked up.
+    What a command says ends in registers: from its acceptance to a search a STREAM takes two
+    cycles, a RUN three. RUN is done three cycles after the PEs are. The next command begins when
+    one is done; a STREAM when the one before has been looked up.
     """
 
     def __init__(self, config: Config):
@@ -91,11 +91,11 @@ class SparseCommands(wiring.Component):
                     m.next = "prepare"
             with m.State("prepare"):
                 m.next = "begin"
-            with m.State("begin"):
                 with m.If(self.streaming):
                     m.d.comb += [begins.eq(1), self.stream.begun.eq(1)]
                     m.next = "seek"
-                with m.Elif(idle):
+            with m.State("begin"):
+                with m.If(idle):
                     with m.Switch(kind):
                         with m.Case(SPARSE_KINDS.index(SparseRunBody)):
                             m.d.comb += begins.eq(1)

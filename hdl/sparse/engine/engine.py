@@ -26,6 +26,8 @@ class SparseEngine(wiring.Component):
     -------
     fill, fill_done, glb_fill     SPARSE_FILL commands and their read port
     sparse, sparse_done, glb_dump SPARSE_RUN, _OUTPUT, _DUMP, _STREAM and the write port of DUMP
+    sparse_freed                  a pulse for each: a STREAM's activations and table are not needed
+                                  any more, another is done
     glb_table, column_read        read ports of STREAM: its table, and its records in DRAM
     read_base, read_limit         the window of these
     error                         isa.Error of the oldest of these, until reset
@@ -38,9 +40,9 @@ class SparseEngine(wiring.Component):
     under way for LANES / sparse_round_lanes cycles a row and 6 more. DUMP: a word of four
     activations a cycle.
     STREAM: the root's columns go to a ColumnFetcher, whose records a RecordSpreader gives to
-    the PEs. The next STREAM begins when the last column of one has been looked up, so that
-    the memory's latency is met once and not in every command; other commands wait until all
-    have drained.
+    the PEs. When the last column of one has been looked up, the next STREAM begins and its
+    activations and table are freed, so that the memory's latency is met once and not in every
+    command; other commands wait until all have drained.
 
     What a command says and what the PEs tell end in registers, so that commands begin and end some
     cycles later.
@@ -55,6 +57,7 @@ class SparseEngine(wiring.Component):
                 "fill_done": Out(1),
                 "sparse": In(stream.Signature(SparseCommand)),
                 "sparse_done": Out(1),
+                "sparse_freed": Out(1),
                 "glb_fill": Out(READ_SIGNATURE),
                 "glb_dump": Out(WRITE_SIGNATURE),
                 "glb_table": Out(READ_SIGNATURE),
@@ -124,10 +127,10 @@ class SparseEngine(wiring.Component):
             was_found.eq(commands.found),
             self.active.eq(commands.active | records.stream.any),
             self.sparse_done.eq(commands.done | records.passed),
+            self.sparse_freed.eq(commands.done | records.stream.looked_up),
         ]
         m.d.comb += [
-            broadcast.streaming.eq(commands.streaming),
-            broadcast.ending.eq(commands.ending),
+            *(getattr(broadcast, n).eq(getattr(commands, n)) for n in ("streaming", "ending")),
             commands.ended.eq(broadcast.wanted.ready),
             commands.found.eq(tree.waits | array.search.scanning.any()),
             commands.busy.eq(busy.any() | was_found | records.spreading),

@@ -22,7 +22,7 @@ class ColumnFetcher(wiring.Component):
     """Reads the records of columns (isa.SparseStreamBody), in their order.
 
     Members: `wanted`, stream of wanted_layout; `table` and `dram` of the command, stable from
-    its first column until `looked_up`, a pulse: its mark has passed the table; `glb` read
+    its first column until `looked_up`, a pulse: its mark has been taken; `glb` read
     port; `base` and `limit`, the read window; `read`, an AXI read master; `record`, stream of
     RecordWord; `outside`: the next record lies outside the window and all before it have
     left (until reset).
@@ -65,7 +65,9 @@ class ColumnFetcher(wiring.Component):
         m.d.comb += [
             table.table.eq(self.table),
             locator.dram.eq(self.dram),
-            self.looked_up.eq(locator.looked_up),
+            locator.hold.eq(table.under_way),
+            table.left.eq(locator.left),
+            self.looked_up.eq(table.looked_up),
         ]
 
         # Places to data.

@@ -20,9 +20,11 @@ STAGES = 4  # the word, the lengths before the column's, their sum, the offset
 
 
 class RecordLocator(wiring.Component):
-    """Members: `entry`, stream of TableEntry; `dram`, where the command's records begin; `place`,
-    stream of place_of_record_layout, of the columns that have a record; `length`, stream of
-    RecordLength, of these and marks; none of these waits; `looked_up`, a pulse: a mark has passed.
+    """Members: `entry`, stream of TableEntry; `dram`, where the command's records begin, at the
+    latest three cycles before its first entry comes; `hold`: its mark is on its way, and `dram` may
+    be that of the next command; `place`, stream of place_of_record_layout, of the columns that have
+    a record; `length`, stream of RecordLength, of these and marks; none of these waits; `left`, a
+    pulse: the mark ends what is held.
 
     An entry a cycle; latency STAGES + 1 cycles.
     """
@@ -35,7 +37,8 @@ class RecordLocator(wiring.Component):
                 "dram": In(ADDRESS),
                 "place": Out(stream.Signature(place_of_record_layout(config), always_ready=True)),
                 "length": Out(stream.Signature(RecordLength, always_ready=True)),
-                "looked_up": Out(1),
+                "hold": In(1),
+                "left": Out(1),
             }
         )
 
@@ -75,6 +78,12 @@ class RecordLocator(wiring.Component):
             offset.eq(offsets[1] + before),
         ]
 
+        # Those before the mark have been added to their own command's when the next one's comes.
+        dram = Signal(ADDRESS)
+        m.d.comb += self.left.eq(come[-2] & here[-2].mark)
+        with m.If(self.left | ~self.hold):
+            m.d.sync += dram.eq(self.dram)
+
         # In memory.
         begin, last, some, marked = (
             Signal(record_address(self.config)),
@@ -84,7 +93,7 @@ class RecordLocator(wiring.Component):
         )
         length, place = self.length, self.place
         m.d.sync += [
-            begin.eq(self.dram + (offset << 3)),
+            begin.eq(dram + (offset << 3)),
             length.p.words.eq(words[2]),
             length.p.value.eq(last.value),
             marked.eq(come[-1] & last.mark),
@@ -96,6 +105,5 @@ class RecordLocator(wiring.Component):
             place.valid.eq(some),
             place.p.begin.eq(begin[3:]),
             place.p.words.eq(length.p.words),
-            self.looked_up.eq(marked),
         ]
         return m

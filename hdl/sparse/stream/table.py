@@ -18,7 +18,9 @@ LOOK_UPS = 16  # columns that wait for the table; covers the buffer's latency
 class TableReader(wiring.Component):
     """Members: `wanted`, stream of wanted_layout; `table`, the word of the command's table; `glb`,
     read port; `entry`, stream of TableEntry that never waits, in order; `space`: there is room for
-    all that may be under way, LOOK_UPS + 8.
+    all that may be under way, LOOK_UPS + 8; `looked_up`, a pulse: a mark has been taken, so that
+    `table` may change; `under_way`, from then until `left`, a pulse: it has passed what follows.
+    No other mark is taken meanwhile.
 
     A column a cycle; latency two cycles and the buffer's.
     """
@@ -32,6 +34,9 @@ class TableReader(wiring.Component):
                 "glb": Out(READ_SIGNATURE),
                 "entry": Out(stream.Signature(TableEntry, always_ready=True)),
                 "space": In(1),
+                "looked_up": Out(1),
+                "under_way": Out(1),
+                "left": In(1),
             }
         )
 
@@ -47,7 +52,9 @@ class TableReader(wiring.Component):
         room, take, note = Signal(), Signal(), Signal(LookUp)
         m.d.sync += room.eq(notes.w_rdy & (notes.level < LOOK_UPS - 2) & self.space)
         m.d.comb += [
-            asked.ready.eq(room & (~request.valid | request.ready)),
+            asked.ready.eq(
+                room & (~request.valid | request.ready) & ~(asked.p.mark & self.under_way)
+            ),
             take.eq(asked.valid & asked.ready),
             note.mark.eq(asked.p.mark),
             note.lane.eq(asked.p.column[:2]),
@@ -55,6 +62,11 @@ class TableReader(wiring.Component):
             notes.w_en.eq(take),
             notes.w_data.eq(note),
         ]
+        m.d.sync += self.looked_up.eq(take & asked.p.mark)
+        with m.If(take & asked.p.mark):
+            m.d.sync += self.under_way.eq(1)
+        with m.Elif(self.left):
+            m.d.sync += self.under_way.eq(0)
         with m.If(request.ready):
             m.d.sync += request.valid.eq(0)
         with m.If(take):

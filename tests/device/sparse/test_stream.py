@@ -86,22 +86,7 @@ def check(device, network, images, **options):
 TEN_TIMES = {0: 1.45, 0.01: 1.6, 0.3: 1.5, 1: 1.25}
 
 
-# Few columns in each command meet the memory's latency one after the other.
-TOO_SLOW = {0.01: 2.19, 0.3: 1.62, 1: 1.28}
-
-
-@pytest.mark.parametrize(
-    "share",
-    [
-        pytest.param(
-            share,
-            marks=pytest.mark.xfail(
-                share in TOO_SLOW, reason=f"{TOO_SLOW.get(share)} times", strict=True
-            ),
-        )
-        for share in TEN_TIMES
-    ],
-)
+@pytest.mark.parametrize("share", TEN_TIMES)
 def test_ten_times_the_weight_memory(tiny, share, capsys):
     """The measured cycles beside what DRAM allows."""
     rng = np.random.default_rng(4)

@@ -4,7 +4,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out
 
-from hdl.control.issue import Issue
+from hdl.control.issue import EarlyIssue, Issue
 from hdl.control.semaphores import Semaphores
 from tests.hdl.streams import holds, run, send, shared
 
@@ -42,8 +42,8 @@ def test_semaphores_count_every_giver():
 class Pair(Component):
     """An Issue with its semaphores and a test giver."""
 
-    def __init__(self, depth, **options):
-        self.issue = Issue(8, depth, **options)
+    def __init__(self, depth, kind=Issue, **options):
+        self.issue = kind(8, depth, **options)
         super().__init__({"give": In(16), "available": Out(16)})
 
     def elaborate(self, platform):
@@ -71,11 +71,13 @@ class Pair(Component):
         (2, dict(in_flight=2)),
         (4, dict(in_flight=2)),
         (1, dict(in_flight=1)),
+        (2, dict(kind=EarlyIssue)),
+        (4, dict(kind=EarlyIssue)),
     ],
 )
 def test_issue_order_masks_and_index(depth, options, stall):
     dut = shared(Pair, depth, **options)
-    issue = dut.issue
+    issue, kind = dut.issue, options.get("kind")
     rng = random.Random(7)
     commands = [
         dict(
@@ -91,11 +93,16 @@ def test_issue_order_masks_and_index(depth, options, stall):
     async def engine(ctx):
         flight, due = [], [0] * 2
         done_before = False
-        while len(given) < len(commands) or any(due):
+        while len(given) < len(commands) or flight or any(due) or done_before:
             ready = rng.random() >= stall and len(flight) < 5
             done = bool(flight) and rng.random() >= stall
+            free = done
+            if kind is EarlyIssue:  # each some cycles before it is done
+                free = len(given) < len(started) and rng.random() >= stall
+                done = bool(flight) and flight[0] < len(given) and done
             ctx.set(issue.command.ready, ready)
             ctx.set(issue.done, done)
+            ctx.set(issue.freed, free)
             if flight:
                 assert ctx.get(issue.busy) and (
                     done_before or ctx.get(issue.index) == 3 * flight[0]
@@ -104,8 +111,10 @@ def test_issue_order_masks_and_index(depth, options, stall):
             _, _, valid, body, give = await ctx.tick().sample(
                 issue.command.valid, issue.command.payload, issue.give
             )
-            due.append(commands[flight.pop(0)]["signal"] if done else 0)
             if done:
+                flight.pop(0)
+            due.append(commands[len(given)]["signal"] if free else 0)
+            if free:
                 given.append(due[-1])
             assert give == due.pop(0)
             if valid and ready:

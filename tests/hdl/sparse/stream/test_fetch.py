@@ -128,6 +128,45 @@ def test_random_columns(stall):
     simulate(lengths, [*columns, MARK], stall=stall)
 
 
+def test_commands_follow_each_other():
+    """Each with its own table and records, told as soon as the one before is looked up."""
+    rng = random.Random(8)
+    dut, buffer = shared(ColumnFetcher, CONFIG), Buffer(rng, 0.3)
+    raw = np.random.default_rng(8).integers(0, 256, 1 << 17).astype(np.uint8).tobytes()
+    memory = ReadMemory(dut.read, bytearray(raw), latency=20, stall=0.2)
+    want, sent, out = [], [], []
+    for n in range(6):
+        lengths = np.array([rng.choice([0, 1, 3]) for _ in range(24)])
+        with_table(buffer, lengths, TABLE + 8 * n)
+        columns = [(column, 7 * n) for column in range(0, 24, 1 + n)] if n != 3 else []
+        for item in [*records(raw[0x800 * n :], lengths, columns, ()), None]:
+            want.append(item and item[0])
+        sent.append([dict(mark=0, column=c, value=v) for c, v in columns] + [dict(mark=1)])
+
+    async def main(ctx):
+        ctx.set(dut.limit, 1 << 31)
+        for n, items in enumerate(sent):
+            ctx.set(dut.table, TABLE + 8 * n)
+            ctx.set(dut.dram, DRAM + 0x800 * n)
+            await ctx.tick().repeat(3)
+            looked_up = ctx.tick().until(dut.looked_up)
+            await send(ctx, dut.wanted, items)
+            await looked_up
+        while len(out) < len(want):
+            await ctx.tick()
+
+    run(
+        dut,
+        main,
+        background=[
+            memory,
+            buffer.reader(dut.glb),
+            lambda ctx: receive(ctx, dut.record, None, out, stall=0.3, rng=rng),
+        ],
+    )
+    assert [None if r.mark else r.data for r in out] == want
+
+
 def test_empty_columns_read_nothing():
     memory, got, _, _ = simulate([0] * 100, [*((n, 5) for n in range(100)), MARK])
     assert not memory.bursts and got == [None]

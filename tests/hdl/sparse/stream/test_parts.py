@@ -33,15 +33,31 @@ def registers(dut, **values):
 # ---- the table --------------------------------------------------------------------------
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_table(stall):
-    """Each column's word, marks among them, one a cycle."""
+    """Each column's word, one a cycle; a mark among them when the one before has left."""
     dut, rng = shared(TableReader, CONFIG), random.Random(1)
     buffer = Buffer(rng, stall)
     for n in range(64):
         buffer.words[20 + n] = rng.getrandbits(64)
     items = [
-        {"mark": rng.random() < 0.1, "column": rng.randrange(250), "value": n - 60}
+        {
+            "mark": n % 15 == 9 or stall > 0 and n % 15 == 10,
+            "column": rng.randrange(250),
+            "value": n,
+        }
         for n in range(120)
     ]
+    looked_up = []
+
+    async def leave(ctx):
+        while True:
+            while not (await ctx.tick().sample(dut.looked_up))[2]:
+                pass
+            looked_up.append(len(looked_up))
+            await ctx.tick().repeat(5)
+            assert ctx.get(dut.under_way) and not ctx.get(dut.looked_up)
+            ctx.set(dut.left, 1)
+            await ctx.tick()
+            ctx.set(dut.left, 0)
 
     async def space(ctx):
         while True:
@@ -57,7 +73,7 @@ def test_table(stall):
         stall=stall,
         waits=False,
         setup=registers(dut, table=20),
-        background=[buffer.reader(dut.glb), holds(dut.glb.request), space],
+        background=[buffer.reader(dut.glb), holds(dut.glb.request), space, leave],
     )
     for item, got in zip(items, out.payloads, strict=True):
         look_up = got["look_up"]
@@ -67,19 +83,21 @@ def test_table(stall):
             assert look_up["lane"] == item["column"] % 4
             assert got["word"]["offset"] == word & 2**20 - 1
             assert got["word"]["lengths"] == [word >> 20 + 11 * n & 2047 for n in range(4)]
+    assert len(looked_up) == sum(item["mark"] for item in items)
     if not stall:  # the first few until `space` is known
         assert every_cycle(out) and into.times[-1] - into.times[0] == len(items) - 1
 
 
 def test_locator():
-    """A place for each column with a record, its length, marks; an entry a cycle."""
+    """A place for each column with a record, its length, a mark; an entry a cycle. The records of
+    the second half are elsewhere, which is known while the first one's are held."""
     dut, rng = shared(RecordLocator, CONFIG), random.Random(2)
     lengths = [rng.choice([0, 1, 2, 9, 2047]) for _ in range(64)]
     starts = (np.cumsum(lengths) - lengths).tolist()
     words = [int(word) for word in table_words(np.array(lengths))]
     items, places, wanted = [], [], []
     for n in range(150):
-        column, mark = rng.randrange(64), rng.random() < 0.1
+        column, mark = rng.randrange(64), n == 75
         word = words[column // 4]
         entry = {
             "offset": word & 2**20 - 1,
@@ -90,9 +108,19 @@ def test_locator():
         if mark:
             wanted.append((n, {"mark": 1, "words": 0, "value": n}))
         elif lengths[column]:
-            place = {"begin": 512 + starts[column], "words": lengths[column]}
+            begin = (512 if n < 75 else 8192) + starts[column]
+            place = {"begin": begin, "words": lengths[column]}
             places.append((n, place))
             wanted.append((n, {"mark": 0, "words": lengths[column], "value": n}))
+
+    async def follow(ctx):
+        await ctx.tick().repeat(60)
+        ctx.set(dut.hold, 1)
+        await ctx.tick()
+        ctx.set(dut.dram, 8 * 8192)
+        await ctx.tick().until(dut.left)
+        ctx.set(dut.hold, 0)
+
     into, place, length = flow(
         dut,
         dut.entry,
@@ -101,6 +129,7 @@ def test_locator():
         [len(places), len(wanted)],
         waits=False,
         setup=registers(dut, dram=4096),
+        background=[follow],
     )
     for out, expected in ((place, places), (length, wanted)):
         assert out.payloads == [item for _, item in expected]
