@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ReadMaster
+from hdl.lib.stream.buffered_fifo import BufferedFifo
 from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.lib.stream.through import into, through
 from hdl.memory.words import TaggedBurst, TaggedData
@@ -49,13 +49,13 @@ class ReadArbiter(wiring.Component):
         room_to_note, next_load, next_columns = Signal(init=1), Signal(init=1), Signal()
         noted, note, forget = Signal(), Signal(), Signal()
         if self.use_columns:
-            m.submodules.order = order = SyncFIFOBuffered(width=1, depth=OUTSTANDING_READS)
-            m.d.sync += [order.w_en.eq(noted), order.w_data.eq(note)]
+            m.submodules.order = order = BufferedFifo(1, OUTSTANDING_READS)
+            m.d.sync += [order.input.valid.eq(noted), order.input.payload.eq(note)]
             m.d.comb += [
-                order.r_en.eq(forget),
-                room_to_note.eq(order.w_rdy),
-                next_load.eq(order.r_rdy & order.r_data),
-                next_columns.eq(order.r_rdy & ~order.r_data),
+                order.output.ready.eq(forget),
+                room_to_note.eq(order.input.ready),
+                next_load.eq(order.output.valid & order.output.payload),
+                next_columns.eq(order.output.valid & ~order.output.payload),
             ]
 
         # Addresses: the first client that asks.

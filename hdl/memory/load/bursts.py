@@ -1,11 +1,11 @@
 """The bursts of LOAD on the bus, and the beats that they bring."""
 
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import Burst, ReadMaster, Request
+from hdl.lib.stream.buffered_fifo import BufferedFifo
 from hdl.memory.words import BurstKind, CodedWord, DecodedWord, TableWord
 from hdl.timing import READ_BURSTS
 
@@ -37,13 +37,11 @@ class BurstReader(wiring.Component):
         # Addresses. A burst's kind is noted, in a FIFO whose head is in a register.
         address, strip, table = self.read.address, self.strips, self.table
         expect, kind, issue = Signal(BurstKind), Signal(BurstKind), Signal()
-        m.submodules.kinds = kinds = SyncFIFOBuffered(
-            width=Shape.cast(BurstKind).width, depth=READ_BURSTS
-        )
+        m.submodules.kinds = kinds = BufferedFifo(BurstKind, READ_BURSTS)
         m.d.comb += [
             issue.eq(
                 (table.valid | strip.valid)
-                & kinds.w_rdy
+                & kinds.input.ready
                 & ~self.stop
                 & (~address.valid | address.ready)
             ),
@@ -52,8 +50,8 @@ class BurstReader(wiring.Component):
             expect.last.eq(strip.p.last),
             expect.coded.eq(~table.valid & strip.p.tag),
             expect.table.eq(table.valid),
-            kinds.w_en.eq(issue),
-            kinds.w_data.eq(Value.cast(expect)),
+            kinds.input.valid.eq(issue),
+            kinds.input.payload.eq(expect),
             self.idle.eq(kinds.level == 0),
         ]
         with m.If(address.ready):
@@ -70,11 +68,11 @@ class BurstReader(wiring.Component):
         beat, there, ready = self.read.data, Signal(), Signal()
         plain = ~kind.table & ~kind.coded
         m.d.comb += [
-            Value.cast(kind).eq(kinds.r_data),
-            there.eq(beat.valid & kinds.r_rdy),
+            kind.eq(kinds.output.payload),
+            there.eq(beat.valid & kinds.output.valid),
             ready.eq(kind.table | (kind.coded & self.coded.ready) | (plain & self.words.ready)),
-            beat.ready.eq(kinds.r_rdy & (self.stop | ready)),
-            kinds.r_en.eq(beat.valid & beat.ready & beat.p.last),
+            beat.ready.eq(kinds.output.valid & (self.stop | ready)),
+            kinds.output.ready.eq(beat.valid & beat.ready & beat.p.last),
             self.words.valid.eq(there & plain & ~self.stop),
             self.words.p.data.eq(beat.p.data),
             self.words.p.last.eq(beat.p.last & kind.last),

@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 
 from hdl.isa import WORD_ADDR
 from hdl.lib.stream.skid_buffer import SkidBuffer
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.lib.stream.through import into
 from hdl.memory.load.decoder import RlcDecoder
 from hdl.memory.words import CodedPath as Path
@@ -32,16 +32,16 @@ class CodedPath(wiring.Component):
         wiring.connect(m, decoder.out, wiring.flipped(self.out))
 
         # Of each coded command under way: the words of its strips. A strip brings its own.
-        m.submodules.sizes = sizes = SyncFIFO(width=WORD_ADDR, depth=LOADS)
+        m.submodules.sizes = sizes = StreamFifo(WORD_ADDR, LOADS)
         m.d.comb += [
-            sizes.w_en.eq(self.targets.valid & self.targets.p.rlc),
-            sizes.w_data.eq(self.targets.p.length),
+            sizes.input.valid.eq(self.targets.valid & self.targets.p.rlc),
+            sizes.input.payload.eq(self.targets.p.length),
             strips.valid.eq(self.lengths.valid),
             strips.p.coded.eq(self.lengths.p.words),
-            strips.p.words.eq(sizes.r_data),
+            strips.p.words.eq(sizes.output.payload),
             strips.p.last.eq(self.lengths.p.last),
             self.lengths.ready.eq(strips.ready),
-            sizes.r_en.eq(strips.valid & strips.ready & strips.p.last),
+            sizes.output.ready.eq(strips.valid & strips.ready & strips.p.last),
         ]
 
         # An error comes after the words before it.

@@ -1,11 +1,11 @@
 """Strips with their lengths from a table."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 
 from hdl.isa import Error
 from hdl.lib.axi import ADDRESS
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.memory.load.lengths import LengthReader
 from hdl.memory.words import LENGTH, FoundStrip, StripFinder
 from hdl.timing import READ_BURSTS
@@ -64,16 +64,15 @@ class CodedStrips(wiring.Component):
             ]
 
         # A coded one tells the decoder its length.
-        m.submodules.coded = coded = SyncFIFO(width=LENGTH + 1, depth=READ_BURSTS)
+        m.submodules.coded = coded = StreamFifo(self.coded.payload.shape(), READ_BURSTS)
         m.d.comb += [
-            self.found.valid.eq(offered & (~strip.rlc | (sound & coded.w_rdy))),
+            self.found.valid.eq(offered & (~strip.rlc | (sound & coded.input.ready))),
             self.found.payload.eq(strip),
-            coded.w_en.eq(leaves & strip.rlc),
-            coded.w_data.eq(Cat(strip.words[:LENGTH], strip.last)),
-            self.coded.valid.eq(coded.r_rdy),
-            Cat(self.coded.p.words, self.coded.p.last).eq(coded.r_data),
-            coded.r_en.eq(self.coded.ready),
+            coded.input.valid.eq(leaves & strip.rlc),
+            coded.input.p.words.eq(strip.words),
+            coded.input.p.last.eq(strip.last),
         ]
+        wiring.connect(m, coded.output, wiring.flipped(self.coded))
 
         # The walk may wait for a length that will not come, and for no strip before it.
         with m.If(offered & strip.rlc & ~sound):

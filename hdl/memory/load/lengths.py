@@ -1,12 +1,12 @@
 """Reads length tables ahead of the strips they belong to."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.isa import LoadBody
 from hdl.lib.axi import ADDRESS, Request, Window
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.memory.load.rows import TableRows
 from hdl.memory.words import TableWord
 from hdl.timing import LENGTH_BURST, LENGTH_WORDS
@@ -42,20 +42,18 @@ class LengthReader(wiring.Component):
         m = Module()
         m.submodules.rows = rows = TableRows(self.address)
         m.submodules.window = window = Window()
-        m.submodules.fifo = fifo = SyncFIFO(width=65, depth=LENGTH_WORDS)
+        m.submodules.fifo = fifo = StreamFifo(TableWord, LENGTH_WORDS)
         wiring.connect(m, wiring.flipped(self.command), rows.command)
         wiring.connect(m, window.request, wiring.flipped(self.request))
         row, check = rows.rows, window.check
 
         # Words as they come.
         m.d.comb += [
-            fifo.w_data.eq(Cat(self.beats.p.data, self.beats.p.bad)),
-            fifo.w_en.eq(self.beats.valid),
+            fifo.input.valid.eq(self.beats.valid),
+            fifo.input.payload.eq(self.beats.payload),
             self.beats.ready.eq(1),
-            Cat(self.words.p.data, self.words.p.bad).eq(fifo.r_data),
-            self.words.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.words.ready),
         ]
+        wiring.connect(m, fifo.output, wiring.flipped(self.words))
 
         # The burst at hand: to the end of an aligned one, or of the row.
         begun, at, to_come = Signal(), Signal(self.address), Signal(16)
@@ -84,6 +82,6 @@ class LengthReader(wiring.Component):
             check.p.bytes.eq(some << 3),
             check.p.request.address.eq(at),
             check.p.request.words.eq(some),
-            self.outside.eq(window.outside & window.idle & ~fifo.r_rdy),
+            self.outside.eq(window.outside & window.idle & ~fifo.output.valid),
         ]
         return m

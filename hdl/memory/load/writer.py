@@ -1,14 +1,16 @@
 """The words of LOADs to the global buffer."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.words import GlbWrite
 from hdl.isa import WORD_ADDR
+from hdl.lib.stream.buffered_fifo import BufferedFifo
 from hdl.memory.words import DecodedWord, LoadTarget
 from hdl.timing import LOADS
+
+WriteNote = data.StructLayout({"word": WORD_ADDR, "rlc": 1})
 
 
 class WordWriter(wiring.Component):
@@ -34,13 +36,14 @@ class WordWriter(wiring.Component):
         m = Module()
 
         # Of each command under way: where it goes.
-        m.submodules.notes = notes = SyncFIFOBuffered(width=WORD_ADDR + 1, depth=LOADS)
-        begin, coded = Signal(WORD_ADDR), Signal()  # of the oldest
+        m.submodules.notes = notes = BufferedFifo(WriteNote, LOADS)
+        oldest = notes.output
+        begin, coded = oldest.p.word, oldest.p.rlc
         m.d.comb += [
-            notes.w_en.eq(self.targets.valid),
-            notes.w_data.eq(Cat(self.targets.p.word, self.targets.p.rlc)),
-            self.targets.ready.eq(notes.w_rdy),
-            Cat(begin, coded).eq(notes.r_data),
+            notes.input.valid.eq(self.targets.valid),
+            notes.input.p.word.eq(self.targets.p.word),
+            notes.input.p.rlc.eq(self.targets.p.rlc),
+            self.targets.ready.eq(notes.input.ready),
         ]
 
         # A word and its place.
@@ -51,10 +54,10 @@ class WordWriter(wiring.Component):
         m.d.comb += [
             free.eq((~valid | self.write.ready) & ~self.stop),
             self.words.ready.eq(free & ~coded),
-            self.coded.ready.eq(free & coded & notes.r_rdy),
+            self.coded.ready.eq(free & coded & oldest.valid),
             word.eq(Mux(coded, self.coded.payload, self.words.payload)),
             put.eq((self.words.valid & self.words.ready) | (self.coded.valid & self.coded.ready)),
-            notes.r_en.eq(put & word.last),
+            oldest.ready.eq(put & word.last),
         ]
         place = Mux(first, begin, following)
         with m.If(self.write.ready):

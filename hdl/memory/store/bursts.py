@@ -1,12 +1,12 @@
 """The bursts of STORE on the bus."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ADDRESS, Burst, BurstSplitter, Range, Window, WriteMaster
 from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.lib.stream.through import into, through
 from hdl.memory.words import PackedWord
 from hdl.timing import STORE_WORDS, WRITE_BURSTS
@@ -55,7 +55,7 @@ class BurstWriter(wiring.Component):
 
         # Addresses. Each that has been asked for fills a place of both queues, of which that of
         # answers is the slower; two may be in the slice, and one more go there while this is found.
-        m.submodules.answers = answers = SyncFIFO(width=1, depth=WRITE_BURSTS)
+        m.submodules.answers = answers = StreamFifo(1, WRITE_BURSTS)
         address, burst = self.write.address, splitter.burst
         asked = into(m, "asked", RegisterSlice(Burst), wiring.flipped(address))
         places, may, issued = Signal(), Signal(), Signal()
@@ -68,18 +68,18 @@ class BurstWriter(wiring.Component):
             issued.eq(address.valid & address.ready),
             beats.bursts.valid.eq(issued),
             beats.bursts.payload.eq(address.p.length),
-            answers.w_en.eq(issued),
-            answers.w_data.eq(address.p.last),
+            answers.input.valid.eq(issued),
+            answers.input.payload.eq(address.p.last),
         ]
 
         # Answers.
         answer = self.write.response
         m.d.comb += [
             answer.ready.eq(1),
-            answers.r_en.eq(answer.valid),
-            self.answered.eq(answer.valid & answers.r_data[0]),
+            answers.output.ready.eq(answer.valid),
+            self.answered.eq(answer.valid & answers.output.payload[0]),
             self.failed.eq(answer.valid & answer.payload[1]),
-            self.outstanding.eq(address.valid | answers.r_rdy),
+            self.outstanding.eq(address.valid | answers.output.valid),
             self.idle.eq(window.idle & splitter.idle & ~self.outstanding),
         ]
 
@@ -109,32 +109,24 @@ class BeatWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = SyncFIFO(width=Shape.cast(PackedWord).width, depth=STORE_WORDS)
-        m.d.comb += [
-            fifo.w_data.eq(Value.cast(self.words.payload)),
-            fifo.w_en.eq(self.words.valid),
-            self.words.ready.eq(fifo.w_rdy),
-        ]
+        m.submodules.fifo = fifo = StreamFifo(PackedWord, STORE_WORDS)
+        wiring.connect(m, wiring.flipped(self.words), fifo.input)
 
         # Lengths; the slice keeps the path from the words out of the queue.
-        m.submodules.lengths = lengths = SyncFIFO(width=8, depth=WRITE_BURSTS)
-        following = stream.Signature(8).create(path=("following",))
-        burst = through(m, "burst", RegisterSlice(8), following)
+        m.submodules.lengths = lengths = StreamFifo(8, WRITE_BURSTS)
+        burst = through(m, "burst", RegisterSlice(8), lengths.output)
         m.d.comb += [
-            lengths.w_en.eq(self.bursts.valid),
-            lengths.w_data.eq(self.bursts.payload),
-            following.valid.eq(lengths.r_rdy),
-            following.payload.eq(lengths.r_data),
-            lengths.r_en.eq(following.ready),
+            lengths.input.valid.eq(self.bursts.valid),
+            lengths.input.payload.eq(self.bursts.payload),
         ]
 
         # The end of the burst under way is known ahead.
         beat, word, move = self.data, Signal(PackedWord), Signal()
         under_way, left, last = Signal(), Signal(8), Signal()
         m.d.comb += [
-            Value.cast(word).eq(fifo.r_data),
-            move.eq(under_way & (fifo.r_rdy | self.halt) & (~beat.valid | beat.ready)),
-            fifo.r_en.eq(move),
+            word.eq(fifo.output.payload),
+            move.eq(under_way & (fifo.output.valid | self.halt) & (~beat.valid | beat.ready)),
+            fifo.output.ready.eq(move),
             burst.ready.eq(~under_way | (move & last)),
         ]
         with m.If(burst.ready):

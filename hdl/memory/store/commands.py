@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.isa import ShapeBody, StoreBody, StoreCommand
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.timing import STORES
 
 
@@ -33,15 +33,15 @@ class StoreCommands(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # One bit per command under way, in order: it is a SHAPE.
-        m.submodules.order = order = SyncFIFO(width=1, depth=STORES)
+        m.submodules.order = order = StreamFifo(1, STORES)
         # `idle` comes a cycle late; the walk has started but may not show yet.
         idle, busy, take = Signal(), Signal(2), Signal()
         m.d.sync += idle.eq(self.idle)
         m.d.comb += [
-            self.command.ready.eq((busy == 0) & idle & order.w_rdy),
+            self.command.ready.eq((busy == 0) & idle & order.input.ready),
             take.eq(self.command.valid & self.command.ready),
-            order.w_en.eq(take),
-            order.w_data.eq(self.command.p.is_shape),
+            order.input.valid.eq(take),
+            order.input.payload.eq(self.command.p.is_shape),
             self.start.eq(busy == 2),
         ]
 
@@ -55,11 +55,11 @@ class StoreCommands(wiring.Component):
                 m.d.sync += [Value.cast(self.store).eq(self.command.p.body), busy.eq(3)]
 
         # STOREs answered and not yet reported.
-        finished, shape = Signal(range(STORES + 1)), order.r_data[0]
+        finished, shape = Signal(range(STORES + 1)), order.output.payload[0]
         m.d.comb += [
-            self.done.eq(order.r_rdy & (shape | (finished != 0))),
-            order.r_en.eq(self.done),
-            self.oldest.eq(order.r_rdy & ~shape & (finished == 0)),
+            self.done.eq(order.output.valid & (shape | (finished != 0))),
+            order.output.ready.eq(self.done),
+            self.oldest.eq(order.output.valid & ~shape & (finished == 0)),
         ]
         m.d.sync += finished.eq(finished + self.answered - (self.done & ~shape))
         return m

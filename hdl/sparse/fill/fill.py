@@ -1,13 +1,14 @@
 """SPARSE_FILL: the global buffer into the memories of the sparse PEs."""
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import fifo, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import Config
 from hdl.isa import SparseFillBody
 from hdl.lib.engine import engine_ports
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.sparse.fill.deal import FillDemultiplexer
 from hdl.sparse.fill.walk import FillWalk
 from hdl.sparse.words import SparseFill, fill_note_layout
@@ -39,25 +40,25 @@ class SparseFiller(wiring.Component):
         # is found out; what has been told stays true until then.
         m.submodules.walk = walk = FillWalk(self.config)
         note_layout, room = fill_note_layout(self.config), Signal()
-        m.submodules.notes = notes = fifo.SyncFIFO(width=note_layout.size, depth=NOTES)
+        m.submodules.notes = notes = StreamFifo(note_layout, NOTES)
         wiring.connect(m, wiring.flipped(self.command), walk.command)
-        m.d.sync += room.eq((room & ~notes.w_en) | (notes.level < NOTES - 1))
+        m.d.sync += room.eq((room & ~notes.input.valid) | (notes.level < NOTES - 1))
         m.d.comb += [
             request.valid.eq(walk.step.valid & room),
             request.payload.eq(walk.step.p.word),
             walk.step.ready.eq(request.ready & room),
-            notes.w_en.eq(request.valid & request.ready),
-            notes.w_data.eq(walk.step.p.note),
+            notes.input.valid.eq(request.valid & request.ready),
+            notes.input.payload.eq(walk.step.p.note),
         ]
 
         # And go to the PEs as they come.
         m.submodules.deal = deal = FillDemultiplexer(self.config)
         m.d.comb += [
-            deal.come.eq(response.valid & notes.r_rdy),
+            deal.come.eq(response.valid & notes.output.valid),
             deal.words.eq(response.payload),
-            deal.note.eq(notes.r_data),
-            response.ready.eq(notes.r_rdy),
-            notes.r_en.eq(deal.come),
+            deal.note.eq(notes.output.payload),
+            response.ready.eq(notes.output.valid),
+            notes.output.ready.eq(deal.come),
             self.done.eq(deal.done),
             *(own.eq(fill) for own, fill in zip(self.fills, deal.fills)),
         ]

@@ -1,10 +1,11 @@
 """Columns that wait in a sparse PE (EIE's activation queue)."""
 
 from amaranth.hdl import Module
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import Config
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.sparse.words import column_layout
 
 LATE = 2  # columns that come beyond the limit
@@ -27,14 +28,12 @@ class ColumnQueue(wiring.Component):
         m = Module()
         columns = column_layout(self.config)
         depth = max(16, 1 << (self.config.sparse_queue + LATE - 1).bit_length())
-        m.submodules.queue = queue = fifo.SyncFIFO(width=columns.size, depth=depth)
+        m.submodules.queue = queue = StreamFifo(columns, depth)
 
         m.d.sync += self.input.ready.eq(queue.level < self.limit)
         m.d.comb += [
-            queue.w_en.eq(self.input.valid & self.input.ready),
-            queue.w_data.eq(self.input.payload),
-            self.output.valid.eq(queue.r_rdy),
-            self.output.payload.eq(queue.r_data),
-            queue.r_en.eq(self.output.ready),
+            queue.input.valid.eq(self.input.valid & self.input.ready),
+            queue.input.payload.eq(self.input.payload),
         ]
+        wiring.connect(m, queue.output, wiring.flipped(self.output))
         return m

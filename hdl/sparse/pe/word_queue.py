@@ -1,9 +1,10 @@
 """Words of entries that are read ahead of the decoder."""
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.sparse.words import WORD_ENTRIES, raw_word_layout, word_layout
 
 DEPTH = 16  # words, at most
@@ -57,13 +58,11 @@ class WordQueue(wiring.Component):
         ]
 
         # Until the decoder takes it.
-        m.submodules.words = words = fifo.SyncFIFO(width=word_layout().size, depth=DEPTH)
+        m.submodules.words = words = StreamFifo(word_layout(), DEPTH)
         m.d.comb += [
-            words.w_en.eq(self.input.valid),
-            words.w_data.eq(word),
-            self.output.valid.eq(words.r_rdy),
-            self.output.payload.eq(words.r_data),
-            words.r_en.eq(self.output.ready),
+            words.input.valid.eq(self.input.valid),
+            words.input.payload.eq(word),
         ]
+        wiring.connect(m, words.output, wiring.flipped(self.output))
         m.d.sync += self.room.eq(words.level < ENOUGH)
         return m

@@ -2,13 +2,13 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import Config
 from hdl.isa import WORD_ADDR
 from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.lib.stream.through import through
 from hdl.sparse.words import LookUp, TableEntry, wanted_layout
 
@@ -43,14 +43,14 @@ class TableReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         request, response = self.glb.request, self.glb.response
-        m.submodules.notes = notes = SyncFIFO(width=LookUp.as_shape().size, depth=LOOK_UPS)
+        m.submodules.notes = notes = StreamFifo(LookUp, LOOK_UPS)
 
         # Asked for. Both ways a register, since the columns found and the end of a command meet
         # before this; `room` counts those that wait for the table and the one taken now.
         slice_ = RegisterSlice(wanted_layout(self.config))
         asked = through(m, "asked", slice_, wiring.flipped(self.wanted))
         room, take, note = Signal(), Signal(), Signal(LookUp)
-        m.d.sync += room.eq(notes.w_rdy & (notes.level < LOOK_UPS - 2) & self.space)
+        m.d.sync += room.eq(notes.input.ready & (notes.level < LOOK_UPS - 2) & self.space)
         m.d.comb += [
             asked.ready.eq(
                 room & (~request.valid | request.ready) & ~(asked.p.mark & self.under_way)
@@ -59,8 +59,8 @@ class TableReader(wiring.Component):
             note.mark.eq(asked.p.mark),
             note.lane.eq(asked.p.column[:2]),
             note.value.eq(asked.p.value),
-            notes.w_en.eq(take),
-            notes.w_data.eq(note),
+            notes.input.valid.eq(take),
+            notes.input.payload.eq(note),
         ]
         m.d.sync += self.looked_up.eq(take & asked.p.mark)
         with m.If(take & asked.p.mark):
@@ -78,10 +78,10 @@ class TableReader(wiring.Component):
         # What comes; a mark has no word.
         entry = self.entry
         m.d.comb += [
-            entry.p.look_up.eq(notes.r_data),
+            entry.p.look_up.eq(notes.output.payload),
             entry.p.word.eq(response.payload[:64]),
-            entry.valid.eq(notes.r_rdy & (entry.p.look_up.mark | response.valid)),
-            notes.r_en.eq(entry.valid),
-            response.ready.eq(notes.r_rdy & ~entry.p.look_up.mark),
+            entry.valid.eq(notes.output.valid & (entry.p.look_up.mark | response.valid)),
+            notes.output.ready.eq(entry.valid),
+            response.ready.eq(notes.output.valid & ~entry.p.look_up.mark),
         ]
         return m

@@ -1,10 +1,11 @@
 """The psums of a head whose psum network carries words of four."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, fifo, wiring
+from amaranth.lib import data, wiring
 
 from hdl.array.pe.sums.bus_head import head_ports
 from hdl.config import PSUM_LANES, Config
+from hdl.lib.stream.stream_fifo import StreamFifo
 
 
 class FifoHead(wiring.Component):
@@ -21,20 +22,20 @@ class FifoHead(wiring.Component):
         m = Module()
         bits = self.config.psum_bits
         layout = data.StructLayout({"data": bits * PSUM_LANES, "count": 3})
-        m.submodules.fifo = queue = fifo.SyncFIFO(width=layout.size, depth=self.config.psum_fifo)
+        m.submodules.fifo = queue = StreamFifo(layout, self.config.psum_fifo)
         came, word = Signal(layout), Signal(layout)
         lane, final = Signal(2), Signal()  # final: the lane is the word's last
         m.d.comb += [
-            self.accept.eq(~self.match | queue.w_rdy),
+            self.accept.eq(~self.match | queue.input.ready),
             came.data.eq(self.word.data),
             came.count.eq(self.word.count),
-            queue.w_data.eq(came),
-            queue.w_en.eq(self.fire & self.match),
-            word.eq(queue.r_data),
+            queue.input.payload.eq(came),
+            queue.input.valid.eq(self.fire & self.match),
+            word.eq(queue.output.payload),
             final.eq(lane + 1 == word.count),
-            self.there.eq(queue.r_rdy),
+            self.there.eq(queue.output.valid),
             self.psum.eq(word.data.word_select(lane, bits)),
-            queue.r_en.eq(self.take & final),
+            queue.output.ready.eq(self.take & final),
         ]
         with m.If(self.take):
             m.d.sync += lane.eq(Mux(final, 0, lane + 1))
