@@ -357,14 +357,14 @@ def test_mover(stall):
 @pytest.mark.parametrize("stall", [0, 0.6])
 def test_sender(stall):
     dut, rng = shared(ReplySender), random.Random(10)
-    state = SimpleNamespace(place=-8, size=0, head=b"", data=b"", answered=0, sized=0)
+    state = SimpleNamespace(place=-8, size=0, head=b"", data=b"", shown=0, answered=0, sized=0)
 
     async def around(ctx):
         """FrameHeader and FrameBuffer."""
-        loaded = shown = 0
+        loaded = 0
         while True:
             ctx.set(dut.in_header, state.place < 0)
-            ctx.set(dut.opcode, state.head[shown] if shown < len(state.head) else 0)
+            ctx.set(dut.opcode, state.head[state.shown] if state.shown < len(state.head) else 0)
             names = ("step", "restart", "shift", "answer", "sized")
             _, _, step, restart, shift, answer, sized = await ctx.tick().sample(
                 *(getattr(dut, name) for name in names)
@@ -372,7 +372,7 @@ def test_sender(stall):
             ctx.set(dut.value, loaded)
             ctx.set(dut.whole, state.place == state.size)
             loaded = state.data[state.place] if 0 <= state.place < len(state.data) else 0xEE
-            shown = 0 if answer else shown + shift
+            state.shown = 0 if answer else state.shown + shift
             state.answered += answer
             state.size = len(state.data) if sized else state.size
             state.sized += sized
@@ -391,7 +391,7 @@ def test_sender(stall):
             await ctx.tick()  # its end has been seen
             assert bytes(o.data for o in out) == state.head + state.data
             assert [o.last for o in out] == [0] * (count - 1) + [1]
-            assert (state.answered, state.sized, state.place) == (1, 1, -8)
+            assert (state.answered, state.sized, state.shown, state.place) == (1, 1, 8, -8)
             assert stall or times == [6 + 4 * i for i in range(count)]
 
     async def done(ctx):
