@@ -169,3 +169,23 @@ def test_reset_does_not_wait_for_ever(failed):
         ctx.set(dut.progress, 0)
 
     run(dut, bench)
+
+
+def test_an_error_after_the_end_is_forgotten():
+    """One that is seen only as DONE comes does not touch the next program."""
+    dut = shared(Supervisor, CONFIG, 3)
+
+    async def bench(ctx):
+        await start(ctx, dut)
+        ctx.set(dut.finished, 1)
+        while not ctx.get(dut.ended):
+            await ctx.tick()
+        await pulse(ctx, dut.codes[1])
+        ctx.set(dut.finished, 0)
+        assert ctx.get(dut.status) == Status.DONE
+        await idle(ctx, 4)
+        await start(ctx, dut)
+        await idle(ctx, 20)
+        assert ctx.get(dut.status) == Status.RUNNING and not ctx.get(dut.halt)
+
+    run(dut, bench)
