@@ -8,7 +8,7 @@ from fpga.memory.arbiter import Arbiter
 from fpga.memory.ram import Ram
 from fpga.memory.sdram.sdram import Sdram
 from fpga.memory.sdram.words import pins
-from fpga.serial.bridge import Bridge
+from fpga.serial.bridge.bridge import Bridge
 from fpga.serial.link import Link
 from fpga.serial.protocol import MAX_FRAME, RECEIVE_FIFO, VERSION, Identity, configuration_hash
 from hdl.config import Config

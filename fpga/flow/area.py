@@ -28,7 +28,7 @@ from fpga.memory.arbiter import Arbiter
 from fpga.memory.sdram.sdram import Sdram
 from fpga.memory.sdram.sdram_timing import PARTS
 from fpga.pll import Ecp5Pll
-from fpga.serial.bridge import Bridge
+from fpga.serial.bridge.bridge import Bridge
 from fpga.serial.link import Link
 from fpga.serial.protocol import RECEIVE_FIFO, VERSION, Identity, configuration_hash
 from hdl.array.chain import ProcessingArray

@@ -6,7 +6,7 @@ from fpga.memory.arbiter import Arbiter
 from fpga.memory.ram import Ram
 from fpga.memory.sdram.sdram import Sdram
 from fpga.memory.sdram.sdram_timing import PARTS
-from fpga.serial.bridge import Bridge
+from fpga.serial.bridge.bridge import Bridge
 from fpga.serial.link import Link
 from fpga.serial.protocol import VERSION, Identity
 from hdl.emit.verilog import emit, lint

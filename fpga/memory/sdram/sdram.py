@@ -57,20 +57,12 @@ class Sdram(wiring.Component):
         m.submodules.returned = returned = ReadPath(timing.cas + self.delay)
 
         # ---- bursts ---------------------------------------------------------------------
-        for name, port, moved in (
-            ("read", self.read, access.reads),
-            ("write", self.write, access.writes),
-        ):
+        for name, moved in (("read", access.reads), ("write", access.writes)):
             m.submodules[name] = burst = BurstTracker(bits)
-            wiring.connect(m, wiring.flipped(port.address), burst.address)
-            m.d.comb += [
-                burst.step.eq(moved),
-                burst.ends.eq(access.place.last),
-                *(
-                    getattr(access, f"{name}_{what}").eq(getattr(burst, what))
-                    for what in ("busy", "at", "last", "bad")
-                ),
-            ]
+            wiring.connect(m, wiring.flipped(getattr(self, name).address), burst.address)
+            m.d.comb += [burst.step.eq(moved), burst.ends.eq(access.place.last)]
+            for what in ("busy", "at", "last", "bad"):
+                m.d.comb += getattr(access, f"{name}_{what}").eq(getattr(burst, what))
 
         # ---- commands: of one or the other ----------------------------------------------
         issue = access.issue & upkeep.issue
@@ -88,17 +80,16 @@ class Sdram(wiring.Component):
             access.answer_free.eq(written.free),
             access.is_open.eq(rows.is_open),
             access.hit.eq(rows.hit),
-            *(
-                getattr(access, name).eq(getattr(timers, name))
-                for name in ("may_open", "may_close", "may_move", "may_write")
-            ),
             rows.bank.eq(access.at.bank),
             rows.row.eq(access.at.row),
-            rows.look.eq(access.look),
-            rows.opens.eq(access.opens),
-            rows.closes.eq(access.closes),
             rows.closes_all.eq(upkeep.all_banks),
+            *(
+                getattr(rows, name).eq(getattr(access, name))
+                for name in ("look", "opens", "closes")
+            ),
         ]
+        for name in ("may_open", "may_close", "may_move", "may_write"):
+            m.d.comb += getattr(access, name).eq(getattr(timers, name))
 
         # ---- words ----------------------------------------------------------------------
         wiring.connect(m, wiring.flipped(self.write.data), written.data)
@@ -126,8 +117,9 @@ class Sdram(wiring.Component):
             Cat(self.sdram_we_n, self.sdram_cas_n, self.sdram_ras_n).eq(command.command),
             self.sdram_ba.eq(command.ba),
             self.sdram_a.eq(command.a),
-            self.sdram_dqm.eq(written.dqm),
-            self.sdram_dq_o.eq(written.dq_o),
-            self.sdram_dq_oe.eq(written.dq_oe),
+            *(
+                getattr(self, f"sdram_{n}").eq(getattr(written, n))
+                for n in ("dqm", "dq_o", "dq_oe")
+            ),
         ]
         return m

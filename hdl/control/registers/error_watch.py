@@ -18,7 +18,7 @@ class ErrorWatch(wiring.Component):
     `found`, there is one; `tell`, a pulse with its `error` (WATCHDOG if there is none) and `index`.
 
     `found` comes a cycle after the error, `tell` after a look at the sources, one a cycle:
-    sources + 3 cycles after `found` or `barked`. All outputs are registers, or of the states.
+    sources + 2 cycles after `found` or `barked`. All outputs are registers, or of the states.
     """
 
     def __init__(self, config: Config, sources: int):

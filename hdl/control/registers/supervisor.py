@@ -17,7 +17,7 @@ class Supervisor(wiring.Component):
     """ErrorWatch, Watchdog and ProgramLife, whose members these are, and `progress`, something
     moved. While a reset waits the watchdog counts from its request on, whatever moves.
 
-    From an error to `halt` two cycles, to ERROR sources + 5.
+    From an error to `halt` two cycles, to ERROR sources + 4.
     """
 
     def __init__(self, config: Config, sources: int):
