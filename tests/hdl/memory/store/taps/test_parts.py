@@ -300,7 +300,10 @@ def test_flags(case, stall):
                     rest_one=bool(following) and places_at(limits, following.x) == 1,
                     single=bool(following) and following.strip["rows"] <= 1,
                     block_one=chunks == 1,
-                    final_chunk=bool(following) and following.last_chunk,
+                    # of a column's first chunk it says nothing
+                    final_chunk=following.last_chunk
+                    if following and tap and not tap.last_chunk
+                    else rng.getrandbits(1),
                     final_column=bool(following) and following.last_column,
                 ).items():
                     ctx.set(getattr(dut, name), value)
