@@ -78,7 +78,7 @@ def test_config_walk(name, stall):
             wanted, placed = tags_of(config, body)
             ctx.set(dut.config.payload, body)
             ctx.set(dut.config.valid, 1)
-            seen, cycles, taken, settled = [], 0, False, False
+            seen, cycles, taken, were_settled = [], 0, False, False
             while not taken:
                 settled = stall == 0 or rng.random() >= 0.7
                 ctx.set(dut.settled, settled)
@@ -86,6 +86,8 @@ def test_config_walk(name, stall):
                     dut.shift, dut.tags, dut.config.ready, dut.error
                 )
                 cycles += 1
+                assert not taken or were_settled
+                were_settled = len(seen) == config.pes and settled
                 seen += [tags] * shift
                 assert not taken or len(seen) == config.pes
                 assert taken or not error

@@ -20,7 +20,8 @@ class TapWalk(wiring.Component):
     second operand; `address`, of both operands, a cycle after the tap. place: bits of an address.
 
     Three cycles from a strip to its first tap, a tap a cycle; strips of two windows or more follow
-    each other without a gap.
+    each other without a gap, but for a cycle after a last column that has one tap of a longer
+    kernel.
     """
 
     def __init__(self, place: int = ENTRY_ADDR):

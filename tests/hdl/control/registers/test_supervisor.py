@@ -154,9 +154,10 @@ def test_reset_does_not_wait_for_ever(failed):
             await pulse(ctx, dut.codes[1])
             await idle(ctx, 30)
             assert ctx.get(dut.status) == Status.ERROR
-        ctx.set(dut.progress, 1)
-        await idle(ctx, 5)
+        await pulse(ctx, dut.progress)
+        await idle(ctx, LIMIT // 2)
         await pulse(ctx, dut.reset)
+        ctx.set(dut.progress, 1)
         cycles = 0
         while not ctx.get(dut.core_reset):
             assert ctx.get(dut.status) == (Status.ERROR if failed else Status.RUNNING)

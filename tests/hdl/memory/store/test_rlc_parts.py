@@ -165,6 +165,22 @@ def test_pair_words_are_a_word_a_cycle(count):
     assert cycles <= words + 4
 
 
+@pytest.mark.parametrize("count", range(4))
+def test_pair_words_of_short_strips(count):
+    """Strips of three pairs or fewer: one a cycle."""
+    dut, rng, out, times = shared(PairWords), random.Random(7), [], []
+    pairs = [[rng.getrandbits(21) for _ in range(4)] for _ in range(30)]
+    items = [dict(pairs=four, count=count, last=1) for four in pairs]
+    run(
+        dut,
+        lambda ctx: send(ctx, dut.pairs, items),
+        lambda ctx: receive(ctx, dut.words, 30, out, times=times),
+    )
+    assert [word.last for word in out] == [1] * 30
+    assert [word.empty for word in out] == [count == 0] * 30
+    assert times == [*range(times[0], times[0] + 30)]
+
+
 # ---- strips in memory -----------------------------------------------------------------------
 @STALLS
 def test_coded_bursts(stall):
