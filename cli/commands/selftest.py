@@ -54,6 +54,7 @@ def add(commands: options.Commands) -> None:
     )
     option("--soak", type=positive, metavar="KIB", help="over the line, each way")
     option("--words", type=positive, metavar="N", help="of the sample of memory")
+    option("--backgrounds", type=positive, metavar="N", help="that it is marched over with, 1 to 7")
     option("--retention", type=float, metavar="MS", help="that memory is left alone for")
     options.data(parser, 3)
     options.json(parser)
@@ -61,6 +62,8 @@ def add(commands: options.Commands) -> None:
 
 def check(args: argparse.Namespace) -> None:
     check_board(args)
+    if args.backgrounds and args.backgrounds > 7:
+        raise ValueError(f"--backgrounds {args.backgrounds}: 7 at most, of words of 64 bits")
     if args.baud and not args.port:
         raise ValueError("--baud is of a board at --port; a simulated one has --cycles-per-bit")
 
@@ -80,6 +83,7 @@ def selftest(args: argparse.Namespace) -> int:
         for result in run(bench, (*FIRST, digits)):
             results.append(result)
             screen.print(_table(len(results), result))
+            screen.file.flush()  # as it comes, into a pipe too
             stages.begin("next step")
         stages.end()
         link = bench.opened.link if bench.opened else None
@@ -145,6 +149,7 @@ def _effort(args: argparse.Namespace, usual: Effort) -> Effort:
     given = {
         "soak": args.soak,
         "words": args.words,
+        "backgrounds": args.backgrounds,
         "retention": None if args.retention is None else args.retention / 1e3,
     }
     changes = {name: value for name, value in given.items() if value is not None}

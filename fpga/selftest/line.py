@@ -48,24 +48,28 @@ def _soak(bench: Bench) -> Iterator[Check]:
     spread = max(8, bench.device.identity.memory - MAX_DATA)
     places = [i * STRIDE % spread // 8 * 8 for i in range(count)]
     blocks = [bytes((13 * i + j) & 0xFF for j in range(MAX_DATA)) for i in range(count)]
-    retried, naks, rates = link.retried, link.naks, []
+    retried, naks, rates, broken = link.retried, link.naks, [], ""
     for what, requests in (
         ("to the board", [(Opcode.WRITE, at, 0, raw) for at, raw in zip(places, blocks)]),
         ("from the board", [(Opcode.READ, at, MAX_DATA, b"") for at in places]),
     ):
         started, before = bench.now(), link.sent + link.received
-        link.exchange(requests, lambda done: bench.progress("soak", done, count))
+        try:
+            link.exchange(requests, lambda done: bench.progress("soak", done, count))
+        except LinkError as error:
+            broken = str(error)
+            break
         taken = max(bench.now() - started, 1e-9)
         rates.append((what, (link.sent + link.received - before) / taken))
 
     retried, naks = link.retried - retried, link.naks - naks
-    measured = f"{retried} sent again, {naks} refused or broken"
+    measured = f"{retried} sent again, {naks} refused or broken" + (broken and f"; {broken}")
     look = "cable, ground, adapter; a lower --baud, which the bitstream must have too"
     yield Check(
         f"{2 * count} frames, all byte values",
         "0 sent again, 0 refused or broken",
         measured,
-        not retried and not naks,
+        not (retried or naks or broken),
         look,
     )
     most = bench.baud / 10

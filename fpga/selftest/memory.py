@@ -26,8 +26,8 @@ LOOK = "solder and pins of the memory; the phase of its clock (docs/fpga.md); th
 
 def check(bench: Bench) -> Iterator[Check]:
     for what, expected, test in (
-        ("data lines, walking ones and zeros", f"{BITS} bits on their own", data_lines),
-        ("address lines, powers of two", f"{_lines(bench)} bits on their own", address_lines),
+        ("data lines, walking ones and zeros", f"{_width(bench)} on their own", data_lines),
+        ("address lines, powers of two", f"{_lines(bench)} on their own", address_lines),
         (f"March C-, {_extent(bench)}", f"{bench.effort.backgrounds} backgrounds", march),
         (f"kept for {bench.effort.retention * 1e3:g} ms", "both levels", retention),
     ):
@@ -38,14 +38,21 @@ def check(bench: Bench) -> Iterator[Check]:
 # ---- data lines --------------------------------------------------------------------------
 
 
+def _width(bench: Bench) -> int:
+    return DQ if bench.sdram else BITS
+
+
 def data_lines(bench: Bench) -> str:
-    """What is wrong with them, or nothing. Every bit is high alone, and low alone."""
-    written = [1 << bit for bit in range(BITS)]
+    """What is wrong with them, or nothing. Every line is high alone, and low alone, in all beats of
+    the first word."""
+    width = _width(bench)
+    repeated = sum(1 << at for at in range(0, BITS, width))
+    written = [repeated << bit for bit in range(width)]
     written += [~value & (1 << BITS) - 1 for value in written]
-    raw = b"".join(value.to_bytes(WORD, "little") for value in written)
-    bench.device.write(0, raw)
-    got = bench.device.read(0, len(raw))
-    read = [int.from_bytes(got[at : at + WORD], "little") for at in range(0, len(got), WORD)]
+    read = []
+    for value in written:
+        bench.device.write(0, value.to_bytes(WORD, "little"))
+        read.append(int.from_bytes(bench.device.read(0, WORD), "little"))
     wrong = wrong_bits(list(zip(written, read)), BITS)
     if not wrong:
         return ""

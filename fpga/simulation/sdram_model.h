@@ -75,7 +75,7 @@ public:
             if (ns - b.opened_at < t.rc - EPS) bad("tRC before ACTIVE");
             if (ns - active_at < t.rrd - EPS) bad("tRRD before ACTIVE");
             b.open = true, b.row = address(p), b.opened_at = active_at = ns;
-            if (weak_row() == (b.row << 2 | p.ba) && ns - b.closed_at > faults.weak_ns) cells[faults.weak] = 0;
+            if (weak_row() == (b.row << 2 | p.ba) && ns - weak_closed_at > faults.weak_ns) cells[faults.weak] = 0;
             break;
         case 5:  // READ
         case 4:  // WRITE
@@ -99,6 +99,7 @@ public:
                 if (ns - bank[i].opened_at < t.ras - EPS) bad("tRAS before PRECHARGE");
                 if ((burst_read && reads[0].bank == i) || (burst_write && write.bank == i)) bad("burst cut short");
                 if (ns - bank[i].written_at < t.wr - EPS) bad("tWR before PRECHARGE");
+                if (weak_row() == (bank[i].row << 2 | i)) weak_closed_at = ns;
                 bank[i].open = false, bank[i].closed_at = ns;
             }
             precharged = true;
@@ -181,6 +182,7 @@ private:
     Burst reads[2], write;        // the last two READs, the last WRITE
     int64_t now = -1, mode_at = -NEVER;
     int cas = 3, refreshes = 0, owed = 0;
+    double weak_closed_at = 0;    // of the row with the weak cell
     double active_at = LONG_AGO, refresh_at = LONG_AGO, next_due = -1;
     int dqm_before[2] = {3, 3};
     bool drove = false, precharged = false, ready = false;
