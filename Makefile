@@ -12,6 +12,7 @@ MACHINE := CONFIG SET MODE BATCH OBJECTIVE
 takes_verilog   := CONFIG ARGS
 takes_run       := NET $(DATA) CONFIG DEVICE PORT BATCH MODE JSON WAVES ARGS
 takes_board-sim := BOARD NET $(DATA) CONFIG BATCH MODE JSON ARGS
+takes_selftest  := BOARD PORT CONFIG MEMORY $(DATA) JSON ARGS
 takes_fpga      := BOARD SEED ARGS
 takes_flash     := BOARD ARGS
 takes_compile   := MODEL OUT CONFIG CALIB IMAGES BATCH ARGS
@@ -53,7 +54,7 @@ given = $(strip $(foreach name,$(filter-out ARGS $(2),$(takes_$(1))),$(if $($(na
 # what comes before and after the others).
 tool = $(strip $(BIN)/python -m cli $(1) $(3) $(call given,$(1),$(2)) $(4) $(ARGS))
 
-TARGETS := help setup verilog run board-sim fpga flash compile full-size map dataflows energy \
+TARGETS := help setup verilog run board-sim selftest fpga flash compile full-size map dataflows energy \
 	explore precision gates report bench scale bench-fc sim netlist formal test test-all lint count \
 	emitted baseline clean
 # Not ours, or of every target.
@@ -130,6 +131,9 @@ run: $(STAMP)  ## a network on images, every layer compared with golden (NET=res
 
 board-sim: $(STAMP)  ## the same on a simulated board, over its serial line
 	$(call tool,board-sim)
+
+selftest: $(STAMP)  ## bring-up, step by step, of the board at PORT=, or else of a simulated one (BOARD=, CONFIG=; MEMORY=sample|all)
+	$(call tool,selftest)
 
 fpga: $(STAMP)-fpga  ## a board's bitstream, docs/results/fpga/<board>-<preset>.json (BOARD=list|NAME)
 	$(call tool,fpga,BOARD,"$(or $(BOARD),list)",--json docs/results/fpga)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fpga.boards import Board
+    from fpga.memory.sdram.sdram_timing import SdramPart
     from hdl.config import Config
     from hdl.isa import Mode
 
@@ -39,6 +40,24 @@ def board_named(name: str) -> Board:
     if name not in BOARDS:
         raise ValueError(f"BOARD {name}: choose from {', '.join(BOARDS)}, or list")
     return BOARDS[name]
+
+
+def simulated(args: argparse.Namespace) -> tuple[Config, int, SdramPart | int | str]:
+    """Configuration, clock in Hz and memory of a simulated board: those of --board, or --config
+    (`tiny`), the usual clock and SDRAM. Raises ValueError."""
+    from fpga.simulation.board import CLOCK_HZ, PART
+    from hdl.config import Config
+
+    if args.board:
+        like = board_named(args.board)
+        return like.config, like.clock_hz, like.memory
+    return Config.load(args.config or "tiny"), CLOCK_HZ, PART
+
+
+def check_board(args: argparse.Namespace) -> None:
+    """Raises ValueError."""
+    if args.board and args.config:
+        raise ValueError(f"--board {args.board} has its own preset: leave out --config")
 
 
 def cores() -> int:

@@ -20,6 +20,7 @@ COMMANDS = {
         "cli.commands.board_sim",
         "the main job on a simulated board, over its serial line",
     ),
+    "selftest": ("cli.commands.selftest", "bring-up of a board, or of a simulated one"),
     "fpga": ("cli.commands.fpga", "a board's bitstream, and its report"),
     "flash": ("cli.commands.flash", "load a board with its bitstream"),
     "sim": ("cli.commands.sim", "cocotb benches of the components"),

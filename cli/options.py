@@ -140,6 +140,17 @@ def running(parser: Parser, limit: int) -> None:
     json(parser)
 
 
+def cycles_per_bit(parser: Parser, usual: float) -> None:
+    """Of a simulated board."""
+    parser.add_argument(
+        "--cycles-per-bit",
+        type=float,
+        default=usual,
+        metavar="N",
+        help=f"of its serial line, 4 or more (default {usual:g}; 26.7 is 3 Mbaud at 80 MHz)",
+    )
+
+
 def placement(parser: Parser) -> None:
     parser.add_argument(
         "--placement",

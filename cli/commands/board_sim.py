@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cli import options
 from cli.data import check_known
-from cli.machine import board_named
+from cli.machine import board_named, check_board, simulated
 from cli.output import console
 from cli.progress import progress
 from cli.running import execute
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fpga.simulation.board import Counts
 
 BAUD = 3_000_000  # that figures of a real line are given for; a terminal has none
+SILENCE = 30.0  # seconds before a simulated board is asked again: another process may hold it up
 
 
 def add(commands: options.Commands) -> None:
@@ -35,33 +36,21 @@ def add(commands: options.Commands) -> None:
     parser.add_argument(
         "--board", metavar="NAME", help="with the preset, clock and memory of this board"
     )
-    parser.add_argument(
-        "--cycles-per-bit",
-        type=float,
-        default=4,
-        metavar="N",
-        help="of the serial line, 4 or more (default 4; 26.7 is 3 Mbaud at 80 MHz)",
-    )
-    parser.set_defaults(device="board-sim", baud=BAUD, timeout=30.0)
+    options.cycles_per_bit(parser, 4)
+    parser.set_defaults(device="board-sim", baud=BAUD, timeout=SILENCE)
 
 
 def check(args: argparse.Namespace) -> None:
     check_known(args)
-    if args.board and args.config:
-        raise ValueError(f"--board {args.board} has its own preset: leave out --config")
+    check_board(args)
 
 
 def board_sim(args: argparse.Namespace) -> int:
-    from fpga.simulation.board import CLOCK_HZ, PART, SimulatedBoard
-    from hdl.config import Config
+    from fpga.simulation.board import SimulatedBoard
 
     screen, like = console(), board_named(args.board) if args.board else None
-    if like:
-        config, clock_hz, memory = like.config, like.clock_hz, like.memory
-        args.config = like.preset
-    else:
-        args.config = args.config or "tiny"
-        config, clock_hz, memory = Config.load(args.config), CLOCK_HZ, PART
+    config, clock_hz, memory = simulated(args)
+    args.config = like.preset if like else args.config or "tiny"
 
     with progress() as bars:
         bars.add_task(f"Verilog and simulator of a board with {config.name}", total=None)

@@ -27,6 +27,19 @@ def sample_of(program: Program, images: np.ndarray | None = None) -> np.ndarray:
     return np.random.default_rng(0).integers(-1 << 12, 1 << 12, shape, np.int16)
 
 
+def difference(got: np.ndarray, golden: np.ndarray) -> str:
+    """How a tensor [N, C, H, W] differs from golden's, with the first element; nothing if it does
+    not."""
+    wrong = np.argwhere(got != golden)
+    if not len(wrong):
+        return ""
+    at = tuple(wrong[0].tolist())
+    return (
+        f"{len(wrong)} of {got.size} elements differ from golden, the first (image, channel, row, "
+        f"column) {at}: {got[at]}, golden {golden[at]}"
+    )
+
+
 def verify(
     program: Program, network: QuantisedGraph, images: np.ndarray | None = None
 ) -> tuple[int, int]:
@@ -62,15 +75,9 @@ def verify(
             got = program.read_tensor(device, name)
         except RlcError as error:
             raise Mismatch(f"tensor {name!r}: {error}") from None
-        wrong = np.argwhere(got != golden[tensor])
-        if len(wrong):
+        if wrong := difference(got, golden[tensor]):
             maker = graph.producer(tensor)
-            at, by = tuple(wrong[0].tolist()), f"layer {maker.name!r}" if maker else "the input"
-            raise Mismatch(
-                f"tensor {name!r} ({by}): {len(wrong)} of {got.size} elements differ from golden, "
-                "the first "
-                f"(image, channel, row, column) {at}: {got[at]}, golden "
-                f"{golden[tensor][at]}"
-            )
+            by = f"layer {maker.name!r}" if maker else "the input"
+            raise Mismatch(f"tensor {name!r} ({by}): {wrong}")
     kept = {tensor_of(view, order) for view in program.views}
     return len(program.views), len(order) - len(kept)

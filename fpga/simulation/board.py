@@ -83,7 +83,8 @@ class SimulatedBoard:
     """The board of `config`, reset, at the terminal `port`.
 
     memory: of fpga.memory.port.memory_of; the timing of an SDRAM part is checked in every cycle;
-    cycles_per_bit: of the serial line, 4 or more; clock_hz: what the SDRAM's times are counted in.
+    cycles_per_bit: of the serial line, 4 or more; clock_hz: what the SDRAM's times are counted in;
+    plusargs: names that $test$plusargs in the Verilog finds.
     """
 
     def __init__(
@@ -92,12 +93,13 @@ class SimulatedBoard:
         memory: SdramPart | int | str = PART,
         cycles_per_bit: float = CYCLES_PER_BIT,
         clock_hz: int = CLOCK_HZ,
+        plusargs: tuple[str, ...] = (),
     ):
-        self.config = config
+        self.config, self.clock_hz, self.baud = config, clock_hz, int(clock_hz / cycles_per_bit)
         built = _built(config, cycles_per_bit, memory, clock_hz)
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [str(built / "simulator"), str(cycles_per_bit)],
+            [str(built / "simulator"), str(cycles_per_bit), *(f"+{name}" for name in plusargs)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -136,6 +138,19 @@ class SimulatedBoard:
     def reset(self, cycles: int = 0) -> None:
         """The board's reset button, in so many cycles."""
         self._command(f"reset {cycles}")
+
+    def now(self) -> float:
+        """Seconds of the board's clock. Raises BoardError if the simulation has ended."""
+        return self.counts().cycles / self.clock_hz
+
+    def pause(self, seconds: float) -> None:
+        """Lets so many seconds of the board's clock pass."""
+        self._command(f"run {int(seconds * self.clock_hz)}")
+
+    def damage(self, fault: str, *values: float) -> None:
+        """Breaks the SDRAM from now on: a fault of fpga/simulation/main.cpp with its values;
+        "whole" ends them all."""
+        self._command(" ".join(map(str, (fault, *values))))
 
     def close(self) -> None:
         self._process.stdin.close()

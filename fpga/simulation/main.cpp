@@ -1,11 +1,19 @@
 // A board's pins: clock, reset, and a serial line that ends in a pseudo-terminal.
 //
-//   simulator CYCLES_PER_BIT    (a number with a fraction, 4 or more)
+//   simulator CYCLES_PER_BIT [+NAME ...]    (a number with a fraction, 4 or more; for $test$plusargs of the design)
 //
 // Prints the terminal's path, then obeys lines on stdin, each answered by one line of counts:
 //   faults FLIP DROP DOUBLE SEED   probabilities, for each byte that passes, either way
 //   reset CYCLES                   the board's reset, in so many cycles from now
+//   run CYCLES                     the clock runs for so many cycles, whatever the line does; answered after them
 //   counts
+// and with an SDRAM, from then on:
+//   stuck_data BIT LEVEL           DQ of that number stays at 0 or 1
+//   joined_data BIT BIT            two DQ carry the AND of both
+//   stuck_address BIT LEVEL        A, where it is a row's or a column's
+//   joined_address BIT BIT
+//   forget ADDRESS NS              two bytes at a byte address are 0 once their row was closed for so long
+//   whole                          none of these
 // End of file ends it. Counts are: cycles, bytes to the board, bytes from it, bytes damaged.
 //
 // The clock runs as fast as it can while bytes move, and slowly when none has for a while.
@@ -122,6 +130,27 @@ int open_terminal() {
     return fd;
 }
 
+#ifdef SDRAM
+// Obeys a command that breaks the part.
+void damage(const char* line, SdramFaults& faults) {
+    unsigned long long at;
+    unsigned bit, other;
+    double ns;
+    if (sscanf(line, "stuck_data %u %u", &bit, &other) == 2)
+        faults.data_stuck |= 1 << bit, faults.data_level |= other << bit;
+    else if (sscanf(line, "joined_data %u %u", &bit, &other) == 2)
+        faults.data_joined = 1 << bit | 1 << other;
+    else if (sscanf(line, "stuck_address %u %u", &bit, &other) == 2)
+        faults.address_stuck |= 1 << bit, faults.address_level |= other << bit;
+    else if (sscanf(line, "joined_address %u %u", &bit, &other) == 2)
+        faults.address_joined = 1 << bit | 1 << other;
+    else if (sscanf(line, "forget %llu %lf", &at, &ns) == 2)
+        faults.weak = at / 2, faults.weak_ns = ns;
+    else if (!strncmp(line, "whole", 5))
+        faults = {};
+}
+#endif
+
 void answer() {
     printf("%llu %llu %llu %llu\n", (unsigned long long)cycle, (unsigned long long)bytes_in,
            (unsigned long long)bytes_out, (unsigned long long)damaged);
@@ -136,6 +165,7 @@ int main(int argc, char** argv) {
         fprintf(stderr, "simulator: cycles per bit: 4 or more\n");
         return 2;
     }
+    Verilated::commandArgs(argc, argv);
     const int terminal = open_terminal();
     printf("%s\n", ptsname(terminal));
     fflush(stdout);
@@ -148,7 +178,7 @@ int main(int argc, char** argv) {
     Sender sender{bit};
     Receiver receiver{bit};
     std::string commands;
-    uint64_t reset_at = 0, moved = 0;
+    uint64_t reset_at = 0, run_to = 0, moved = 0;
     auto moved_time = std::chrono::steady_clock::now();
     bool slow = false;
     for (;;) {
@@ -166,9 +196,16 @@ int main(int argc, char** argv) {
                     random_bits.seed(value);
                 else if (sscanf(commands.c_str(), "reset %llu", &value) == 1)
                     reset_at = cycle + value + 1;
-                answer();
+                else if (sscanf(commands.c_str(), "run %llu", &value) == 1)
+                    run_to = cycle + value + 1;
+#ifdef SDRAM
+                else
+                    damage(commands.c_str(), sdram.faults);
+#endif
+                if (!run_to) answer();
             }
         }
+        if (run_to && cycle >= run_to) run_to = 0, answer();
         if (sender.queue.empty() && cycle) {    // the board is in reset at first
             uint8_t raw[4096];
             const ssize_t n = read(terminal, raw, sizeof raw);
@@ -180,7 +217,7 @@ int main(int argc, char** argv) {
         }
         const auto now = std::chrono::steady_clock::now();
         if (sender.active || receiver.active || !sender.queue.empty()) moved = cycle, moved_time = now;
-        slow = cycle - moved > QUIET && now - moved_time > std::chrono::milliseconds(100);
+        slow = !run_to && cycle - moved > QUIET && now - moved_time > std::chrono::milliseconds(100);
 
         // ---- the board ----
         for (int i = 0; i < CHUNK; i++) {

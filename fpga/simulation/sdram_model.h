@@ -20,8 +20,19 @@ struct SdramPins {
     int cke, cs_n, ras_n, cas_n, we_n, ba, a, dqm, dq_o, dq_oe;
 };
 
+// A part or a board that is broken, on purpose. Masks are of pins: DQ, and A while it takes a row or a column.
+struct SdramFaults {
+    uint16_t data_stuck = 0, data_level = 0;     // DQ that stay at a level
+    uint16_t data_joined = 0;                    // DQ that all carry the AND of them
+    int address_stuck = 0, address_level = 0, address_joined = 0;
+    int64_t weak = -1;        // a cell of 16 bits that is all 0 once its row was closed for `weak_ns`
+    double weak_ns = 0;
+};
+
 class SdramModel {
 public:
+    SdramFaults faults;
+
     explicit SdramModel(SdramTimes times)
         : t(times), cells(4ull << (times.row_bits + times.column_bits)) {}
 
@@ -41,6 +52,7 @@ public:
             if (!(dqm_before[1] & 1)) dq = (dq & 0xFF00) | (cells[r.cell + i] & 0x00FF);
             if (!(dqm_before[1] & 2)) dq = (dq & 0x00FF) | (cells[r.cell + i] & 0xFF00);
         }
+        dq = through(dq, faults.data_joined, faults.data_stuck, faults.data_level);
         if (p.dq_oe && (drives || drove)) bad("data bus driven by both, or without a cycle between");
         drove = drives;
         dqm_before[1] = dqm_before[0], dqm_before[0] = p.dqm;
@@ -62,7 +74,8 @@ public:
             if (ns - b.closed_at < t.rp - EPS) bad("tRP before ACTIVE");
             if (ns - b.opened_at < t.rc - EPS) bad("tRC before ACTIVE");
             if (ns - active_at < t.rrd - EPS) bad("tRRD before ACTIVE");
-            b.open = true, b.row = p.a, b.opened_at = active_at = ns;
+            b.open = true, b.row = address(p), b.opened_at = active_at = ns;
+            if (weak_row() == (b.row << 2 | p.ba) && ns - weak_closed_at > faults.weak_ns) cells[faults.weak] = 0;
             break;
         case 5:  // READ
         case 4:  // WRITE
@@ -86,6 +99,7 @@ public:
                 if (ns - bank[i].opened_at < t.ras - EPS) bad("tRAS before PRECHARGE");
                 if ((burst_read && reads[0].bank == i) || (burst_write && write.bank == i)) bad("burst cut short");
                 if (ns - bank[i].written_at < t.wr - EPS) bad("tWR before PRECHARGE");
+                if (weak_row() == (bank[i].row << 2 | i)) weak_closed_at = ns;
                 bank[i].open = false, bank[i].closed_at = ns;
             }
             precharged = true;
@@ -146,8 +160,17 @@ private:
     };
 
     size_t cell(const SdramPins& p) const {
-        return ((size_t)bank[p.ba].row << 2 | p.ba) << t.column_bits | (p.a & ((1 << t.column_bits) - 1));
+        return ((size_t)bank[p.ba].row << 2 | p.ba) << t.column_bits | (address(p) & ((1 << t.column_bits) - 4));
     }
+    // What pins carry, given what drives them.
+    static int through(int value, int joined, int stuck, int level) {
+        if ((value & joined) != joined) value &= ~joined;
+        return (value & ~stuck) | (level & stuck);
+    }
+    int address(const SdramPins& p) const {
+        return through(p.a, faults.address_joined, faults.address_stuck, faults.address_level);
+    }
+    int64_t weak_row() const { return faults.weak >> t.column_bits; }   // and bank; negative if there is none
     void bad(const char* what) {
         if (!violation[0]) snprintf(violation, sizeof violation, "%s", what);
     }
@@ -159,6 +182,7 @@ private:
     Burst reads[2], write;        // the last two READs, the last WRITE
     int64_t now = -1, mode_at = -NEVER;
     int cas = 3, refreshes = 0, owed = 0;
+    double weak_closed_at = 0;    // of the row with the weak cell
     double active_at = LONG_AGO, refresh_at = LONG_AGO, next_due = -1;
     int dqm_before[2] = {3, 3};
     bool drove = false, precharged = false, ready = false;
