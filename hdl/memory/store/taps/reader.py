@@ -22,8 +22,8 @@ class TapReader(wiring.Component):
     the tile is a tap without a read; a window has at least one); `idle`. place: bits of an
     entry's address; lanes: the most entries of a chunk.
 
-    Throughput one read a cycle, strips of two windows or more included, and one cycle for a place
-    that is not read (two in an add). Eight cycles from a strip to its first request, one from a
+    Throughput one read a cycle, and one cycle for a place that is not read (two in an add); from
+    strip to strip as TapWalk. Eight cycles from a strip to its first request, one from a
     response to its tap. No path leads from `request` and `taps` to the walk, nor between them.
     """
 
