@@ -45,29 +45,24 @@ class ReadArbiter(wiring.Component):
         came = through(m, "came", RegisterSlice(TaggedData), wiring.flipped(self.data))
 
         # One bit per burst of ID 1: it is LOAD's. It is noted a cycle late; its data comes later
-        # still.
-        room_to_note, next_load, next_columns = Signal(init=1), Signal(init=1), Signal()
+        # still. There is room, since the clients are bounded.
+        next_load, next_columns = Signal(init=1), Signal()
         noted, note, forget = Signal(), Signal(), Signal()
         if self.use_columns:
             m.submodules.order = order = BufferedFifo(1, OUTSTANDING_READS)
             m.d.sync += [order.input.valid.eq(noted), order.input.payload.eq(note)]
             m.d.comb += [
                 order.output.ready.eq(forget),
-                room_to_note.eq(order.input.ready),
                 next_load.eq(order.output.valid & order.output.payload),
                 next_columns.eq(order.output.valid & ~order.output.payload),
             ]
 
         # Addresses: the first client that asks.
         free = ~self.halt
-        for ident, room, client in (
-            (FETCH, 1, self.fetch),
-            (DATA, room_to_note, self.columns),
-            (DATA, room_to_note, self.load),
-        ):
-            asks, granted = client.address, free & room
-            m.d.comb += asks.ready.eq(granted & asked.ready)
-            with m.If(asks.valid & granted):
+        for ident, client in ((FETCH, self.fetch), (DATA, self.columns), (DATA, self.load)):
+            asks = client.address
+            m.d.comb += asks.ready.eq(free & asked.ready)
+            with m.If(asks.valid & free):
                 m.d.comb += [
                     asked.valid.eq(1),
                     asked.p.id.eq(ident),
