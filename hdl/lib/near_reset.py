@@ -20,7 +20,7 @@ def near_reset(m: Module, name: str, held: ValueLike = 0) -> tuple[DomainRenamer
     one register of those of two parts.
     """
     reset = Signal(init=1, reset_less=True)
-    m.d.sync += reset.eq(ResetSignal() | held)
+    m.d.sync += reset.eq(ResetSignal(allow_reset_less=True) | held)
     m.domains += (near := ClockDomain(name, local=True))
     m.d.comb += [near.clk.eq(ClockSignal()), near.rst.eq(reset)]
     return DomainRenamer({"sync": name}), reset

@@ -11,9 +11,10 @@ cycles   counters of the RTL of every preset: an image through AlexNet's CONV2 a
 area     LUT4 and flip-flops that Yosys gives each component for an ECP5
 speed    cycles of `eyeriss` that are simulated in a second of one core
 
-Every result is compared with golden. What does not fit on a preset is listed with its reason.
-Exit status: 0 done, 1 something differs from golden, 2 bad input. Simulators and areas are kept by
-content under build/, so that only what changed is made again.
+Every result is compared with golden. What does not fit on a preset is listed with its reason, and
+so is a case that fails, after all others.
+Exit status: 0 done, 1 something differs from golden or fails, 2 bad input. Simulators and areas are
+kept by content under build/, so that only what changed is made again.
 """
 
 from __future__ import annotations
@@ -219,7 +220,11 @@ def take(configs: dict[str, Config], parts: tuple[str, ...], jobs: int) -> dict[
         task = bars.add_task("", total=len(cases))
         for part, name, done in [(p, n, pool.submit(f)) for p, n, f in cases]:
             bars.update(task, description=name)
-            found.setdefault(part, {})[name] = done.result()
+            try:
+                row = done.result()
+            except Exception as error:  # the others' minutes are not lost
+                row = {"failed": f"{type(error).__name__}: {error}"}
+            found.setdefault(part, {})[name] = row
             bars.advance(task)
     if "speed" in parts and "eyeriss" in configs:
         found["speed"] = {"AlexNet CONV5, one image, eyeriss": speed(configs["eyeriss"])}
@@ -254,7 +259,7 @@ def show(console: Console, found: dict[str, Any], before: dict[str, Any]) -> Non
                 cells += compared(old.get(column), one.get(column))
             if part == "cycles":
                 difference = changes(old["counters"], one["counters"]) if "counters" in old else ""
-                cells.append(one.get("left_out") or difference)
+                cells.append(one.get("left_out") or one.get("failed") or difference)
             table.add_row(*cells)
         if part == "area":
             table.add_section()
@@ -262,7 +267,7 @@ def show(console: Console, found: dict[str, Any], before: dict[str, Any]) -> Non
             for column in columns[part]:
                 both = [before.get(part, {}).get(name, {}).get(column) for name in rows]
                 total = None if None in both else sum(both)
-                sums += compared(total, sum(one[column] for one in rows.values()))
+                sums += compared(total, sum(one.get(column, 0) for one in rows.values()))
             table.add_row(*sums)
         console.print(table)
 
@@ -304,9 +309,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"baseline: error: {e}", file=sys.stderr)
         return 2
     show(Console(width=None if sys.stdout.isatty() else 160), found, before)
-    wrong = [n for n, one in found.get("cycles", {}).items() if one.get("mismatches")]
-    for name in wrong:
-        print(f"baseline: error: {name}: differs from golden", file=sys.stderr)
+    every = [pair for part in found.values() for pair in part.items()]
+    wrong = [f"{name}: differs from golden" for name, one in every if one.get("mismatches")]
+    wrong += [f"{name}: {one['failed']}" for name, one in every if "failed" in one]
+    for text in wrong:
+        print(f"baseline: error: {text}", file=sys.stderr)
     return 1 if wrong else 0
 
 
