@@ -53,7 +53,7 @@ class Dispatcher(wiring.Component):
         to = {name: Signal(name=f"to_{name}") for name in ("config", *engines(self.build))}
         for name, this in to.items():
             mine = [engine_of(opcode) == name for opcode in opcodes(self.build)]
-            m.d.comb += this.eq((self.known & Cat(mine)).any())
+            m.d.sync += this.eq((self.known & Cat(mine)).any())  # there before it is looked at
 
         # ---- payloads -------------------------------------------------------------------
         m.d.comb += Value.cast(self.config.payload).eq(body)
