@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import ReadMaster, WriteData, WriteMaster
 from hdl.lib.round_robin_arbiter import RoundRobinArbiter
-from hdl.lib.stream.register_slice import RegisterSlice
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.shift_fifo import ShiftFifo
 from hdl.lib.stream.through import into
 from hdl.memory.words import TaggedBurst, TaggedData
@@ -93,7 +93,7 @@ class Arbiter(wiring.Component):
 
         # What is written, and its responses.
         word = into(
-            m, "write_word", RegisterSlice(WriteData), wiring.flipped(self.memory_write.data)
+            m, "write_word", ForwardSlice(WriteData), wiring.flipped(self.memory_write.data)
         )
         answer = self.memory_write.response
         m.d.comb += [

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.lib.axi import ADDRESS, Burst, BurstSplitter, Range, Window, WriteMaster
+from hdl.lib.axi import ADDRESS, Burst, BurstSplitter, Range, Window, WriteData, WriteMaster
 from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.lib.stream.through import into, through
@@ -96,8 +96,8 @@ class BeatWriter(wiring.Component):
     """The words of bursts whose AW has gone out.
 
     Members: `bursts`, their lengths less one, always taken: at most WRITE_BURSTS wait; `words`,
-    STORE_WORDS of which may wait; `data`, the W channel; `halt`: beats go out with no strobes, and
-    wait for no words.
+    STORE_WORDS of which may wait; `data`, the W channel; `halt`: beats go out with no strobes, but
+    those in the slice, and wait for no words.
 
     Latency two cycles, throughput a beat a cycle.
     """
@@ -120,23 +120,22 @@ class BeatWriter(wiring.Component):
             lengths.input.payload.eq(self.bursts.payload),
         ]
 
-        # The end of the burst under way is known ahead.
-        beat, word, move = self.data, Signal(PackedWord), Signal()
+        # The end of the burst under way is known ahead. Beats leave through a slice.
+        beat = into(m, "beat", RegisterSlice(WriteData), wiring.flipped(self.data))
+        word, move = fifo.output.p, Signal()
         under_way, left, last = Signal(), Signal(8), Signal()
         m.d.comb += [
-            word.eq(fifo.output.payload),
-            move.eq(under_way & (fifo.output.valid | self.halt) & (~beat.valid | beat.ready)),
+            beat.valid.eq(under_way & (fifo.output.valid | self.halt)),
+            move.eq(beat.valid & beat.ready),
             fifo.output.ready.eq(move),
             burst.ready.eq(~under_way | (move & last)),
+            beat.p.data.eq(word.data),
+            beat.p.last.eq(last),
+            beat.p.strobe.eq(Mux(self.halt, 0, word.strobe)),
         ]
         with m.If(burst.ready):
             m.d.sync += [under_way.eq(burst.valid), left.eq(burst.payload)]
             m.d.sync += last.eq(burst.payload == 0)
         with m.Elif(move):
             m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
-        with m.If(beat.ready):
-            m.d.sync += beat.valid.eq(0)
-        with m.If(move):
-            m.d.sync += [beat.valid.eq(1), beat.p.data.eq(word.data), beat.p.last.eq(last)]
-            m.d.sync += beat.p.strobe.eq(Mux(self.halt, 0, word.strobe))
         return m
