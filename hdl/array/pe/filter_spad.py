@@ -10,7 +10,7 @@ from hdl.array.pe.filters.skipping_address import SkippingFilterAddress
 from hdl.array.pe.filters.words import FilterWords
 from hdl.array.words import filter_bus_word
 from hdl.config import ENTRY_BITS, Config
-from hdl.lib.block_ram import BlockRam
+from hdl.lib.block_ram import BlockRam, WideBlockRam
 from hdl.lib.marks import FILTERS
 
 
@@ -49,9 +49,8 @@ class FilterSpad(wiring.Component):
         m = Module()
         c = self.config
         m.submodules.intake = intake = (FilterEntries if c.input_lanes == 1 else FilterWords)(c)
-        m.submodules.memory = memory = BlockRam(
-            2 * self.rows, ENTRY_BITS * c.simd, {FILTERS: self._place}
-        )
+        ram_of = {1: BlockRam, 2: WideBlockRam}[c.simd]
+        m.submodules.memory = memory = ram_of(2 * self.rows, {FILTERS: self._place})
 
         # What comes goes into the half being filled.
         second, address = Signal(), Signal(range(2 * self.rows))  # that half; the next row

@@ -8,10 +8,15 @@ from amaranth.back import rtlil, verilog
 from amaranth.hdl import Fragment
 
 from hdl.lib.arithmetic.multiplier import Multiplier
-from hdl.lib.block_ram import BlockRam
+from hdl.lib.block_ram import BlockRam, WideBlockRam
 from sim.build import harness
 from tests.hdl.emit.yosys_cells import ice40_cell
 from tests.hdl.streams import run
+
+
+def ram(depth, bits):
+    return {16: BlockRam, 32: WideBlockRam}[bits](depth)
+
 
 CORNERS = (-(1 << 15), -1, 0, 1, (1 << 15) - 1)
 
@@ -90,7 +95,7 @@ def test_multiplier_of_an_up5k(tmp_path):
 )
 def test_block_ram(depth, bits):
     """Two cycles from an address to its word; `en` holds the first of them."""
-    dut, rng = BlockRam(depth, bits), random.Random(depth)
+    dut, rng = ram(depth, bits), random.Random(depth)
 
     async def bench(ctx):
         words, latch, out = [0] * depth, 0, 0
@@ -123,7 +128,7 @@ def test_block_ram(depth, bits):
     [
         (Multiplier, "MULT18X18D", 1),
         (lambda: BlockRam(512), "DP16KD", 1),
-        (lambda: BlockRam(512, 32), "DP16KD", 1),
+        (lambda: WideBlockRam(512), "DP16KD", 1),
         (lambda: BlockRam(2048), "DP16KD", 2),
         (lambda: BlockRam(4096), "DP16KD", 4),
     ],
@@ -139,4 +144,4 @@ def test_refused():
     with pytest.raises(ValueError, match="32768 words"):
         BlockRam(32768)
     with pytest.raises(ValueError, match="1024 words: must be 2..512"):
-        BlockRam(1024, 32)
+        WideBlockRam(1024)
