@@ -474,6 +474,13 @@ class Config:
         return cls(**values)
 
     @classmethod
+    def of_result(cls, values: dict) -> Config:
+        """That of a result, which may be older than this source: it may lack fields of today's, and
+        have some that are gone. Raises ConfigError."""
+        names = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    @classmethod
     def load(cls, name: str) -> Config:
         """A preset's name, or the path of a JSON file with every field."""
         if name in PRESETS | BOARD_PRESETS:

@@ -79,7 +79,7 @@ class Bench:
 
     @property
     def config(self) -> Config:
-        return config_of(self.about)
+        return Config.of_result(self.about["config"])
 
     @property
     def total(self) -> dict:
@@ -103,11 +103,6 @@ def read(path: Path) -> dict:
     if not isinstance(value, dict):
         raise ReportError(f"{path}: expected one JSON object")
     return value
-
-
-def config_of(about: dict) -> Config:
-    """The configuration of a result, which may lack fields of today's."""
-    return Config(**about["config"])
 
 
 def benches(folder: Path, costs: Costs) -> list[Bench]:
@@ -233,7 +228,7 @@ def pe_of(config: Config) -> tuple:
 
 def pe_gates(config: Config, gates: list[dict]) -> str:
     """Of the configuration's PE, counted in Yosys's netlist."""
-    found = next((g for g in gates if pe_of(config_of(g)) == pe_of(config)), None)
+    found = next((g for g in gates if pe_of(Config.of_result(g["config"])) == pe_of(config)), None)
     return f"{found['nand2']:,.0f}" if found else NOT_MEASURED
 
 
@@ -397,7 +392,7 @@ def networks(folder: Path) -> Section:
     """Whole networks on labelled images."""
 
     def row(name, run):
-        config, batch = config_of(run), run["batch"]
+        config, batch = Config.of_result(run["config"]), run["batch"]
         # Rows are means of a batch.
         cycles, macs, dram = (
             sum(layer[key] or 0 for layer in run["layers"]) / batch

@@ -91,7 +91,7 @@ def measured(
         known = json.loads(path.read_text()) if path.exists() else None
         if (
             known
-            and Config(**known["config"]) == config
+            and Config.of_result(known["config"]) == config
             and known["batch"] == batch
             and known["objective"] == objective
         ):

@@ -252,3 +252,19 @@ def test_empty_folder(tmp_path, capsys):
     (tmp_path / "bench-alexnet-x.json").rename(tmp_path / "bench-other-x.json")
     assert cli.main(["report", "--results", str(tmp_path)]) == 2
     assert "no known network" in capsys.readouterr().err
+
+
+def test_the_report_is_of_all_results(tmp_path):
+    """The one in docs/results says what the files beside it do, older ones too."""
+    shutil.copytree(RESULTS, tmp_path / "results")
+    made = tmp_path / "results" / "report.md"
+    made.unlink()
+    words = [
+        "report",
+        "--results",
+        str(tmp_path / "results"),
+        "--page",
+        str(tmp_path / "page.html"),
+    ]
+    assert cli.main(words) == 0
+    assert made.read_text() == (RESULTS / "report.md").read_text()
