@@ -545,6 +545,7 @@ def test_variables_are_passed_on():
         "BY": "latency",
         "ZEROS": "clustered",
         "NET": "vgg16",
+        "MEMORY": "all",
         "BOARD": "list",
     }
     switches = {
