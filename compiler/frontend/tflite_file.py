@@ -145,6 +145,8 @@ class _Reader:
             if subgraphs != 1:
                 raise NetworkError(f"{subgraphs} subgraphs: one is supported")
             graph = model.Subgraphs(0)
+            if graph is None:
+                raise IndexError
             numbers = range(self.count(graph.TensorsLength()))
             operators = range(self.count(graph.OperatorsLength()))
             inputs, outputs = (

@@ -17,7 +17,7 @@ EXP_BITS = 5  # integer bits of the exponents
 SUM_BITS = 12  # integer bits of the sum of exponentials
 ONE = (1 << 31) - 1  # of no integer bits
 LEAST_SCALE = 2.0 ** (EXP_BITS - 31)  # of an input: one above it only
-INTERVAL = 1 << 24  # 1/4 with EXP_BITS - 26 fractional bits
+INTERVAL = 1 << 24  # 1/4 of EXP_BITS
 
 
 def _fixed(x: float, integer_bits: int = 0) -> int:
@@ -42,8 +42,8 @@ def _exp_quarter(a: np.ndarray) -> np.ndarray:
     x = a + (1 << 28)
     square = multiply(x, x)
     cube, fourth = multiply(square, x), multiply(square, square)
-    third = divide_power(fourth, 2)
-    tail = divide_power(multiply(third + cube, _fixed(1 / 3)) + square, 1)
+    higher = divide_power(fourth, 2) + cube
+    tail = divide_power(multiply(higher, _fixed(1 / 3)) + square, 1)
     factor = _fixed(math.exp(-1 / 8))
     return factor + multiply(np.int64(factor), x + tail)
 
