@@ -24,7 +24,7 @@ class Tensor:
     channels: int
     height: int = 1
     width: int = 1
-    affine: Affine | None = None
+    affine: Affine | None = field(default=None, kw_only=True)
 
     @property
     def shape(self) -> tuple[int, int, int]:

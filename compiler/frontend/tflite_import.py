@@ -156,7 +156,7 @@ class _Importer:
             record.shape[1:] if len(record.shape) == 4 else (1, 1, *record.shape[1:])
         )
         self.graph.tensors[record.name] = Tensor(
-            record.name, channels, height, width, self.affine(record)
+            record.name, channels, height, width, affine=self.affine(record)
         )
 
     def activation(self, index: int) -> Tensor:
