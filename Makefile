@@ -110,7 +110,7 @@ $(STAMP):
 
 # Place and route is 60 MB that only bitstreams need, unless native tools are there; Dask is for
 # explorations on a cluster; ruff and pyright look at the source.
-EXTRAS := fpga cluster lint
+EXTRAS := fpga cluster lint tflite
 EXTRA_STAMPS := $(EXTRAS:%=$(STAMP)-%)
 $(EXTRA_STAMPS): $(STAMP)-%: $(STAMP)
 	$(call install,[$*])

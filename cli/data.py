@@ -46,9 +46,23 @@ def graph_of(args: argparse.Namespace) -> Graph:
     from compiler.frontend.onnx_import import load
     from compiler.networks.classics import classic
 
+    if args.model and str(args.model).lower().endswith(".tflite"):
+        raise _not_mapped(args.model)
     if getattr(args, "net", None):
         return load(classic(args.net).SerializeToString())
     return load(args.model or MODELS / "lenet5.onnx")
+
+
+def _not_mapped(model: str | Path) -> Exception:
+    """Of a TFLite file: what is wrong with it, or that nothing runs it yet."""
+    from compiler.frontend.tflite_import import load
+    from compiler.graph import NetworkError
+
+    load(model)
+    return NetworkError(
+        f"{model}: a TFLite network, which can be read but not yet run: ONNX with float weights is "
+        "(docs/network.md)"
+    )
 
 
 def images_of(args: argparse.Namespace, graph: Graph) -> Data:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from compiler.integer_layers import IntConv, IntLayer, IntPad, IntPool
 from golden.geometry import Pads, output_size
+from golden.integer.affine import Affine
 
 
 class NetworkError(ValueError):
@@ -15,12 +17,14 @@ class NetworkError(ValueError):
 
 @dataclass(frozen=True)
 class Tensor:
-    """An activation; a vector of K features is K x 1 x 1."""
+    """An activation; a vector of K features is K x 1 x 1. affine: its scale and zero point, if it
+    is int8 or uint8; without them it is of floats, which the quantiser makes int16."""
 
     name: str
     channels: int
     height: int = 1
     width: int = 1
+    affine: Affine | None = field(default=None, kw_only=True)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -115,13 +119,14 @@ class Relu:
         return (self.input,)
 
 
-Layer = Conv | Pool | Add | Concat | Relu
+Layer = Conv | Pool | Add | Concat | Relu | IntLayer
 
 
 @dataclass(frozen=True)
 class Output:
     """An output of a network: its name in the model, its tensor, and what the host does to that:
-    'softmax', 'log_softmax', 'argmax', in order."""
+    'softmax', 'log_softmax', 'argmax', in order; of an 8-bit tensor 'softmax' of integers
+    (golden/integer/softmax.py) and 'dequantise'."""
 
     name: str
     tensor: str
@@ -133,7 +138,9 @@ class Graph:
     """A network. outputs: tensors, in the model's order (the name of one is enough); host, names:
     of each output, the host's operations and its name in the model (none, and the tensor's, where
     left out); layers: in topological order; input_scale, input_offset: float64 [C], the network's
-    real input is raw * scale + offset, channel by channel."""
+    real input is raw * scale + offset, channel by channel; aliases: other names that a model has
+    for a tensor, as that of a Reshape's output, to the tensor's; real_input: the model's name of an
+    input of floats, which the host quantises to the 8-bit `input`."""
 
     input: str
     outputs: tuple[str, ...]
@@ -143,6 +150,8 @@ class Graph:
     names: tuple[str, ...] = ()
     input_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     input_offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    aliases: dict[str, str] = field(default_factory=dict)
+    real_input: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
@@ -185,7 +194,7 @@ class Graph:
         return sum(
             layer.weights[0].size * self.tensors[layer.output].size
             for layer in self.layers
-            if isinstance(layer, Conv)
+            if isinstance(layer, Conv | IntConv)
         )
 
     def check(self) -> None:
@@ -215,7 +224,7 @@ class Graph:
         shapes = [self.tensors[name].shape for name in layer.inputs]
         channels, size = shapes[0][0], shapes[0][1:]
         match layer:
-            case Conv():
+            case Conv() | IntConv():
                 if (
                     channels != layer.weights.shape[1] * layer.groups
                     or layer.weights.shape[0] % layer.groups
@@ -228,8 +237,10 @@ class Graph:
                     layer.weights.shape[0],
                     *output_size(size, layer.kernel, layer.stride, layer.pads),
                 )
-            case Pool():
+            case Pool() | IntPool():
                 out = (channels, *output_size(size, layer.kernel, layer.stride, layer.pads))
+            case IntPad():
+                out = (channels, *output_size(size, (1, 1), (1, 1), layer.pads))
             case Concat():
                 if any(s[1:] != shapes[0][1:] for s in shapes):
                     raise NetworkError(f"inputs of different size: {shapes}")

@@ -282,6 +282,8 @@ def quantise(
     Raises ValueError if there is no image or its shape is not the network's, NetworkError if no
     format fits a layer.
     """
+    if integers := [t.name for t in graph.tensors.values() if t.affine is not None]:
+        raise NetworkError(f"tensor {integers[0]!r} is of 8 bits already")
     if len(images) == 0:
         raise ValueError("calibration needs at least one image")
     if not np.isfinite(images).all():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from compiler.graph import Add, Concat, Conv, Graph, Pool, Relu
+from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
 from golden.conv import windows
 from golden.pool import divisors
 
@@ -77,6 +77,8 @@ def float_run(
                     y = np.concatenate(x, axis=1)
                 case Relu():
                     y = x[0]
+                case _:
+                    raise NetworkError(f"layer {layer.name!r} is of integers")
             values[layer.output] = (
                 np.maximum(y, 0) if isinstance(layer, Relu) or getattr(layer, "relu", False) else y
             )

@@ -57,8 +57,10 @@ class _Emitter:
                 self._conv(layer)
             case Concat():
                 self._concat(layer)
-            case _:
+            case Pool() | Add() | Relu():
                 self._store(layer)
+            case _:
+                raise NetworkError(f"layer {layer.name!r}: of integers, which are not mapped yet")
 
     def _end(self, segment: Segment) -> None:
         segment.count = self.now - segment.first
