@@ -83,6 +83,7 @@ def test_a_sound_board_passes(tmp_path, capsys):
     assert measured == [engine.name for engine in ENGINES]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fault", ["flip", "drop", "double"])
 def test_line(fault):
     with SimulatedBoard(CONFIG) as board:
@@ -111,6 +112,7 @@ def test_identity():
         assert step == "serial line" and "no answer" in wrong.measured and wrong.look == line.LOOK
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("fault", "values", "what", "place"),
     [
@@ -140,6 +142,7 @@ def test_march():
         assert step == "memory" and wrong.what.startswith("March") and "bit 16" in wrong.measured
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("fault", "step", "what", "place"),
     [
