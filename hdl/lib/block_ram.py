@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from hdl.config import ENTRY_BITS
-from hdl.lib.dp16kd import NARROW, WIDE, Dp16kd, WideDp16kd, narrow, ram_ports
+from hdl.lib.dp16kd import NARROW, WIDE, Dp16kd, Shape, WideDp16kd, narrow, ram_ports
 from hdl.lib.technology import on_ecp5
 
 
@@ -25,6 +25,7 @@ class BlockRam(wiring.Component):
 
     LATENCY = 2
     BITS, MOST = ENTRY_BITS, NARROW[-1].words
+    BLOCK: type[Dp16kd | WideDp16kd] = Dp16kd
 
     def __init__(self, depth: int, marks: dict[str, int] | None = None):
         if not 2 <= depth <= self.MOST:
@@ -36,14 +37,17 @@ class BlockRam(wiring.Component):
     def elaborate(self, platform):
         return self._blocks() if on_ecp5(platform) else self._array()
 
-    def _block(self) -> wiring.Component:
-        return Dp16kd(narrow(self.depth), self.address, self.marks)
+    @property
+    def shape(self) -> Shape:
+        """Of a DP16KD."""
+        return narrow(self.depth)
 
     def _blocks(self) -> Module:
         m = Module()
-        used = len(self._block().read.data)
+        used = self.shape.used
         for low in range(0, self.BITS, used):
-            m.submodules[f"block_{low}"] = block = self._block()
+            block = self.BLOCK(self.shape, self.address, self.marks)
+            m.submodules[f"block_{low}"] = block
             m.d.comb += [
                 block.read.en.eq(self.read.en),
                 block.read.addr.eq(self.read.addr),
@@ -75,6 +79,4 @@ class WideBlockRam(BlockRam):
     """The same of 32 bits a word, of at most as many words as a DP16KD has."""
 
     BITS, MOST = WIDE.used, WIDE.words
-
-    def _block(self) -> wiring.Component:
-        return WideDp16kd(self.address, self.marks)
+    BLOCK, shape = WideDp16kd, WIDE

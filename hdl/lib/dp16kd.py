@@ -48,10 +48,7 @@ def ram_ports(address: int, bits: int) -> wiring.Signature:
 def _block(m: Module, shape: Shape, ports: wiring.PureInterface, marks: dict[str, int], **own):
     """Instance arguments of what all have: clocks, addresses, enables."""
     found = {}
-    for port, below, side in (
-        ("A", shape.enables, ports.write),
-        ("B", 0, ports.read),
-    ):
+    for port, below, side in (("A", shape.enables, ports.write), ("B", 0, ports.read)):
         address = Signal(14, name=f"address_{port.lower()}")
         m.d.comb += address.eq(Cat(Const(below, shape.below), side.addr))
         found |= {f"i_AD{port}{n}": address[n] for n in range(14)}
@@ -111,16 +108,17 @@ class WideDp16kd(wiring.Component):
     Members: as Dp16kd's.
     """
 
-    def __init__(self, address: int, marks: dict[str, int]):
-        self.marks = marks
-        super().__init__(ram_ports(address, WIDE.used))
+    def __init__(self, shape: Shape, address: int, marks: dict[str, int]):
+        self.shape, self.marks = shape, marks
+        super().__init__(ram_ports(address, shape.used))
 
     def elaborate(self, platform):
         m = Module()
-        data, out, shown = Signal(36), Signal(36), Signal(WIDE.used, reset_less=True)
+        data, out = Signal(36), Signal(36)
+        shown = Signal(self.shape.used, reset_less=True)
         m.d.sync += shown.eq(out)
         m.d.comb += [data.eq(self.write.data), self.read.data.eq(shown)]
         own = _bits("i_DI", "A", data[:18]) | _bits("i_DI", "B", data[18:])
         own |= _bits("o_DO", "A", out[:18]) | _bits("o_DO", "B", out[18:])
-        _block(m, WIDE, self, self.marks, **own, p_REGMODE_B="NOREG")
+        _block(m, self.shape, self, self.marks, **own, p_REGMODE_B="NOREG")
         return m
