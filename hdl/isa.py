@@ -14,7 +14,7 @@ from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
 COMMAND_BYTES = 64
-VERSION_VALUE = 2  # of commands and registers: changed with any field, opcode or register
+VERSION_VALUE = 3  # of commands and registers: changed with any field, opcode or register
 MASK_BITS = 28  # semaphores that a command can name; config.SEMAPHORES of them are built
 WORD_ADDR = 18  # bits of a word address in the global buffer
 ENTRY_ADDR = 20  # bits of an entry address
@@ -35,6 +35,7 @@ class Opcode(enum.IntEnum):
     SPARSE_OUTPUT = 11  # accumulators -> requantised -> activations
     SPARSE_DUMP = 12  # activations -> global buffer
     SPARSE_STREAM = 13  # SPARSE_RUN with the columns in DRAM: only those needed are read
+    SCALE = 14  # scaling of the OFMAPs after it, by channel
 
 
 class Mode(enum.IntEnum):
@@ -47,6 +48,14 @@ class Pool(enum.IntEnum):
     NONE = 0
     MAX = 1
     AVERAGE = 2
+
+
+class Rounding(enum.IntEnum):
+    """How a product of a sum and a multiplier is rounded (golden/integer/requantise.py)."""
+
+    SINGLE = 0  # halves up
+    DOUBLE = 1  # twice, halves up and then away from zero
+    AWAY = 2  # halves away from zero
 
 
 class Target(enum.IntEnum):
@@ -106,7 +115,11 @@ class LoadBody(data.Struct):
 
     With `rlc` set a strip of `length` words is run-length coded (golden/rlc.py) in a slot there
     of at most `slot` 64-bit words. The words used are 16-bit entries of a table (even addresses):
-    that of (a, b, c) is at table + a*stride_a + b*table_b + 2*c. Unless rlc, these are ignored."""
+    that of (a, b, c) is at table + a*stride_a + b*table_b + 2*c. Unless rlc, these are ignored.
+
+    With `narrow` set a word is eight 8-bit integers q, int8 or, if `unsigned`, uint8: it becomes
+    two words of entries q - zero, so that a strip takes 2*length words of the buffer, from an
+    even one on. Strips cannot be both narrow and coded."""
 
     dram: 32
     word: WORD_ADDR
@@ -121,6 +134,9 @@ class LoadBody(data.Struct):
     slot: 18
     table: 32
     table_b: 16
+    narrow: 1
+    unsigned: 1
+    zero: signed(9)
 
 
 class IfmapBody(data.Struct):
@@ -189,7 +205,11 @@ class OfmapBody(data.Struct):
     """for image, position, row, set, word of ceil(p/4): psums to the ring, or requantised
     to entries base + image*image_stride + position*position_stride +
     ((row_first+row) mod ring)*row_stride + set*p + 4*word. row_start is
-    row_first*row_stride; ring is at least rows. Rows from rows_valid on are dropped."""
+    row_first*row_stride; ring is at least rows. Rows from rows_valid on are dropped.
+
+    Requantised: saturate((psum + half an LSB) >> shift), with `relu` at least 0. With `scaled` set
+    instead by the table that the last SCALE filled, of which a set's word of psums takes the next
+    four channels."""
 
     to_ring: 1
     images: 16
@@ -207,6 +227,28 @@ class OfmapBody(data.Struct):
     rows_valid: 8
     shift: 6
     relu: 1
+    scaled: 1
+
+
+class ScaleBody(data.Struct):
+    """Fills the table of OFMAP, in whose queue it is: `channels` ScaleWords from `word` on, two
+    words each, and sets what the OFMAPs with `scaled` after it have in common:
+    clamp(scale(psum + bias, multiplier, shift), lo, hi), rounded as `rounding` says
+    (golden/integer/requantise.py). The table holds config.scale_channels."""
+
+    word: WORD_ADDR  # even
+    channels: 10  # a multiple of 4
+    rounding: 2  # Rounding
+    lo: signed(16)
+    hi: signed(16)
+
+
+class ScaleWord(data.Struct):
+    """What a channel's sums become: (psum + bias) * multiplier * 2**(shift - 31)."""
+
+    bias: signed(32)
+    multiplier: 31
+    shift: signed(6)  # -31..30
 
 
 class StoreBody(data.Struct):
@@ -217,7 +259,11 @@ class StoreBody(data.Struct):
     With `rlc` set each strip (image, row, block) is run-length coded (golden/rlc.py) from its
     address, a multiple of 8, on; nothing is written past its last word. The words used go to
     table + image*out_image_stride + row*table_row + 2*block, 16 bits each. A strip is at most
-    2**17 - 1 entries. Unless rlc, the table is ignored."""
+    2**17 - 1 entries. Unless rlc, the table is ignored.
+
+    With `narrow` set entries are written as bytes, entry + zero saturated to int8 or, if
+    `unsigned`, uint8: addresses and strides need not be even. Strips cannot be both narrow and
+    coded. `scaled`: the last SHAPE scales and bounds what is stored."""
 
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
@@ -227,7 +273,7 @@ class StoreBody(data.Struct):
     block_stride: ENTRY_ADDR
     row_first: 16  # tile row r is at ((row_first + r) mod ring)*row_stride
     ring: 16
-    dram: 32  # even byte address of the first entry written
+    dram: 32  # byte address of the first entry written, even unless narrow
     out_image_stride: 32
     out_row_stride: 32
     out_block_stride: 24  # a strip has 2**20 entries at most
@@ -243,17 +289,26 @@ class StoreBody(data.Struct):
     rlc: 1
     table: 32
     table_row: 16
+    narrow: 1
+    unsigned: 1
+    zero: signed(9)
+    scaled: 1
 
 
 class ShapeBody(data.Struct):
     """Sticky parameters of the STOREs that follow, in the same queue.
 
-    Add: operand B as STORE's (its own strides, no ring); the result is
-    saturate((A << shift_a) + (B << shift_b), rounded right by shift_out).
+    Add: operand B as STORE's (its own strides, no ring); the result is a scaled + b scaled, by the
+    multipliers and shifts of each: (v*multiplier + 2**10) >> 11, and that rounded right by -shift,
+    halves away from zero. int16 of a power of two k has multiplier 2**(11 + k).
+    Scaling: an add's sum, an average's with `fixed`, and what a STORE with `scaled` has pooled are
+    multiplied by multiplier * 2**(shift - 31), rounded as `rounding` says
+    (golden/integer/requantise.py), and with `scaled` bounded by lo and hi.
     Pool: window of output (y, x) covers tile rows y*stride_y + y_first .. + kernel_y - 1
     and columns likewise; only rows in [0, height) and columns in [0, width) are read.
     Average: the divisor counts the window's rows in [count_top, count_bottom) times its
-    columns in [count_left, count_right); with `fixed` set it is reciprocal / 2**shift."""
+    columns in [count_left, count_right); with `fixed` set all windows have that of the
+    scaling."""
 
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
@@ -261,9 +316,10 @@ class ShapeBody(data.Struct):
     column_stride: ENTRY_ADDR
     block: 11
     block_stride: ENTRY_ADDR
-    shift_a: 4
-    shift_b: 4
-    shift_out: 5
+    multiplier_a: 31
+    shift_a: signed(6)  # -31..0
+    multiplier_b: 31
+    shift_b: signed(6)
     kernel_y: 8
     kernel_x: 8
     stride_y: 8
@@ -277,8 +333,11 @@ class ShapeBody(data.Struct):
     count_left: signed(16)
     count_right: signed(16)
     fixed: 1
-    reciprocal: 16
-    shift: 6
+    multiplier: 31
+    shift: signed(6)  # -31..30
+    rounding: 2  # Rounding
+    lo: signed(16)
+    hi: signed(16)
 
 
 class SparseFillBody(data.Struct):
@@ -390,6 +449,7 @@ BODIES: dict[Opcode, type[data.Struct]] = {
     Opcode.SPARSE_OUTPUT: SparseOutputBody,
     Opcode.SPARSE_DUMP: SparseDumpBody,
     Opcode.SPARSE_STREAM: SparseStreamBody,
+    Opcode.SCALE: ScaleBody,
 }
 
 
