@@ -24,7 +24,7 @@ from hdl.lib.axi import ADDRESS, ReadMaster
 from hdl.lib.near_reset import near_reset
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
-from hdl.sequencers.ofmap import OfmapSequencer
+from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
 from hdl.sparse.engine.engine import SparseEngine
 

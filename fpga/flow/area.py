@@ -57,7 +57,7 @@ from hdl.memory.store.strips import StripWalker
 from hdl.memory.store.taps.reader import TapReader
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
-from hdl.sequencers.ofmap import OfmapSequencer
+from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
 from hdl.sparse.engine.engine import SparseEngine
 from hdl.sparse.fill.fill import SparseFiller

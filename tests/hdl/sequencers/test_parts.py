@@ -12,10 +12,10 @@ from hdl.sequencers.ifmap_walk import IfmapWalk
 from hdl.sequencers.ifmap_words import IfmapWords
 from hdl.sequencers.nest_value import NestValue
 from hdl.sequencers.notes import UNDER_WAY, Notes
-from hdl.sequencers.ofmap_gather import OfmapGather
-from hdl.sequencers.ofmap_intake import PsumIntake, WordIntake
-from hdl.sequencers.ofmap_place import OfmapPlace
-from hdl.sequencers.ofmap_walk import OfmapWalk
+from hdl.sequencers.ofmap.gather import OfmapGather
+from hdl.sequencers.ofmap.intake import PsumIntake, WordIntake
+from hdl.sequencers.ofmap.place import OfmapPlace
+from hdl.sequencers.ofmap.walk import OfmapWalk
 from hdl.sequencers.words import ifmap_step
 from tests.hdl.sequencers.test_sequencers import (
     ENTRIES,

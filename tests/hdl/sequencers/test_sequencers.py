@@ -18,7 +18,7 @@ from hdl.isa import WORD_ADDR, OfmapBody, PsumBody
 from hdl.lib.arithmetic.requantise import Requantise
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
-from hdl.sequencers.ofmap import OfmapSequencer
+from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
 from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send, shared
 

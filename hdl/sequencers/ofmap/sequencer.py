@@ -10,10 +10,10 @@ from hdl.config import Config
 from hdl.isa import WORD_ADDR, OfmapBody
 from hdl.lib.arithmetic.requantise import Requantise
 from hdl.lib.engine import engine_ports
-from hdl.sequencers.ofmap_gather import OfmapGather
-from hdl.sequencers.ofmap_intake import PsumIntake, WordIntake
-from hdl.sequencers.ofmap_place import OfmapPlace
-from hdl.sequencers.ofmap_walk import OfmapWalk
+from hdl.sequencers.ofmap.gather import OfmapGather
+from hdl.sequencers.ofmap.intake import PsumIntake, WordIntake
+from hdl.sequencers.ofmap.place import OfmapPlace
+from hdl.sequencers.ofmap.walk import OfmapWalk
 from hdl.sequencers.words import ofmap_psums
 
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from hdl.config import ENTRY_BITS, WORD_BITS, Config
-from hdl.sequencers.ofmap_place import slot, writer_ports
+from hdl.sequencers.ofmap.place import slot, writer_ports
 
 
 class OfmapGather(wiring.Component):
