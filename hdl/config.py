@@ -81,6 +81,8 @@ class Config:
                          has `pes` MACs or more
     psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head
                          adds from its bus
+    scale_channels       channels whose scales OFMAP holds for layers that are scaled by channel: p*t of
+                         a pass, p rounded up to four
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
@@ -124,6 +126,7 @@ class Config:
     store_lanes: int = LANES
     address_bits: int = 32
     psum_drain: int = 0
+    scale_channels: int = 64
     queue_depth: int = 4
     segment: int = 0
     sparse_pes: int = 0
@@ -187,6 +190,12 @@ class Config:
             "p filters of one word must fit a filter half",
         )
         need(self.psum_drain == 0 or 2 <= self.psum_drain <= 64, "psum_drain", "must be 0 or 2..64")
+        need(
+            self.scale_channels % 4 == 0 and 8 <= self.scale_channels <= 512,
+            "scale_channels",
+            "must be a multiple of 4, 8..512",
+        )
+        need(self.psum_spad <= self.scale_channels, "scale_channels", "must hold those of one PE")
         need(self.queue_depth in (2, 4, 8, 16), "queue_depth", "must be 2, 4, 8 or 16")
         need(24 <= self.psum_bits <= 32, "psum_bits", "must be 24..32")
         need(self.simd in (1, 2), "simd", "must be 1 or 2")
@@ -314,6 +323,11 @@ class Config:
     def ifmap_tag_bits(self) -> int:
         """(row * r + group) over at most ((e-1)*U + R)*r rows and groups, U <= 4."""
         return bits_for(4 * self.pes)
+
+    @property
+    def scale_row_bits(self) -> int:
+        """Of a row of OFMAP's table: the scales of a word of psums."""
+        return bits_for(self.scale_channels // PSUM_LANES - 1)
 
     @property
     def pe_tag_bits(self) -> int:

@@ -15,7 +15,7 @@ from hdl.isa import (
     Error,
     FilterBody,
     IfmapBody,
-    OfmapBody,
+    OfmapCommand,
     PsumBody,
     SparseCommand,
     SparseFillBody,
@@ -28,7 +28,7 @@ from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
 from hdl.sparse.engine.engine import SparseEngine
 
-ENGINES = {"ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody, "ofmap": OfmapBody}
+ENGINES = {"ifmap": IfmapBody, "filter": FilterBody, "psum": PsumBody, "ofmap": OfmapCommand}
 SPARSE_EVENTS = {
     "busy": "active",
     "columns": "broadcast",
@@ -103,6 +103,7 @@ class Core(wiring.Component):
             if name == "ofmap":
                 wiring.connect(m, array.ofmap, engine.input)
                 wiring.connect(m, engine.glb, glb.write_ofmap)
+                wiring.connect(m, engine.scales, glb.read_scale)
                 word, stall = engine.taken, engine.starved
             else:
                 wiring.connect(m, engine.output, getattr(array, name))

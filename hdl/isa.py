@@ -191,9 +191,10 @@ class FilterBody(data.Struct):
 
 class PsumBody(data.Struct):
     """for position (laps*F), column (e*t), word of ceil(p/4): psums from the ring, or
-    biases at bias + 2*(set*ceil(p/4) + word) words."""
+    biases at bias + 2*(set*ceil(p/4) + word) words, or with `zero` set zeros."""
 
     from_ring: 1
+    zero: 1
     bias: WORD_ADDR  # even
     positions: 24
     rows: 8
@@ -412,6 +413,16 @@ class TableWord(data.Struct):
 
     offset: 20  # of the first, in words from `dram`
     lengths: data.ArrayLayout(11, 4)  # in words
+
+
+OFMAP_BODY = max(Shape.cast(OfmapBody).width, Shape.cast(ScaleBody).width)
+
+
+class OfmapCommand(data.Struct):
+    """An OFMAP or, with `is_scale` set, a SCALE: its body in the low bits."""
+
+    is_scale: 1
+    body: OFMAP_BODY
 
 
 STORE_BODY = max(Shape.cast(StoreBody).width, Shape.cast(ShapeBody).width)

@@ -3,7 +3,7 @@
 from hdl.config import Config
 
 # By falling priority; the last two readers and the last writer only with a sparse engine.
-READERS = ("psum", "ifmap", "store", "filter", "fill", "table")
+READERS = ("psum", "ifmap", "store", "filter", "scale", "fill", "table")
 WRITERS = ("ofmap", "load", "dump")
 
 

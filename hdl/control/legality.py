@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from amaranth.hdl import Shape, Value
 
 from hdl.config import SEMAPHORES, Config
-from hdl.isa import BODIES, Mode, Opcode, Pool, Target, unpack
+from hdl.isa import BODIES, Mode, Opcode, Pool, Rounding, Target, unpack
 
 # Counts a zero of which would make a loop endless.
 NON_ZERO: dict[Opcode, tuple[str, ...]] = {
@@ -41,6 +41,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.SPARSE_OUTPUT: ("rows",),
     Opcode.SPARSE_DUMP: ("count",),
     Opcode.SPARSE_STREAM: ("count",),
+    Opcode.SCALE: ("channels",),
 }
 
 # Semaphores that it may name, if not all that are built: CONFIG is executed by the fetcher, which
@@ -97,6 +98,16 @@ def _psum(config: Config, f: Fields) -> list:
 
 def _ofmap(config: Config, f: Fields) -> list:
     return [f["p"] <= config.psum_spad, (f["to_ring"] != 0) | (f["ring"] != 0)]
+
+
+def _scale(config: Config, f: Fields) -> list:
+    return [
+        f["channels"] <= config.scale_channels,
+        f["rounding"] <= int(max(Rounding)),
+        *_aligned(f, 2, "word"),
+        *_aligned(f, 4, "channels"),
+        f["word"] + 2 * f["channels"] <= config.glb_words,
+    ]
 
 
 def _store(config: Config, f: Fields) -> list:
@@ -176,6 +187,7 @@ RULES: dict[Opcode, Rules] = {
     Opcode.SPARSE_OUTPUT: _output,
     Opcode.SPARSE_DUMP: _dump,
     Opcode.SPARSE_STREAM: _stream,
+    Opcode.SCALE: _scale,
 }
 
 

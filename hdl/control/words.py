@@ -12,7 +12,7 @@ from hdl.isa import (
     Header,
     IfmapBody,
     LoadBody,
-    OfmapBody,
+    OfmapCommand,
     Opcode,
     PsumBody,
     SparseCommand,
@@ -61,13 +61,14 @@ ENGINE_BODY = {
     "ifmap": IfmapBody,
     "filter": FilterBody,
     "psum": PsumBody,
-    "ofmap": OfmapBody,
+    "ofmap": OfmapCommand,
     "store": StoreCommand,
 }
 SPARSE_BODY = {"fill": SparseFillBody, "sparse": SparseCommand}
 
 # The engines of opcodes that are not named like their engine.
 SHARED = {
+    Opcode.SCALE: "ofmap",
     Opcode.SHAPE: "store",
     Opcode.SPARSE_FILL: "fill",
     Opcode.SPARSE_RUN: "sparse",
@@ -75,8 +76,15 @@ SHARED = {
     Opcode.SPARSE_DUMP: "sparse",
     Opcode.SPARSE_STREAM: "sparse",
 }
-# Engine -> the field that tells its opcodes apart, and the opcode for which it is 0.
-KINDS = {"store": ("is_shape", Opcode.STORE), "sparse": ("kind", Opcode.SPARSE_RUN)}
+# Engine -> the field that tells its opcodes apart, and those by its value.
+KINDS = {
+    "ofmap": ("is_scale", (Opcode.OFMAP, Opcode.SCALE)),
+    "store": ("is_shape", (Opcode.STORE, Opcode.SHAPE)),
+    "sparse": (
+        "kind",
+        (Opcode.SPARSE_RUN, Opcode.SPARSE_OUTPUT, Opcode.SPARSE_DUMP, Opcode.SPARSE_STREAM),
+    ),
+}
 
 
 def engines(config: Config) -> dict[str, ShapeLike]:

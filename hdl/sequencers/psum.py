@@ -1,4 +1,4 @@
-"""PSUM: streams biases or stored psums to the heads of the chain."""
+"""PSUM: streams biases, stored psums or zeros to the heads of the chain."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -14,7 +14,7 @@ from hdl.sequencers.notes import Notes
 
 
 class PsumSequencer(wiring.Component):
-    """PSUM: biases, or psums popped from the ring -> psum network (isa.PsumBody).
+    """PSUM: biases, psums popped from the ring, or zeros -> psum network (isa.PsumBody).
 
     Members: `command`, `done`; `glb` read port; `output` words; `ring_word`, the ring's
     read pointer, `ring_some`, it holds psums, `pop`, one is being read. One word a cycle,
@@ -56,16 +56,18 @@ class PsumSequencer(wiring.Component):
             nest.tag_stride_1.eq(1),
             nest.tag_stride_2.eq(body.sets),
         ]
-        note_layout = data.StructLayout({"tag": c.pe_tag_bits, "count": 3, "last": 1})
+        note_layout = data.StructLayout({"tag": c.pe_tag_bits, "count": 3, "last": 1, "zero": 1})
         m.submodules.notes = notes = Notes(note_layout)
         note, noted = notes.note, notes.noted.payload
         m.d.comb += [
             note.tag.eq(nest.tag),
             note.last.eq(nest.last),
+            note.zero.eq(body.zero),
             note.count.eq(Mux(nest.left > PSUM_LANES, PSUM_LANES, nest.left)),
             notes.push.eq(nest.step),
             self.glb.request.payload.eq(Mux(body.from_ring, self.ring_word, nest.bias)),
         ]
+        may = Signal()
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.command.ready.eq(1)
@@ -80,21 +82,24 @@ class PsumSequencer(wiring.Component):
                 m.next = "words"
             with m.State("words"):
                 m.d.comb += [
-                    self.glb.request.valid.eq(notes.room & (~body.from_ring | self.ring_some)),
-                    nest.step.eq(self.glb.request.valid & self.glb.request.ready),
+                    self.glb.request.valid.eq(may & ~body.zero),
+                    nest.step.eq(may & (body.zero | self.glb.request.ready)),
                     self.pop.eq(nest.step & body.from_ring),
                 ]
                 with m.If(nest.step & nest.last):
                     m.next = "idle"
+        psums = self.glb.response.payload
+        there = noted.zero | self.glb.response.valid
         m.d.comb += [
-            self.output.valid.eq(self.glb.response.valid & notes.noted.valid),
-            self.glb.response.ready.eq(self.output.ready & notes.noted.valid),
+            may.eq(notes.room & (~body.from_ring | self.ring_some)),
+            self.output.valid.eq(there & notes.noted.valid),
+            self.glb.response.ready.eq(self.output.ready & notes.noted.valid & ~noted.zero),
             notes.noted.ready.eq(self.output.valid & self.output.ready),
             self.done.eq(notes.noted.ready & noted.last),
             self.output.payload.data.eq(
                 Cat(
                     *(
-                        self.glb.response.payload.word_select(n, PSUM_SLOT_BITS)[: c.psum_bits]
+                        Mux(noted.zero, 0, psums.word_select(n, PSUM_SLOT_BITS)[: c.psum_bits])
                         for n in range(PSUM_LANES)
                     )
                 )

@@ -27,9 +27,20 @@ def ifmap_note(config: Config) -> data.StructLayout:
 
 def ofmap_place(config: Config) -> data.StructLayout:
     """Where a word of up to four psums goes: to the ring, or its entries to `address` if it is to
-    be written at all; the last of a command."""
+    be written at all, scaled by a row of the table, or as `shift` and `relu` say; the last of a
+    command."""
     return data.StructLayout(
-        {"to_ring": 1, "write": 1, "last": 1, "address": config.glb_entry_bits, "count": 3}
+        {
+            "to_ring": 1,
+            "write": 1,
+            "last": 1,
+            "address": config.glb_entry_bits,
+            "count": 3,
+            "scaled": 1,
+            "row": config.scale_row_bits,
+            "shift": 6,
+            "relu": 1,
+        }
     )
 
 

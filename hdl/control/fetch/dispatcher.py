@@ -1,6 +1,9 @@
 """Hands checked commands to the queues of their engines."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+import functools
+import operator
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,6 +51,7 @@ class Dispatcher(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         header, body = self.command.header, self.command.body
+        known = dict(zip(opcodes(self.build), self.known))
         offer = Signal()  # to the engine whose opcode it is
         taken = Signal(len(engines(self.build)))
         to = {name: Signal(name=f"to_{name}") for name in ("config", *engines(self.build))}
@@ -62,8 +66,9 @@ class Dispatcher(wiring.Component):
             item = queue.p
             inner = item.body
             if name in KINDS:
-                field, first = KINDS[name]
-                m.d.comb += item.body[field].eq(header.opcode - int(first))
+                field, kinds = KINDS[name]
+                kind = [Mux(known[opcode], n, 0) for n, opcode in enumerate(kinds)]
+                m.d.comb += item.body[field].eq(functools.reduce(operator.or_, kind))
                 inner = item.body.body
             m.d.comb += [
                 item.wait.eq(header.wait),

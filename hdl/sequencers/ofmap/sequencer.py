@@ -1,42 +1,51 @@
-"""OFMAP: stores psums, or requantises them into an ofmap tile."""
+"""OFMAP: stores psums, or scales them into an ofmap tile."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array.words import ofmap_bus_word
-from hdl.buffer.words import WRITE_SIGNATURE
+from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import Config
-from hdl.isa import WORD_ADDR, OfmapBody
-from hdl.lib.arithmetic.requantise import Requantise
+from hdl.isa import WORD_ADDR, OfmapCommand
 from hdl.lib.engine import engine_ports
+from hdl.sequencers.ofmap.commands import OfmapCommands
+from hdl.sequencers.ofmap.fill import ScaleFill
 from hdl.sequencers.ofmap.gather import OfmapGather
 from hdl.sequencers.ofmap.intake import PsumIntake, WordIntake
 from hdl.sequencers.ofmap.place import OfmapPlace
+from hdl.sequencers.ofmap.scaling import OfmapScaling
+from hdl.sequencers.ofmap.table import ScaleTable
 from hdl.sequencers.ofmap.walk import OfmapWalk
 from hdl.sequencers.words import ofmap_psums
 
 
 class OfmapSequencer(wiring.Component):
-    """OFMAP: output network -> the ring, or requantised -> an ofmap tile (isa.OfmapBody).
+    """OFMAP: output network -> the ring, or scaled -> an ofmap tile (isa.OfmapBody); SCALE: global
+    buffer -> the table of scales (isa.ScaleBody).
 
-    Members: `command`, `done`; `input`, what the output network carries; `glb` write port;
-    `ring_word`, the ring's write pointer, `ring_room`, it has room, `reserve`, a place there is
-    taken, `push`, a word entered it; `taken`, a word of up to four psums has come in; `starved`, a
-    pass is open and nothing there.
+    Members: `command`, `done`; `input`, what the output network carries; `glb` write port; `scales`
+    read port; `ring_word`, the ring's write pointer, `ring_room`, it has room, `reserve`, a place
+    there is taken, `push`, a word entered it; `taken`, a word of up to four psums has come in;
+    `starved`, a pass is open and nothing there.
 
-    What the network carries in a cycle, two cycles lost between commands; latency
-    Requantise.LATENCY from word to write, with one psum lane a cycle more. A place in the ring is
-    taken before the requantiser, so that a word for it never waits there.
+    What the network carries in a cycle, two cycles lost between commands; latency from word to
+    write LATENCY, of a word for the ring RING_LATENCY, with one psum lane a cycle more. A word for
+    the ring goes past the scaling, which must be empty. A place in the ring is taken when it comes,
+    so that it never waits there.
     """
+
+    RING_LATENCY = 1  # the table's
+    LATENCY = RING_LATENCY + OfmapScaling.LATENCY
 
     def __init__(self, config: Config):
         self.config = config
         super().__init__(
-            engine_ports(OfmapBody)
+            engine_ports(OfmapCommand)
             | {
                 "input": In(stream.Signature(ofmap_bus_word(config))),
                 "glb": Out(WRITE_SIGNATURE),
+                "scales": Out(READ_SIGNATURE),
                 "ring_word": In(WORD_ADDR),
                 "ring_room": In(1),
                 "reserve": Out(1),
@@ -52,41 +61,49 @@ class OfmapSequencer(wiring.Component):
         intake_of, writer_of = (
             (PsumIntake, OfmapGather) if c.psum_lanes == 1 else (WordIntake, OfmapPlace)
         )
+        m.submodules.commands = commands = OfmapCommands()
         m.submodules.walk = walk = OfmapWalk(c)
+        m.submodules.fill = fill = ScaleFill()
         m.submodules.intake = intake = intake_of(c)
-        m.submodules.requantise = requantise = Requantise(c, c.psum_lanes)
+        m.submodules.table = table = ScaleTable(c)
+        m.submodules.scaling = scaling = OfmapScaling(c)
         m.submodules.writer = writer = writer_of(c)
-        wiring.connect(m, wiring.flipped(self.command), walk.command)
+        wiring.connect(m, wiring.flipped(self.command), commands.command)
+        wiring.connect(m, commands.ofmaps, walk.command)
+        wiring.connect(m, commands.scales, fill.command)
+        wiring.connect(m, fill.glb, wiring.flipped(self.scales))
         wiring.connect(m, wiring.flipped(self.input), intake.input)
         wiring.connect(m, walk.places, intake.places)
 
-        # What comes goes beside the requantiser.
-        advance, moves = Signal(), Signal()
-        came, stages = intake.output, range(Requantise.LATENCY)
-        pipe = [Signal(ofmap_psums(c), name=f"psums_{n}", reset_less=True) for n in stages]
-        valid = Signal(Requantise.LATENCY)
+        # A word waits for what the table holds of it, then goes to the ring or is scaled.
+        came, head = intake.output, Signal(ofmap_psums(c), reset_less=True)
+        waits, takes, moves, advance, past = (Signal() for _ in range(5))
         m.d.comb += [
-            came.ready.eq(advance & (~came.p.place.to_ring | self.ring_room)),
+            past.eq(waits & head.place.to_ring & scaling.empty),
+            takes.eq(~waits | (advance & (~head.place.to_ring | scaling.empty))),
+            came.ready.eq(takes & (~came.p.place.to_ring | self.ring_room)),
             moves.eq(came.valid & came.ready),
-            requantise.enable.eq(advance),
-            Value.cast(requantise.psums).eq(came.p.psums),
-            requantise.shift.eq(walk.shift),
-            requantise.relu.eq(walk.relu),
+            table.enable.eq(moves),
+            table.row.eq(came.p.place.row),
+            table.lane.eq(came.p.lane),
             self.taken.eq(moves & came.p.whole),
             self.starved.eq(walk.places.valid & ~self.input.valid),
             self.reserve.eq(self.taken & came.p.place.to_ring),
+            scaling.enable.eq(advance),
+            scaling.valid.eq(waits & ~head.place.to_ring),
+            scaling.psums.eq(head),
+            scaling.words.eq(table.words),
         ]
-        with m.If(advance):
-            m.d.sync += valid.eq(Value.cast(valid) << 1 | moves)
-            for before, after in zip([came.payload, *pipe], pipe):
-                m.d.sync += after.eq(before)
+        with m.If(takes):
+            m.d.sync += [waits.eq(moves), head.eq(came.payload)]
 
         # Whole words are written.
-        wants = Signal()
+        wants, placed = Signal(), writer.psums
         m.d.comb += [
-            writer.valid.eq(valid[-1]),
-            writer.psums.eq(pipe[-1]),
-            writer.entries.eq(requantise.entries),
+            writer.valid.eq(scaling.comes | past),
+            placed.eq(Mux(past, head, scaling.placed)),
+            placed.psums.eq(head.psums),
+            writer.entries.eq(scaling.entries),
             writer.advance.eq(advance),
             writer.ring_word.eq(self.ring_word),
             wants.eq(writer.whole & ~writer.drop),
@@ -94,6 +111,18 @@ class OfmapSequencer(wiring.Component):
             self.glb.payload.eq(writer.write),
             advance.eq(~wants | self.glb.ready),
             self.push.eq(wants & self.glb.ready & writer.to_ring),
-            self.done.eq(writer.whole & writer.last & advance),
+            self.done.eq(writer.whole & writer.last & advance | fill.done),
+        ]
+
+        # A SCALE waits until nothing reads the table, or is bounded by what it changes.
+        m.d.comb += [
+            commands.filled.eq(fill.idle),
+            commands.quiet.eq(walk.command.ready & ~waits & scaling.empty & ~writer.whole),
+            table.write.eq(fill.write),
+            table.channel.eq(fill.channel),
+            table.word.eq(fill.word),
+            scaling.rounding.eq(fill.rounding),
+            scaling.lo.eq(fill.lo),
+            scaling.hi.eq(fill.hi),
         ]
         return m

@@ -7,14 +7,15 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import PSUM_LANES, Config
 from hdl.isa import OfmapBody
 from hdl.sequencers.nest import Nest
+from hdl.sequencers.ofmap.rows import OfmapRows
 from hdl.sequencers.words import ofmap_place
 
 
 class OfmapWalk(wiring.Component):
     """Commands (isa.OfmapBody has the nest) -> a place for every word of up to four psums.
 
-    Members: `command`; `places`, a stream of ofmap_place; `shift`, `relu`, of their command. A
-    place a cycle; two cycles without one between commands.
+    Members: `command`; `places`, a stream of ofmap_place. A place a cycle; two cycles without one
+    between commands.
     """
 
     def __init__(self, config: Config):
@@ -23,8 +24,6 @@ class OfmapWalk(wiring.Component):
             {
                 "command": In(stream.Signature(OfmapBody)),
                 "places": Out(stream.Signature(ofmap_place(config))),
-                "shift": Out(6),
-                "relu": Out(1),
             }
         )
 
@@ -40,6 +39,7 @@ class OfmapWalk(wiring.Component):
                 "address": (bits, (WORD, SET, POSITION, IMAGE)),
                 "left": (8, (WORD,)),
                 "row": (8, (ROW,)),
+                "scales": (self.config.scale_row_bits, (WORD, SET)),
             },
         )
         m.d.comb += [
@@ -56,40 +56,30 @@ class OfmapWalk(wiring.Component):
             nest.left_start.eq(body.p),
             nest.left_stride_0.eq(-PSUM_LANES),
             nest.row_stride_2.eq(1),
+            nest.scales_stride_0.eq(1),
+            nest.scales_stride_1.eq(words),
             nest.step.eq(self.places.valid & self.places.ready),
         ]
 
-        # The ofmap row's place in the ring of rows: it goes on with every row, from the command's
-        # first in every position. Registers: it is the ring's last, the row after the ring's first
-        # is, the command's first is.
-        row_at, row_offset = Signal(17), Signal(bits)
-        row_last, second_last, first_last = Signal(), Signal(), Signal()
-        m.d.sync += [second_last.eq(body.ring == 1), first_last.eq(body.row_first + 1 == body.ring)]
-        with m.If(nest.load | (nest.step & nest.last_0 & nest.last_1)):
-            with m.If(nest.load | nest.last_2):
-                m.d.sync += [
-                    row_at.eq(body.row_first),
-                    row_offset.eq(body.row_start),
-                    row_last.eq(Mux(nest.load, body.row_first + 1 == body.ring, first_last)),
-                ]
-            with m.Elif(row_last):
-                m.d.sync += [row_at.eq(0), row_offset.eq(0), row_last.eq(second_last)]
-            with m.Else():
-                m.d.sync += [
-                    row_at.eq(row_at + 1),
-                    row_last.eq(row_at + 2 == body.ring),
-                    row_offset.eq(row_offset + body.row_stride),
-                ]
+        m.submodules.rows = rows = OfmapRows(self.config)
+        m.d.comb += [
+            rows.body.eq(body),
+            rows.load.eq(nest.load),
+            rows.next.eq(nest.step & nest.last_0 & nest.last_1),
+            rows.again.eq(nest.last_2),
+        ]
 
         place = self.places.p
         m.d.comb += [
             place.to_ring.eq(body.to_ring),
             place.write.eq(nest.row < body.rows_valid),
             place.last.eq(nest.last),
-            place.address.eq(nest.address + row_offset),
+            place.address.eq(nest.address + rows.offset),
             place.count.eq(Mux(nest.left > PSUM_LANES, PSUM_LANES, nest.left)),
-            self.shift.eq(body.shift),
-            self.relu.eq(body.relu),
+            place.scaled.eq(body.scaled),
+            place.row.eq(nest.scales),
+            place.shift.eq(body.shift),
+            place.relu.eq(body.relu),
         ]
         with m.FSM():
             with m.State("idle"):
