@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compiler.integer_layers import IntConv, IntLayer, IntPad, IntPool
-from golden.geometry import Pads, output_size
+from compiler.layers import Concat, Conv, IntPad, Layer, Pool
+from golden.geometry import output_size
 from golden.integer.affine import Affine
 
 
@@ -33,93 +33,6 @@ class Tensor:
     @property
     def size(self) -> int:
         return self.channels * self.height * self.width
-
-
-@dataclass
-class Conv:
-    """Convolution. A fully connected layer is one whose filter covers its whole input (`full`).
-
-    weights: float32 [M, C/groups, R, S]; bias: float32 [M]; stride: (vertical, horizontal).
-    """
-
-    name: str
-    input: str
-    output: str
-    weights: np.ndarray
-    bias: np.ndarray
-    stride: tuple[int, int] = (1, 1)
-    pads: Pads = (0, 0, 0, 0)
-    groups: int = 1
-    relu: bool = False
-    full: bool = False
-
-    @property
-    def kernel(self) -> tuple[int, int]:
-        return self.weights.shape[2:]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.input,)
-
-
-@dataclass
-class Pool:
-    """kind: 'max' or 'average'. pads and count as golden.geometry.PoolGeometry: pads are effective
-    (output size is plain arithmetic, a negative one crops), count is the box that an average's
-    divisor counts."""
-
-    name: str
-    kind: str
-    input: str
-    output: str
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pads: Pads
-    count: Pads
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.input,)
-
-
-@dataclass
-class Add:
-    """a + b, element by element, of one shape."""
-
-    name: str
-    a: str
-    b: str
-    output: str
-    relu: bool = False
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return self.a, self.b
-
-
-@dataclass
-class Concat:
-    """Inputs one after the other along the channels."""
-
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-
-
-@dataclass
-class Relu:
-    """A ReLU that no Conv or Add before it could take in."""
-
-    name: str
-    input: str
-    output: str
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.input,)
-
-
-Layer = Conv | Pool | Add | Concat | Relu | IntLayer
 
 
 @dataclass(frozen=True)
@@ -194,7 +107,7 @@ class Graph:
         return sum(
             layer.weights[0].size * self.tensors[layer.output].size
             for layer in self.layers
-            if isinstance(layer, Conv | IntConv)
+            if isinstance(layer, Conv)
         )
 
     def check(self) -> None:
@@ -224,7 +137,7 @@ class Graph:
         shapes = [self.tensors[name].shape for name in layer.inputs]
         channels, size = shapes[0][0], shapes[0][1:]
         match layer:
-            case Conv() | IntConv():
+            case Conv():
                 if (
                     channels != layer.weights.shape[1] * layer.groups
                     or layer.weights.shape[0] % layer.groups
@@ -237,7 +150,7 @@ class Graph:
                     layer.weights.shape[0],
                     *output_size(size, layer.kernel, layer.stride, layer.pads),
                 )
-            case Pool() | IntPool():
+            case Pool():
                 out = (channels, *output_size(size, layer.kernel, layer.stride, layer.pads))
             case IntPad():
                 out = (channels, *output_size(size, (1, 1), (1, 1), layer.pads))

@@ -81,8 +81,8 @@ class Config:
                          has `pes` MACs or more
     psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head
                          adds from its bus
-    scale_channels       channels whose scales OFMAP holds for layers that are scaled by channel: p*t of
-                         a pass, p rounded up to four
+    scale_channels       channels whose scales OFMAP holds, of layers that have some: p*t of a pass, p
+                         rounded up to four
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations

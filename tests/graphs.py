@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.graph import Add, Concat, Conv, Pool, Relu
+from compiler.layers import Add, Concat, Conv, Pool, Relu
 from compiler.quantise.fixed_point import QuantisedGraph
 from golden.conv import windows
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.graph import Conv, Graph, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Conv
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from golden.geometry import output_size
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.graph import Conv
+from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.coded import tensor_of
 from compiler.lowering.structures.options import Options

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from compiler.frontend.onnx_file import read, title
-from compiler.graph import Add, Concat, Conv, Graph, Layer, NetworkError, Pool, Relu, Tensor
+from compiler.graph import Graph, NetworkError, Tensor
+from compiler.layers import Add, Concat, Conv, Layer, Pool, Relu
 from golden.geometry import Pads, auto_pads, pool_geometry
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)

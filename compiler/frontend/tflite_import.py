@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from compiler.frontend.tflite_file import ModelRecord, OperatorRecord, TensorRecord, read
-from compiler.graph import Concat, Graph, Layer, NetworkError, Tensor
-from compiler.integer_layers import IntAdd, IntConv, IntPad, IntPool, Rescale
+from compiler.graph import Graph, NetworkError, Tensor
+from compiler.layers import Concat, IntAdd, IntConv, IntPad, IntPool, Layer, Rescale
 from golden.geometry import Pads, auto_pads
 from golden.integer.add import LEFT_SHIFT, Operand
 from golden.integer.affine import Affine
@@ -332,7 +332,7 @@ class _Importer:
         out = self.requantiser(self.factors(scale, filters, unsigned), self.bounds())
         name, output = self.op.name, self.result.name
         bias = self.bias(filters)
-        self.emit(IntConv(name, tensor.name, output, weights, bias, out, stride, pads, groups))
+        self.emit(IntConv(name, tensor.name, output, weights, bias, stride, pads, groups, out=out))
 
     def op_conv_2d(self) -> None:
         record, _ = self.data(1, *INTEGERS)
@@ -379,8 +379,8 @@ class _Importer:
                 self.result.name,
                 weights,
                 self.bias(filters),
-                out,
                 full=True,
+                out=out,
             ),
             rank=2,
         )
@@ -404,7 +404,9 @@ class _Importer:
         ones = np.broadcast_to(np.int16(1), (channels, 1, *size))
         zeros = np.zeros(channels, np.int32)
         self.emit(
-            IntConv(self.op.name, tensor.name, self.result.name, ones, zeros, out, groups=channels),
+            IntConv(
+                self.op.name, tensor.name, self.result.name, ones, zeros, groups=channels, out=out
+            ),
             len(self.result.shape),
         )
 
@@ -422,7 +424,8 @@ class _Importer:
         of_a, of_b = (Operand(*quantise_multiplier(s / twice)) for s in scales)
         out = self.requantiser(factor, self.bounds())
         self.emit(
-            IntAdd(self.op.name, a.name, b.name, self.result.name, of_a, of_b, out), self.rank()
+            IntAdd(self.op.name, a.name, b.name, self.result.name, of_a=of_a, of_b=of_b, out=out),
+            self.rank(),
         )
 
     def pool(self, kind: str) -> None:
@@ -431,8 +434,9 @@ class _Importer:
         kernel, stride = self.pair("FilterHeight", "FilterWidth"), self.pair("StrideH", "StrideW")
         pads = self.pads(tensor.shape[1:], kernel, stride)
         self.same_scale(tensor)
-        name, output = self.op.name, self.result.name
-        self.emit(IntPool(name, kind, tensor.name, output, kernel, stride, pads, *self.bounds()))
+        names, (lo, hi) = (self.op.name, kind, tensor.name, self.result.name), self.bounds()
+        whole = (0, 0, *tensor.shape[1:])
+        self.emit(IntPool(*names, kernel, stride, pads, whole, lo=lo, hi=hi))
 
     def op_max_pool_2d(self) -> None:
         self.pool("max")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.graph import Conv, Graph
+from compiler.graph import Graph
+from compiler.layers import Conv
 from compiler.lowering.passes.allocate import allocate
 from compiler.lowering.passes.code import code
 from compiler.lowering.passes.emit import emit

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.graph import Concat, Conv, Graph, Layer
+from compiler.graph import Graph
+from compiler.layers import Concat, Conv, Layer
 from golden.rlc import LENGTH_BYTES, decode, encode, slot_words
 
 BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

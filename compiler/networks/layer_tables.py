@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.graph import Conv, Graph, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Conv
 
 CHIP_MHZ = 200
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
+from compiler.graph import Graph, NetworkError
+from compiler.layers import Add, Concat, Conv, Pool, Relu
 from compiler.quantise.float_run import float_run
 from golden import fixed
 from golden.add import add

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu
+from compiler.graph import Graph, NetworkError
+from compiler.layers import Add, Concat, Conv, Pool, Relu
 from golden.conv import windows
 from golden.pool import divisors
 

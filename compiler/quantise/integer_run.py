@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.graph import Concat, Graph, Layer, NetworkError
-from compiler.integer_layers import IntAdd, IntConv, IntPad, IntPool, Rescale
+from compiler.graph import Graph, NetworkError
+from compiler.layers import Concat, IntAdd, IntConv, IntPad, IntPool, Layer, Rescale
 from golden.integer.add import add
 from golden.integer.affine import Affine
 from golden.integer.conv import conv

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from compiler.graph import Conv
+from compiler.layers import Conv
 from compiler.lowering.structures.coded import tensor_of
 from compiler.lowering.structures.program import Program, Segment
 from compiler.quantise.fixed_point import GoldenRun, QuantisedGraph, golden_run, quantise_input

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from compiler.graph import Conv, Graph
+from compiler.graph import Graph
+from compiler.layers import Conv
 from compiler.mapping.mapping import MappingError
 from compiler.progress import Progress, silent
 from compiler.studies import layer_file

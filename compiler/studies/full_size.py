@@ -18,7 +18,7 @@ import onnxruntime
 from rich.table import Table
 
 from compiler.frontend.onnx_import import load
-from compiler.graph import Conv
+from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.options import Options
 from compiler.mapping.mapper import Mapper

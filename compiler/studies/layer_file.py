@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.graph import Conv, Graph, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Conv
 from compiler.studies.energy import Bits, LayerEnergy
 from hdl.config import ENTRY_BITS
 

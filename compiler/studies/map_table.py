@@ -17,7 +17,8 @@ import numpy as np
 from rich.table import Table
 
 from compiler.frontend.onnx_import import load
-from compiler.graph import Conv, Graph
+from compiler.graph import Graph
+from compiler.layers import Conv
 from compiler.lowering.single import compile_mapped
 from compiler.lowering.structures.options import Options
 from compiler.lowering.structures.shape import conv_shape

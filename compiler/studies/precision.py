@@ -27,7 +27,8 @@ import numpy as np
 from rich.table import Table
 
 from compiler.drawing import canvas
-from compiler.graph import Conv, Graph
+from compiler.graph import Graph
+from compiler.layers import Conv
 from compiler.progress import Progress, silent
 from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
 from compiler.quantise.float_run import float_run

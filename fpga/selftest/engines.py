@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.graph import Add, Conv, Graph, Layer, Pool, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Add, Conv, Layer, Pool
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.options import Options
 from compiler.lowering.structures.program import Program, Segment

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from compiler.graph import Add, Concat, Conv, Graph, Pool, Relu, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Add, Concat, Conv, Pool, Relu
 from golden.geometry import pool_geometry
 
 

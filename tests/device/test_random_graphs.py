@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from compiler.frontend.onnx_import import load
-from compiler.graph import Conv, NetworkError
+from compiler.graph import NetworkError
+from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.options import Options
 from compiler.mapping.mapping import MappingError

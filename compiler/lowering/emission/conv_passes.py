@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from compiler.graph import Conv, Pool
+from compiler.layers import Conv, Pool
 from compiler.lowering.emission.tile import Tile
 from compiler.mapping.layout import View
 from compiler.mapping.mapping import Counts, Mapping, Shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.graph import Pool
+from compiler.layers import Pool
 from compiler.lowering.emission.conv_passes import Area, Convolution, Ofmaps
 from compiler.lowering.emission.tile import POOL, output_fields, pool_fields
 from compiler.lowering.structures.commands import Command, Schedule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from compiler.graph import Pool
+from compiler.layers import Pool
 from compiler.lowering.emission.tile import MOST_BLOCKS, POOL, Tile, output_fields, pool_fields
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View

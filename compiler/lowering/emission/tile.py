@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.graph import Pool
+from compiler.layers import Pool
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View
 from compiler.mapping.mapping import MappingError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.graph import Concat, Conv, Pool
+from compiler.layers import Concat, Conv, Pool
 from compiler.lowering.emission.store import StoreTiles
 from compiler.lowering.structures.coded import choose
 from compiler.lowering.structures.state import Coded, Mapped, extend

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.graph import Concat, Conv, Layer, NetworkError
+from compiler.graph import NetworkError
+from compiler.layers import Concat, Conv, Layer
 from compiler.lowering.emission.tile import MOST_BLOCKS
 from compiler.lowering.structures.state import Compressed, Placed, extend
 from compiler.mapping.layout import Storage, View

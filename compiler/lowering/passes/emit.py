@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.graph import Add, Concat, Conv, Layer, NetworkError, Pool, Relu
+from compiler.graph import NetworkError
+from compiler.layers import Add, Concat, Conv, Layer, Pool, Relu
 from compiler.lowering.emission.buffer import Blob
 from compiler.lowering.emission.conv import emit_conv
 from compiler.lowering.emission.conv_passes import Convolution

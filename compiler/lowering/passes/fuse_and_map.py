@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.graph import Conv, NetworkError, Pool
+from compiler.graph import NetworkError
+from compiler.layers import Conv, Pool
 from compiler.lowering.emission.tile import MOST_BLOCKS
 from compiler.lowering.structures.state import Mapped, Reordered, extend
 from compiler.mapping.mapper import Search

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from compiler.graph import Concat, Conv, Pool
+from compiler.layers import Concat, Conv, Pool
 from compiler.lowering.structures.state import Placed, Request, extend
 from compiler.mapping.layout import plan_views
 from compiler.mapping.mapper import Search

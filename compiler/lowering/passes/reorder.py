@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from compiler.graph import Conv
+from compiler.layers import Conv
 from compiler.lowering.structures.state import Compressed, Reordered, extend
 from compiler.mapping.layout import BLOCK_SIZES, Storage, View
 from compiler.mapping.mapper import Search

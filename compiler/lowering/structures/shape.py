@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from compiler.graph import Conv, Graph, Pool
+from compiler.graph import Graph
+from compiler.layers import Conv, Pool
 from compiler.mapping.mapping import Shape
 from compiler.numbers import ceil
 from golden.rlc import expected_bytes

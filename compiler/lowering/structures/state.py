@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from compiler.graph import Conv, Graph, NetworkError, Pool
+from compiler.graph import Graph, NetworkError
+from compiler.layers import Conv, Pool
 from compiler.lowering.structures.options import Options
 from compiler.lowering.structures.shape import conv_shape
 from compiler.mapping.layout import View

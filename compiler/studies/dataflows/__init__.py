@@ -13,7 +13,8 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compiler.graph import Conv, Graph
+from compiler.graph import Graph
+from compiler.layers import Conv
 from compiler.networks.layer_tables import ConvLayer
 from compiler.studies.costs import Costs
 from compiler.studies.dataflows import nlr, osa, osb, osc, rs, ws

@@ -3,7 +3,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from compiler.frontend.onnx_import import load
-from compiler.graph import Add, Concat, Conv, Graph, NetworkError, Pool, Relu, Tensor
+from compiler.graph import Graph, NetworkError, Tensor
+from compiler.layers import Add, Concat, Conv, Pool, Relu
 from compiler.quantise.float_run import float_run, host_run
 from tests.data import shared
 from tests.onnx_models import model, node, runtime

@@ -11,7 +11,8 @@ from onnx import TensorProto
 import cli
 from compiler.export.export import export
 from compiler.frontend.onnx_import import load
-from compiler.graph import Graph, NetworkError, Relu, Tensor
+from compiler.graph import Graph, NetworkError, Tensor
+from compiler.layers import Relu
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import dequantise, golden_run, quantise, quantise_input

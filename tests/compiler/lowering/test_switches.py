@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import cli
-from compiler.graph import Conv, Graph, NetworkError, Tensor
+from compiler.graph import Graph, NetworkError, Tensor
+from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph

@@ -6,7 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from compiler.graph import Conv, Graph, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.single import compile_mapped
 from compiler.lowering.structures.options import Options

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compiler.graph import Conv
+from compiler.layers import Conv
 from compiler.networks.layer_tables import NETWORKS
 from compiler.studies.map_table import layers_of
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from compiler.graph import Add, Concat, Conv, NetworkError, Pool, Relu
+from compiler.graph import NetworkError
+from compiler.layers import Add, Concat, Conv, Pool, Relu
 from compiler.quantise.fixed_point import dequantise, golden_run, quantise, quantise_input
 from compiler.quantise.float_run import float_run
 from golden.conv import conv2d

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import cli
-from compiler.graph import Conv, Graph, Pool, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Conv, Pool
 from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
 from compiler.sparse.share import share
 from compiler.studies.precision import (

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from compiler.graph import Conv, Graph, Tensor
+from compiler.graph import Graph, Tensor
+from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
