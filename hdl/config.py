@@ -30,7 +30,7 @@ WORD_BITS = ENTRY_BITS * LANES
 PSUM_LANES = 4  # psums in a word of the psum networks
 PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 
-SEMAPHORES = 16  # dependency tokens; one bit each in a command's masks
+SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index (test_presets holds them against the
 # layouts).
 QUEUED_BITS = {"load": 337, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 262, "store": 440}
@@ -81,8 +81,8 @@ class Config:
                          has `pes` MACs or more
     psum_fifo            words of psum_lanes psums of input FIFO in a PE; with one lane 0, a head
                          adds from its bus
-    scale_channels       channels whose scales OFMAP holds, of layers that have some: p*t of a pass, p
-                         rounded up to four
+    scale_channels       channels whose scales OFMAP holds, of layers that have some: p*t of a pass,
+                         p rounded up to four
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations

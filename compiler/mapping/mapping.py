@@ -41,7 +41,8 @@ class Shape:
     group; H, W unpadded ifmap; E, F ofmap; uy, ux strides; block: q_T of the input;
     out_block: of the output; pool: (kernel, stride) rows of a pool to be fused, or None;
     density: share of ifmap entries that cost MACs (all, unless zeros are skipped); in_bytes,
-    out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows."""
+    out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows; scaled: its sums
+    are scaled by channel, with biases that OFMAP adds."""
 
     N: int
     C: int
@@ -61,6 +62,7 @@ class Shape:
     density: float = 1.0
     in_bytes: float = 1.0
     out_bytes: float = 1.0
+    scaled: bool = False
 
     @property
     def macs(self) -> int:
@@ -140,8 +142,8 @@ class Counts:
     tag's filters; tags: filter tags of a pass; lanes: psum words of a logical column;
     channel_passes, folds; accumulations: passes that add to a psum; blocks: of p*t filters; chunks,
     tiles; ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
-    laps: bands of all images of a pass; width: filters of an ofmap slot; bias, biases: words of
-    those in the buffer, and of all.
+    laps: bands of all images of a pass; width: filters of an ofmap slot; bias_block: words of the
+    biases of a filter block, with their scales; bias, biases: of those in the buffer, and of all.
     """
 
     def __init__(self, shape: Shape, m: Mapping):
@@ -181,8 +183,10 @@ class Counts:
         self.ofmap = ceil(
             where(m.ring != 0, 1, m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4
         )
-        self.bias = 2 * self.lanes * m.t * where(m.bias_blocks != 0, m.bias_blocks, self.blocks)
-        self.biases = 2 * self.lanes * m.t * self.blocks
+        # Two words hold four biases, or one channel's with its scale.
+        self.bias_block = 2 * (PSUM_LANES if shape.scaled else 1) * self.lanes * m.t
+        self.bias = self.bias_block * where(m.bias_blocks != 0, m.bias_blocks, self.blocks)
+        self.biases = self.bias_block * self.blocks
 
     def buffer_words(self, m: Mapping):
         return (

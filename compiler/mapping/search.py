@@ -122,8 +122,9 @@ def _filter_blocks(shape: Shape, uses: dict[str, np.ndarray], config: Config) ->
         while step < blocks and step * filters % shape.out_block:
             step += 1
         steps.append(step)
+    each = PSUM_LANES if shape.scaled else 1
     room = [
-        config.glb_words // BIASES // int(2 * ceil(p, PSUM_LANES) * t)
+        config.glb_words // BIASES // int(2 * each * ceil(p, PSUM_LANES) * t)
         for p, t in zip(uses["p"].tolist(), uses["t"].tolist())
     ]
     most = [
@@ -324,6 +325,8 @@ def _of_slice(
     if not len(p):
         return {}
     sets = np.minimum(sets_of[r] // e, MOST // (height * r))
+    if shape.scaled:
+        sets = np.minimum(sets, config.scale_channels // (ceil(p, PSUM_LANES) * PSUM_LANES))
     want = -(-shape.M // p)
     t = -(-want // -(-want // np.maximum(1, sets)))
 

@@ -417,7 +417,7 @@ def passes_of(
             zeros = contents is not None and chain["mode"] != Mode.DENSE
             begun[-1][1].append(c)
             begun[-1][2].append(buffer.windows(v, zeros))
-        elif c.engine in waiting:
+        elif c.engine in waiting and c.opcode is not Opcode.SCALE:
             waiting[c.engine].append(c)
     ofmaps = iter(waiting["ofmap"])
     out = []

@@ -45,6 +45,7 @@ SETTLE = 12  # cycles at both ends of a program: doorbell, quiet engines
 SEQUENCE = 8
 STORE_FILL = 32  # from a STORE to its first word: products, strips, taps, pooler, packer
 ANSWER = 4  # from a burst's last word to its AXI answer, beside the latency of the memory
+FILL = 9  # from a SCALE to its first channel in the table
 # from the last MAC of a window to its psums in the chain and out of the output network
 DRAIN = 12
 HOP = 2  # of a psum through a PE of the chain
@@ -449,6 +450,11 @@ class Timeline:
         self.work_lap()
 
     def start_ofmap(self, command: DecodedCommand) -> None:
+        if command.opcode is Opcode.SCALE:
+            filled = self.clock.now + FILL + command.fields["channels"]
+            self.clock.at(filled, self.engines["ofmap"].done)
+            self.clock.at(filled, self.engines["ofmap"].free)
+            return
         self.outs.append([self.clock.now, command.fields["images"]])
         self.leave()
         self.work_lap()

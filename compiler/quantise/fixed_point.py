@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from compiler.graph import Graph, NetworkError
-from compiler.layers import Add, Concat, Conv, Pool, Relu
+from compiler.layers import Add, Concat, Conv, IntAdd, IntConv, IntPool, Pool, Relu, Rescale
 from compiler.quantise.float_run import float_run
+from compiler.quantise.integer_run import centred_layer
 from golden import fixed
 from golden.add import add
 from golden.conv import conv2d
+from golden.integer.requantise import Requantiser
 from golden.pool import average_pool, max_pool
 from hdl.config import ENTRY_BITS
 
@@ -30,12 +32,14 @@ FRACTIONS = range(-16, 31)  # formats a tensor or a layer's weights may take
 @dataclass(frozen=True)
 class ConvNumbers:
     """weights int16 [M, C/g, R, S] of `fraction` fractional bits; bias int32 [M] at the psums'
-    scale; `shift` takes the psums to the output's format."""
+    scale; `shift` takes the psums to the output's format. Of an IntConv `out` does, and adds the
+    zero point of the output; its bias is added to a sum of 32 bits, behind the psums."""
 
     weights: np.ndarray
     bias: np.ndarray
     fraction: int
     shift: int
+    out: Requantiser | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class AddNumbers:
 
 @dataclass
 class QuantisedGraph:
-    """A Graph and its numbers. formats: tensor -> f; convs, adds: layer -> numbers; peaks: layer ->
-    largest |psum| seen in calibration; zeros: tensor -> share of its elements that were 0 then;
-    bits: tensor -> width that its values saturate to, 16 where not named."""
+    """A Graph and its numbers. formats: tensor -> f, of those without an Affine; convs, adds: layer
+    -> numbers; peaks: layer -> largest |psum| seen in calibration; zeros: tensor -> share of its
+    elements that were 0 then; bits: tensor -> width that its values saturate to, 16 where not
+    named."""
 
     graph: Graph
     psum_bits: int
@@ -309,7 +314,10 @@ def quantise(
 
 def quantise_input(q: QuantisedGraph, images: np.ndarray) -> np.ndarray:
     """int16 input of raw images [N, C, H, W]: scaled as the network asks, rounded half up,
-    saturated."""
+    saturated. Of an 8-bit input v = q - zero: q are images of its type, pixels less 128 if they are
+    uint8 and it is int8, and what its scale makes of others."""
+    if (affine := q.graph.tensors[q.graph.input].affine) is not None:
+        return affine.centred(affine.of_images(images))
     return _saturate(
         q, q.graph.input, fixed.quantise(q.graph.scaled(images), q.formats[q.graph.input])
     )
@@ -322,6 +330,9 @@ def dequantise(q: QuantisedGraph, tensor: str, values: np.ndarray) -> np.ndarray
 
 def _run_layer(q: QuantisedGraph, layer, x: list[np.ndarray], run: GoldenRun) -> np.ndarray:
     match layer:
+        case IntConv() | IntAdd() | IntPool() | Rescale():
+            run.wrapped[layer.name] = 0  # integer_network has checked that
+            return centred_layer(q.graph, layer, x)
         case Conv():
             n = q.convs[layer.name]
             sums = conv2d(

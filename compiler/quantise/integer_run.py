@@ -55,6 +55,12 @@ def run_layer(graph: Graph, layer: Layer, x: list[np.ndarray]) -> np.ndarray:
     return q.astype(out.dtype)
 
 
+def centred_layer(graph: Graph, layer: Layer, x: list[np.ndarray]) -> np.ndarray:
+    """The same of int16 v = q - zero, as the machine holds them."""
+    q = [affine_of(graph, name).restored(v) for name, v in zip(layer.inputs, x)]
+    return affine_of(graph, layer.output).centred(run_layer(graph, layer, q))
+
+
 def integer_run(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     """Every tensor, q [N, C, H, W] of its type, of images of the input's type and shape.
 

@@ -19,6 +19,7 @@ from golden import pool
 from golden.add import add
 from golden.conv import matmul
 from golden.fixed import requantise, round_shift, saturate, wrap
+from golden.integer.requantise import scale
 from golden.rlc import RlcError, decode, encode
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import (
@@ -32,6 +33,7 @@ from hdl.isa import (
     Opcode,
     Pool,
     Register,
+    Rounding,
     Status,
     VersionError,
     unpack,
@@ -148,6 +150,7 @@ class Interpreter:
         self.queues: dict[Opcode, deque[_Taken]] = {opcode: deque() for opcode in PASS}
         self.sums: np.ndarray | None = None  # psums [lap, column, p] of the pass under way
         self.chain: dict[str, int] = {}  # fields of the last CONFIG
+        self.scaling: _Taken | None = None  # the last SCALE
         self.shape: dict[str, int] = {}
         self.ring_read = self.ring_write = self.ring_level = 0
         self.registers[Register.STATUS] = self.registers[Register.ERROR_INDEX] = 0
@@ -217,6 +220,9 @@ class Interpreter:
                 queue.append(_Taken(v, captured, signal, self.where))
             if opcode is not Opcode.OFMAP:
                 self._give(signal)
+            self._passes()
+        elif opcode is Opcode.SCALE:
+            self.queues[Opcode.OFMAP].append(_Taken(v, self._scale(v), signal, self.where))
             self._passes()
         else:
             getattr(self, "_" + opcode.name.lower())(v)
@@ -448,6 +454,8 @@ class Interpreter:
         self._positive(v, "positions", "rows", "sets", "p")
         if v["from_ring"]:
             return NOTHING
+        if v["zero"]:
+            return np.zeros((v["sets"], v["p"]), np.int64)
         self._need(v["bias"] % 2 == 0, "bias not even")
         words = -(-v["p"] // PSUM_LANES)
         bias = self.glb[self._words(v["bias"], 2 * words * v["sets"])].view(np.int32)
@@ -483,6 +491,7 @@ class Interpreter:
     def _passes(self) -> None:
         """Goes on with passes as far as the commands so far allow."""
         while True:
+            self._scales()
             if self.sums is None:
                 ifmaps = self.queues[Opcode.IFMAP]
                 if not (
@@ -580,8 +589,48 @@ class Interpreter:
         if o["to_ring"]:
             self._push(sums)
         else:
-            self._tile(o, requantise(sums, o["shift"], bool(o["relu"])))
+            scaled = requantise(sums, o["shift"], bool(o["relu"])) if not o["scaled"] else None
+            self._tile(o, self._scaled(o, sums) if scaled is None else scaled)
         self._give(taken.signal)
+
+    # ---- scales of OFMAP -----------------------------------------------------------------
+    def _scale(self, v: dict[str, int]) -> np.ndarray:
+        """ScaleWords, int64 [channel, (bias, multiplier, shift)]."""
+        self._positive(v, "channels")
+        self._need(v["word"] % 2 == 0, "word not even")
+        self._need(
+            v["channels"] <= self.config.scale_channels,
+            f"{v['channels']} channels, the table holds {self.config.scale_channels}",
+        )
+        raw = self.glb[self._words(v["word"], 2 * v["channels"])].view(np.uint64).reshape(-1, 2)
+        low, high = (raw[:, n].astype(object) for n in (0, 1))
+        whole = low | high << 64
+        bias, multiplier = wrap((whole & MASK32).astype(np.int64), 32), whole >> 32 & (1 << 31) - 1
+        shift = wrap((whole >> 63 & 63).astype(np.int64), 6)
+        return np.stack([bias, multiplier.astype(np.int64), shift], 1)
+
+    def _scales(self) -> None:
+        """SCALEs whose turn it is among OFMAPs."""
+        queue = self.queues[Opcode.OFMAP]
+        while queue and "channels" in queue[0].fields:
+            self.scaling = queue.popleft()
+            self._give(self.scaling.signal)
+
+    def _scaled(self, o: dict[str, int], sums: np.ndarray) -> np.ndarray:
+        """Sums [image x position x row x set, p] as the last SCALE says."""
+        self._need(self.scaling is not None, "no SCALE before it")
+        assert self.scaling is not None
+        s, padded = self.scaling.fields, -(-o["p"] // PSUM_LANES) * PSUM_LANES
+        self._need(
+            o["sets"] * padded <= s["channels"],
+            f"{o['sets']} x {padded} channels, the SCALE before it has {s['channels']}",
+        )
+        table = self.scaling.data[: o["sets"] * padded].reshape(o["sets"], padded, 3)[:, : o["p"]]
+        bias, multiplier, shift = (table[..., n] for n in range(3))
+        values = sums.reshape(-1, o["sets"], o["p"]) + bias
+        rounding = Rounding(s["rounding"]).name.lower()
+        out = scale(values, multiplier, shift, rounding).clip(s["lo"], s["hi"])
+        return out.reshape(sums.shape).astype(np.int16)
 
     def _tile(self, o: dict[str, int], values: np.ndarray) -> None:
         """Writes a pass's ofmap, values [image x position x row x set, p], into its tile."""

@@ -40,6 +40,15 @@ class Affine:
         """q of v = q - zero."""
         return (v + self.zero).astype(self.dtype)
 
+    def of_images(self, images: np.ndarray) -> np.ndarray:
+        """q of images: those of the type as they are, pixels of uint8 less 128 where it is int8,
+        floats by the scale."""
+        if images.dtype == self.dtype:
+            return images
+        if images.dtype == np.uint8:
+            return (images.astype(np.int16) - 128).astype(np.int8)
+        return self.quantise(images)
+
     def quantise(self, x: np.ndarray) -> np.ndarray:
         """q of float32 x: round(x / scale) + zero, halves away from zero, clamped.
 

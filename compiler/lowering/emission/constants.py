@@ -7,6 +7,15 @@ import numpy as np
 from compiler.lowering.emission.buffer import Blob
 from compiler.lowering.emission.conv_passes import Convolution, FilterUnit
 from compiler.numbers import ceil
+from golden.integer.requantise import Requantiser
+
+
+def scale_words(bias: np.ndarray, out: Requantiser) -> np.ndarray:
+    """int32 [M, 4], an isa.ScaleWord each."""
+    columns = [np.broadcast_to(a, len(bias)).tolist() for a in (bias, out.multiplier, out.shift)]
+    words = [b & 0xFFFFFFFF | m << 32 | (s & 63) << 63 for b, m, s in zip(*columns)]
+    raw = b"".join(word.to_bytes(16, "little") for word in words)
+    return np.frombuffer(raw, np.int32).reshape(len(bias), 4)
 
 
 class Constants:
@@ -49,17 +58,21 @@ class Constants:
         self._placed.append(full)
 
     def _biases(self, group: int) -> None:
-        """Two to a word, p of a set after those of the one before, by filter blocks."""
+        """Two to a word, or with their scales two words each; p of a set after those of the one
+        before, rounded up to four, by filter blocks."""
         m = self.m
-        bias = self.conv.numbers.bias[group * self.each : (group + 1) * self.each]
+        values = self.conv.numbers.bias[:, None]
+        if self.conv.numbers.out is not None:
+            values = scale_words(self.conv.numbers.bias, self.conv.numbers.out)
+        values = values[group * self.each : (group + 1) * self.each]
         table = []
         for fb in range(self.blocks):
             p = self.filters_of(fb)
-            own = np.zeros((m.t, ceil(p, 4) * 4), np.int32)
-            flat = np.zeros(m.t * p, np.int32)
-            part = bias[fb * m.p * m.t :][: m.t * p]
+            own = np.zeros((m.t, ceil(p, 4) * 4, values.shape[1]), np.int32)
+            flat = np.zeros((m.t * p, values.shape[1]), np.int32)
+            part = values[fb * m.p * m.t :][: m.t * p]
             flat[: len(part)] = part
-            own[:, :p] = flat.reshape(m.t, p)
+            own[:, :p] = flat.reshape(m.t, p, -1)
             table.append(own.reshape(-1))
 
         self.bias_at.append([])

@@ -10,8 +10,9 @@ from compiler.lowering.emission.tile import Tile, load_fields
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.mapping import Counts
 from compiler.numbers import ceil
+from golden.integer.requantise import Requantiser
 from hdl.config import Config
-from hdl.isa import ENTRY_ADDR, Opcode
+from hdl.isa import ENTRY_ADDR, Opcode, Rounding
 
 MODULUS = 1 << ENTRY_ADDR
 
@@ -44,6 +45,7 @@ class _Emitter:
         after: Command | None,
     ):
         self.schedule, self.conv, self.pending = schedule, conv, after
+        self.numbers = conv.numbers
         m = conv.mapping
         self.count = count = Counts(conv.shape, m)
         wanted = [
@@ -60,6 +62,7 @@ class _Emitter:
             schedule, config, conv, count, self.regions["ofmap"], self.plan.ofmaps
         )
         self._streams()
+        self.scaled: tuple[int, int] | None = None  # group and filter block in OFMAP's table
 
     def _streams(self) -> None:
         """What is loaded ahead of the passes that read it."""
@@ -202,14 +205,34 @@ class _Emitter:
         command = self.schedule.add(
             Opcode.PSUM,
             from_ring=not item.first,
-            bias=self.regions["bias"] + self.constants.bias_at[item.group][item.fb],
+            zero=item.first and self.numbers.out is not None,
+            bias=0 if self.numbers.out else self._bias(item),
             positions=self._laps(item) * item.area.columns,
             rows=m.e,
             sets=m.t,
             p=self.constants.filters_of(item.fb),
         )
-        if item.first:
+        if item.first and self.numbers.out is None:
             self.biases.read(self.constants.bias_of(item.group, item.fb), command)
+
+    def _bias(self, item: Pass) -> int:
+        """The word of a pass's biases, or scales."""
+        return self.regions["bias"] + self.constants.bias_at[item.group][item.fb]
+
+    def _scale(self, item: Pass, out: Requantiser) -> None:
+        """Scales of the pass's filters, unless OFMAP has them."""
+        if self.scaled == (item.group, item.fb):
+            return
+        self.scaled = item.group, item.fb
+        command = self.schedule.add(
+            Opcode.SCALE,
+            word=self._bias(item),
+            channels=self.conv.mapping.t * ceil(self.constants.filters_of(item.fb), 4) * 4,
+            rounding=Rounding[out.rounding.upper()],
+            lo=out.lo - out.zero,
+            hi=out.hi - out.zero,
+        )
+        self.biases.read(self.constants.bias_of(item.group, item.fb), command)
 
     def _ofmap(self, item: Pass) -> None:
         m, layer = self.conv.mapping, self.conv.layer
@@ -218,7 +241,10 @@ class _Emitter:
         if not item.last:
             self.schedule.add(Opcode.OFMAP, **common, to_ring=1, images=self._laps(item))
             return
-        rounding = dict(shift=self.conv.numbers.shift, relu=layer.relu)
+        rounding = dict(shift=self.numbers.shift, relu=layer.relu)
+        if self.numbers.out is not None:
+            self._scale(item, self.numbers.out)
+            rounding = dict(scaled=True)
         for unit in item.ofmaps:
             command = None
             for fields in self.ofmaps.fields(unit, item.fb):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.graph import NetworkError
-from compiler.layers import Concat, Conv, Layer
+from compiler.layers import Concat, Conv, IntConv, Layer
 from compiler.lowering.emission.tile import MOST_BLOCKS
 from compiler.lowering.structures.state import Compressed, Placed, extend
 from compiler.mapping.layout import Storage, View
@@ -57,6 +57,8 @@ def _incompressible(state: Placed, layer: Layer) -> str | None:
         or layer.kernel != graph.tensors[layer.input].shape[1:]
     ):
         return "it is not a fully connected layer"
+    if isinstance(layer, IntConv):
+        return "its sums are scaled by channel"
     values = np.count_nonzero(np.unique(state.network.convs[layer.name].weights))
     if values > SHARED:
         return f"it has {values} distinct non-zero weights, a codebook holds {SHARED}"

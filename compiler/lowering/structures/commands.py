@@ -18,6 +18,7 @@ ENGINE = {
     Opcode.FILTER: "filter",
     Opcode.PSUM: "psum",
     Opcode.OFMAP: "ofmap",
+    Opcode.SCALE: "ofmap",
     Opcode.STORE: "store",
     Opcode.SHAPE: "store",
     Opcode.CONFIG: "config",
@@ -49,6 +50,8 @@ CHANNELS = {
             ("sparse", "fill"),
             ("sparse", "store"),
             ("store", "sparse"),
+            ("load", "ofmap"),
+            ("ofmap", "load"),
         )
     )
 }

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from compiler.graph import Graph
-from compiler.layers import Conv, Pool
+from compiler.layers import Conv, IntConv, Pool
 from compiler.mapping.mapping import Shape
 from compiler.numbers import ceil
 from golden.rlc import expected_bytes
@@ -59,4 +59,5 @@ def conv_shape(
         1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
         coded(layer.input, width, block),
         coded(pool.output if pool else layer.output, F, out_block),
+        isinstance(layer, IntConv),
     )

@@ -14,10 +14,10 @@ from hdl.array.words import PassHeader, ofmap_bus_word, psum_word
 from hdl.buffer.psum_ring import PsumRing
 from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import PRESETS
-from hdl.isa import WORD_ADDR, OfmapBody, PsumBody
-from hdl.lib.arithmetic.requantise import Requantise
+from hdl.isa import WORD_ADDR, OfmapBody, OfmapCommand, PsumBody, ScaleBody, fields
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
+from hdl.sequencers.ofmap.scaling import OfmapScaling
 from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
 from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send, shared
@@ -272,8 +272,11 @@ def psum_words(b, buffer, ring):
         for row in range(b["rows"]):
             for group in range(b["sets"]):
                 for word in range(n):
-                    at = next(ring) if b["from_ring"] else b["bias"] + 2 * (group * n + word)
                     count = min(4, b["p"] - 4 * word)
+                    if b["zero"]:
+                        words.append((row * b["sets"] + group, count, 0))
+                        continue
+                    at = next(ring) if b["from_ring"] else b["bias"] + 2 * (group * n + word)
                     reads.append(at)
                     words.append(
                         (
@@ -292,16 +295,19 @@ def test_psum(stall, bits):
     config = CONFIG.replace(psum_bits=bits)
     buffer, dut = Buffer(random.Random(2), stall, CONFIG.glb_words), shared(PsumSequencer, config)
     commands = [
-        dict(from_ring=r, bias=2 * rng.randrange(300), positions=n, rows=e, sets=t, p=p)
-        for r, n, e, t, p in [
-            (0, 1, 1, 1, 1),
-            (1, 1, 1, 1, 1),
-            (0, 2, 2, 3, 8),
-            (1, 3, 2, 1, 5),
-            (0, 9, 1, 1, 4),
-            (1, 2, 1, 2, 7),
-            (1, 5, 3, 1, 4),
-            (0, 2, 1, 2, 6),
+        dict(from_ring=r, zero=z, bias=2 * rng.randrange(300), positions=n, rows=e, sets=t, p=p)
+        for r, z, n, e, t, p in [
+            (0, 0, 1, 1, 1, 1),
+            (1, 0, 1, 1, 1, 1),
+            (0, 1, 2, 1, 2, 5),
+            (0, 0, 2, 2, 3, 8),
+            (1, 0, 3, 2, 1, 5),
+            (0, 0, 9, 1, 1, 4),
+            (1, 0, 2, 1, 2, 7),
+            (0, 1, 1, 1, 1, 1),
+            (0, 1, 6, 1, 1, 8),
+            (1, 0, 5, 3, 1, 4),
+            (0, 0, 2, 1, 2, 6),
         ]
     ]
 
@@ -335,16 +341,17 @@ def test_psum(stall, bits):
     if not stall:
         for t in times:
             assert t[-1] - t[0] == len(t) - 1
-        assert all(b[0] - a[-1] - 1 == 2 for a, b in zip(times, times[1:])), (
-            "two cycles between commands"
-        )
+        for before, after, a, b in zip(commands, commands[1:], times, times[1:]):
+            if before["zero"] == after["zero"]:  # zeros come without the buffer's latency
+                assert b[0] - a[-1] - 1 == 2, "two cycles between commands"
 
 
 # ---- OFMAP ------------------------------------------------------------------------------
 
 
-def ofmap_writes(b, words, ring, bits):
-    """Writes (word, mask, data under the mask) of a command that takes `words` of four psums."""
+def ofmap_writes(b, words, ring, bits, convert=None):
+    """Writes (word, mask, data under the mask) of a command that takes `words` of four psums.
+    convert: what makes entries of a word's psums, if they are not only shifted."""
     n, out = -(-b["p"] // 4), []
     words = iter(words)
     for image in range(b["images"]):
@@ -371,9 +378,11 @@ def ofmap_writes(b, words, ring, bits):
                                 + 4 * word
                             ) % ENTRIES
                             count = min(4, b["p"] - 4 * word)
-                            q = requantise(
-                                np.array(psums[:count]), b["shift"], bool(b["relu"])
-                            ).tolist()
+                            if convert:
+                                q = convert(psums[:count])
+                            else:
+                                shift, relu = b["shift"], bool(b["relu"])
+                                q = requantise(np.array(psums[:count]), shift, relu).tolist()
                             lane = entry % 4
                             out.append(
                                 (
@@ -401,6 +410,7 @@ def ofmap_command(rng, **changes):
             row_stride=rng.randrange(99),
             shift=rng.choice([0, 8, 16, 31]),
             relu=rng.getrandbits(1),
+            scaled=0,
         )
         | changes
     )
@@ -409,6 +419,14 @@ def ofmap_command(rng, **changes):
     b["row_start"] = b["row_first"] * b["row_stride"]
     b.setdefault("rows_valid", rng.randint(0, b["rows"]))
     return b
+
+
+def ofmap_payload(body):
+    """A payload of OfmapCommand; a SCALE has `channels`."""
+    is_scale = "channels" in body
+    kind = ScaleBody if is_scale else OfmapBody
+    bits = sum((int(body.get(n, 0)) & (1 << w) - 1) << at for n, at, w, _ in fields(kind))
+    return dict(is_scale=is_scale, body=bits)
 
 
 OFMAP_CORNERS = [
@@ -515,16 +533,22 @@ def known(writes, commands, wanted):
 
 
 def check_ofmap_rate(commands, lanes, seen, write_times):
-    """One word or psum a cycle, two cycles between commands, and the latency."""
-    cycle, expected = seen.taken[0], []
+    """One word or psum a cycle, two cycles between commands, and the latency; a word for the ring
+    leaves when what is scaled has left, and the next comes then."""
+    cycle, expected, empty = seen.taken[0], [], 0
     for b in commands:
         of_position = b["p"] if lanes == 1 else -(-b["p"] // 4)
         n = b["images"] * b["positions"] * b["rows"] * b["sets"] * of_position
-        expected += range(cycle, cycle + n)
-        cycle += n + 2
+        for _ in range(n):
+            expected.append(cycle)
+            if not b["to_ring"]:
+                empty = cycle + 2 + OfmapScaling.LATENCY
+            left = empty if b["to_ring"] else 0
+            cycle = max(cycle + 1, left)
+        cycle = max(expected[-1] + 3, left)
     assert seen.taken == expected
     first = seen.taken[0]  # the first command has one word, which is written
-    latency = Requantise.LATENCY + (lanes == 1)
+    latency = OfmapSequencer.LATENCY + (lanes == 1)
     assert write_times[0] - first == latency
     assert seen.done[0][2] - first == latency
 
@@ -548,7 +572,7 @@ def test_ofmap(stall, bits, lanes):
     seen = OfmapWatch(dut, buffer, lanes)
     run(
         dut,
-        lambda ctx: send(ctx, dut.command, commands, stall=stall / 2),
+        lambda ctx: send(ctx, dut.command, map(ofmap_payload, commands), stall=stall / 2),
         lambda ctx: send(ctx, dut.input, items, stall=stall),
         lambda ctx: seen.all_done(ctx, len(commands)),
         background=[
@@ -580,7 +604,7 @@ class Ring(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "ofmap_command": In(stream.Signature(OfmapBody)),
+                "ofmap_command": In(stream.Signature(OfmapCommand)),
                 "psum_command": In(stream.Signature(PsumBody)),
                 "input": In(stream.Signature(ofmap_bus_word(config))),
                 "output": Out(stream.Signature(psum_word(config))),
@@ -684,7 +708,10 @@ def test_ring(lanes, size, stall):
             count,
             feed(
                 dut.ofmap_command,
-                lambda: [dict(to_ring=1, images=1, positions=10, rows=1, sets=1, p=5)] * 2,
+                lambda: (
+                    2
+                    * [ofmap_payload(dict(to_ring=1, images=1, positions=10, rows=1, sets=1, p=5))]
+                ),
             ),
             feed(
                 dut.psum_command, lambda: [dict(from_ring=1, positions=5, rows=2, sets=1, p=5)] * 2
