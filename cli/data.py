@@ -47,22 +47,12 @@ def graph_of(args: argparse.Namespace) -> Graph:
     from compiler.networks.classics import classic
 
     if args.model and str(args.model).lower().endswith(".tflite"):
-        raise _not_mapped(args.model)
+        from compiler.frontend import tflite_import
+
+        return tflite_import.load(args.model)
     if getattr(args, "net", None):
         return load(classic(args.net).SerializeToString())
     return load(args.model or MODELS / "lenet5.onnx")
-
-
-def _not_mapped(model: str | Path) -> Exception:
-    """Of a TFLite file: what is wrong with it, or that nothing runs it yet."""
-    from compiler.frontend.tflite_import import load
-    from compiler.graph import NetworkError
-
-    load(model)
-    return NetworkError(
-        f"{model}: a TFLite network, which can be read but not yet run: ONNX with float weights is "
-        "(docs/network.md)"
-    )
 
 
 def images_of(args: argparse.Namespace, graph: Graph) -> Data:
@@ -78,7 +68,7 @@ def images_of(args: argparse.Namespace, graph: Graph) -> Data:
 
     digits = own and args.images is None
     source = args.images or MODELS / "digits_heldout.npz"
-    images, labels = read_images(source, _shape(graph)), None
+    images, labels = read_images(source, _shape(graph), keep=graph.integer), None
     if args.labels or digits or str(source).endswith(".npz") and _has_labels(source):
         labels = read_labels(args.labels or source)
         if len(labels) < len(images):
@@ -88,6 +78,11 @@ def images_of(args: argparse.Namespace, graph: Graph) -> Data:
 
     limit = args.usual_limit if args.limit is None else args.limit
     number = len(images) if not limit else min(limit, len(images))
+    if graph.integer:
+        if args.calib:
+            raise DataError(f"{args.calib}: a network of integers is not calibrated: no --calib")
+        note = "the network's own integers: nothing was calibrated"
+        return Data(images[:number], None if labels is None else labels[:number], images[:0], note)
     calib = args.calib or (MODELS / "digits_calibration.npz" if digits else None)
     if calib is not None:
         observed, note = calibration(calib, graph)

@@ -31,20 +31,21 @@ BOARDS = ("board", "board-sim")  # devices at a serial port
 
 @dataclass(frozen=True)
 class Finished:
-    """What has run, and what came out. floats: scores in floating point; note: on the images that
-    the network was calibrated on."""
+    """What has run, and what came out. floats: scores in floating point, None of a network of
+    integers; note: on the images that the network was calibrated on."""
 
     config: Config
     graph: Graph
     program: Program
     report: RunReport
-    floats: np.ndarray
+    floats: np.ndarray | None
     labels: np.ndarray | None
     note: str
 
     def guesses(self) -> dict[str, np.ndarray]:
         """Classes of the images, by what made them, but for the device."""
-        return {"float": self.floats.argmax(1), "golden": self.report.golden.argmax(1)}
+        golden = {"golden": self.report.golden.argmax(1)}
+        return golden if self.floats is None else {"float": self.floats.argmax(1)} | golden
 
     def compression(self) -> list[Report]:
         """Sizes of the layers that run compressed."""
@@ -87,6 +88,7 @@ def _run(args: argparse.Namespace, stages: Stages, held: ExitStack) -> Finished:
     from compiler.lowering.passes.allocate import ALIGN
     from compiler.quantise.fixed_point import quantise
     from compiler.quantise.float_run import float_run
+    from compiler.quantise.integer_graph import integer_network
     from compiler.runtime.run import run_network
     from hdl.config import Config
 
@@ -99,7 +101,10 @@ def _run(args: argparse.Namespace, stages: Stages, held: ExitStack) -> Finished:
     config = board.config if board else Config.load(args.config or "demo")
     mode_of(config, args.mode)
     data = images_of(args, graph)
-    network = quantise(graph, data.observed, psum_bits=config.psum_bits)
+    if graph.integer:
+        network = integer_network(graph, config.psum_bits)
+    else:
+        network = quantise(graph, data.observed, psum_bits=config.psum_bits)
 
     stages.begin("mapping and emitting the program")
     program = _compile(args, network, config, len(data.images), stages)
@@ -122,10 +127,12 @@ def _run(args: argparse.Namespace, stages: Stages, held: ExitStack) -> Finished:
         lambda done, layer: stages.show(f"{args.device}: {layer}", done, len(data.images)),
         name=args.device,
     )
-    stages.begin("floating point")
-    floats = float_run(graph, data.images, keep={graph.output})[graph.output]
+    floats = None
+    if not graph.integer:
+        stages.begin("floating point")
+        floats = float_run(graph, data.images, keep={graph.output})[graph.output]
+        floats = floats.reshape(len(data.images), -1)
     stages.end()
-    floats = floats.reshape(len(data.images), -1)
     return Finished(config, graph, program, report, floats, data.labels, data.note)
 
 

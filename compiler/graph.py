@@ -81,6 +81,11 @@ class Graph:
         self.outputs, self.host, self.names = (tensor,), (), ()
 
     @property
+    def integer(self) -> bool:
+        """Whether it is of 8-bit integers."""
+        return self.tensors[self.input].affine is not None
+
+    @property
     def host_ops(self) -> tuple[str, ...]:
         """What the host does to the first output."""
         return self.results[0].host_ops

@@ -99,7 +99,7 @@ def _read_png(path: Path, channels: int) -> np.ndarray:
     return data.transpose(2, 0, 1)[None]
 
 
-def _fit(data: np.ndarray, shape: tuple[int, int, int], path: Path) -> np.ndarray:
+def _fit(data: np.ndarray, shape: tuple[int, int, int], path: Path, keep: bool) -> np.ndarray:
     """[N, C, H, W] of an array of images in any of the usual layouts."""
     c, h, w = shape
     if data.dtype.kind not in "buif":
@@ -117,6 +117,8 @@ def _fit(data: np.ndarray, shape: tuple[int, int, int], path: Path) -> np.ndarra
         out = data.transpose(2, 0, 1)[None]
     else:
         raise DataError(f"{path}: shape {data.shape} does not fit the network's input {c}x{h}x{w}")
+    if keep and data.dtype in (np.int8, np.uint8):
+        return out
     out = out.astype(np.float32)
     if not np.isfinite(out).all():
         raise DataError(f"{path}: holds values that are not finite")
@@ -130,8 +132,9 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def read_images(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Raw pixel values, float32 [N, C, H, W], for a network whose input is `shape` (C, H, W).
+def read_images(path: str | Path, shape: tuple[int, int, int], *, keep: bool = False) -> np.ndarray:
+    """Raw pixel values, float32 [N, C, H, W], for a network whose input is `shape` (C, H, W). keep:
+    those of 8 bits keep their type.
 
     path: IDX or IDX.gz, .npy, .npz (array 'images', else the first), a PNG or a folder of PNGs (in
     natural order of their names). Channels first or last, flattened, and a single image are
@@ -144,7 +147,7 @@ def read_images(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
             jpegs = sorted(p.name for p in path.iterdir() if p.suffix.lower() in OTHERS["JPEG"][0])
             why = f" but JPEGs ({jpegs[0]}): convert them to PNG" if jpegs else ""
             raise DataError(f"{path}: folder holds no PNG file{why}; {IMAGES}")
-        return np.concatenate([_fit(_read_png(p, shape[0]), shape, p) for p in files])
+        return np.concatenate([_fit(_read_png(p, shape[0]), shape, p, keep) for p in files])
     match path.suffix.lower():
         case ".npy" | ".npz":
             data = _read_numpy(path, "images")
@@ -152,7 +155,7 @@ def read_images(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
             data = _read_png(path, shape[0])
         case _:
             data = read_idx(path)
-    return _fit(data, shape, path)
+    return _fit(data, shape, path, keep)
 
 
 def read_labels(path: str | Path, count: int | None = None) -> np.ndarray:

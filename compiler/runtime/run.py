@@ -91,10 +91,12 @@ class RunReport:
 
 
 def describe(program: Program, segment: Segment) -> str:
-    """'6x28x28 -> 16x10x10, 5x5' of a segment."""
+    """'6x28x28 -> 16x10x10, 5x5' of a segment; '6x28x28 int8' is of 8-bit integers."""
 
     def size(name):
-        return "x".join(str(n) for n in program.graph.tensors[name].shape)
+        tensor = program.graph.tensors[name]
+        kind = f" {tensor.affine.dtype}" if tensor.affine else ""
+        return "x".join(map(str, tensor.shape)) + kind
 
     if segment.kind == "reorder":
         blocks = [program.views[name].storage.block for name in (segment.tensor, segment.output)]
