@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.graph import NetworkError
-from compiler.layers import Conv, Pool
+from compiler.layers import Conv, IntConv, IntPool, Pool
 from compiler.lowering.emission.tile import MOST_BLOCKS
 from compiler.lowering.structures.state import Mapped, Reordered, extend
 from compiler.mapping.mapper import Search
@@ -51,7 +51,17 @@ def _pool_of(state: Reordered, layer: Conv) -> Pool | None:
     readers = state.graph.consumers(layer.output)
     if len(readers) != 1 or layer.output in state.graph.outputs:
         return None
-    return readers[0] if isinstance(readers[0], Pool) else None
+    pool = readers[0]
+    if not isinstance(pool, Pool) or isinstance(layer, IntConv) and not _rides(pool, layer):
+        return None
+    return pool
+
+
+def _rides(pool: Pool, layer: IntConv) -> bool:
+    """Whether a STORE of the layer's ofmaps, which scales nothing, can pool them: a maximum whose
+    bounds are those of the layer or wider. An average is of q, not of q - zero."""
+    narrower = isinstance(pool, IntPool) and (pool.lo > layer.out.lo or pool.hi < layer.out.hi)
+    return pool.kind == "max" and not narrower
 
 
 def _shape(state: Reordered, layer: Conv, pool: Pool | None) -> Shape:

@@ -85,10 +85,7 @@ class Store(wiring.Component):
             coder.rlc.eq(store.rlc),
         ]
         names = ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")
-        m.d.comb += [
-            getattr(pooler, name).eq(shape[name])
-            for name in ("shift_a", "shift_b", "fixed", "shift")
-        ]
+        m.d.comb += [getattr(pooler, name).eq(shape[name]) for name in names]
         chunk = store.chunk if self.lanes > 1 else 1
         m.d.comb += [pooler.chunk.eq(chunk), coder.chunk.eq(chunk)]
 
