@@ -41,6 +41,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
     Opcode.SPARSE_OUTPUT: ("rows",),
     Opcode.SPARSE_DUMP: ("count",),
     Opcode.SPARSE_STREAM: ("count",),
+    Opcode.SCALE: ("channels",),
 }
 
 # Semaphores that it may name, if not all that are built: CONFIG is executed by the fetcher, which
@@ -107,6 +108,11 @@ def _store(config: Config, f: Fields) -> list:
         f["row_first"] < f["ring"],
         *_aligned(f, 2, *STORE_ADDRESSES),
     ]
+
+
+def _scale(config: Config, f: Fields) -> list:
+    """No machine executes it yet."""
+    return [False]
 
 
 def _nothing(config: Config, f: Fields) -> list:
@@ -176,6 +182,7 @@ RULES: dict[Opcode, Rules] = {
     Opcode.SPARSE_OUTPUT: _output,
     Opcode.SPARSE_DUMP: _dump,
     Opcode.SPARSE_STREAM: _stream,
+    Opcode.SCALE: _scale,
 }
 
 

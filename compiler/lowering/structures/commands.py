@@ -18,6 +18,7 @@ ENGINE = {
     Opcode.FILTER: "filter",
     Opcode.PSUM: "psum",
     Opcode.OFMAP: "ofmap",
+    Opcode.SCALE: "ofmap",
     Opcode.STORE: "store",
     Opcode.SHAPE: "store",
     Opcode.CONFIG: "config",
