@@ -33,7 +33,7 @@ PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index (test_presets holds them against the
 # layouts).
-QUEUED_BITS = {"load": 337, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 262, "store": 440}
+QUEUED_BITS = {"load": 348, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 263, "store": 476}
 SPARSE_QUEUED_BITS = {"fill": 128, "sparse": 143}
 CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
 

@@ -11,7 +11,7 @@ from tests.tools import house
 
 SPLIT = ("golden", "compiler", "cli")  # where no function is over house.LONG lines
 SEMAPHORES_FREE = 8  # of a mask, without a name yet
-STORE_FREE = 64  # bits of the longest command's words, for what it does not do yet
+STORE_FREE = 48  # bits of the longest command's words, for what it does not do yet
 
 
 @pytest.fixture(scope="module")

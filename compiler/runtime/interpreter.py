@@ -652,6 +652,10 @@ class Interpreter:
         values = values.reshape(o["images"], o["positions"], o["rows"], -1)
         self.glb[self._entries(address)] = values[:, :, :kept]
 
+    def _scale(self, v: dict[str, int]) -> None:
+        """No machine executes it yet."""
+        raise _Stop(Error.ILLEGAL_COMMAND)
+
     # ---- the store engine ----------------------------------------------------------------
     def _shape(self, v: dict[str, int]) -> None:
         self.shape = v
@@ -705,7 +709,7 @@ class Interpreter:
         x = self._operand(v, v["images"], (v["row_first"] + row) % v["ring"], column, channel)
         if v["add"]:
             other = self._operand(b, v["images"], row, column, channel)
-            x = add(x, other, b["shift_a"], b["shift_b"], b["shift_out"])
+            x = add(x, other, b["shift_a"], b["shift_b"], b["lo"])
         if v["relu"]:
             x = np.maximum(x, np.int16(0))
         if v["pool"]:
@@ -784,7 +788,7 @@ class Interpreter:
         self._need(v["pool"] == Pool.AVERAGE, f"pool {v['pool']}")
         total = pool.window_sums(canvas, kernel, stride)
         if b["fixed"]:
-            out = saturate(round_shift(total * b["reciprocal"], b["shift"]))
+            out = saturate(round_shift(total * b["multiplier"], b["shift"]))
         else:
             counted = (
                 b["count_top"] - b["y_first"],

@@ -44,5 +44,5 @@ GOOD = {
         chunk=4,
         pool=2,
     ),
-    Opcode.SHAPE: dict(y_first=-1, reciprocal=65535),
+    Opcode.SHAPE: dict(y_first=-1, multiplier=65535),
 }

@@ -221,7 +221,7 @@ class _Emitter:
                 base=4 * word + other.lane,
                 shift_a=add.shift_a,
                 shift_b=add.shift_b,
-                shift_out=add.shift_out,
+                lo=add.shift_out,
             )
         if shape and shape != self.shape:
             self.schedule.add(Opcode.SHAPE, **shape)

@@ -171,7 +171,7 @@ def pool_fields(
         top, left, bottom, right = pool.count
         if len(counts) == 1:
             scale, shift = reciprocal(counts[0])
-            fields |= dict(fixed=1, reciprocal=scale, shift=shift)
+            fields |= dict(fixed=1, multiplier=scale, shift=shift)
         elif max(counts) > DIVISORS:
             raise MappingError(
                 f"average pool {pool.name!r}: windows of {max(counts)} elements with "

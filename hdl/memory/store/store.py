@@ -84,8 +84,11 @@ class Store(wiring.Component):
             pooler.pool.eq(store.pool),
             coder.rlc.eq(store.rlc),
         ]
-        names = ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")
+        # Until the arithmetic is that of version 3: left shifts in shift_a and shift_b, the right
+        # shift of an add in lo, a reciprocal of 16 bits and its shift.
+        names = ("shift_a", "shift_b", "fixed", "shift")
         m.d.comb += [getattr(pooler, name).eq(shape[name]) for name in names]
+        m.d.comb += [pooler.shift_out.eq(shape.lo), pooler.reciprocal.eq(shape.multiplier)]
         chunk = store.chunk if self.lanes > 1 else 1
         m.d.comb += [pooler.chunk.eq(chunk), coder.chunk.eq(chunk)]
 

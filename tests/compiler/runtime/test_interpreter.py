@@ -122,7 +122,7 @@ def pooled(case, expected, kernel, stride, pads, size, kind, fixed=None, count=N
         count_bottom=count[2],
         count_right=count[3],
         fixed=int(fixed is not None),
-        reciprocal=(fixed or (0, 0))[0],
+        multiplier=(fixed or (0, 0))[0],
         shift=(fixed or (0, 0))[1],
     )
     program.store(*size, out_block=2, pool=kind)
@@ -177,7 +177,7 @@ def test_addition_and_channel_blocks(relu):
         block_stride=5,
         shift_a=3,
         shift_b=1,
-        shift_out=4,
+        lo=4,
     )
     program.store(out_block=5, add=1, relu=relu, block=5, block_stride=5, chunk=1)
     device, _ = run(DEMO, program)
@@ -335,7 +335,7 @@ def test_device_memory_and_registers():
     device.registers[Register.VERSION] = 1
     with pytest.raises(
         DeviceError,
-        match="takes commands of version 1, this program is of version 2: build the device again",
+        match="takes commands of version 1, this program is of version 3: build the device again",
     ):
         check_identity(device)
     device.registers[Register.VERSION] = VERSION_VALUE

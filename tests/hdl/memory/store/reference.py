@@ -77,7 +77,7 @@ class Reference:
         """Entry (y, x) of the output."""
         ys, xs, count = window(s, y, x) if c["pool"] else ([y], [x], 1)
         seen = [self._tap(c, s, image, channel, row, column) for row in ys for column in xs]
-        fixed = (s["reciprocal"], s["shift"]) if s["fixed"] else None
+        fixed = (s["multiplier"], s["shift"]) if s["fixed"] else None
         return pooled(c["pool"], seen, count, fixed)
 
     def _tap(self, c, s, image, channel, row, column):
@@ -86,7 +86,7 @@ class Reference:
         value = self._entry(c, c["block"], image, channel, ring, column)
         if c["add"]:
             other = self._entry(s, s.get("block", 1), image, channel, row, column)
-            value = added(value, other, s["shift_a"], s["shift_b"], s["shift_out"])
+            value = added(value, other, s["shift_a"], s["shift_b"], s["lo"])
         return max(value, 0) if c["relu"] else value
 
     def _entry(self, t, block, image, channel, row, column):

@@ -261,7 +261,7 @@ CASES = {
             height=7,
             width=7,
             fixed=1,
-            reciprocal=reciprocal(49)[0],
+            multiplier=reciprocal(49)[0],
             shift=reciprocal(49)[1],
         ),
         store(**tile(7, 7, 16), **out(1, 1, 16), **AVERAGE),
@@ -297,9 +297,9 @@ CASES = {
         store(**tile(5, 5, 3, 3), **out(4, 3, 3, 3), **AVERAGE, chunk=3, relu=1),
     ],
     "add": [
-        shape(base=900, shift_a=1, shift_b=0, shift_out=2, **tile(3, 5, 8)),
+        shape(base=900, shift_a=1, shift_b=0, lo=2, **tile(3, 5, 8)),
         store(**tile(3, 5, 8), **out(3, 5, 8), add=1, relu=1),
-        shape(base=901, shift_a=0, shift_b=15, shift_out=15, **tile(3, 5, 8, 8), image_stride=33),
+        shape(base=901, shift_a=0, shift_b=15, lo=15, **tile(3, 5, 8, 8), image_stride=33),
         store(**tile(3, 5, 8), **out(3, 5, 8), add=1, images=2, image_stride=19, dram=0x1800),
     ],
     "add, another block": [
@@ -310,7 +310,7 @@ CASES = {
         shape(
             base=3000,
             shift_a=3,
-            shift_out=3,
+            lo=3,
             **tile(6, 6, 4),
             kernel_y=3,
             kernel_x=3,
@@ -361,7 +361,7 @@ def test_store_random(seed):
                     base=rng.randrange(ENTRIES),
                     shift_a=rng.randrange(16),
                     shift_b=rng.randrange(16),
-                    shift_out=rng.randrange(32),
+                    lo=rng.randrange(32),
                     **tile(h, w, c, q),
                     image_stride=rng.randrange(99),
                     kernel_y=rng.randrange(1, 5),
