@@ -33,8 +33,8 @@ PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index (test_presets holds them against the
 # layouts).
-QUEUED_BITS = {"load": 348, "ifmap": 427, "filter": 97, "psum": 125, "ofmap": 263, "store": 476}
-SPARSE_QUEUED_BITS = {"fill": 128, "sparse": 143}
+QUEUED_BITS = {"load": 352, "ifmap": 431, "filter": 101, "psum": 130, "ofmap": 268, "store": 480}
+SPARSE_QUEUED_BITS = {"fill": 132, "sparse": 147}
 CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
 
 
@@ -86,8 +86,8 @@ class Config:
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
-    queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many,
-                         since a last pass brings one for every slot of its ofmaps at once
+    queue_depth          commands waiting for an engine; OFMAP has four times as many, STORE twice, since
+                         a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
     rlc                  LOAD decodes and STORE encodes run-length coded feature maps
     store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which
@@ -307,7 +307,7 @@ class Config:
 
     def engine_queue(self, engine: str) -> int:
         """Commands that wait in front of an engine."""
-        return self.queue_depth * (4 if engine in ("ofmap", "store") else 1)
+        return self.queue_depth * {"ofmap": 4, "store": 2}.get(engine, 1)
 
     def in_flight(self, engine: str) -> int:
         """Commands that an engine may hold."""
@@ -415,8 +415,9 @@ class Config:
                 + self.sparse_queue * (16 + self.sparse_column_bits) // 8
             ),
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
+            "scales": self.scale_channels * 69 // 8,
             # buffer responses, notes on reads under way, fetched beats, tokens
-            "engine FIFOs": 4 * 8 * 16
+            "engine FIFOs": 5 * 8 * 16
             + 4 * 8 * 8
             + self.fetch_ahead * 8 * 65 // 8
             + 6 * 8 * 42 // 8,
@@ -529,6 +530,7 @@ PRESETS: dict[str, Config] = {
             psum_spad=8,
             glb_pairs=4,
             glb_depth=128,
+            scale_channels=32,
             ifmap_fifo=2,
             psum_fifo=2,
             skip=True,
@@ -550,6 +552,7 @@ PRESETS: dict[str, Config] = {
             psum_spad=16,
             glb_pairs=8,
             glb_depth=512,
+            scale_channels=256,
             sparse_pes=16,
             sparse_words=128,
             sparse_pointers=512,
@@ -583,6 +586,7 @@ PRESETS: dict[str, Config] = {
             psum_spad=8,
             glb_pairs=8,
             glb_depth=1024,
+            scale_channels=32,
             ifmap_fifo=2,
             psum_fifo=2,
             dram_bytes_per_cycle=8.0,
@@ -605,6 +609,7 @@ LEAN = dict(
     input_lanes=1,
     ifmap_fifo=0,
     glb_pairs=1,
+    scale_channels=512,
     queue_depth=2,
     gating=False,
     counters=False,
@@ -641,6 +646,7 @@ BOARD_PRESETS: dict[str, Config] = {
             ifmap_fifo=1,
             glb_pairs=2,
             glb_depth=64,
+            scale_channels=8,
             queue_depth=2,
             gating=False,
             counters=False,

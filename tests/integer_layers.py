@@ -54,7 +54,9 @@ class IntegerDraw(Draw):
         rounding = (DOUBLE, SINGLE, AWAY)[int(rng.integers(0, 3))]
         out = self.requantiser(self.out_affine, sums, rounding)
         stride = shape.uy, shape.ux
-        return IntConv(name, source, target, weights, bias, stride, shape.pads, shape.groups, out=out)
+        return IntConv(
+            name, source, target, weights, bias, stride, shape.pads, shape.groups, out=out
+        )
 
     def operand(self, share):
         return Operand(*quantise_multiplier(share))
@@ -90,20 +92,30 @@ class IntegerDraw(Draw):
                 scales = 2.0 ** rng.uniform(-4, 4, 2)
                 twice = 2 * scales.max()
                 out = self.requantiser(affine, np.full(1, 1 << LEFT_SHIFT + 7), DOUBLE)
-                out = Requantiser(out.multiplier[0], min(out.shift[0], 0), DOUBLE, affine.zero, out.lo, out.hi)
+                out = Requantiser(
+                    out.multiplier[0], min(out.shift[0], 0), DOUBLE, affine.zero, out.lo, out.hi
+                )
                 operands = [self.operand(s / twice) for s in scales]
                 tensor("out", shape.M, *size, affine)
                 of_a, of_b = operands
                 layers.append(IntAdd("add", made, again, "out", of_a=of_a, of_b=of_b, out=out))
             case "pad":
                 pads = tuple(rng.integers(0, 3, 4).tolist())
-                tensor("out", shape.M, size[0] + pads[0] + pads[2], size[1] + pads[1] + pads[3], self.out_affine)
+                tensor(
+                    "out",
+                    shape.M,
+                    size[0] + pads[0] + pads[2],
+                    size[1] + pads[1] + pads[3],
+                    self.out_affine,
+                )
                 layers.append(IntPad("pad", made, "out", pads))
             case "rescale":
                 affine = self.affine()
                 tensor("out", shape.M, *size, affine)
                 out = self.requantiser(affine, np.full(1, 100), DOUBLE)
-                out = Requantiser(out.multiplier[0], out.shift[0], DOUBLE, affine.zero, out.lo, out.hi)
+                out = Requantiser(
+                    out.multiplier[0], out.shift[0], DOUBLE, affine.zero, out.lo, out.hi
+                )
                 layers.append(Rescale("rescale", made, "out", out))
             case _:
                 layers[0].output = tensor("out", shape.M, *size, self.out_affine)

@@ -652,10 +652,6 @@ class Interpreter:
         values = values.reshape(o["images"], o["positions"], o["rows"], -1)
         self.glb[self._entries(address)] = values[:, :, :kept]
 
-    def _scale(self, v: dict[str, int]) -> None:
-        """No machine executes it yet."""
-        raise _Stop(Error.ILLEGAL_COMMAND)
-
     # ---- the store engine ----------------------------------------------------------------
     def _shape(self, v: dict[str, int]) -> None:
         self.shape = v

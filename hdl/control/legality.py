@@ -120,11 +120,6 @@ def _store(config: Config, f: Fields) -> list:
     ]
 
 
-def _scale(config: Config, f: Fields) -> list:
-    """No machine executes it yet."""
-    return [False]
-
-
 def _nothing(config: Config, f: Fields) -> list:
     return []
 

@@ -44,5 +44,6 @@ GOOD = {
         chunk=4,
         pool=2,
     ),
+    Opcode.SCALE: dict(word=1016, channels=4, rounding=2, lo=-128, hi=127),
     Opcode.SHAPE: dict(y_first=-1, multiplier=65535),
 }

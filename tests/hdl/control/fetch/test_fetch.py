@@ -8,7 +8,8 @@ from hdl.config import PRESETS, SEMAPHORES
 from hdl.control.fetch.fetch import Fetch
 from hdl.control.legality import legal
 from hdl.control.words import ENGINE_BODY as ENGINES
-from hdl.isa import VERSION_VALUE, Error, Opcode, pack, unpack
+from hdl.control.words import engine_of
+from hdl.isa import INDEX, VERSION_VALUE, Error, Opcode, pack, unpack
 from tests.hdl.commands import GOOD
 from tests.hdl.streams import ReadMemory, holds, idle, run, shared
 
@@ -78,6 +79,14 @@ BAD = {
         dict(rlc=1, dram=8, table_row=3),
     ],
     Opcode.SHAPE: [],
+    Opcode.SCALE: [
+        dict(channels=0),
+        dict(channels=6),
+        dict(channels=36),
+        dict(word=1),
+        dict(word=1018),
+        dict(rounding=3),
+    ],
 }
 
 
@@ -149,13 +158,14 @@ def expected(commands):
         opcode = Opcode(opcode)
         width = sum(w for _, _, w, _ in isa.fields(isa.BODIES[opcode]))
         body = word >> 64 & ((1 << width) - 1)
-        name = "store" if opcode == Opcode.SHAPE else opcode.name.lower()
+        name = engine_of(opcode)
         if opcode == Opcode.CONFIG:
             out.append((name, body))
             continue
-        if name == "store":
-            body = body << 1 | (opcode == Opcode.SHAPE)
-        out.append((name, body << 58 | i << 32 | signal << 16 | wait))
+        if name in ("ofmap", "store"):
+            body = body << 1 | (opcode in (Opcode.SCALE, Opcode.SHAPE))
+        masks = signal << SEMAPHORES | wait
+        out.append((name, (body << INDEX | i) << 2 * SEMAPHORES | masks))
     return out
 
 
@@ -170,7 +180,7 @@ def test_dispatch(stall):
             **(
                 {}
                 if op == Opcode.CONFIG
-                else dict(wait=rng.randrange(1 << 16), signal=rng.randrange(1 << 16))
+                else dict(wait=rng.getrandbits(SEMAPHORES), signal=rng.getrandbits(SEMAPHORES))
             ),
         )
         for op in ops

@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth.hdl import Value
 
-from hdl.config import PRESETS
+from hdl.config import PRESETS, SEMAPHORES
 from hdl.control.fetch.body_checker import BodyChecker
 from hdl.control.fetch.checker import Checker
 from hdl.control.fetch.command_register import CommandRegister
@@ -146,7 +146,10 @@ def variants(config, opcode, rng, count=150):
             values[name] = rng.choice([0, 1, 2, 8, (1 << top) - 1, rng.randrange(1 << top)]) % (
                 1 << top
             )
-        masks = {m: rng.choice([0, 0, 0, 1, 1 << 15, 1 << 16]) for m in ("wait", "signal")}
+        masks = {
+            m: rng.choice([0, 0, 0, 1, 1 << SEMAPHORES - 1, 1 << SEMAPHORES])
+            for m in ("wait", "signal")
+        }
         word = word_of(pack(opcode, **values, **masks))
         if rng.random() < 0.2:
             word |= 1 << rng.randrange(448, 512)
@@ -263,7 +266,11 @@ class Dispatched:
         name = engine_of(op)
         if name == "config":
             return name, body
-        kinds = {"store": body << 1 | (op == Opcode.SHAPE), "sparse": body << 2 | op - 10 & 3}
+        kinds = {
+            "ofmap": body << 1 | (op == Opcode.SCALE),
+            "store": body << 1 | (op == Opcode.SHAPE),
+            "sparse": body << 2 | op - 10 & 3,
+        }
         layout = queued(engines(self.config)[name])
         return name, kinds.get(name, body) << layout["body"].offset | at << layout["index"].offset
 
