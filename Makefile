@@ -17,6 +17,7 @@ takes_fpga      := BOARD SEED ARGS
 takes_flash     := BOARD ARGS
 takes_compile   := MODEL OUT CONFIG CALIB IMAGES BATCH ARGS
 takes_full-size := NET CONFIG ARGS
+takes_tiny      := NET CONFIG MODELS DEVICE CLOCK JSON ARGS
 takes_map       := NET PART $(MACHINE) JSON ARGS
 takes_energy    := NET PART $(MACHINE) RUN JSON ARGS
 takes_dataflows := NET PART PES BATCH ORDERS JSON ARGS
@@ -54,7 +55,7 @@ given = $(strip $(foreach name,$(filter-out ARGS $(2),$(takes_$(1))),$(if $($(na
 # what comes before and after the others).
 tool = $(strip $(BIN)/python -m cli $(1) $(3) $(call given,$(1),$(2)) $(4) $(ARGS))
 
-TARGETS := help setup verilog run board-sim selftest fpga flash compile full-size map dataflows energy \
+TARGETS := help setup verilog run board-sim selftest fpga flash compile full-size tiny map dataflows energy \
 	explore precision gates report bench scale bench-fc sim netlist formal test test-all lint count \
 	emitted baseline clean
 # Not ours, or of every target.
@@ -150,6 +151,10 @@ bench-fc: $(STAMP)  ## EIE's nine layers on 64 sparse PEs: table, docs/results/e
 FULL_SIZE = docs/results/full-size-$(call stem,$(CONFIG),eyeriss)$(call named,$(NET) $(ARGS))
 full-size: $(STAMP)  ## known networks through the compiler: right, how fast, how close to onnxruntime (NET="resnet50 ...", all by default)
 	$(call tool,full-size,NET,$(NET),--json "$(FULL_SIZE).json")
+
+TINY = docs/results/tiny-$(call stem,$(CONFIG),demo)$(call named,$(NET) $(ARGS))
+tiny: $(STAMP)-tflite  ## MLPerf Tiny's int8 models in the folder MODELS=, equal to LiteRT tensor by tensor (NET="IC KWS", all by default)
+	$(call tool,tiny,NET JSON,$(NET),--json "$(or $(JSON),$(TINY).json)")
 
 map: $(STAMP)  ## the mapping of every convolution (NET=alexnet|vgg16|lenet5|googlenet|resnet50|... or FILE.onnx PART=conv|fc|all)
 	$(call tool,map)

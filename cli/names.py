@@ -34,6 +34,7 @@ COMMANDS = {
         "cli.studies.full_size",
         "known networks at full size through the compiler and the interpreter",
     ),
+    "tiny": ("cli.studies.tiny", "MLPerf Tiny's int8 models: cycles, every tensor against LiteRT"),
     "dataflows": ("cli.studies.dataflows", "six dataflows on equal area: accesses, energy, delay"),
     "energy": ("cli.studies.energy", "energy of a network's layers on a configuration"),
     "explore": (

@@ -9,7 +9,7 @@ import pytest
 from compiler.frontend.tflite_import import load
 from compiler.quantise.integer_run import host_result, integer_run
 from tests.data import shared
-from tests.tflite_models import Reference
+from tests.tflite_models import reference_of
 
 INPUTS, USUAL = 24, 4
 # Model -> (tensors that are compared of each input, those that are no tensors of the graph: other
@@ -54,7 +54,7 @@ def digit(number: int, shape: tuple[int, ...]) -> np.ndarray:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_tensor(model, cases):
     raw = shared(f"mlperf_tiny/{model}.tflite").read_bytes()
-    graph, reference = load(raw), Reference(raw)
+    graph, reference = load(raw), reference_of(raw)
     tensors, beside = MODELS[model]
     computed = reference.computed()
     for number in range(0, INPUTS, INPUTS // cases(USUAL, INPUTS)):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from compiler.frontend.tflite_import import load
 from compiler.quantise.integer_run import host_result, integer_run
 from golden.geometry import auto_pads, output_size
-from tests.tflite_models import ModelWriter, Reference
+from tests.tflite_models import ModelWriter, reference_of
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is absent: the extra tflite")
 
@@ -55,7 +55,7 @@ class Case:
         """golden equals LiteRT in every tensor. between: what the host makes on its way to the
         output, of which it keeps the last only."""
         raw = self.model.finish([self.x], [output])
-        graph, reference = load(raw), Reference(raw)
+        graph, reference = load(raw), reference_of(raw)
         for image in self.images():
             image = image.astype(self.type)
             expected = reference.run(image)
@@ -288,7 +288,7 @@ def test_floats_at_the_ends(data, signed):
     image = case.rng.normal(size=case.shape) * 100 * case.scale
     image += case.rng.integers(-600, 600, case.shape) * case.scale / 2
     image = image.astype(np.float32)
-    expected = Reference(raw).run(image)
+    expected = reference_of(raw).run(image)
     affine = graph.tensors[graph.input].affine
     assert graph.real_input == "real" and affine is not None
     got = integer_run(graph, affine.quantise(image.transpose(0, 3, 1, 2)))
