@@ -33,7 +33,14 @@ PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index (test_presets holds them against the
 # layouts).
-QUEUED_BITS = {"load": 352, "ifmap": 431, "filter": 101, "psum": 130, "ofmap": 268, "store": 480}
+QUEUED_BITS = {
+    "load": 352,
+    "ifmap": 431,
+    "filter": 101,
+    "psum": 130,
+    "ofmap": 268,
+    "store": 480,
+}
 SPARSE_QUEUED_BITS = {"fill": 132, "sparse": 147}
 CHIP_STORAGE_BYTES = 185_856  # the Eyeriss chip's 181.5 KB (JSSC 2017, table V)
 

@@ -1,5 +1,7 @@
 """Random int8 layers, drawn by stratum, and small networks of them."""
 
+import dataclasses
+
 import numpy as np
 
 from compiler.graph import Graph, Tensor
@@ -34,6 +36,12 @@ class IntegerDraw(Draw):
         multiplier, shift = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
         lo, hi = self.bounds(affine)
         return Requantiser(multiplier, shift, rounding, affine.zero, lo, hi)
+
+    def single(self, affine, size, most=30):
+        """The same for all channels, with a shift of at most `most`."""
+        out = self.requantiser(affine, np.full(1, size), DOUBLE)
+        shift = np.minimum(out.shift[0], most)
+        return dataclasses.replace(out, multiplier=out.multiplier[0], shift=shift)
 
     def bounds(self, affine):
         lo = affine.zero if self.rng.random() < 0.4 else affine.lo

@@ -68,8 +68,8 @@ def tiny(args: argparse.Namespace) -> int:
     for name in names:
         if not (folder / MODELS[name][0]).exists():
             raise ValueError(
-                f"{folder / MODELS[name][0]}: no such file; it is in the repository mlcommons/tiny, "
-                "under benchmark/training (MODELS= names the folder)"
+                f"{folder / MODELS[name][0]}: no such file; it is in the repository "
+                "mlcommons/tiny, under benchmark/training (MODELS= names the folder)"
             )
     rows = []
     mapper = Mapper(config, jobs=cores())
