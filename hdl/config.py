@@ -93,8 +93,8 @@ class Config:
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
-    queue_depth          commands waiting for an engine; OFMAP has four times as many, STORE twice, since
-                         a last pass brings one for every slot of its ofmaps at once
+    queue_depth          commands waiting for an engine; OFMAP has four times as many, STORE twice,
+                         since a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
     rlc                  LOAD decodes and STORE encodes run-length coded feature maps
     store_lanes          entries that STORE reads, adds, pools and packs at once: 4, or 1, which

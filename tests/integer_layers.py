@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from compiler.graph import Graph, Tensor
+from compiler.graph import Graph, NetworkError, Tensor
 from compiler.layers import IntAdd, IntConv, IntPad, IntPool, Rescale
 from compiler.quantise.integer_graph import integer_network
 from golden.geometry import output_size
@@ -150,8 +150,12 @@ def draw_integer(seed: int, psum_bits: int = 32):
     after = AFTER[seed // 2 % len(AFTER)]
     while True:
         shape = random.legal(stratum)
-        if shape.M * shape.C <= 1 << 14:
-            break
-    graph = random.network(shape, after)
-    images = random.images(shape, graph.tensors["in"].affine)
-    return f"{stratum}, {after}", graph, integer_network(graph, psum_bits), images
+        if shape.M * shape.C > 1 << 14:
+            continue
+        graph = random.network(shape, after)
+        try:
+            network = integer_network(graph, psum_bits)
+        except NetworkError:  # its sums have too many bits
+            continue
+        images = random.images(shape, graph.tensors["in"].affine)
+        return f"{stratum}, {after}", graph, network, images
