@@ -74,6 +74,7 @@ def compile_(args: argparse.Namespace) -> int:
     from compiler.export.export import check_directory, export
     from compiler.mapping.mapper import Mapper
     from compiler.quantise.fixed_point import quantise, quantise_input
+    from compiler.quantise.integer_graph import integer_network
     from compiler.runtime.verify import Mismatch
     from hdl.config import Config
     from hdl.emit.verilog import emit
@@ -81,7 +82,10 @@ def compile_(args: argparse.Namespace) -> int:
     check_directory(args.output)
     graph, config = graph_of(args), Config.load(args.config)
     observed, note = _observed(args, graph)
-    network = quantise(graph, observed, psum_bits=config.psum_bits)
+    if graph.integer:
+        network = integer_network(graph, config.psum_bits)
+    else:
+        network = quantise(graph, observed, psum_bits=config.psum_bits)
     text, sidecar = emit(config)
     top = sidecar["top"]
     try:
@@ -116,9 +120,19 @@ def compile_(args: argparse.Namespace) -> int:
 
 
 def _observed(args: argparse.Namespace, graph: Graph) -> tuple[np.ndarray, str]:
-    """(images to calibrate on, a note on them). Raises DataError."""
+    """(images to calibrate or to try the program on, a note on them). Raises DataError."""
+    import numpy as np
+
     from compiler.frontend.images import DataError, read_images
 
+    if graph.integer:
+        if args.calib is not None:
+            raise DataError(f"{args.calib}: a network of integers is not calibrated: no --calib")
+        shape, note = graph.tensors[graph.input].shape, "the network's own integers"
+        images = (
+            read_images(args.images, shape, keep=True) if args.images else np.zeros((0, *shape))
+        )
+        return images, note
     if args.calib is not None:
         return calibration(args.calib, graph)
     if args.images is not None:

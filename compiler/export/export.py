@@ -38,8 +38,9 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     """Where a tensor lies, as plain data.
 
     Element (image, channel, y, x) is at address + image * image_pitch + y * row_pitch +
-    (first_block + s // block) * strip_pitch + 2 * (x * block + s % block), with s the
-    channel's slot (the channel itself where `slots` is not given). With `rlc` the strips are coded
+    (first_block + s // block) * strip_pitch + element_bytes * (x * block + s % block), with s the
+    channel's slot (the channel itself where `slots` is not given). It is int16 and stands for
+    v * 2**-fraction_bits, or of 8 bits, `type`, and stands for (q - zero_point) * scale. With `rlc` the strips are coded
     (docs/architecture.md) and start there; their lengths are at table + image * image_pitch
     + row * table_row_pitch + 2 * (first_block + block).
     """
@@ -59,8 +60,14 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
         "channels": tensor.channels,
         "height": tensor.height,
         "width": tensor.width,
-        "fraction_bits": network.formats[tensor_name],
+        "element_bytes": 2,
     }
+    if tensor.affine is None:
+        out["fraction_bits"] = network.formats[tensor_name]
+    else:
+        affine = tensor.affine
+        out |= {"element_bytes": 1, "type": str(affine.dtype)}
+        out |= {"scale": affine.scale, "zero_point": affine.zero}
     if s.rlc:
         out["rlc"] = {
             "table": s.address + s.row_bytes * s.height,
@@ -168,10 +175,14 @@ def _tensor_lines(program: Program, network: QuantisedGraph, name: str, role: st
             "channels",
             "height",
             "width",
+            "element_bytes",
         )
     ]
     values += [
-        ("fraction", f"({t['fraction_bits']})"),
+        ("fraction", f"({t.get('fraction_bits', 0)})"),
+        ("unsigned", int(t.get("type") == "uint8")),
+        ("zero_point", f"({t.get('zero_point', 0)})"),
+        ("scale", f"{t.get('scale', 0):.9e}f"),
         ("size", t["channels"] * t["height"] * t["width"]),
     ]
     if "slots" in t:
@@ -258,8 +269,9 @@ def definitions(program: Program, network: QuantisedGraph) -> str:
         ),
     ]
     lines += [
-        "/* An input v is the integer round((v * scale[c] + offset[c]) * 2**EYRIE_INPUT_FRACTION),",
-        " * saturated to int16, for channel c. */",
+        "/* An int16 input v is the integer",
+        " * round((v * scale[c] + offset[c]) * 2**EYRIE_INPUT_FRACTION), saturated, in channel c.",
+        " */",
         f"#define EYRIE_INPUT_SCALES {_list(np.ravel(graph.input_scale))}",
         f"#define EYRIE_INPUT_OFFSETS {_list(np.ravel(graph.input_offset))}",
         "",

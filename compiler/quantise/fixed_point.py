@@ -56,7 +56,7 @@ class QuantisedGraph:
     """A Graph and its numbers. formats: tensor -> f, of those without an Affine; convs, adds: layer
     -> numbers; peaks: layer -> largest |psum| seen in calibration; zeros: tensor -> share of its
     elements that were 0 then; bits: tensor -> width that its values saturate to, 16 where not
-    named."""
+    named; kept: of a network of integers, tensor -> its channels that are left of the model's."""
 
     graph: Graph
     psum_bits: int
@@ -66,6 +66,7 @@ class QuantisedGraph:
     peaks: dict[str, int] = field(default_factory=dict)
     zeros: dict[str, float] = field(default_factory=dict)
     bits: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
 
     def summary(self) -> dict:
         """Formats, shifts and observed psums, fit for JSON."""

@@ -1,5 +1,5 @@
-"""A network of 8-bit layers as the machine runs it: padding in the layers that read it, every sum
-within the bits of a psum."""
+"""A network of 8-bit layers as the machine runs it: padding in the layers that read it, no constant
+channels, every sum within the bits of a psum."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from compiler.graph import Graph, NetworkError
 from compiler.layers import IntConv, IntPad, Layer
+from compiler.quantise.constants import fold_constants
 from compiler.quantise.fixed_point import ConvNumbers, QuantisedGraph
 from compiler.quantise.integer_run import affine_of
 from golden.integer.affine import Affine
@@ -16,15 +17,15 @@ from golden.integer.requantise import DOUBLE, Requantiser
 
 
 def integer_network(graph: Graph, psum_bits: int) -> QuantisedGraph:
-    """The numbers of a graph of integer layers, and the graph that the machine runs, in which no
-    IntPad is left: its tensors have the names and values of the other's, but those of padding that
-    is now in the layers which read it.
+    """The numbers of a graph of integer layers, and the graph that the machine runs: its tensors
+    have the names and values of the other's, but for padding that is now in the layers which read
+    it, and channels that are constant (`kept` has the others).
 
     Raises NetworkError naming a layer that is of floats, or whose sums may exceed `psum_bits`.
     """
     for name in graph.tensors:
         affine_of(graph, name)
-    graph = without_pads(graph)
+    graph, kept = fold_constants(without_pads(graph))
     convs = {}
     for layer in graph.layers:
         if isinstance(layer, IntConv):
@@ -34,7 +35,7 @@ def integer_network(graph: Graph, psum_bits: int) -> QuantisedGraph:
                     f"layer {layer.name!r}: its sums take up to {bits} bits, psums have {psum_bits}"
                 )
             convs[layer.name] = ConvNumbers(layer.weights, layer.bias, 0, 0, layer.out)
-    return QuantisedGraph(graph, psum_bits, {}, convs, {})
+    return QuantisedGraph(graph, psum_bits, {}, convs, {}, kept=kept)
 
 
 def sum_bits(weights: np.ndarray, affine: Affine) -> int:

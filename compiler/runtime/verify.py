@@ -23,7 +23,11 @@ def sample_of(program: Program, images: np.ndarray | None = None) -> np.ndarray:
     if images is not None and len(images):
         return images[np.arange(program.images) % len(images)]
     graph = program.graph
-    shape = (program.images, *graph.tensors[graph.input].shape)
+    tensor = graph.tensors[graph.input]
+    shape = (program.images, *tensor.shape)
+    if (affine := tensor.affine) is not None:
+        q = np.random.default_rng(0).integers(affine.lo, affine.hi + 1, shape)
+        return affine.centred(q.astype(affine.dtype))
     return np.random.default_rng(0).integers(-1 << 12, 1 << 12, shape, np.int16)
 
 

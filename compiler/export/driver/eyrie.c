@@ -3,8 +3,8 @@
 
 #define TENSOR(name) { \
     name##_ADDRESS, name##_IMAGE_PITCH, name##_ROW_PITCH, name##_STRIP_PITCH, name##_CHANNELS, \
-    name##_HEIGHT, name##_WIDTH, name##_BLOCK, name##_FIRST_BLOCK, name##_FRACTION, \
-    name##_SLOT_TABLE }
+    name##_HEIGHT, name##_WIDTH, name##_BLOCK, name##_FIRST_BLOCK, name##_ELEMENT_BYTES, \
+    name##_FRACTION, name##_UNSIGNED, name##_ZERO_POINT, name##_SCALE, name##_SLOT_TABLE }
 #define ELEMENT(name) TENSOR(name),
 
 const struct eyrie_tensor eyrie_input = TENSOR(EYRIE_INPUT);
@@ -122,7 +122,27 @@ uint32_t eyrie_address(const struct eyrie_tensor *t, uint32_t image, uint32_t ch
     const uint32_t slot = t->slots ? t->slots[channel] : channel;
 
     return t->address + image * t->image_pitch + y * t->row_pitch
-        + (t->first_block + slot / t->block) * t->strip_pitch + 2u * (x * t->block + slot % t->block);
+        + (t->first_block + slot / t->block) * t->strip_pitch
+        + t->element_bytes * (x * t->block + slot % t->block);
+}
+
+/* An element at an address. */
+static void put(const struct eyrie *dev, const struct eyrie_tensor *t, uint32_t address, int16_t value)
+{
+    (void)dev;
+    if (t->element_bytes == 1)
+        EYRIE_MEM_WRITE8(dev, address, (uint8_t)value);
+    else
+        EYRIE_MEM_WRITE16(dev, address, (uint16_t)value);
+}
+
+static int16_t get(const struct eyrie *dev, const struct eyrie_tensor *t, uint32_t address)
+{
+    (void)dev;
+    if (t->element_bytes != 1)
+        return (int16_t)EYRIE_MEM_READ16(dev, address);
+    return t->is_unsigned ? (int16_t)EYRIE_MEM_READ8(dev, address)
+                          : (int16_t)(int8_t)EYRIE_MEM_READ8(dev, address);
 }
 
 int eyrie_put_input(const struct eyrie *dev, uint32_t image, const int16_t *chw)
@@ -136,7 +156,7 @@ int eyrie_put_input(const struct eyrie *dev, uint32_t image, const int16_t *chw)
     for (c = 0; c < t->channels; c++)
         for (y = 0; y < t->height; y++)
             for (x = 0; x < t->width; x++)
-                EYRIE_MEM_WRITE16(dev, eyrie_address(t, image, c, y, x), (uint16_t)*chw++);
+                put(dev, t, eyrie_address(t, image, c, y, x), *chw++);
     return EYRIE_OK;
 }
 
@@ -157,7 +177,7 @@ int eyrie_get_output_of(const struct eyrie *dev, uint32_t output, uint32_t image
     for (c = 0; c < t->channels; c++)
         for (y = 0; y < t->height; y++)
             for (x = 0; x < t->width; x++)
-                *chw++ = (int16_t)EYRIE_MEM_READ16(dev, eyrie_address(t, image, c, y, x));
+                *chw++ = get(dev, t, eyrie_address(t, image, c, y, x));
     return EYRIE_OK;
 }
 
