@@ -47,7 +47,7 @@ class MacLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = self.config.psum_bits
-        m.submodules.multiplier = multiplier = Multiplier({MULTIPLIER: self._place})
+        m.submodules.multiplier = multiplier = Multiplier(marks={MULTIPLIER: self._place})
         m.submodules.psum_spad = psum_spad = Memory(shape=signed(bits), depth=self.depth, init=[])
         read, write = psum_spad.read_port(domain="comb"), psum_spad.write_port()
         m.d.comb += [
