@@ -40,9 +40,9 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     Element (image, channel, y, x) is at address + image * image_pitch + y * row_pitch +
     (first_block + s // block) * strip_pitch + element_bytes * (x * block + s % block), with s the
     channel's slot (the channel itself where `slots` is not given). It is int16 and stands for
-    v * 2**-fraction_bits, or of 8 bits, `type`, and stands for (q - zero_point) * scale. With `rlc` the strips are coded
-    (docs/architecture.md) and start there; their lengths are at table + image * image_pitch
-    + row * table_row_pitch + 2 * (first_block + block).
+    v * 2**-fraction_bits, or of 8 bits, `type`, and stands for (q - zero_point) * scale. With `rlc`
+    the strips are coded (docs/architecture.md) and start there; their lengths are at table + image
+    * image_pitch + row * table_row_pitch + 2 * (first_block + block).
     """
     graph, view = program.graph, program.views[name]
     tensor_name = tensor_of(name, graph.tensors)
