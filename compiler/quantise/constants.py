@@ -103,7 +103,10 @@ def _droppable(graph: Graph, name: str, values: np.ndarray) -> np.ndarray | bool
     inner = name != graph.input and name not in graph.outputs
     if not inner or not readers or len(readers) < len(graph.consumers(name)):
         return False
-    if not all(reader.groups == 1 or _depthwise(reader) for reader in readers):
+    # Other groups must stay equal in size.
+    maker = graph.producer(name)
+    touching = [*readers, *([maker] if isinstance(maker, IntConv) else [])]
+    if not all(layer.groups == 1 or _depthwise(layer) for layer in touching):
         return False
     return True if not any(any(reader.pads) for reader in readers) else values == 0
 
