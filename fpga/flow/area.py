@@ -43,7 +43,6 @@ from hdl.control.words import engines
 from hdl.emit.files import BUILD, write_atomic
 from hdl.emit.sources import fingerprint
 from hdl.lib.arithmetic.operand_scaler import OperandScaler
-from hdl.lib.arithmetic.requantise import Requantise
 from hdl.lib.arithmetic.scaler import Scaler
 from hdl.lib.axi import BurstSplitter, Window
 from hdl.memory.arbiter import ReadArbiter
@@ -106,7 +105,6 @@ COMPONENTS = {
     "filter": FilterSequencer,
     "psum": PsumSequencer,
     "ofmap": OfmapSequencer,
-    "requantise": Requantise,
     "scaler": lambda c: Scaler(),
     "operand-scaler": lambda c: OperandScaler(),
     "queue-load": lambda c: _queue(c, "load"),
