@@ -38,7 +38,7 @@ class OfmapScaling(wiring.Component):
                 "comes": Out(1),
                 "placed": Out(ofmap_psums(config)),
                 "entries": Out(data.ArrayLayout(signed(ENTRY_BITS), lanes)),
-                "empty": Out(1),
+                "empty": Out(1, init=1),
             }
         )
 
@@ -52,10 +52,10 @@ class OfmapScaling(wiring.Component):
         placed = [Signal(layout, name=f"placed_{n}", reset_less=True) for n in stages]
         with m.If(self.enable):
             m.d.sync += inside.eq(Cat(self.valid, inside))
+            m.d.sync += self.empty.eq(~(self.valid | inside[:-1].any()))
             m.d.sync += [b.eq(a) for a, b in zip((self.psums, *placed), placed)]
         m.d.comb += [
             self.comes.eq(inside[-1]),
-            self.empty.eq(~inside.any()),
             self.placed.place.eq(placed[-1].place),
             self.placed.lane.eq(placed[-1].lane),
             self.placed.whole.eq(placed[-1].whole),

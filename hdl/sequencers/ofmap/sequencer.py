@@ -9,6 +9,7 @@ from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import Config
 from hdl.isa import WORD_ADDR, OfmapCommand
 from hdl.lib.engine import engine_ports
+from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.sequencers.ofmap.commands import OfmapCommands
 from hdl.sequencers.ofmap.fill import ScaleFill
 from hdl.sequencers.ofmap.gather import OfmapGather
@@ -35,7 +36,7 @@ class OfmapSequencer(wiring.Component):
     so that it never waits there.
     """
 
-    RING_LATENCY = 1  # the table's
+    RING_LATENCY = 2  # a slice's and the table's
     LATENCY = RING_LATENCY + OfmapScaling.LATENCY
 
     def __init__(self, config: Config):
@@ -75,27 +76,35 @@ class OfmapSequencer(wiring.Component):
         wiring.connect(m, wiring.flipped(self.input), intake.input)
         wiring.connect(m, walk.places, intake.places)
 
-        # A word waits for what the table holds of it, then goes to the ring or is scaled.
-        came, head = intake.output, Signal(ofmap_psums(c), reset_less=True)
-        waits, takes, moves, advance, past = (Signal() for _ in range(5))
+        # What comes, with a place in the ring if it goes there.
+        m.submodules.word = word = RegisterSlice(ofmap_psums(c))
+        came = intake.output
+        room = ~came.p.place.to_ring | self.ring_room
         m.d.comb += [
-            past.eq(waits & head.place.to_ring & scaling.empty),
-            takes.eq(~waits | (advance & (~head.place.to_ring | scaling.empty))),
-            came.ready.eq(takes & (~came.p.place.to_ring | self.ring_room)),
-            moves.eq(came.valid & came.ready),
-            table.enable.eq(moves),
-            table.row.eq(came.p.place.row),
-            table.lane.eq(came.p.lane),
-            self.taken.eq(moves & came.p.whole),
+            word.input.valid.eq(came.valid & room),
+            word.input.payload.eq(came.payload),
+            came.ready.eq(word.input.ready & room),
+            self.taken.eq(came.valid & came.ready & came.p.whole),
             self.starved.eq(walk.places.valid & ~self.input.valid),
             self.reserve.eq(self.taken & came.p.place.to_ring),
+        ]
+
+        # It waits for what the table holds of it, then goes to the ring or is scaled.
+        item, head = word.output, Signal(ofmap_psums(c), reset_less=True)
+        waits, advance, past = Signal(), Signal(), Signal()
+        m.d.comb += [
+            past.eq(waits & head.place.to_ring & scaling.empty),
+            item.ready.eq(~waits | (advance & (~head.place.to_ring | scaling.empty))),
+            table.enable.eq(item.ready),
+            table.row.eq(item.p.place.row),
+            table.lane.eq(item.p.lane),
             scaling.enable.eq(advance),
             scaling.valid.eq(waits & ~head.place.to_ring),
             scaling.psums.eq(head),
             scaling.words.eq(table.words),
         ]
-        with m.If(takes):
-            m.d.sync += [waits.eq(moves), head.eq(came.payload)]
+        with m.If(item.ready):
+            m.d.sync += [waits.eq(item.valid), head.eq(item.payload)]
 
         # Whole words are written.
         wants, placed = Signal(), writer.psums
@@ -117,7 +126,9 @@ class OfmapSequencer(wiring.Component):
         # A SCALE waits until nothing reads the table, or is bounded by what it changes.
         m.d.comb += [
             commands.filled.eq(fill.idle),
-            commands.quiet.eq(walk.command.ready & ~waits & scaling.empty & ~writer.whole),
+            commands.quiet.eq(
+                walk.command.ready & ~item.valid & ~waits & scaling.empty & ~writer.whole
+            ),
             table.write.eq(fill.write),
             table.channel.eq(fill.channel),
             table.word.eq(fill.word),
