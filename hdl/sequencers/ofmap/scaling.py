@@ -17,8 +17,8 @@ class OfmapScaling(wiring.Component):
     """Psums with their biases, scaled by the table, or shifted alone (isa.OfmapBody).
 
     Members: `enable` moves all; `valid`, `psums`, and of each lane its ScaleWord, `words`; LATENCY
-    enabled cycles later `entries`, and `placed`, whose psums are no longer there, if `comes`;
-    `empty`; `rounding`, `lo`, `hi` of what the table scales, stable unless `empty`. A word a cycle.
+    enabled cycles later `entries`, and beside them the psums, `placed`, if `comes`; `empty`;
+     `rounding`, `lo`, `hi` of what the table scales, stable unless `empty`. A word a cycle.
     """
 
     LATENCY = 1 + Scaler.LATENCY
@@ -56,9 +56,7 @@ class OfmapScaling(wiring.Component):
             m.d.sync += [b.eq(a) for a, b in zip((self.psums, *placed), placed)]
         m.d.comb += [
             self.comes.eq(inside[-1]),
-            self.placed.place.eq(placed[-1].place),
-            self.placed.lane.eq(placed[-1].lane),
-            self.placed.whole.eq(placed[-1].whole),
+            self.placed.eq(placed[-1]),
         ]
 
         # Bounds belong to what is about to come out.

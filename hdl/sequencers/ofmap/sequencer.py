@@ -1,6 +1,6 @@
 """OFMAP: stores psums, or scales them into an ofmap tile."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,13 +31,11 @@ class OfmapSequencer(wiring.Component):
     `starved`, a pass is open and nothing there.
 
     What the network carries in a cycle, two cycles lost between commands; latency from word to
-    write LATENCY, of a word for the ring RING_LATENCY, with one psum lane a cycle more. A word for
-    the ring goes past the scaling, which must be empty. A place in the ring is taken when it comes,
-    so that it never waits there.
+    write LATENCY, with one psum lane a cycle more. A place in the ring is taken when a word for it
+    comes, so that it never waits there.
     """
 
-    RING_LATENCY = 2  # a slice's and the table's
-    LATENCY = RING_LATENCY + OfmapScaling.LATENCY
+    LATENCY = 2 + OfmapScaling.LATENCY  # a slice's and the table's too
 
     def __init__(self, config: Config):
         self.config = config
@@ -89,29 +87,28 @@ class OfmapSequencer(wiring.Component):
             self.reserve.eq(self.taken & came.p.place.to_ring),
         ]
 
-        # It waits for what the table holds of it, then goes to the ring or is scaled.
+        # It waits for what the table holds of it, then goes through the scaling; psums for the ring
+        # go beside it, so that all stay in order.
         item, head = word.output, Signal(ofmap_psums(c), reset_less=True)
-        waits, advance, past = Signal(), Signal(), Signal()
+        waits, advance = Signal(), Signal()
         m.d.comb += [
-            past.eq(waits & head.place.to_ring & scaling.empty),
-            item.ready.eq(~waits | (advance & (~head.place.to_ring | scaling.empty))),
-            table.enable.eq(item.ready),
+            item.ready.eq(advance),
+            table.enable.eq(advance),
             table.row.eq(item.p.place.row),
             table.lane.eq(item.p.lane),
             scaling.enable.eq(advance),
-            scaling.valid.eq(waits & ~head.place.to_ring),
+            scaling.valid.eq(waits),
             scaling.psums.eq(head),
             scaling.words.eq(table.words),
         ]
-        with m.If(item.ready):
+        with m.If(advance):
             m.d.sync += [waits.eq(item.valid), head.eq(item.payload)]
 
         # Whole words are written.
-        wants, placed = Signal(), writer.psums
+        wants = Signal()
         m.d.comb += [
-            writer.valid.eq(scaling.comes | past),
-            placed.eq(Mux(past, head, scaling.placed)),
-            placed.psums.eq(head.psums),
+            writer.valid.eq(scaling.comes),
+            writer.psums.eq(scaling.placed),
             writer.entries.eq(scaling.entries),
             writer.advance.eq(advance),
             writer.ring_word.eq(self.ring_word),

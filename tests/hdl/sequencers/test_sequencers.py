@@ -17,7 +17,6 @@ from hdl.config import PRESETS
 from hdl.isa import WORD_ADDR, OfmapBody, OfmapCommand, PsumBody, ScaleBody, fields
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
-from hdl.sequencers.ofmap.scaling import OfmapScaling
 from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
 from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send, shared
@@ -533,19 +532,13 @@ def known(writes, commands, wanted):
 
 
 def check_ofmap_rate(commands, lanes, seen, write_times):
-    """One word or psum a cycle, two cycles between commands, and the latency. A word for the ring
-    leaves when what is scaled has left; behind it two more are taken."""
-    next_, expected, moves, left, empty = seen.taken[0], [], [0, 0], 0, 0
+    """One word or psum a cycle, two cycles between commands, and the latency."""
+    cycle, expected = seen.taken[0], []
     for b in commands:
         of_position = b["p"] if lanes == 1 else -(-b["p"] // 4)
-        for _ in range(b["images"] * b["positions"] * b["rows"] * b["sets"] * of_position):
-            expected.append(max(next_, moves[-2] + 1))
-            next_ = expected[-1] + 1
-            moves.append(max(next_, left))  # from the slice to where the table is waited for
-            left = max(moves[-1] + 1, empty if b["to_ring"] else 0)
-            if not b["to_ring"]:
-                empty = left + OfmapScaling.LATENCY + 1
-        next_ += 2
+        n = b["images"] * b["positions"] * b["rows"] * b["sets"] * of_position
+        expected += range(cycle, cycle + n)
+        cycle += n + 2
     assert seen.taken == expected
     first = seen.taken[0]  # the first command has one word, which is written
     latency = OfmapSequencer.LATENCY + (lanes == 1)
