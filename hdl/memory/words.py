@@ -85,12 +85,21 @@ class TableWord(data.Struct):
 # ---- LOAD ------------------------------------------------------------------------------------
 
 
+class EntryKind(data.Struct):
+    """What entries are in memory: 16 bits or, with `narrow`, int8 or uint8 of a zero point."""
+
+    narrow: 1
+    unsigned: 1
+    zero: signed(9)
+
+
 class LoadTarget(data.Struct):
     """Where the words of a LOAD go."""
 
     word: WORD_ADDR
     length: WORD_ADDR  # of each of its strips
     rlc: 1  # they come from the decoder
+    kind: EntryKind
 
 
 class LoadStrip(data.Struct):
