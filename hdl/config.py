@@ -436,9 +436,9 @@ class Config:
     @property
     def memory_bits(self) -> int:
         """Of the FIFOs of LOAD, STORE and the read arbiter (tests/hdl/memory/test_storage.py)."""
-        load = READ_BURSTS * 3 + LOADS * 19
-        taps = TAPS[self.store_lanes] * (15 + self.glb_entry_bits - 2)
-        pooled = POOLED * (self.store_lanes * ENTRY_BITS + 4)
+        load = READ_BURSTS * 3 + LOADS * 30
+        taps = TAPS[self.store_lanes] * (16 + self.glb_entry_bits - 2)
+        pooled = POOLED * (self.store_lanes * ENTRY_BITS + 5)
         store = STORES + STORE_WORDS * 72 + WRITE_BURSTS * 9
         coded = LOADS * 18 + READ_BURSTS * 17 + LENGTH_WORDS * 65 + STRIPS_AHEAD * 66
         return (

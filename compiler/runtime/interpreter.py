@@ -42,6 +42,7 @@ from hdl.isa import (
 MASK32 = (1 << 32) - 1
 ENTRY_MASK = (1 << ENTRY_ADDR) - 1
 NOTHING = np.zeros(0, np.int64)  # of a command that captures nothing
+BYTE_TYPES = (np.int8, np.uint8)  # of 8-bit strips, by `unsigned`
 PASS = (Opcode.IFMAP, Opcode.FILTER, Opcode.PSUM, Opcode.OFMAP)
 
 
@@ -339,12 +340,18 @@ class Interpreter:
             & MASK32
         )
         if v["rlc"]:
+            self._need(not v["narrow"], "strips both narrow and coded")
             self._load_coded(v, start)
             return
         self._reads(start, v["length"] * 8)
-        to = self._words(v["word"], start.size * v["length"])
         source = start[:, None] // 8 + np.arange(v["length"])
-        self.glb[to] = self.memory.view(np.int64)[source].ravel().view(np.int16)
+        words = self.memory.view(np.int64)[source].ravel()
+        if v["narrow"]:
+            self._need(v["word"] % 2 == 0, f"word {v['word']} is odd")
+            entries = words.view(BYTE_TYPES[v["unsigned"]]).astype(np.int16) - np.int16(v["zero"])
+        else:
+            entries = words.view(np.int16)
+        self.glb[self._words(v["word"], len(entries) // LANES)] = entries
         self.counters["dram_read_bytes"] += source.size * 8
 
     def _load_coded(self, v: dict[str, int], start: np.ndarray) -> None:
@@ -684,12 +691,14 @@ class Interpreter:
                 f"chunk {v['chunk']} does not divide {k} {v[k]}",
             )
         self._need(
-            all(
+            v["narrow"]
+            or all(
                 v[k] % 2 == 0
                 for k in ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
             ),
             "odd DRAM address",
         )
+        self._need(not (v["narrow"] and v["rlc"]), "strips both narrow and coded")
         self._need(self.shape or not (v["pool"] or v["add"]), "no SHAPE before it")
         b = self.shape
         channel = np.arange(v["blocks"] * v["out_block"])
@@ -726,11 +735,16 @@ class Interpreter:
         if v["rlc"]:
             self._store_coded(v, start.ravel(), data.reshape(-1, entries))
             return
-        self._writes(start, entries * 2)
-        self.memory.view(np.int16)[start[..., None] // 2 + np.arange(entries)] = data.reshape(
-            *start.shape, entries
-        )
-        self.counters["dram_write_bytes"] += data.size * 2
+        size = 1 if v["narrow"] else 2
+        self._writes(start, entries * size)
+        data = data.reshape(*start.shape, entries)
+        memory = self.memory.view(np.int16)
+        if v["narrow"]:
+            kind = np.iinfo(BYTE_TYPES[v["unsigned"]])
+            data = np.clip(data.astype(np.int64) + v["zero"], kind.min, kind.max)
+            memory = self.memory.view(kind.dtype)
+        memory[start[..., None] // size + np.arange(entries)] = data
+        self.counters["dram_write_bytes"] += data.size * size
 
     def _store_coded(self, v: dict[str, int], start: np.ndarray, strips: np.ndarray) -> None:
         """Strips and their lengths."""

@@ -71,7 +71,8 @@ def _load(config: Config, f: Fields) -> list:
     return [
         f["dram"] >> config.address_bits == 0,
         *_aligned(f, 8, "dram", "stride_a", "stride_b", "stride_c"),
-        f["word"] + f["length"] <= config.glb_words,
+        f["word"] + (f["length"] << f["narrow"]) <= config.glb_words,
+        (f["narrow"] == 0) | ((f["word"] & 1) == 0),
     ]
 
 
@@ -116,7 +117,7 @@ def _store(config: Config, f: Fields) -> list:
         f["chunk"] <= config.store_lanes,
         f["pool"] <= int(max(Pool)),
         f["row_first"] < f["ring"],
-        *_aligned(f, 2, *STORE_ADDRESSES),
+        *((f["narrow"] != 0) | even for even in _aligned(f, 2, *STORE_ADDRESSES)),
     ]
 
 
@@ -192,8 +193,14 @@ RULES: dict[Opcode, Rules] = {
 
 
 def _coded(config: Config, f: Fields, even: tuple[str, ...], words: tuple[str, ...]) -> list:
-    """What a coded feature map asks for: fields that are even, and multiples of 8."""
-    good = [f["table"] >> config.address_bits == 0, *_aligned(f, 2, *even), *_aligned(f, 8, *words)]
+    """What a coded feature map asks for: 16 bits an entry, fields that are even, and multiples
+    of 8."""
+    good = [
+        f["narrow"] == 0,
+        f["table"] >> config.address_bits == 0,
+        *_aligned(f, 2, *even),
+        *_aligned(f, 8, *words),
+    ]
     return [(f["rlc"] == 0) | rule for rule in good]
 
 

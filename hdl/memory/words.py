@@ -85,12 +85,21 @@ class TableWord(data.Struct):
 # ---- LOAD ------------------------------------------------------------------------------------
 
 
+class EntryKind(data.Struct):
+    """What entries are in memory: 16 bits or, with `narrow`, int8 or uint8 of a zero point."""
+
+    narrow: 1
+    unsigned: 1
+    zero: signed(9)
+
+
 class LoadTarget(data.Struct):
     """Where the words of a LOAD go."""
 
     word: WORD_ADDR
     length: WORD_ADDR  # of each of its strips
     rlc: 1  # they come from the decoder
+    kind: EntryKind
 
 
 class LoadStrip(data.Struct):
@@ -185,12 +194,17 @@ class EncodedWord(data.Struct):
 
 
 class Entries(data.Struct):
-    """Up to four entries; `first` and `last` of a strip, which begins at lane `lane`."""
+    """Up to four entries; `first` and `last` of a strip, which begins at byte `lane` of a word."""
 
     entries: data.ArrayLayout(ENTRY_BITS, LANES)
     first: 1
     last: 1
-    lane: 2
+    lane: 3
+
+
+def strip_bytes(lanes: int) -> data.StructLayout:
+    """Entries as they are in memory, from the lowest byte on."""
+    return data.StructLayout({"data": ENTRY_BITS * lanes, "first": 1, "last": 1, "lane": 3})
 
 
 class PackedWord(data.Struct):
@@ -220,7 +234,7 @@ class Strip(data.Struct):
     rows: 8  # rows of the window that exist
     single: 1  # of one or none
     count: 8  # rows that count in the divisor
-    lane: 2  # of its first entry in the 64-bit words of DRAM
+    lane: 3  # the byte of a 64-bit word of DRAM at which it begins
     last: 1  # of the command
 
 
@@ -232,11 +246,11 @@ class StripWrite(data.Struct):
 
 
 class StripEnds(data.Struct):
-    """Where in its strip a window lies, which begins at lane `lane` of a word."""
+    """Where in its strip a window lies, which begins at byte `lane` of a word."""
 
     first: 1
     last: 1
-    lane: 2
+    lane: 3
 
 
 class TapMark(data.Struct):
@@ -395,7 +409,7 @@ class TapColumn(data.Struct):
     left: signed(COORDINATE)
     right: signed(COORDINATE)
     low: signed(COORDINATE)  # the first that counts in the divisor
-    lane: 2
+    lane: 3
     tall: 8  # rows that count
 
 
@@ -432,7 +446,8 @@ class KnownSlot(data.Struct):
 
 # What stands between pooled entries and the bus: `entries`, `chunk` of each item, become `words`,
 # and `strips`, where they go, become `ranges` that the words fill, marked last after a command's
-# last. `rlc`: strips are coded. `chunk` and `rlc` stay while not `idle`.
+# last. `rlc`: strips are coded; `kind`: what their entries are if not. `chunk`, `rlc` and `kind`
+# stay while not `idle`.
 StripCoder = wiring.Signature(
     {
         "entries": In(stream.Signature(Entries)),
@@ -441,6 +456,7 @@ StripCoder = wiring.Signature(
         "ranges": Out(stream.Signature(Range)),
         "chunk": In(3),
         "rlc": In(1),
+        "kind": In(EntryKind),
         "idle": Out(1),
     }
 )

@@ -92,8 +92,9 @@ class Core:
             if valid and taken:
                 valid = False
             if wv and wready:
-                assert mask == 0x0F
-                self.words[word % 4096] = value & (1 << 64) - 1
+                for half in (0, 1):
+                    if mask >> 4 * half & 15:
+                        self.words[(word + half) % 4096] = value >> 64 * half & (1 << 64) - 1
             if qv and qready:
                 queue.append(self.words[address % 4096] | self.words[(address + 1) % 4096] << 64)
             if reset:

@@ -43,6 +43,9 @@ class LoadWalk(wiring.Component):
             self.targets.p.word.eq(ahead.word),
             self.targets.p.length.eq(ahead.length),
             self.targets.p.rlc.eq(ahead.rlc),
+            self.targets.p.kind.narrow.eq(ahead.narrow),
+            self.targets.p.kind.unsigned.eq(ahead.unsigned),
+            self.targets.p.kind.zero.eq(ahead.zero),
             start.eq(self.targets.valid & self.targets.ready),
         ]
         with m.If(start):

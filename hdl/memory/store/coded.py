@@ -38,6 +38,7 @@ class RlcCoder(wiring.Component):
         strip = self.strips.p
         m.d.comb += [
             plain.chunk.eq(self.chunk),
+            plain.kind.eq(self.kind),
             encoder.count.eq(self.chunk),
             plain.entries.payload.eq(self.entries.payload),
             encoder.entries.payload.eq(self.entries.payload),
@@ -67,7 +68,7 @@ class RlcCoder(wiring.Component):
             self.words.valid.eq(older | slots.out.valid),
             plain.words.ready.eq(self.words.ready),
             slots.out.ready.eq(self.words.ready & ~older),
-            self.idle.eq(encoder.idle & ~encoded.full & slots.idle & ~checked.full),
+            self.idle.eq(plain.idle & encoder.idle & ~encoded.full & slots.idle & ~checked.full),
         ]
         with m.If(older):
             m.d.comb += self.words.payload.eq(plain.words.payload)

@@ -1,87 +1,89 @@
-"""Packs entries into 64-bit words with byte strobes."""
+"""Packs bytes into 64-bit words with strobes."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import ENTRY_BITS, LANES
-from hdl.memory.words import Entries, PackedWord
+from hdl.config import LANES
+from hdl.memory.words import PackedWord, strip_bytes
+
+BYTE = 8
+BYTES = 8  # of a word
 
 
 class Packer(wiring.Component):
-    """Packs the entries of a strip without gaps; the strobes of its first and last word
-    cover only the strip.
+    """Packs the bytes of a strip without gaps; the strobes of its first and last word cover only
+    the strip.
 
-    Members: `entries` in, `words` out, `count` (1..4, entries taken of each item). Latency
-    one cycle; throughput one item per cycle, and one more for a strip whose last item
-    straddles two words. lanes: the most entries of an item.
+    Members: `bytes` in, `words` out, `count` (bytes taken of each item, 1..lanes, or twice as many
+    if all begin at an even place). Latency one cycle; throughput one item per cycle, and one more
+    for a strip whose last item straddles two words. lanes: the most entries of an item; of one, its
+    bytes are the same if one is taken.
     """
-
-    entries: In(stream.Signature(Entries))
-    words: Out(stream.Signature(PackedWord))
-    count: In(3)
 
     def __init__(self, lanes: int = LANES):
         self.lanes = lanes
-        super().__init__()
+        super().__init__(
+            {
+                "bytes": In(stream.Signature(strip_bytes(lanes))),
+                "words": Out(stream.Signature(PackedWord)),
+                "count": In(4),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         keep = Signal(64)  # of the word under way
-        mask = Signal(LANES)
-        position = Signal(2)
-        flush = Signal()
+        begin, position = Signal(3), Signal(3)  # its strip's first byte in it, the item's
+        flush = Signal()  # nothing is taken: the word goes with what is kept
 
-        item = self.entries.p
-        start = Signal(2)
-        end = Signal(3)  # 1..7
-        held = Signal(LANES)  # lanes of this word filled before
-        # lanes that the item fills, in this word and in the next
-        here, next_word = Signal(LANES), Signal(LANES)
-        free = Signal()
-        take = Signal()
+        # Where the item's bytes go, and those of the word that the strip has with them.
+        item, words = self.bytes.p, self.words
+        fresh, first, start, end = Signal(), Signal(3), Signal(3), Signal(4)
+        free, take, full = Signal(), Signal(), end[3]
         m.d.comb += [
-            free.eq(~self.words.valid | self.words.ready),
-            self.entries.ready.eq(free & ~flush),
-            take.eq(self.entries.valid & self.entries.ready),
-            start.eq(Mux(item.first, item.lane, position)),
-            held.eq(Mux(item.first, 0, mask)),
-            end.eq(start + self.count),
+            free.eq(~words.valid | words.ready),
+            self.bytes.ready.eq(free & ~flush),
+            take.eq(self.bytes.valid & self.bytes.ready),
+            fresh.eq(item.first & ~flush),
+            first.eq(Mux(fresh, item.lane, begin)),
+            start.eq(Mux(fresh, item.lane, position)),
+            end.eq(start + Mux(flush, 0, self.count)),
         ]
-        # An entry lies in the same lane of either word: one rotation does for both.
-        turned = item.entries.as_value() if self.lanes > 1 else item.entries[0].replicate(LANES)
-        for n, bit in enumerate(start if self.lanes > 1 else ()):
-            by = ENTRY_BITS << n
-            after = Signal(64, name=f"turned_{n}")
-            m.d.comb += after.eq(Mux(bit, turned.rotate_left(by), turned))
-            turned = after
-        with m.If(self.words.ready):
-            m.d.sync += self.words.valid.eq(0)
-        for lane in range(LANES):
-            part = slice(ENTRY_BITS * lane, ENTRY_BITS * (lane + 1))
-            if lane == LANES - 1:  # behind every start, and never in the next word
-                m.d.comb += here[lane].eq(lane < end)
-            else:
-                m.d.comb += [
-                    here[lane].eq((lane >= start) & (lane < end)),
-                    next_word[lane].eq(lane + LANES < end),
-                ]
-            with m.If(take & (here[lane] | next_word[lane])):
+
+        # A byte lies in the same place of either word: one rotation does for both. At an odd place
+        # only items of up to four bytes begin.
+        turned = item.data.replicate(LANES // self.lanes)
+        if self.lanes > 1:
+            few, odd = BYTE * self.lanes, start[0]
+            moved = Mux(odd, turned[:few], turned[BYTE:][:few])
+            turned = Cat(turned[:BYTE], moved, turned[BYTE + few :])
+            for n in (1, 2):
+                after = Signal(64, name=f"turned_{n}")
+                m.d.comb += after.eq(Mux(start[n], turned.rotate_left(BYTE << n), turned))
+                turned = after
+
+        # What lies after the item's last byte is overwritten, or has no strobe.
+        for n in range(BYTES):
+            part = slice(BYTE * n, BYTE * (n + 1))
+            with m.If(take & ((start <= n) | full)):
                 m.d.sync += keep[part].eq(turned[part])
             with m.If(free):
-                m.d.sync += self.words.p.data[part].eq(
-                    Mux(here[lane] & ~flush, turned[part], keep[part])
-                )
+                m.d.sync += [
+                    words.p.data[part].eq(Mux(start <= n, turned[part], keep[part])),
+                    words.p.strobe[n].eq((first <= n) & (n < end)),
+                ]
+
+        with m.If(words.ready):
+            m.d.sync += words.valid.eq(0)
         with m.If(free):
-            m.d.sync += self.words.p.strobe.eq(
-                Cat(bit.replicate(2) for bit in Mux(flush, mask, held | here))
-            )
+            m.d.sync += flush.eq(0)
         with m.If(take):
-            m.d.sync += [mask.eq(held | here), position.eq(end)]
-            with m.If(end >= LANES):
-                m.d.sync += [mask.eq(next_word), flush.eq(item.last & (end != LANES))]
-            with m.If((end >= LANES) | item.last):
-                m.d.sync += self.words.valid.eq(1)
-        with m.If(flush & free):
-            m.d.sync += [flush.eq(0), self.words.valid.eq(1)]
+            m.d.sync += [
+                begin.eq(Mux(full, 0, first)),
+                position.eq(end),
+                flush.eq(item.last & full & (end[:3] != 0)),
+            ]
+        with m.If((take & (full | item.last)) | (flush & free)):
+            m.d.sync += words.valid.eq(1)
         return m

@@ -83,6 +83,9 @@ class Store(wiring.Component):
             pooler.relu.eq(store.relu),
             pooler.pool.eq(store.pool),
             coder.rlc.eq(store.rlc),
+            coder.kind.narrow.eq(store.narrow),
+            coder.kind.unsigned.eq(store.unsigned),
+            coder.kind.zero.eq(store.zero),
         ]
         # Until the arithmetic is that of version 3: left shifts in shift_a and shift_b, the right
         # shift of an add in lo, a reciprocal of 16 bits and its shift.

@@ -155,7 +155,7 @@ def encode_on(strips, *, chunk=4, stall=0.0, cycles=20_000):
             entries = rng.integers(-9, 9, 4)  # what is not counted may be anything
             entries[:chunk] = s[i : i + chunk]
             items.append(
-                dict(entries=entries.tolist(), first=i == 0, last=i + chunk == len(s), lane=i & 3)
+                dict(entries=entries.tolist(), first=i == 0, last=i + chunk == len(s), lane=i & 7)
             )
         words = coded(s)
         want += [(w, int(n == len(words) - 1), 0) for n, w in enumerate(words)] or [(1 << 63, 1, 1)]

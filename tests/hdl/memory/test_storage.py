@@ -11,7 +11,7 @@ from hdl.memory.load.load import Load
 from hdl.memory.store.store import Store
 
 CONFIGS = PRESETS | {name: BOARD_PRESETS[name] for name in ("minimal", "ecp5-25", "ecp5-85")}
-BUFFERED = 3 + 19  # bits of LOAD's FIFOs whose first word is in a register, not in their memory
+BUFFERED = 3 + 30  # bits of LOAD's FIFOs whose first word is in a register, not in their memory
 
 
 @pytest.mark.parametrize("name", CONFIGS)

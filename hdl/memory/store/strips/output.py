@@ -1,6 +1,6 @@
 """The registers in which a strip waits to be taken."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,9 +12,9 @@ class StripOutput(wiring.Component):
     """Holds a strip until whoever reads it and whoever writes it have taken it, each at its own
     pace.
 
-    Members: `now`; `strip`, as it is found, but for what is known here; `entries` of it, stable; in
-    memory `at`, its address, and `table`, that of its length; `strips` and `writes`; `room`:
-    nothing waits.
+    Members: `now`; `strip`, as it is found, but for what is known here; `entries` of it, stable,
+    and `narrow`: each is one byte; in memory `at`, its address, and `table`, that of its length;
+    `strips` and `writes`; `room`: nothing waits.
 
     A strip is put in while there is `room` only. Latency one cycle.
     """
@@ -22,6 +22,7 @@ class StripOutput(wiring.Component):
     now: In(StripTurn)
     strip: In(Strip)
     entries: In(STORE_ENTRIES)
+    narrow: In(1)
     at: In(ADDRESS)
     table: In(ADDRESS)
     strips: Out(stream.Signature(Strip))
@@ -38,9 +39,10 @@ class StripOutput(wiring.Component):
             with m.Elif(out.ready):
                 m.d.sync += out.valid.eq(0)
 
-        lane = self.at[1:3]  # of its first entry in the words of memory
+        lane = self.at[:3]  # of its first byte in the words of memory
         span = writes.p.range
-        m.d.comb += span.bytes.eq(self.entries << 1)
+        entries = self.entries[:STRIP_ENTRIES]
+        m.d.comb += span.bytes.eq(Mux(self.narrow, entries, entries << 1))
         with m.If(now.emit):
             m.d.sync += [
                 strips.p.eq(self.strip),
@@ -50,6 +52,6 @@ class StripOutput(wiring.Component):
                 span.begin.eq(self.at),
                 span.request.address.eq(self.at & ~7),
                 span.request.last.eq(now.ends_all),
-                span.request.words.eq((self.entries[:STRIP_ENTRIES] + lane + 3) >> 2),
+                span.request.words.eq((span.bytes + lane + 7) >> 3),
             ]
         return m

@@ -114,6 +114,7 @@ class StripWalker(wiring.Component):
             strip.single.eq(window.rows <= 1),
             strip.count.eq(window.count),
             output.entries.eq(operands.entries),
+            output.narrow.eq(store.narrow),
             output.at.eq(target.at),
             output.table.eq(table.table),
         ]

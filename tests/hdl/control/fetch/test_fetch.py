@@ -6,7 +6,7 @@ from amaranth.hdl import Value
 from hdl import isa
 from hdl.config import PRESETS, SEMAPHORES
 from hdl.control.fetch.fetch import Fetch
-from hdl.control.legality import legal
+from hdl.control.legality import STORE_ADDRESSES, legal
 from hdl.control.words import ENGINE_BODY as ENGINES
 from hdl.control.words import engine_of
 from hdl.isa import INDEX, VERSION_VALUE, Error, Opcode, pack, unpack
@@ -35,6 +35,10 @@ BAD = {
         dict(word=1001),
         dict(rlc=1, table=1),
         dict(rlc=1, table_b=1),
+        dict(narrow=1),
+        dict(narrow=1, length=13),
+        dict(narrow=1, length=12, word=999),
+        dict(narrow=1, length=12, rlc=1),
     ],
     Opcode.IFMAP: [
         {n: 0}
@@ -77,6 +81,8 @@ BAD = {
         dict(rlc=1, dram=8, out_block_stride=4),
         dict(rlc=1, dram=8, table=1),
         dict(rlc=1, dram=8, table_row=3),
+        dict(rlc=1, dram=8, narrow=1),
+        dict(narrow=1, chunk=5),
     ],
     Opcode.SHAPE: [],
     Opcode.SCALE: [
@@ -194,6 +200,18 @@ def test_dispatch(stall):
     if not stall:
         # memory's latency and the first command's way; CONFIG is offered a cycle later than others
         assert cycles == 12 * len(commands) + ops.count(Opcode.CONFIG) + 32
+
+
+def test_narrow_is_legal():
+    """8-bit strips: two words for one of memory, up to the end of the buffer; odd addresses."""
+    changes = {
+        Opcode.LOAD: dict(narrow=1, length=12, unsigned=1, zero=255),
+        Opcode.STORE: dict(narrow=1, zero=-256, dram=3, **dict.fromkeys(STORE_ADDRESSES[1:], 1)),
+    }
+    commands = [pack(op, **(GOOD[op] | change)) for op, change in changes.items()]
+    rig = Rig(commands)
+    rig.run(rig.wait)
+    assert all(legal(CONFIG, c) for c in commands) and rig.got == expected(commands)
 
 
 @pytest.mark.parametrize("op", list(GOOD))

@@ -7,6 +7,7 @@ from golden.rlc import encode, slot_words
 from hdl.isa import Error
 from hdl.memory.load.load import Load
 from tests.golden.test_rlc import strips_of, word
+from tests.hdl.memory.load.reference import loaded, narrow, written
 from tests.hdl.streams import ReadMemory, holds, idle, receive, run, send, shared
 
 SIZE = 1 << 18
@@ -75,10 +76,16 @@ class Memory:
             table,
         )
 
-    def plain(self, words, word_at):
+    def plain(self, words, word_at, **more):
+        """(LOAD, the words it writes) of a strip that is not coded, perhaps of 8 bits."""
         at = SIZE - 8 * int(self.rng.integers(100, 1000))
-        data = np.frombuffer(bytes(self.bytes[at : at + 8 * words]), np.uint64)
+        data = [
+            word
+            for n in range(at, at + 8 * words, 8)
+            for word in loaded(more, bytes(self.bytes[n : n + 8]))
+        ]
         return dict(
+            more,
             dram=at,
             word=word_at,
             length=words,
@@ -149,13 +156,13 @@ def simulate(
         ],
         cycles=60_000,
     )
-    written = [(g.word, g.data & (1 << 64) - 1) for g in got]
+    words = [word for write in got for word in written(write)]
     if error is None:
-        assert len(written) == len(want) and written == want
+        assert len(words) == len(want) and words == want
         assert len(seen) == len(commands)
     else:
         sound = len(want) - 3 * 8  # the words before the strip with a flaw
-        assert written[:sound] == want[: len(written)][:sound]
+        assert words[:sound] == want[: len(words)][:sound]
     return axi, times
 
 
@@ -164,9 +171,13 @@ def mixed(memory, seed, count=10):
     commands, want = [], []
     for _ in range(count):
         at = int(rng.integers(0, 1 << 17))
-        if rng.random() < 0.3:
+        kind = rng.random()
+        if kind < 0.2:
             command, words = memory.plain(int(rng.integers(1, 90)), at)
-            words = words.tolist()
+        elif kind < 0.5:
+            of_bytes = narrow(int(rng.integers(-128, 256)), int(rng.integers(2)))
+            command, words = memory.plain(int(rng.integers(1, 90)), at & ~1, **of_bytes)
+            at &= ~1
         else:
             counts = [int(n) for n in rng.integers(1, (3, 5, 8))]
             command, words, *_ = memory.tensor(
@@ -185,6 +196,7 @@ def mixed(memory, seed, count=10):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("stall,latency", [(0.0, 40), (0.4, 5), (0.0, 1)])
 def test_mixed(seed, stall, latency):
+    """Coded, plain and 8-bit strips."""
     memory = Memory(seed)
     simulate(memory, *mixed(memory, seed), stall=stall, latency=latency)
 
@@ -199,7 +211,7 @@ def test_many_zero_strips():
     simulate(
         memory,
         [a[0], b[0], c],
-        want + [(1000 + n, w) for n, w in enumerate(data.tolist())],
+        want + [(1000 + n, w) for n, w in enumerate(data)],
         latency=40,
     )
 
@@ -228,9 +240,7 @@ def prepared(kind):
     good = memory.tensor((1, 3, 4), 30, 0.5, 0)
     plain, data = memory.plain(20, 400)
     last = memory.tensor((1, 2, 4), 30, 0.5, 800)
-    want = [(n, w) for n, w in enumerate(good[1])] + [
-        (400 + n, w) for n, w in enumerate(data.tolist())
-    ]
+    want = [(n, w) for n, w in enumerate(good[1])] + [(400 + n, w) for n, w in enumerate(data)]
     want += [(800 + n, w) for n, w in enumerate(last[1])]
     command, _, addresses, table = last
     options, error = {}, Error.RLC_STREAM

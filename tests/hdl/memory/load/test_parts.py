@@ -8,10 +8,12 @@ from hdl.isa import Error
 from hdl.memory.load.bursts import BurstReader
 from hdl.memory.load.coded_path import CodedPath
 from hdl.memory.load.coded_strips import CodedStrips
+from hdl.memory.load.narrow import ByteEntries
 from hdl.memory.load.plain import NoCodedPath, PlainStrips
 from hdl.memory.load.reader import StripReader
 from hdl.memory.load.writer import WordWriter
 from hdl.timing import READ_BURSTS
+from tests.hdl.memory.load.reference import loaded, narrow, written
 from tests.hdl.memory.test_rlc import coded, dense, sample
 from tests.hdl.streams import ReadMemory, holds, idle, receive, run, run_combinational, send, shared
 
@@ -161,17 +163,22 @@ def test_burst_reader_stops():
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_word_writer(stall):
-    """A word a cycle, each command's from the one or the other; a command is noted first."""
+    """A word a cycle, each command's from the one or the other, two words for eight bytes; a
+    command is noted first."""
     rng, dut = random.Random(5), shared(WordWriter)
     targets, words, want, noted = [], ([], []), [], []
     for number in range(24):
-        target = dict(word=rng.randrange(1 << 17), rlc=rng.randrange(2))
+        kind, at = rng.randrange(3), rng.randrange(1 << 17)
+        form = narrow(rng.randrange(-256, 256), rng.randrange(2)) if kind == 2 else {}
+        target = dict(word=at & ~1 if form else at, rlc=kind == 1, kind=form)
         targets.append(target)
-        size = rng.randrange(1, 9)
+        size, at = rng.randrange(1, 9), target["word"]
         for k in range(size):
             word = dict(data=rng.getrandbits(64), last=k == size - 1)
             words[target["rlc"]].append((number, word))
-            want.append((target["word"] + k, word["data"] * (1 + (1 << 64)), 0x0F))
+            becomes = loaded(form, word["data"].to_bytes(8, "little"))
+            want.append([(at + n, data) for n, data in enumerate(becomes)])
+            at += len(becomes)
 
     async def note(ctx):
         for target in targets:
@@ -206,9 +213,27 @@ def test_word_writer(stall):
         take,
         background=[done, holds(dut.write)],
     )
-    assert [(w.word, w.data, w.mask) for w in got] == want
+    assert [written(w) for w in got] == want
     if not stall:  # of commands of one word too
         assert times[-1] - times[0] == len(want) - 1
+
+
+@pytest.mark.parametrize("unsigned", [0, 1])
+def test_byte_entries(unsigned):
+    """Every byte, less every zero point."""
+    dut, words = shared(ByteEntries), [bytes(range(n, n + 8)) for n in range(0, 256, 8)]
+
+    async def bench(ctx):
+        for zero in (*range(-256, 256, 37), -1, 0, 255):
+            kind = narrow(zero, unsigned)
+            ctx.set(dut.kind, kind)
+            for word in words:
+                ctx.set(dut.word, int.from_bytes(word, "little"))
+                entries = ctx.get(dut.entries.as_value())
+                low, high = loaded(kind, word)
+                assert entries == low | high << 64
+
+    run_combinational(dut, bench)
 
 
 @pytest.mark.parametrize("finder", [PlainStrips, CodedStrips])

@@ -23,6 +23,7 @@ def test_strips(stall, address):
             [8 * rng.randrange(-99, 99) for _ in range(3)],
         )
         | dict(rlc=n % 2, slot=n, table=2 * n, table_b=2 * rng.randrange(9))
+        | dict(narrow=n % 3 == 0, unsigned=n % 4 == 0, zero=rng.randrange(-256, 256))
         for n in range(20)
     ]
     want = []
@@ -44,6 +45,9 @@ def test_strips(stall, address):
     assert [(s.address, s.lane, s.slot, s.row_last, s.last) for s in strips] == want
     assert [(t.word, t.length, t.rlc) for t in targets] == [
         (c["word"], c["length"], c["rlc"]) for c in commands
+    ]
+    assert [(t.kind.narrow, t.kind.unsigned, t.kind.zero) for t in targets] == [
+        (c["narrow"], c["unsigned"], c["zero"]) for c in commands
     ]
     if not stall:  # a strip a cycle, and one more for each command
         assert cycles <= len(want) + len(commands) + 3

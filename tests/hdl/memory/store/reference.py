@@ -26,6 +26,12 @@ def pooled(pool, values, count, fixed=None):
     return saturate(half_up(sum(values) * factor, shift))
 
 
+def byte_of(entry, c):
+    """What a narrow STORE writes of an entry."""
+    low, high = (0, 255) if c["unsigned"] else (-128, 127)
+    return max(low, min(high, entry + c["zero"])) & 0xFF
+
+
 class Fields(dict):
     """Fields of a command; what is not set is 0."""
 
@@ -67,11 +73,16 @@ class Reference:
                     for x in range(c["columns"]):
                         for k in range(c["out_block"]):
                             channel = block * c["out_block"] + k
-                            self._put(at, self._result(c, s, image, y, x, channel))
-                            at += 2
+                            entry = self._result(c, s, image, y, x, channel)
+                            at += self._put(at % 2**32, entry, c)
 
-    def _put(self, at, entry):
-        self.out[at % 2**32 : at % 2**32 + 2] = (entry & 0xFFFF).to_bytes(2, "little")
+    def _put(self, at, entry, c):
+        """Its bytes."""
+        if c["narrow"]:
+            self.out[at] = byte_of(entry, c)
+            return 1
+        self.out[at : at + 2] = (entry & 0xFFFF).to_bytes(2, "little")
+        return 2
 
     def _result(self, c, s, image, y, x, channel):
         """Entry (y, x) of the output."""

@@ -19,7 +19,7 @@ def entries(rng, lanes):
 
 
 def mark(rng, first, last, read=1, count=1):
-    ends = dict(first=rng.randrange(2), last=rng.randrange(2), lane=rng.randrange(4))
+    ends = dict(first=rng.randrange(2), last=rng.randrange(2), lane=rng.randrange(8))
     return dict(read=read, first=first, last=last, count=count, ends=ends)
 
 

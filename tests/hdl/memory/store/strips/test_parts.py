@@ -467,13 +467,14 @@ def test_products(place):
 
 # ---- strips ---------------------------------------------------------------------------------
 @STALLS
-def test_output(stall):
+@pytest.mark.parametrize("narrow", [0, 1])
+def test_output(narrow, stall):
     """A strip goes to both, and the next comes only when both have it."""
     dut, rng = shared(StripOutput), random.Random(13)
-    entries = rng.randint(1, 5000)
+    entries, each = rng.randint(1, 5000), 2 - narrow  # bytes of one
     given = [
         dict(
-            first_a=rng.getrandbits(20), rows=rng.getrandbits(8), at=2 * rng.getrandbits(30),
+            first_a=rng.getrandbits(20), rows=rng.getrandbits(8), at=each * rng.getrandbits(30),
             table=rng.getrandbits(32), last=rng.getrandbits(1),
         )
         for _ in range(60)
@@ -482,6 +483,7 @@ def test_output(stall):
 
     async def put(ctx):
         ctx.set(dut.entries, entries)
+        ctx.set(dut.narrow, narrow)
         for strip in given:
             while not ctx.get(dut.room) or rng.random() < stall:
                 await ctx.tick()
@@ -507,12 +509,12 @@ def test_output(stall):
         background=[holds(dut.strips), holds(dut.writes)],
     )
     assert [(s.first_a, s.rows, s.lane, s.last) for s in strips] == [
-        (g["first_a"], g["rows"], g["at"] >> 1 & 3, g["last"]) for g in given
+        (g["first_a"], g["rows"], g["at"] & 7, g["last"]) for g in given
     ]
     assert [
         (w.table, w.range.begin, w.range.bytes, w.range.request.address, w.range.request.last)
         for w in writes
-    ] == [(g["table"], g["at"], 2 * entries, g["at"] & ~7, g["last"]) for g in given]
+    ] == [(g["table"], g["at"], each * entries, g["at"] & ~7, g["last"]) for g in given]
     for strip, write in zip(given, writes, strict=True):
-        words = ((strip["at"] + 2 * entries + 7) >> 3) - (strip["at"] >> 3)
+        words = ((strip["at"] + each * entries + 7) >> 3) - (strip["at"] >> 3)
         assert write.range.request.words == words

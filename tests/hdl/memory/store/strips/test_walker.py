@@ -16,6 +16,9 @@ def random_command(rng, lanes, rlc):
     """(store, shape) whose strips are not too long."""
     chunk = rng.randrange(1, lanes + 1)
     ring = rng.randrange(1, 9)
+    coded = rng.randrange(2) * rlc
+    narrow = rng.randrange(2) & ~coded
+    each = 2 - narrow  # what addresses and strides are multiples of
 
     def operand():
         names = ("base", "image_stride", "row_stride", "column_stride", "block_stride")
@@ -26,12 +29,12 @@ def random_command(rng, lanes, rlc):
     store = operand() | dict(
         ring=ring,
         row_first=rng.randrange(ring),
-        dram=2 * rng.randrange(1 << 22),
+        dram=each * rng.randrange(1 << 22),
         table=2 * rng.randrange(1 << 22),
         table_row=2 * rng.randrange(1 << 10),
-        out_image_stride=rng.randrange(1 << 20),
-        out_row_stride=rng.randrange(1 << 20),
-        out_block_stride=2 * rng.randrange(1 << 20),
+        out_image_stride=each * rng.randrange(1 << 20),
+        out_row_stride=each * rng.randrange(1 << 20),
+        out_block_stride=each * rng.randrange(1 << 20),
         images=rng.randrange(1, 4),
         rows=rng.randrange(1, 6),
         blocks=rng.randrange(1, 5),
@@ -40,7 +43,8 @@ def random_command(rng, lanes, rlc):
         chunk=chunk,
         pool=rng.choice(list(Pool)),
         add=rng.randrange(2),
-        rlc=rng.randrange(2) * rlc,
+        rlc=coded,
+        narrow=narrow,
     )
     shape = operand() | dict(
         kernel_y=rng.randrange(1, 6),
@@ -86,7 +90,8 @@ def expected(store, shape, place, address, rlc):
         dram = store["dram"] + image * store["out_image_stride"] + row * store["out_row_stride"]
         dram = (dram + block * store["out_block_stride"]) % (1 << address)
         table = store["table"] + image * store["out_image_stride"] + row * store["table_row"]
-        entries, lane = store["out_block"] * store["columns"], dram >> 1 & 3
+        size, lane = store["out_block"] * store["columns"], dram & 7
+        size *= 2 - store["narrow"]
         last = [image, row, block] == [count - 1 for count in loops]
         strip = operand(store, "a", ring_row, image, x_first, channel, chunk)
         if store["add"]:
@@ -105,9 +110,9 @@ def expected(store, shape, place, address, rlc):
         write = dict(
             table=(table + 2 * block) % (1 << address) if rlc else 0,
             begin=dram,
-            bytes=2 * entries,
+            bytes=size,
             address=dram & ~7,
-            words=(entries + lane + 3) // 4,
+            words=(size + lane + 7) // 8,
             last=last,
         )
         out.append((strip, write))

@@ -48,7 +48,7 @@ def random_command(rng, *, pool=None, add=0):
                 first_a=rng.getrandbits(PLACE), first_b=rng.getrandbits(PLACE), place_a=places[0],
                 place_b=places[1], ends_a=ends[0], ends_b=ends[1], ring_row=ring_row,
                 wraps=ring_row == ring - 1, rows=rows, single=rows <= 1, count=rng.randrange(5),
-                lane=rng.randrange(4),
+                lane=rng.randrange(8),
             )
         )  # fmt: skip
     strips[-1]["last"] = 1

@@ -31,7 +31,7 @@ def test_marker():
             rng.randrange(kernel),
         )
         some = rng.randrange(2)
-        column = dict(left=left, right=left + kernel, low=low, tall=tall, lane=rng.randrange(4))
+        column = dict(left=left, right=left + kernel, low=low, tall=tall, lane=rng.randrange(8))
         taps.append(dict(column=column, place=place, some=some))
         count = tall * between(low, left + kernel, low, right)
         read = left + place >= 0 and left < width and some
