@@ -42,7 +42,9 @@ from hdl.control.semaphores import Semaphores
 from hdl.control.words import engines
 from hdl.emit.files import BUILD, write_atomic
 from hdl.emit.sources import fingerprint
+from hdl.lib.arithmetic.operand_scaler import OperandScaler
 from hdl.lib.arithmetic.requantise import Requantise
+from hdl.lib.arithmetic.scaler import Scaler
 from hdl.lib.axi import BurstSplitter, Window
 from hdl.memory.arbiter import ReadArbiter
 from hdl.memory.load.decoder import RlcDecoder
@@ -105,6 +107,8 @@ COMPONENTS = {
     "psum": PsumSequencer,
     "ofmap": OfmapSequencer,
     "requantise": Requantise,
+    "scaler": lambda c: Scaler(),
+    "operand-scaler": lambda c: OperandScaler(),
     "queue-load": lambda c: _queue(c, "load"),
     "queue-ifmap": lambda c: _queue(c, "ifmap"),
     "queue-filter": lambda c: _queue(c, "filter"),

@@ -8,6 +8,8 @@ from amaranth.back import rtlil, verilog
 from amaranth.hdl import Fragment
 
 from hdl.lib.arithmetic.multiplier import Multiplier
+from hdl.lib.arithmetic.operand_scaler import OperandScaler
+from hdl.lib.arithmetic.wide_multiplier import WideMultiplier
 from hdl.lib.block_ram import BlockRam, WideBlockRam
 from sim.build import harness
 from tests.hdl.emit.yosys_cells import ice40_cell
@@ -40,14 +42,16 @@ def test_multiplier():
                 rng.choice(CORNERS) if rng.random() < 0.5 else rng.randrange(-1 << 15, 1 << 15)
                 for _ in range(2)
             )
-            enables = [rng.random() < 0.7 for _ in range(3)]
+            enables = [rng.random() < 0.7 for _ in range(4)]
             ctx.set(dut.a, a)
             ctx.set(dut.w, w)
-            for port, value in zip((dut.load, dut.advance, dut.clear), enables, strict=True):
+            for port, value in zip(
+                (dut.load, dut.advance, dut.clear, dut.emit), enables, strict=True
+            ):
                 ctx.set(port, value)
             assert ctx.get(dut.product) == product, now
             await ctx.tick()
-            product = 0 if enables[2] else inner
+            product = product if not enables[3] else 0 if enables[2] else inner
             inner = operands[0] * operands[1] if enables[1] else inner
             operands = (a, w) if enables[0] else operands
 
@@ -66,11 +70,12 @@ int main() {
         top.a = corner == 0 ? 0x8000 : corner == 1 ? 0x7fff : rand();
         top.w = rand() % 4 == 0 ? 0x8000 : rand();
         top.load = rand() % 10 < 7, top.advance = rand() % 10 < 7, top.clear = rand() % 10 < 3;
+        top.emit = rand() % 10 < 7;
         static int32_t a, w, inner, product;
         top.clk = 0, top.eval();
         // The registers of the block are not known before they are loaded.
         if (now > 50 && (int32_t)top.product != product) return printf("cycle %d\\n", now), 1;
-        product = top.clear ? 0 : inner;
+        if (top.emit) product = top.clear ? 0 : inner;
         if (top.advance) inner = a * w;
         if (top.load) a = (int16_t)top.a, w = (int16_t)top.w;
         top.clk = 1, top.eval();
@@ -127,6 +132,8 @@ def test_block_ram(depth, bits):
     "make, cell, count",
     [
         (Multiplier, "MULT18X18D", 1),
+        (OperandScaler, "MULT18X18D", 2),
+        (WideMultiplier, "MULT18X18D", 4),
         (lambda: BlockRam(512), "DP16KD", 1),
         (lambda: WideBlockRam(512), "DP16KD", 1),
         (lambda: BlockRam(2048), "DP16KD", 2),
