@@ -47,6 +47,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
 # Semaphores that it may name, if not all that are built: CONFIG is executed by the fetcher, which
 # has no part in them.
 BUILT = {Opcode.CONFIG: 0}
+LEAST_SHIFT, MOST_SHIFT = -31, 30  # of a scaling
 STORE_ADDRESSES = ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
 
 Word = int | Value
@@ -116,8 +117,23 @@ def _store(config: Config, f: Fields) -> list:
         f["dram"] >> config.address_bits == 0,
         f["chunk"] <= config.store_lanes,
         f["pool"] <= int(max(Pool)),
+        (f["pool"] == 0) | (f["add"] == 0),
         f["row_first"] < f["ring"],
         *((f["narrow"] != 0) | even for even in _aligned(f, 2, *STORE_ADDRESSES)),
+    ]
+
+
+def _shape(config: Config, f: Fields) -> list:
+    return [
+        *(
+            rule
+            for name in ("shift_a", "shift_b")
+            for rule in (f[name] <= 0, f[name] >= LEAST_SHIFT)
+        ),
+        f["shift"] >= LEAST_SHIFT,
+        f["shift"] <= MOST_SHIFT,
+        (f["shift"] <= 0) | (f["multiplier"] >> 29 != 0),
+        f["rounding"] <= int(max(Rounding)),
     ]
 
 
@@ -182,7 +198,7 @@ RULES: dict[Opcode, Rules] = {
     Opcode.PSUM: _psum,
     Opcode.OFMAP: _ofmap,
     Opcode.STORE: _store,
-    Opcode.SHAPE: _nothing,
+    Opcode.SHAPE: _shape,
     Opcode.SPARSE_FILL: _fill,
     Opcode.SPARSE_RUN: _run,
     Opcode.SPARSE_OUTPUT: _output,

@@ -45,5 +45,5 @@ GOOD = {
         pool=2,
     ),
     Opcode.SCALE: dict(word=1016, channels=4, rounding=2, lo=-128, hi=127),
-    Opcode.SHAPE: dict(y_first=-1, multiplier=65535),
+    Opcode.SHAPE: dict(y_first=-1, shift_a=-31, multiplier=1 << 30, shift=30, rounding=2, lo=-5),
 }

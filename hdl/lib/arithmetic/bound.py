@@ -1,6 +1,6 @@
 """A sum within bounds of 16 bits."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,14 +11,17 @@ from hdl.lib.arithmetic.wide_multiplier import SUM_BITS
 class Bound(wiring.Component):
     """entry = clamp(value, lo, hi).
 
-    Members: `enable`; `value`, signed, of 32 bits; `lo` and `hi`, signed, of 16 bits, lo <= hi;
-    `entry`. Latency one enabled cycle, throughput one value a cycle. The register has no reset.
+    Members: `enable`; `value`, signed, of 32 bits, or, with `over`, one beyond both bounds on the
+    side of `negative`; `lo` and `hi`, signed, of 16 bits, lo <= hi; `entry`. Latency one enabled
+    cycle, throughput one value a cycle. The register has no reset.
     """
 
     LATENCY = 1
 
     enable: In(1)
     value: In(signed(SUM_BITS))
+    over: In(1)
+    negative: In(1)
     lo: In(signed(ENTRY_BITS))
     hi: In(signed(ENTRY_BITS))
     entry: Out(signed(ENTRY_BITS))
@@ -28,14 +31,12 @@ class Bound(wiring.Component):
         entry = Signal(signed(ENTRY_BITS), reset_less=True)
         m.d.comb += self.entry.eq(entry)
 
-        # What 17 bits do not hold is beyond either bound.
-        short, top, sign = (
-            self.value[: ENTRY_BITS + 1].as_signed(),
-            self.value[ENTRY_BITS:],
-            self.value[-1],
-        )
-        beyond, below, above = top.any() & ~top.all(), Signal(), Signal()
+        # What 17 bits do not hold is beyond both bounds too.
+        short, top = self.value[: ENTRY_BITS + 1].as_signed(), self.value[ENTRY_BITS:]
+        beyond, sign, below, above = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
+            beyond.eq(self.over | (top.any() & ~top.all())),
+            sign.eq(Mux(self.over, self.negative, self.value[-1])),
             below.eq((beyond & sign) | (~beyond & (short < self.lo))),
             above.eq((beyond & ~sign) | (~beyond & (short > self.hi))),
         ]

@@ -1,6 +1,6 @@
-"""A left shift of 32 bits that wraps, or stays at the number farthest from zero."""
+"""A left shift of 32 bits that says what it loses."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,10 +12,10 @@ COARSE = 3  # lowest bit of the shift before the register
 
 
 class LeftShift(wiring.Component):
-    """out = value << shift, modulo 2**32 with `wrap`, else saturated to 32 bits.
+    """out = value << shift, modulo 2**32.
 
-    Members: `enable` moves the register; `value`, signed, of 32 bits; `shift` (0..31); `wrap`;
-    `out`, signed, of 32 bits.
+    Members: `enable` moves the register; `value`, signed, of 32 bits; `shift` (0..31); `out`,
+    signed, of 32 bits; `lost`: it does not hold all.
 
     Latency LATENCY enabled cycle, the register lies halfway and has no reset; throughput one value
     a cycle.
@@ -26,8 +26,8 @@ class LeftShift(wiring.Component):
     enable: In(1)
     value: In(signed(SUM_BITS))
     shift: In(SHIFT_BITS)
-    wrap: In(1)
     out: Out(signed(SUM_BITS))
+    lost: Out(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -36,12 +36,9 @@ class LeftShift(wiring.Component):
             return after(m, self.enable, self.LATENCY, value, name)
 
         coarse, lost = self._shifted(m, self.value, self.shift, range(COARSE, SHIFT_BITS))
-        sign, had_lost = later(self.value[-1], "sign"), later(lost & ~self.wrap, "lost")
-        wrap, shift = later(self.wrap, "wrap"), later(self.shift[:COARSE], "shift")
-
+        shift, before = later(self.shift[:COARSE], "shift"), later(lost, "lost")
         fine, lost = self._shifted(m, later(coarse, "coarse"), shift, range(COARSE))
-        farthest = Cat((~sign).replicate(SUM_BITS - 1), sign)
-        m.d.comb += self.out.eq(Mux(had_lost | (lost & ~wrap), farthest, fine))
+        m.d.comb += [self.out.eq(fine), self.lost.eq(before | lost)]
         return m
 
     def _shifted(self, m: Module, value, shift, levels: range):

@@ -29,6 +29,7 @@ class Scaler(wiring.Component):
     """
 
     PRODUCT = LeftShift.LATENCY + WideMultiplier.LATENCY  # cycles to the product
+    BOUND = WideMultiplier.LATENCY + 1 + AwayShift.LATENCY  # from the left shift to the bounds
     LATENCY = PRODUCT + 1 + AwayShift.LATENCY + Bound.LATENCY
 
     enable: In(1)
@@ -54,18 +55,20 @@ class Scaler(wiring.Component):
             return after(m, self.enable, stages, value, name)
 
         # Only of DOUBLE a left shift wraps; any other that loses bits ends at a bound.
+        rounding = later(LeftShift.LATENCY, self.rounding, "shifted_rounding")
+        negative = later(LeftShift.LATENCY, self.value[-1], "shifted_sign")
+        over = left_shift.lost & (rounding != Rounding.DOUBLE)
         m.d.comb += [
             left_shift.value.eq(self.value),
             left_shift.shift.eq(self.left),
-            left_shift.wrap.eq(self.rounding == Rounding.DOUBLE),
             multiply.a.eq(left_shift.out),
-            multiply.w.eq(later(left_shift.LATENCY, self.multiplier, "multiplier")),
+            multiply.w.eq(later(LeftShift.LATENCY, self.multiplier, "multiplier")),
         ]
 
         # The product's 31 low bits: DOUBLE rounds by them, the others keep the first and, for the
         # right shift, whether there is more.
         right = later(self.PRODUCT, self.right, "right")
-        rounding = later(self.PRODUCT, self.rounding, "rounding")
+        rounding = later(WideMultiplier.LATENCY, rounding, "rounding")
         double, half = rounding == Rounding.DOUBLE, multiply.product[MULTIPLIER_BITS - 1]
         rounded, rest = Signal(signed(SUM_BITS + 1), reset_less=True), Signal(reset_less=True)
         with m.If(self.enable):
@@ -76,13 +79,18 @@ class Scaler(wiring.Component):
             ]
             with m.If(right[SHIFT_BITS]):
                 m.d.sync += [rounded.eq(0), rest.eq(0)]
-
         m.d.comb += [
             right_shift.value.eq(rounded),
             right_shift.rest.eq(rest),
-            right_shift.shift.eq(later(1, right, "near_right")),
+            right_shift.shift.eq(later(1, right, "rounded_right")),
             right_shift.away.eq(later(1, rounding != Rounding.SINGLE, "away")),
+        ]
+
+        # Bounds.
+        m.d.comb += [
             bound.value.eq(right_shift.out),
+            bound.over.eq(later(self.BOUND, over, "over")),
+            bound.negative.eq(later(self.BOUND, negative, "sign")),
             bound.lo.eq(self.lo),
             bound.hi.eq(self.hi),
             self.entry.eq(bound.entry),

@@ -127,11 +127,13 @@ def test_left_shift(stall):
     for shift in range(32):
         edges = (LOW >> shift, HIGH >> shift, -1, 0, 1, LOW, HIGH)
         for value in [edge + near for edge in edges for near in (-1, 0, 1)]:
-            value, wraps = max(LOW, min(HIGH, value)), rng.randrange(2)
-            items.append(dict(value=value, shift=shift, wrap=wraps))
-            whole = value << shift
-            want.append(word(whole) if wraps else max(LOW, min(HIGH, whole)))
-    assert passed(dut, items, dut.out, dut.LATENCY, stall=stall) == want
+            value = max(LOW, min(HIGH, value))
+            items.append(dict(value=value, shift=shift))
+            want.append((word(value << shift), LOW <= value << shift <= HIGH))
+    rng.shuffle(pairs := list(zip(items, want)))
+    items, want = zip(*pairs)
+    for out, of in ((dut.out, [w[0] for w in want]), (dut.lost, [not w[1] for w in want])):
+        assert passed(dut, items, out, dut.LATENCY, stall=stall) == of
 
 
 @stalls
@@ -157,8 +159,9 @@ def test_bound(stall):
         lo, hi = bounds(rng)
         near = rng.choice((lo, hi, 0, LOW + 1, HIGH - 1, -65536, 65535)) + rng.randrange(-1, 2)
         value = rng.choice((near, rng.randrange(LOW, HIGH)))
-        items.append(dict(value=value, lo=lo, hi=hi))
-        want.append(max(lo, min(hi, value)))
+        over, negative = rng.random() < 0.2, rng.randrange(2)
+        items.append(dict(value=value, over=over, negative=negative, lo=lo, hi=hi))
+        want.append((lo if negative else hi) if over else max(lo, min(hi, value)))
     assert passed(dut, items, dut.entry, dut.LATENCY, stall=stall) == want
 
 
