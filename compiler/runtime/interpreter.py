@@ -597,7 +597,7 @@ class Interpreter:
             self._push(sums)
         else:
             scaled = requantise(sums, o["shift"], bool(o["relu"])) if not o["scaled"] else None
-            self._tile(o, self._scaled(o, sums) if scaled is None else scaled)
+            self._tile(o, self._by_channel(o, sums) if scaled is None else scaled)
         self._give(taken.signal)
 
     # ---- scales of OFMAP -----------------------------------------------------------------
@@ -623,7 +623,7 @@ class Interpreter:
             self.scaling = queue.popleft()
             self._give(self.scaling.signal)
 
-    def _scaled(self, o: dict[str, int], sums: np.ndarray) -> np.ndarray:
+    def _by_channel(self, o: dict[str, int], sums: np.ndarray) -> np.ndarray:
         """Sums [image x position x row x set, p] as the last SCALE says."""
         self._need(self.scaling is not None, "no SCALE before it")
         assert self.scaling is not None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from compiler.layers import Pool
+from compiler.lowering.emission.scaling import Scaling
 from compiler.lowering.emission.tile import MOST_BLOCKS, POOL, Tile, output_fields, pool_fields
 from compiler.lowering.structures.commands import Command, Schedule
 from compiler.mapping.layout import View
 from compiler.mapping.mapping import MappingError, chunk_of
 from compiler.numbers import ceil
-from compiler.quantise.fixed_point import AddNumbers
 from hdl import isa
 from hdl.config import Config
 from hdl.isa import Opcode
@@ -121,9 +121,9 @@ class StoreTiles:
 
 @dataclass(frozen=True)
 class StoreLayer:
-    """A layer that only the store engine works on: pool, add, ReLU, copy or reorder.
+    """A layer that only the store engine works on: pool, add, ReLU, rescaling, copy or reorder.
 
-    sources: one view, or two for `add`; size: (H, W) of the sources; name: for errors.
+    sources: one view, or two to be added; size: (H, W) of the sources; name: for errors.
     """
 
     sources: list[View]
@@ -133,19 +133,8 @@ class StoreLayer:
     name: str
     images: int
     pool: Pool | None = None
-    add: AddNumbers | None = None
     relu: bool = False
-
-
-def _add_fields(add: AddNumbers) -> dict[str, int]:
-    """SHAPE's scales of an addition of powers of two, rounded halves up."""
-    return dict(
-        multiplier_a=1 << 11 + add.shift_a,
-        multiplier_b=1 << 11 + add.shift_b,
-        multiplier=1 << 30,
-        shift=1 - add.shift_out,
-        rounding=isa.Rounding.SINGLE,
-    )
+    scaling: Scaling = field(default_factory=Scaling)
 
 
 def emit_store(
@@ -220,18 +209,16 @@ class _Emitter:
     def _shape(self, unit: int, loads: list[tuple[Tile, int, Command]]) -> None:
         """A SHAPE, unless the last said the same."""
         _, y, _, x = self.units[unit]
-        pool, add, tile = self.layer.pool, self.layer.add, loads[0][0]
+        pool, tile = self.layer.pool, loads[0][0]
         shape: dict[str, int] = {}
         if pool:
             shape = pool_fields(
                 pool, self.layer.size, (y, x), (tile.y, tile.x), (tile.rows, tile.columns)
             )
-        if add:
+        if len(loads) > 1:
             other, word, _ = loads[1]
-            shape = other.strides() | dict(
-                base=4 * word + other.lane,
-                **_add_fields(add),
-            )
+            shape = other.strides() | dict(base=4 * word + other.lane)
+        shape |= self.layer.scaling.fields
         if shape and shape != self.shape:
             self.schedule.add(Opcode.SHAPE, **shape)
             self.shape = shape
@@ -254,8 +241,9 @@ class _Emitter:
             **output_fields(layer.target, n, y, channel // block, x),
             chunk=self.chunk,
             pool=POOL[layer.pool.kind] if layer.pool else isa.Pool.NONE,
-            add=layer.add is not None,
+            add=len(loads) > 1,
             relu=layer.relu,
+            scaled=layer.scaling.scaled,
         )
         for _, _, command in loads:
             self.schedule.depend(store, command)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from compiler.graph import NetworkError
-from compiler.layers import Add, Concat, Conv, Layer, Pool, Relu
+from compiler.layers import Add, Concat, Conv, Layer, Pool, Relu, Rescale
 from compiler.lowering.emission.buffer import Blob
 from compiler.lowering.emission.conv import emit_conv
 from compiler.lowering.emission.conv_passes import Convolution
+from compiler.lowering.emission.scaling import scaling_of
 from compiler.lowering.emission.sparse import SparseJob, emit_sparse
 from compiler.lowering.emission.store import StoreLayer, emit_store
 from compiler.lowering.emission.tile import loaded_words
@@ -58,10 +59,10 @@ class _Emitter:
                 self._conv(layer)
             case Concat():
                 self._concat(layer)
-            case Pool() | Add() | Relu():
+            case Pool() | Add() | Relu() | Rescale():
                 self._store(layer)
             case _:
-                raise NetworkError(f"layer {layer.name!r}: of integers, which are not mapped yet")
+                raise NetworkError(f"layer {layer.name!r}: {type(layer).__name__} is not mapped")
 
     def _end(self, segment: Segment) -> None:
         segment.count = self.now - segment.first
@@ -155,7 +156,7 @@ class _Emitter:
         else:
             self.segments[-1].joined += (layer.output,)
 
-    def _store(self, layer: Pool | Add | Relu) -> None:
+    def _store(self, layer: Pool | Add | Relu | Rescale) -> None:
         state, first = self.state, self.now
         channels, height, width = state.graph.tensors[layer.inputs[0]].shape
         job = StoreLayer(
@@ -166,8 +167,8 @@ class _Emitter:
             layer.name,
             state.images,
             layer if isinstance(layer, Pool) else None,
-            state.network.adds[layer.name] if isinstance(layer, Add) else None,
             isinstance(layer, Relu) or getattr(layer, "relu", False),
+            scaling_of(state.network, layer),
         )
         self.last = emit_store(self.schedule, state.config, job, self.after)
         self._end(Segment(layer.name, type(layer).__name__.lower(), layer.output, first))
