@@ -8,7 +8,7 @@ from compiler.graph import Graph, NetworkError, Tensor
 from compiler.layers import IntAdd, IntConv, IntPad, IntPool, Rescale
 from compiler.quantise.integer_graph import integer_network
 from golden.geometry import output_size
-from golden.integer.add import LEFT_SHIFT, Operand
+from golden.integer.add import POINT, Operand
 from golden.integer.affine import Affine
 from golden.integer.requantise import AWAY, DOUBLE, SINGLE, Requantiser, quantise_multiplier
 from tests.layers import STRATA, Draw
@@ -99,7 +99,7 @@ class IntegerDraw(Draw):
                 layers.append(self.conv("second", shape, "in", again, inner))
                 scales = 2.0 ** rng.uniform(-4, 4, 2)
                 twice = 2 * scales.max()
-                out = self.requantiser(affine, np.full(1, 1 << LEFT_SHIFT + 7), DOUBLE)
+                out = self.requantiser(affine, np.full(1, 1 << POINT + 7), DOUBLE)
                 out = Requantiser(
                     out.multiplier[0], min(out.shift[0], 0), DOUBLE, affine.zero, out.lo, out.hi
                 )

@@ -14,7 +14,7 @@ from compiler.frontend.tflite_file import ModelRecord, OperatorRecord, TensorRec
 from compiler.graph import Graph, NetworkError, Tensor
 from compiler.layers import Concat, IntAdd, IntConv, IntPad, IntPool, Layer, Rescale
 from golden.geometry import Pads, auto_pads
-from golden.integer.add import LEFT_SHIFT, Operand
+from golden.integer.add import POINT, Operand
 from golden.integer.affine import Affine
 from golden.integer.mean import mean_multiplier
 from golden.integer.requantise import (
@@ -416,7 +416,7 @@ class _Importer:
         self.need(self.rank(0) == self.rank(1), "operands of different rank")
         scales = [self.affine_in(n).scale for n in (0, 1)]
         twice = 2 * max(scales)
-        factor = twice / ((1 << LEFT_SHIFT) * self.affine(self.result).scale)
+        factor = twice / ((1 << POINT) * self.affine(self.result).scale)
         self.need(
             quantise_multiplier(factor)[1] <= 0,
             f"its scales give a factor of {factor:g}: below 1 is supported",
