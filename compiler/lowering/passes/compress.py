@@ -56,6 +56,8 @@ def _incompressible(state: Placed, layer: Layer) -> str | None:
         or layer.kernel != graph.tensors[layer.input].shape[1:]
     ):
         return "it is not a fully connected layer"
+    if any(graph.tensors[name].affine for name in (layer.input, layer.output)):
+        return "its input or output has 8 bits"
     values = np.count_nonzero(np.unique(state.network.convs[layer.name].weights))
     if values > SHARED:
         return f"it has {values} distinct non-zero weights, a codebook holds {SHARED}"
