@@ -28,7 +28,7 @@ def compile_mapped(
     for name, block in ((layer.input, shape.block), (layer.output, shape.out_block)):
         tensor = graph.tensors[name]
         blocks = ceil(tensor.channels, block)
-        storage = Storage(name, tensor.height, tensor.width, block, blocks)
+        storage = Storage(name, tensor.height, tensor.width, block, blocks, affine=tensor.affine)
         views[name] = View(storage, 0, np.arange(tensor.channels))
 
     alone = Graph(

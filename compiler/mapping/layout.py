@@ -1,8 +1,10 @@
 """Where tensors live in DRAM: one layout per tensor, shared by all its readers and writers.
 
 `[image][row][channel block][column][channel in block]`, int16, a strip (image, row, block)
-on an 8-byte boundary. A run-length coded storage (golden/rlc.py) has a slot of the worst case
-for each strip, and behind the strips of an image the words that each uses, 16 bits.
+on an 8-byte boundary; of a tensor with a scale and a zero point q, int8 or uint8. Values go in and
+come out as the machine has them, v = q - zero. A run-length coded storage (golden/rlc.py) has a
+slot of the worst case for each strip, and behind the strips of an image the words that each uses,
+16 bits.
 
 Concat costs nothing where its inputs can be written in place: each input then starts on a block
 of the concatenated storage, and the slots between the channels of one input and the next block
@@ -20,6 +22,7 @@ import numpy as np
 
 from compiler.graph import Graph
 from compiler.layers import Concat, Conv, Layer
+from golden.integer.affine import Affine
 from golden.rlc import LENGTH_BYTES, decode, encode, slot_words
 
 BLOCK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -37,6 +40,12 @@ class Storage:
     blocks: int
     address: int = 0
     rlc: bool = False
+    affine: Affine | None = None  # of 8-bit entries, which are never run-length coded
+
+    @property
+    def bytes_each(self) -> int:
+        """Of an entry."""
+        return 2 if self.affine is None else 1
 
     @property
     def entries(self) -> int:
@@ -44,9 +53,14 @@ class Storage:
         return self.width * self.block
 
     @property
+    def strip_words(self) -> int:
+        """64-bit words of a strip that is not coded."""
+        return -(-self.entries * self.bytes_each // 8)
+
+    @property
     def strip_bytes(self) -> int:
         """From a strip to the next."""
-        return 8 * (slot_words(self.entries) if self.rlc else -(-self.entries // 4))
+        return 8 * (slot_words(self.entries) if self.rlc else self.strip_words)
 
     @property
     def row_bytes(self) -> int:
@@ -55,7 +69,7 @@ class Storage:
     @property
     def dense_bytes(self) -> int:
         """Of an image's strips that are not coded."""
-        return 8 * -(-self.entries // 4) * self.blocks * self.height
+        return 8 * self.strip_words * self.blocks * self.height
 
     @property
     def table_row_bytes(self) -> int:
@@ -116,6 +130,10 @@ class View:
     def pack(self, values: np.ndarray, memory: np.ndarray) -> None:
         """Write int16 [N, C, H, W] into `memory`, uint8 of the storage's images."""
         s = self.storage
+        if s.affine:
+            values = s.affine.restored(values)
+            own = self._strips(memory, len(values))[:, :, self.first_block :][:, :, : self.blocks]
+            own[:] = s.affine.zero  # of slots without a channel too
         if s.rlc:
             out = np.zeros((len(values), s.height, s.blocks, s.width, s.block), np.int16)
         else:
@@ -139,9 +157,10 @@ class View:
         else:
             strips = self._strips(memory, images)
         block, channel = np.divmod(self.slots, s.block)
-        return np.ascontiguousarray(
+        values = np.ascontiguousarray(
             strips[:, :, self.first_block + block, :, channel].transpose(1, 0, 2, 3)
         )
+        return s.affine.centred(values) if s.affine else values
 
     def coded_bytes(self, memory: np.ndarray, images: int) -> int:
         """Bytes that the strips and lengths of a coded storage use."""
@@ -164,8 +183,8 @@ class View:
 
     def _strips(self, memory: np.ndarray, images: int) -> np.ndarray:
         s = self.storage
-        words = memory[: images * s.image_bytes].view(np.int16)
-        words = words.reshape(images, s.height, s.blocks, s.strip_bytes // 2)
+        words = memory[: images * s.image_bytes].view(s.affine.dtype if s.affine else np.int16)
+        words = words.reshape(images, s.height, s.blocks, s.strip_bytes // s.bytes_each)
         used = words[..., : s.width * s.block]
         # splitting the last axis of a strided array keeps it a view
         return used.reshape(*used.shape[:3], s.width, s.block)
@@ -248,8 +267,9 @@ def plan_views(
     for owner in members:
         q = blocks_of[owner]
         tensor = graph.tensors[owner]
+        blocks = int(slots[owner][-1]) // q + 1
         storages[owner] = Storage(
-            owner, tensor.height, tensor.width, q, int(slots[owner][-1]) // q + 1
+            owner, tensor.height, tensor.width, q, blocks, affine=tensor.affine
         )
         _place(graph, made_by, into, owner, 0, storages[owner], slots, views)
     return views

@@ -41,8 +41,9 @@ class Shape:
     group; H, W unpadded ifmap; E, F ofmap; uy, ux strides; block: q_T of the input;
     out_block: of the output; pool: (kernel, stride) rows of a pool to be fused, or None;
     density: share of ifmap entries that cost MACs (all, unless zeros are skipped); in_bytes,
-    out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows; scaled: its sums
-    are scaled by channel, with biases that OFMAP adds."""
+    out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows; narrow, narrow_out:
+    ifmaps, ofmaps have 8 bits an entry in memory; scaled: its sums are scaled by channel, with
+    biases that OFMAP adds."""
 
     N: int
     C: int
@@ -62,6 +63,8 @@ class Shape:
     density: float = 1.0
     in_bytes: float = 1.0
     out_bytes: float = 1.0
+    narrow: bool = False
+    narrow_out: bool = False
     scaled: bool = False
 
     @property
@@ -141,17 +144,19 @@ class Counts:
     rows: ifmap rows of a tile; groups: of channel blocks; strip: words of a strip; words: of a
     tag's filters; tags: filter tags of a pass; lanes: psum words of a logical column;
     channel_passes, folds; accumulations: passes that add to a psum; blocks: of p*t filters; chunks,
-    tiles; ifmap_unit, filter_unit: words; units: ifmap units of a channel pass; loads: of a tile;
-    laps: bands of all images of a pass; width: filters of an ofmap slot; bias_block: words of the
-    biases of a filter block, with their scales; bias, biases: of those in the buffer, and of all.
+    tiles; ifmap_unit, filter_unit: words; ifmap_loaded: words in memory of an ifmap unit; units:
+    ifmap units of a channel pass; loads: of a tile; laps: bands of all images of a pass; width:
+    filters of an ofmap slot; bias_block: words of the biases of a filter block, with their scales;
+    bias, biases: of those in the buffer, and of all.
     """
 
     def __init__(self, shape: Shape, m: Mapping):
         minimum, where = _choices(m)
         self.rows = minimum((m.bands * m.e - 1) * shape.uy + shape.R, shape.H)
-        self.strip = ceil(
-            minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block + 3, 4
-        )
+        # With the entries of its first word that lie before it, at worst.
+        entries = minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block
+        loaded = ceil(entries + 7, 8) if shape.narrow else ceil(entries + 3, 4)  # words in memory
+        self.strip = 2 * loaded if shape.narrow else loaded
         self.words = ceil(m.p * m.q * m.width, 4)
         self.tags = m.height * m.r * m.t
         self.lanes = ceil(m.p, PSUM_LANES)
@@ -165,6 +170,7 @@ class Counts:
         self.ifmap_unit = (
             m.ifmap_images * self.rows * minimum(m.channel_blocks, shape.blocks) * self.strip
         )
+        self.ifmap_loaded = self.ifmap_unit // 2 if shape.narrow else self.ifmap_unit
         self.filter_unit = self.words * self.tags
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
@@ -202,13 +208,13 @@ class Counts:
 def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
     """What one group moves over DRAM, in 64-bit words: ifmap, filter, psum (biases), ofmap, coded
     as they are there; beside them "commands", and "ifmap units" and "filter units" loaded, of
-    `s.ifmap_unit` and `s.filter_unit` words."""
+    `s.ifmap_loaded` and `s.filter_unit` words."""
     m_blocks = ceil(np.minimum(m.chunk, s.blocks), m.filter_blocks)
     passes = s.tiles * s.blocks * s.accumulations
     rounds = s.chunks * np.where(s.ifmap_resident, 1, m_blocks)
     units = s.tiles * s.loads * rounds
     filter_units = s.accumulations * s.blocks * np.where(s.filters_resident, 1, s.tiles)
-    stored = shape.N * shape.E * ceil(shape.F * shape.M, 4)
+    stored = shape.N * shape.E * ceil(shape.F * shape.M, 8 if shape.narrow_out else 4)
     if shape.pool:
         stored //= shape.pool[1] ** 2
     stores = (
@@ -218,7 +224,7 @@ def traffic(shape: Shape, m: Mapping, s: Counts) -> dict:
     )
     coded = m.columns >= shape.F  # only whole strips are
     return {
-        "ifmap": units * s.ifmap_unit * np.where(coded, shape.in_bytes, 1),
+        "ifmap": units * s.ifmap_loaded * np.where(coded, shape.in_bytes, 1),
         "filter": s.filter_unit * filter_units,
         "psum": s.biases,
         "ofmap": stored * np.where(coded, shape.out_bytes, 1),
@@ -258,7 +264,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     dram = dram_bytes / rate
     coded = m.columns >= shape.F  # only whole strips are
     # Without a place to spare, the next unit is loaded from the last use of the one it replaces on.
-    fetch = 8 * s.ifmap_unit * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
+    fetch = 8 * s.ifmap_loaded * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
     others = np.minimum(
         1, (dram_bytes - 8 * loaded) / rate / (passes * pace)
     )  # share the memory with it
@@ -275,8 +281,9 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     times = np.where(s.ifmap_resident, s.tiles * s.chunks, units / s.units) - 1
     full = np.where(s.ifmap_resident, m.ifmap_slots == s.loads, m.ifmap_slots == s.units)
     exposed = np.where(full, times * np.maximum(0, late), 0)
+    each_entry = 1 if shape.narrow_out else 2  # bytes of an ofmap's
     last = (
-        s.laps * m.columns * m.e * m.t * m.p * 2 * shape.out_bytes / rate
+        s.laps * m.columns * m.e * m.t * m.p * each_entry * shape.out_bytes / rate
     )  # what a last pass stores
     if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
@@ -301,7 +308,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
             s.tiles * s.blocks * np.where(m.ofmap_slots == 1, last, np.maximum(0, last - pace))
         )
     edges = (
-        (8 * (s.ifmap_unit + s.filter_unit) + 2 * s.ofmap_slot) / rate
+        (8 * (s.ifmap_loaded + s.filter_unit) + each_entry * s.ofmap_slot) / rate
         + config.pes
         + 3 * config.dram_latency
     )
@@ -343,7 +350,7 @@ def least(
         dram_bytes / rate,
         FETCH / config.fetch_ahead * moved["commands"],
     )
-    cycles = cycles + 8 * (s.ifmap_unit + s.filter_unit) / rate
+    cycles = cycles + 8 * (s.ifmap_loaded + s.filter_unit) / rate
     cycles = cycles + config.pes + 3 * config.dram_latency
     return np.asarray(cycles), np.asarray(dram_bytes)
 

@@ -278,7 +278,16 @@ def _spatial(shape: Shape, config: Config) -> dict[str, np.ndarray]:
     # Of the shape only what tells here, so that others share it.
     return _uses(
         dataclasses.replace(
-            shape, C=0, H=1, W=1, out_block=1, pool=None, in_bytes=1.0, out_bytes=1.0
+            shape,
+            C=0,
+            H=1,
+            W=1,
+            out_block=1,
+            pool=None,
+            in_bytes=1.0,
+            out_bytes=1.0,
+            narrow=False,
+            narrow_out=False,
         ),
         config,
     )

@@ -154,10 +154,10 @@ class Contents:
                     != 0
                 )
             else:
-                lengths, some = (
-                    np.zeros(0, np.int64),
-                    np.ascontiguousarray(used).view(np.int16) != 0,
-                )
+                entries, zero = np.ascontiguousarray(used).view(np.int16), 0
+                if s.affine:
+                    entries, zero = entries.view(s.affine.dtype), s.affine.zero
+                lengths, some = np.zeros(0, np.int64), entries != zero
             self.kept[s.address] = some, lengths
         return self.kept[s.address]
 
@@ -187,7 +187,14 @@ class Contents:
         else:
             s = self.storage(v["dram"])
             flat, base = self.of(s)[0].ravel(), s.address
-        return flat[((start.reshape(-1, 1) - base) // 2 + np.arange(v["length"] * LANES)).ravel()]
+        size = bytes_each(v)
+        first = (start.reshape(-1, 1) - base) // size
+        return flat[(first + np.arange(v["length"] * BEAT // size)).ravel()]
+
+
+def bytes_each(v: dict[str, int]) -> int:
+    """Of an entry in memory, of a LOAD or STORE that is not coded."""
+    return 1 if v["narrow"] else 2
 
 
 def nest(*loops: tuple[int, int]) -> np.ndarray:
@@ -542,13 +549,14 @@ def stored(v: dict[str, int], shape: dict[str, int] | None, contents: Contents) 
             BEAT * int(words.sum()) + LENGTH_BYTES * at.size,
             LENGTH_BYTES * at.size,
         )
-    words = (start % BEAT // 2 + entries + LANES - 1) // LANES
+    size = bytes_each(v) * entries
+    words = (start % BEAT + size + BEAT - 1) // BEAT
     return Stored(
         reads * each,
         walk,
         int(words.sum()),
         int((-(-words // BURST)).sum()),
-        2 * entries * start.size,
+        size * start.size,
         0,
     )
 
@@ -567,7 +575,8 @@ class Loaded:
 def loaded(v: dict[str, int], kind: str, contents: Contents) -> Loaded:
     count = v["count_a"] * v["count_b"] * v["count_c"]
     if not v["rlc"]:
-        return Loaded(np.full(count, v["length"]), [], count * v["length"], kind)
+        words = count * v["length"] * 2 // bytes_each(v)
+        return Loaded(np.full(count, v["length"]), [], words, kind)
     start = v["dram"] + nest(
         (v["count_a"], v["stride_a"]), (v["count_b"], v["stride_b"]), (v["count_c"], v["stride_c"])
     )

@@ -79,21 +79,30 @@ class StoreTiles:
             )
         return boxes
 
+    @staticmethod
+    def places(boxes: list[Tile]) -> list[int]:
+        """Where each tile begins in the buffer, and the end: 8-bit strips go to pairs of words."""
+        begins, at = [], 0
+        for box in boxes:
+            at = ceil(at, 2) * 2 if box.narrow else at
+            begins.append(at)
+            at += box.words
+        return [*begins, at]
+
     def fit(self, words: int, name: str) -> StoreTiles:
         """Halve rows, then channels, then columns until two tiles fit in `words`."""
         height, width = self.target.storage.height, self.target.storage.width
         while True:
             self.words = max(
-                sum(
-                    box.words
-                    for box in self.boxes(
+                self.places(
+                    self.boxes(
                         0,
                         (r, min(r + self.rows, height)),
                         (c, min(c + self.cols, width)),
                         0,
                         self.count,
                     )
-                )
+                )[-1]
                 for r in range(0, height, self.rows)
                 for c in range(0, width, self.cols)
             )
@@ -193,17 +202,16 @@ class _Emitter:
         """Tiles of the sources, their words in the buffer and the LOADs."""
         n, _, channel, _ = self.units[unit]
         tiles, copies = self.tiles, self.tiles.copies
-        word = unit % copies * self.half
         loads = []
-        count = min(tiles.count, self.end - channel)
-        for tile in tiles.boxes(n, *self._extent(unit), channel, count):
+        boxes = tiles.boxes(n, *self._extent(unit), channel, min(tiles.count, self.end - channel))
+        for tile, place in zip(boxes, tiles.places(boxes)):
+            word = unit % copies * self.half + place
             command = tile.load(self.schedule, word)
             if unit >= copies:
                 self.schedule.depend(command, self.stores[unit - copies])
             elif unit == 0:
                 self.schedule.depend(command, self.after)
             loads.append((tile, word, command))
-            word += tile.words
         return loads
 
     def _shape(self, unit: int, loads: list[tuple[Tile, int, Command]]) -> None:

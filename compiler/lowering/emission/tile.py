@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.layers import Pool
 from compiler.lowering.structures.commands import Command, Schedule
-from compiler.mapping.layout import View
+from compiler.mapping.layout import Storage, View
 from compiler.mapping.mapping import MappingError
 from compiler.numbers import ceil
 from golden.fixed import reciprocal
@@ -37,7 +37,7 @@ def load_fields(dram: int, word: int, length: int, *loops: tuple[int, int]) -> d
 
 
 def loaded_words(commands: list[Command]) -> int:
-    """64-bit words that the LOADs among the commands bring."""
+    """64-bit words that the LOADs among the commands bring from memory."""
     return sum(
         math.prod(c.fields[name] for name in ("length", "count_a", "count_b", "count_c"))
         for c in commands
@@ -63,14 +63,29 @@ class Tile:
     beyond: int = 0
 
     @property
+    def narrow(self) -> bool:
+        """Its entries have 8 bits in memory, 16 in the buffer."""
+        return self.view.storage.affine is not None
+
+    @property
+    def word_entries(self) -> int:
+        """Entries of a word in memory."""
+        return 8 // self.view.storage.bytes_each
+
+    @property
     def lane(self) -> int:
-        """Entries before column x in the first word of a strip."""
-        return self.x * self.view.storage.block % 4
+        """Entries before column x in the first word of a strip in memory, and so in the buffer."""
+        return self.x * self.view.storage.block % self.word_entries
+
+    @property
+    def length(self) -> int:
+        """Words of a strip in memory."""
+        return ceil(self.lane + self.columns * self.view.storage.block, self.word_entries)
 
     @property
     def strip(self) -> int:
-        """Words of a strip."""
-        return ceil(self.lane + self.columns * self.view.storage.block, 4)
+        """Words of a strip in the buffer."""
+        return self.length * self.word_entries // 4
 
     @property
     def words(self) -> int:
@@ -80,17 +95,19 @@ class Tile:
         s = self.view.storage
         if s.rlc:
             return schedule.add(Opcode.LOAD, **self._coded_fields(word))
-        dram = self.view.address(self.image, self.y, self.block) + self.x * s.block // 4 * 8
+        dram = self.view.address(self.image, self.y, self.block)
+        dram += self.x * s.block // self.word_entries * 8
         return schedule.add(
             Opcode.LOAD,
             **load_fields(
                 dram,
                 word,
-                self.strip,
+                self.length,
                 (self.images, s.image_bytes),
                 (self.rows, s.row_bytes),
                 (self.blocks, s.strip_bytes),
             ),
+            **narrow_fields(s),
         )
 
     def _coded_fields(self, word: int) -> dict[str, int]:
@@ -103,7 +120,7 @@ class Tile:
         return dict(
             dram=self.view.address(*at),
             word=word,
-            length=self.strip,
+            length=self.length,
             rlc=1,
             slot=s.strip_bytes // 8,
             count_a=self.images,
@@ -129,14 +146,22 @@ class Tile:
         )
 
 
+def narrow_fields(s: Storage) -> dict[str, int]:
+    """Of a LOAD or STORE of a storage, if its entries have 8 bits."""
+    if s.affine is None:
+        return {}
+    return dict(narrow=1, unsigned=int(not s.affine.signed), zero=s.affine.zero)
+
+
 def output_fields(view: View, image: int, row: int, block: int, column: int) -> dict[str, int]:
     s = view.storage
     fields = dict(
-        dram=view.address(image, row, block) + column * s.block * 2,
+        dram=view.address(image, row, block) + column * s.block * s.bytes_each,
         out_image_stride=s.image_bytes,
         out_row_stride=s.row_bytes,
         out_block_stride=s.strip_bytes,
         out_block=s.block,
+        **narrow_fields(s),
     )
     if s.rlc:
         assert column == 0, s.name

@@ -59,6 +59,8 @@ def _incompressible(state: Placed, layer: Layer) -> str | None:
         return "it is not a fully connected layer"
     if isinstance(layer, IntConv):
         return "its sums are scaled by channel"
+    if any(graph.tensors[name].affine for name in (layer.input, layer.output)):
+        return "its input or output has 8 bits"
     values = np.count_nonzero(np.unique(state.network.convs[layer.name].weights))
     if values > SHARED:
         return f"it has {values} distinct non-zero weights, a codebook holds {SHARED}"

@@ -54,5 +54,6 @@ def _writing(state: Request, name: str, block: int) -> float:
     if isinstance(layer, Conv):
         macs = state.images * layer.weights[0].size * graph.tensors[layer.output].size
     storing = entries * reads / chunk_of(config, block)
-    making = max(macs / config.multipliers, 2 * entries / config.dram_bytes_per_cycle)
+    written = entries * (2 if graph.tensors[name].affine is None else 1)  # bytes
+    making = max(macs / config.multipliers, written / config.dram_bytes_per_cycle)
     return max(0, storing - making)

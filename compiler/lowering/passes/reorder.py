@@ -26,7 +26,9 @@ def reorder(state: Compressed) -> Reordered:
         if block := copies[layer.name]:
             tensor, name = state.graph.tensors[layer.input], f"{layer.input}@{block}"
             blocks = ceil(tensor.channels, block)
-            storage = Storage(name, tensor.height, tensor.width, block, blocks)
+            storage = Storage(
+                name, tensor.height, tensor.width, block, blocks, affine=tensor.affine
+            )
             views.setdefault(name, View(storage, 0, views[layer.input].slots))
             reorders[layer.name] = name
     return extend(Reordered, state, views=views, reorders=reorders)
@@ -46,10 +48,11 @@ def _block(state: Compressed, layer: Conv, search: Search) -> int | None:
 
     def copying(block: int) -> float:
         entries = state.images * tensor.size
+        moved = 2 * view.storage.bytes_each * entries  # there and back
         if state.mapper.objective == "dram":
-            return 4 * entries
+            return moved
         reading = entries / chunk_of(config, view.storage.block, block)
-        return 300 + max(reading, 4 * entries / config.dram_bytes_per_cycle)
+        return 300 + max(reading, moved / config.dram_bytes_per_cycle)
 
     sizes = [q for q in BLOCK_SIZES if q <= tensor.channels and q != view.storage.block]
     best = min(sizes, key=lambda q: cost(q) + copying(q), default=None)

@@ -1,8 +1,8 @@
 """Which feature maps are run-length coded in memory (golden/rlc.py).
 
 A strip is coded and decoded whole, so a storage may be coded where it holds one tensor, its writer
-and all its readers take whole rows of columns, and neither is the sparse engine or a Concat. All
-others stay dense, and with "auto" those that coding would not make smaller.
+and all its readers take whole rows of columns, and neither is the sparse engine or a Concat, of
+16-bit entries. All others stay dense, and with "auto" those that coding would not make smaller.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def choose(
             len(names) == 1
             and id(storage) not in partly
             and tensor not in dense
+            and storage.affine is None
             and storage.entries <= MOST_ENTRIES
             and storage.table_row_bytes <= MOST_TABLE_ROW
         ):

@@ -35,8 +35,11 @@ def conv_shape(
     of_group = slots.reshape(layer.groups, channels)
     span = int((of_group.max(1) // block - of_group.min(1) // block).max()) + 1
 
+    output = pool.output if pool else layer.output
+    narrow, narrow_out = (graph.tensors[name].affine is not None for name in (layer.input, output))
+
     def coded(name, width, block):
-        if name in uncoded or name not in zeros:
+        if name in uncoded or name not in zeros or graph.tensors[name].affine:
             return 1.0
         return min(
             1.0, expected_bytes(zeros[name], 1, width * block) / (8 * ceil(width * block, 4))
@@ -58,6 +61,8 @@ def conv_shape(
         (pool.kernel[0], pool.stride[0]) if pool else None,
         1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
         coded(layer.input, width, block),
-        coded(pool.output if pool else layer.output, F, out_block),
+        coded(output, F, out_block),
+        narrow,
+        narrow_out,
         isinstance(layer, IntConv),
     )

@@ -6,16 +6,20 @@ import random
 import numpy as np
 import pytest
 
+from compiler.lowering.emission.tile import Tile
 from compiler.lowering.structures.shape import conv_shape
-from compiler.mapping.mapping import Counts, Shape, estimate
+from compiler.mapping.layout import Storage, View
+from compiler.mapping.mapping import Counts, Mapping, Shape, estimate, traffic
 from compiler.mapping.search import ranking, search
 from compiler.networks.layer_tables import NETWORKS
 from compiler.numbers import ceil
 from compiler.studies.map_table import layers_of, map_layer
+from golden.integer.affine import Affine
 from hdl.config import PRESETS, Config
 from hdl.isa import Mode
 
 EYERISS = PRESETS["eyeriss"]
+BASE = Mapping(1, 1, *[1] * 8, *[1] * 8)
 
 
 def random_shape(rng):
@@ -118,6 +122,8 @@ def test_what_is_dropped_is_not_missed(preset, objective, monkeypatch):
             pool=pool,
             density=rng.choice([1.0, 0.4]),
             in_bytes=rng.choice([1.0, 0.5]),
+            narrow=rng.random() < 0.5,
+            narrow_out=rng.random() < 0.5,
         )
         dropping = [ranking.__wrapped__(shape, config, objective, most) for most in (1, 3)]
         with monkeypatch.context() as patch:
@@ -186,3 +192,38 @@ def test_zeros_make_a_layer_smaller():
     assert some.density == pytest.approx(1 - 0.793) and none.density == 1
     assert some.in_bytes < 0.5 and none.in_bytes == some.in_bytes**0
     assert search(some, EYERISS).cycles < 0.7 * search(none, EYERISS).cycles
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_strips(narrow):
+    """A tile's strip is never longer than Counts says, wherever it begins."""
+    rng, affine = random.Random(7), Affine(1.0, 0) if narrow else None
+    for _ in range(200):
+        shape = dataclasses.replace(random_shape(rng), narrow=narrow)
+        m = dataclasses.replace(BASE, columns=rng.randint(1, shape.F), height=1, width=1)
+        counts = Counts(shape, m)
+        columns = min((m.columns - 1) * shape.ux + shape.S, shape.W)
+        storage = Storage("tensor", 1, shape.W, shape.block, 1, affine=affine)
+        tiles = [
+            Tile(View(storage, 0, np.arange(1)), 0, 1, 0, 1, 0, 1, x, columns)
+            for x in range(shape.W - columns + 1)
+        ]
+        longest = max(tile.strip for tile in tiles)
+        assert longest <= counts.strip < longest + (4 if narrow else 2)
+        assert counts.ifmap_loaded == counts.ifmap_unit // (2 if narrow else 1)
+
+
+def test_narrow_traffic():
+    """Ifmaps and ofmaps of 8 bits are half of the bytes; what is in the buffer stays."""
+    wide = Shape(1, 64, 32, 32, 64, 3, 3, 32, 32, 1, 1, 8, 8, 8)
+    narrow = dataclasses.replace(wide, narrow=True, narrow_out=True)
+    m = search(wide, EYERISS)
+    one, other = (traffic(shape, m, Counts(shape, m)) for shape in (wide, narrow))
+    assert other["ofmap"] == one["ofmap"] / 2
+    assert one["ifmap"] / 2 <= other["ifmap"] < one["ifmap"] * 0.54
+    assert {n: other[n] for n in ("filter", "psum", "commands")} == {
+        n: one[n] for n in ("filter", "psum", "commands")
+    }
+    cycles, moved = (estimate(narrow, m, EYERISS)[n] for n in (0, 1))
+    assert cycles < estimate(wide, m, EYERISS)[0] and moved < estimate(wide, m, EYERISS)[1]
+    assert search(narrow, EYERISS).dram_bytes < 0.75 * search(wide, EYERISS).dram_bytes

@@ -1,12 +1,17 @@
 """8-bit strips in the interpreter."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from compiler.lowering.structures.commands import Schedule
+from compiler.runtime.device import run_program
 from compiler.runtime.interpreter import Interpreter, ProgramError
+from hdl import isa
 from hdl.config import PRESETS
-from hdl.isa import Error, Opcode
+from hdl.isa import Error, Opcode, pack
 from tests.compiler.strips import END, SOURCE, TARGET, check_random, run_schedule
 
 TINY = PRESETS["tiny"]
@@ -47,6 +52,41 @@ def test_there_and_back(unsigned, low, high):
         entries = device.glb[8 : 8 + 256].astype(int) + zero
         q = np.arange(256, dtype=np.uint8).view(np.uint8 if unsigned else np.int8)
         assert np.array_equal(entries, q)
+
+
+DOCUMENTED = Path(__file__).resolve().parents[3] / "docs" / "commands.md"
+
+
+def test_documented_example():
+    """docs/commands.md: the entries, the bytes, the strobes, and what a LOAD makes of them."""
+    text = DOCUMENTED.read_text().partition("## 8-bit strips")[2]
+    rows = re.findall(r"^\| \d \| (.*) \| .* \| (.*) \|$", text, re.M)
+    entries = [int(v) for row in rows for v in row[0].split(", ")]
+    packed = bytes.fromhex("".join(row[1] for row in rows))
+    code = re.search(r"```python\n(.*?)```", text, re.S)
+    assert len(entries) == len(packed) == 15 and code
+    device = Interpreter(TINY, END)
+    device.glb[20:35] = entries
+    device.write(0x2000, bytes(24))
+    device.write(0x8000, eval(code[1], dict(isa=isa, Opcode=Opcode)))
+    windows = dict(read_window=(0, END), write_window=(0x2003, 0x2012))
+    result = run_program(device, 0x8000, 1, **windows)
+    assert result.ok and result.counters["dram_write_bytes"] == 15
+    assert device.read(0x2003, 15) == packed
+
+    beats = re.findall(r"^\| 0x(20[01][08]) \| (.*) \| ([01]{8}) \|$", text, re.M)
+    assert len(beats) == 3
+    for address, data, strobes in beats:
+        for k, byte in enumerate(data.split()):
+            assert (byte == "..") == (strobes[7 - k] == "0")
+            if byte != "..":
+                assert device.read(int(address, 16) + k, 1).hex() == byte
+
+    device.write(
+        0x8000, pack(Opcode.LOAD, dram=0x2000, word=8, length=3, narrow=1, zero=-10, **ONES)
+    )
+    assert run_program(device, 0x8000, 1, **windows).ok
+    assert device.glb[35:50].tolist() == [min(127, max(-128, v - 10)) + 10 for v in entries]
 
 
 @pytest.mark.parametrize(
