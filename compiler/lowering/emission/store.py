@@ -206,7 +206,7 @@ class _Emitter:
         boxes = tiles.boxes(n, *self._extent(unit), channel, min(tiles.count, self.end - channel))
         for tile, place in zip(boxes, tiles.places(boxes)):
             word = unit % copies * self.half + place
-            command = tile.load(self.schedule, word)
+            command = tile.load(self.schedule, word, raw=self.layer.scaling.raw)
             if unit >= copies:
                 self.schedule.depend(command, self.stores[unit - copies])
             elif unit == 0:
@@ -246,7 +246,7 @@ class _Emitter:
             rows=bottom - y,
             columns=right - x,
             blocks=ceil(min(self.tiles.count, layer.channels - channel), block),
-            **output_fields(layer.target, n, y, channel // block, x),
+            **output_fields(layer.target, n, y, channel // block, x, layer.scaling.raw),
             chunk=self.chunk,
             pool=POOL[layer.pool.kind] if layer.pool else isa.Pool.NONE,
             add=len(loads) > 1,

@@ -91,7 +91,8 @@ class Tile:
     def words(self) -> int:
         return (self.images * self.rows * self.blocks + self.beyond) * self.strip
 
-    def load(self, schedule: Schedule, word: int) -> Command:
+    def load(self, schedule: Schedule, word: int, *, raw: bool = False) -> Command:
+        """raw: 8-bit entries come as q, not as q - zero."""
         s = self.view.storage
         if s.rlc:
             return schedule.add(Opcode.LOAD, **self._coded_fields(word))
@@ -107,7 +108,7 @@ class Tile:
                 (self.rows, s.row_bytes),
                 (self.blocks, s.strip_bytes),
             ),
-            **narrow_fields(s),
+            **narrow_fields(s, raw),
         )
 
     def _coded_fields(self, word: int) -> dict[str, int]:
@@ -146,14 +147,17 @@ class Tile:
         )
 
 
-def narrow_fields(s: Storage) -> dict[str, int]:
-    """Of a LOAD or STORE of a storage, if its entries have 8 bits."""
+def narrow_fields(s: Storage, raw: bool = False) -> dict[str, int]:
+    """Of a LOAD or STORE of a storage, if its entries have 8 bits; raw: they are q in the buffer,
+    not q - zero."""
     if s.affine is None:
         return {}
-    return dict(narrow=1, unsigned=int(not s.affine.signed), zero=s.affine.zero)
+    return dict(narrow=1, unsigned=int(not s.affine.signed), zero=0 if raw else s.affine.zero)
 
 
-def output_fields(view: View, image: int, row: int, block: int, column: int) -> dict[str, int]:
+def output_fields(
+    view: View, image: int, row: int, block: int, column: int, raw: bool = False
+) -> dict[str, int]:
     s = view.storage
     fields = dict(
         dram=view.address(image, row, block) + column * s.block * s.bytes_each,
@@ -161,7 +165,7 @@ def output_fields(view: View, image: int, row: int, block: int, column: int) -> 
         out_row_stride=s.row_bytes,
         out_block_stride=s.strip_bytes,
         out_block=s.block,
-        **narrow_fields(s),
+        **narrow_fields(s, raw),
     )
     if s.rlc:
         assert column == 0, s.name
