@@ -46,13 +46,15 @@ def dequantise(x, fraction: int) -> np.ndarray:
 
 
 def reciprocal(n: int) -> tuple[int, int]:
-    """(reciprocal, shift) of a divisor n: reciprocal / 2**shift ~ 1 / n, 16 bits; (0, 0) for n = 0.
+    """(multiplier, shift) of 1 / n ~ multiplier * 2**(shift - 31), as golden.integer.requantise has
+    them: 31 bits, rounded up; (0, 0) for n = 0.
 
-    Raises ValueError if n is outside 0..65535.
+    Rounded "away", a sum of n 8-bit integers, n up to 256, becomes the nearest integer to its
+    average, halves away from zero: no half falls short. Raises ValueError if n is outside 0..65535.
     """
     if not 0 <= n < 1 << 16:
         raise ValueError(f"divisor {n}: outside 0..65535")
     if n == 0:
         return 0, 0
-    shift = 15 + (n - 1).bit_length()
-    return ((2 << shift) + n) // (2 * n), shift  # never a tie: n is odd times a power of two
+    shift = 1 - (n - 1).bit_length()
+    return -(-(1 << 31 - shift) // n), shift

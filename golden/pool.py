@@ -77,10 +77,11 @@ def divisors(
 
 def average(total: np.ndarray, by: np.ndarray) -> np.ndarray:
     """int16 of int64 sums [..., E, F] divided by `by` [E, F]: times the reciprocal, rounded half
-    up; by 0 gives 0."""
+    up; by 0 gives 0. Since the reciprocal is rounded up, a half below zero goes down unless its
+    divisor is a power of two."""
     values, where = np.unique(by, return_inverse=True)
     table = np.array([reciprocal(int(n)) for n in values], np.int64)[where.reshape(by.shape)]
-    return saturate(round_shift(total * table[..., 0], table[..., 1]))
+    return saturate(round_shift(total * table[..., 0], 31 - table[..., 1]))
 
 
 def average_pool(

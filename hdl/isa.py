@@ -253,8 +253,9 @@ class ScaleWord(data.Struct):
 
 class StoreBody(data.Struct):
     """for image, out row, out block, out column, chunk of the block, window: read `chunk`
-    entries of the tile, pool (and add), pack, write. Channel c of the tile is at
-    (c // block)*block_stride + c % block; `chunk` divides block and out_block.
+    entries of the tile, pool or add, pack, write. Channel c of the tile is at
+    (c // block)*block_stride + c % block; `chunk` divides block and out_block. With `relu` what is
+    stored is 0 at least; one of `pool` and `add` is 0.
 
     With `rlc` set each strip (image, row, block) is run-length coded (golden/rlc.py) from its
     address, a multiple of 8, on; nothing is written past its last word. The words used go to
@@ -263,7 +264,7 @@ class StoreBody(data.Struct):
 
     With `narrow` set entries are written as bytes, entry + zero saturated to int8 or, if
     `unsigned`, uint8: addresses and strides need not be even. Strips cannot be both narrow and
-    coded. `scaled`: the last SHAPE scales and bounds what is stored."""
+    coded. With `scaled` the last SHAPE scales and bounds what is stored, and `relu` is ignored."""
 
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
@@ -298,17 +299,18 @@ class StoreBody(data.Struct):
 class ShapeBody(data.Struct):
     """Sticky parameters of the STOREs that follow, in the same queue.
 
-    Add: operand B as STORE's (its own strides, no ring); the result is a scaled + b scaled, by the
-    multipliers and shifts of each: (v*multiplier + 2**10) >> 11, and that rounded right by -shift,
-    halves away from zero. int16 of a power of two k has multiplier 2**(11 + k).
-    Scaling: an add's sum, an average's with `fixed`, and what a STORE with `scaled` has pooled are
-    multiplied by multiplier * 2**(shift - 31), rounded as `rounding` says
-    (golden/integer/requantise.py), and with `scaled` bounded by lo and hi.
+    Add: operand B as STORE's (its own strides, no ring); the sum is a scaled + b scaled, by the
+    multipliers and shifts of each: (v*multiplier + 2**10) >> 11, in 32 bits, and that rounded right
+    by -shift, halves away from zero. int16 of a power of two k has multiplier 2**(11 + k).
+    Scaling: an add's sum, an average's with `fixed`, and what a STORE with `scaled` has read or
+    pooled are multiplied by multiplier * 2**(shift - 31), rounded as `rounding` says
+    (golden/integer/requantise.py), and with `scaled` bounded by lo and hi, else by int16. A shift
+    above 0 needs a multiplier of 2**29 at least.
     Pool: window of output (y, x) covers tile rows y*stride_y + y_first .. + kernel_y - 1
     and columns likewise; only rows in [0, height) and columns in [0, width) are read.
     Average: the divisor counts the window's rows in [count_top, count_bottom) times its
-    columns in [count_left, count_right); with `fixed` set all windows have that of the
-    scaling."""
+    columns in [count_left, count_right), 16 at most, and the sum is multiplied by its reciprocal
+    (golden.fixed.reciprocal), rounded as `rounding` says; with `fixed` set it is scaled instead."""
 
     base: ENTRY_ADDR
     image_stride: ENTRY_ADDR
@@ -337,7 +339,7 @@ class ShapeBody(data.Struct):
     shift: signed(6)  # -31..30
     rounding: 2  # Rounding
     lo: signed(16)
-    hi: signed(16)
+    hi: signed(16)  # at least lo
 
 
 class SparseFillBody(data.Struct):

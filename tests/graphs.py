@@ -193,9 +193,9 @@ def bounds(
                 far[layer.output] = windows(
                     padded[:, :, :rows, :columns], layer.kernel, layer.stride, (0, 0, 0, 0)
                 ).max(axis=(4, 5))
-                if layer.kind == "average":  # rounded, by a reciprocal of 16 bits
+                if layer.kind == "average":  # rounded, by a reciprocal of 31 bits
                     far[layer.output] = (
-                        far[layer.output] + half * 2 + np.abs(floats[layer.output]) * 2.0**-15
+                        far[layer.output] + half * 2 + np.abs(floats[layer.output]) * 2.0**-30
                     )
             case Add():
                 far[layer.output] = ins[0] + ins[1] + half

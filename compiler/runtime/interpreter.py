@@ -16,9 +16,10 @@ from compiler.lowering.structures.commands import ENGINE
 from compiler.runtime.device import RESET, START
 from compiler.runtime.sparse_memories import SparseMemories, StreamError
 from golden import pool
-from golden.add import add
 from golden.conv import matmul
-from golden.fixed import requantise, round_shift, saturate, wrap
+from golden.fixed import INT16_MAX, INT16_MIN, reciprocal, requantise, wrap
+from golden.integer.add import operand as scaled_operand
+from golden.integer.requantise import scale
 from golden.rlc import RlcError, decode, encode
 from hdl.config import LANES, PSUM_LANES, SEMAPHORES, Config
 from hdl.isa import (
@@ -32,6 +33,7 @@ from hdl.isa import (
     Opcode,
     Pool,
     Register,
+    Rounding,
     Status,
     VersionError,
     unpack,
@@ -609,6 +611,7 @@ class Interpreter:
 
     # ---- the store engine ----------------------------------------------------------------
     def _shape(self, v: dict[str, int]) -> None:
+        self._need(v["rounding"] <= max(Rounding), f"rounding {v['rounding']}")
         self.shape = v
 
     def _operand(
@@ -645,7 +648,8 @@ class Interpreter:
             ),
             "odd DRAM address",
         )
-        self._need(self.shape or not (v["pool"] or v["add"]), "no SHAPE before it")
+        self._need(self.shape or not (v["pool"] or v["add"] or v["scaled"]), "no SHAPE before it")
+        self._need(not (v["pool"] and v["add"]), "pool and add")
         b = self.shape
         channel = np.arange(v["blocks"] * v["out_block"])
         if v["pool"]:
@@ -660,11 +664,14 @@ class Interpreter:
         x = self._operand(v, v["images"], (v["row_first"] + row) % v["ring"], column, channel)
         if v["add"]:
             other = self._operand(b, v["images"], row, column, channel)
-            x = add(x, other, b["shift_a"], b["shift_b"], b["lo"])
-        if v["relu"]:
-            x = np.maximum(x, np.int16(0))
-        if v["pool"]:
+            sums = scaled_operand(x, b["multiplier_a"], b["shift_a"])
+            x = self._scaled(sums + scaled_operand(other, b["multiplier_b"], b["shift_b"]))
+        elif v["pool"]:
             x = self._pooled(v, x, row, column)
+        elif v["scaled"]:
+            x = self._scaled(x)
+        lo, hi = (b["lo"], b["hi"]) if v["scaled"] else (0 if v["relu"] else INT16_MIN, INT16_MAX)
+        x = np.clip(x, lo, hi).astype(np.int16)
         data = x.reshape(
             v["images"], v["rows"], v["columns"], v["blocks"], v["out_block"]
         ).transpose(0, 1, 3, 2, 4)
@@ -716,11 +723,17 @@ class Interpreter:
         self.memory.view(np.uint16)[table // 2] = lengths
         self.counters["dram_write_bytes"] += 8 * int(lengths.sum(dtype=np.int64)) + 2 * len(table)
 
+    def _scaled(self, sums: np.ndarray) -> np.ndarray:
+        """int64 of sums, by SHAPE's scaling."""
+        b = self.shape
+        rounding = Rounding(b["rounding"]).name.lower()
+        return scale(sums, b["multiplier"], b["shift"], rounding)
+
     def _pooled(
         self, v: dict[str, int], x: np.ndarray, row: np.ndarray, column: np.ndarray
     ) -> np.ndarray:
         """Pools x [image, row, column, channel], given where its rows and columns lie in the
-        tile."""
+        tile: scaled, but not bounded."""
         b = self.shape
         self._positive(b, "kernel_y", "kernel_x", "stride_y", "stride_x")
         kernel, stride = (b["kernel_y"], b["kernel_x"]), (b["stride_y"], b["stride_x"])
@@ -735,11 +748,12 @@ class Interpreter:
             top, left = int(row[0]) - b["y_first"], int(column[0]) - b["x_first"]
             canvas[:, :, top : top + len(row), left : left + len(column)] = x.transpose(0, 3, 1, 2)
         if v["pool"] == Pool.MAX:
-            return pool.max_pool(canvas, kernel, stride).transpose(0, 2, 3, 1)
+            most = pool.max_pool(canvas, kernel, stride).transpose(0, 2, 3, 1)
+            return self._scaled(most) if v["scaled"] else most
         self._need(v["pool"] == Pool.AVERAGE, f"pool {v['pool']}")
         total = pool.window_sums(canvas, kernel, stride)
         if b["fixed"]:
-            out = saturate(round_shift(total * b["multiplier"], b["shift"]))
+            out = self._scaled(total)
         else:
             counted = (
                 b["count_top"] - b["y_first"],
@@ -747,5 +761,7 @@ class Interpreter:
                 b["count_bottom"] - b["y_first"],
                 b["count_right"] - b["x_first"],
             )
-            out = pool.average(total, pool.divisors(size, kernel, stride, (0, 0, 0, 0), counted))
+            counts = pool.divisors(size, kernel, stride, (0, 0, 0, 0), counted)
+            multiplier, shift = np.vectorize(reciprocal, otypes=[np.int64] * 2)(counts)
+            out = scale(total, multiplier, shift, Rounding(b["rounding"]).name.lower())
         return out.transpose(0, 2, 3, 1)

@@ -28,13 +28,6 @@ def divide(sums: np.ndarray, by: np.ndarray) -> np.ndarray:
     return np.where(sums < 0, -magnitude, magnitude)
 
 
-def reciprocal(by: int) -> tuple[int, int]:
-    """(multiplier, shift) with which scale(sum, ..., "away") is divide(sum, by), for sums of `by`
-    8-bit integers and by = 1..256. The multiplier is rounded up, so that no half falls short."""
-    shift = 1 - (by - 1).bit_length()
-    return -(-(1 << 31 - shift) // by), shift
-
-
 def average_pool(
     q: np.ndarray,
     kernel: tuple[int, int],

@@ -36,6 +36,14 @@ def quantise_multipliers(reals) -> tuple[np.ndarray, np.ndarray]:
     return pairs[:, 0].reshape(shape), pairs[:, 1].reshape(shape)
 
 
+def round_away(x, shift) -> np.ndarray:
+    """int64 x >> shift, rounded, halves away from zero. Source: RoundingDivideByPOT of gemmlowp's
+    fixedpoint.h."""
+    x, shift = np.asarray(x, np.int64), np.asarray(shift, np.int64)
+    half = np.where(shift > 0, (np.int64(1) << np.maximum(shift - 1, 0)) - (x < 0), 0)
+    return (x + half) >> shift
+
+
 def scale(x, multiplier, shift, rounding: str = DOUBLE) -> np.ndarray:
     """int64 x * multiplier * 2**(shift - 31), rounded, of sums x of 32 bits.
 
@@ -57,9 +65,7 @@ def scale(x, multiplier, shift, rounding: str = DOUBLE) -> np.ndarray:
     x = wrap(x, 32)
     if rounding == DOUBLE:
         high = (wrap(x << np.maximum(s, 0), 32) * m + (1 << 30)) >> 31
-        e = np.maximum(-s, 0)
-        half = np.where(e > 0, (np.int64(1) << np.maximum(e - 1, 0)) - (high < 0), 0)
-        return (high + half) >> e
+        return round_away(high, np.maximum(-s, 0))
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding {rounding!r}: expected one of {', '.join(ROUNDINGS)}")
     half = (np.int64(1) << (30 - s)) - ((x < 0) if rounding == AWAY else 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from amaranth.hdl import Shape, Value
 
 from hdl.config import SEMAPHORES, Config
-from hdl.isa import BODIES, Mode, Opcode, Pool, Target, unpack
+from hdl.isa import BODIES, Mode, Opcode, Pool, Rounding, Target, unpack
 
 # Counts a zero of which would make a loop endless.
 NON_ZERO: dict[Opcode, tuple[str, ...]] = {
@@ -47,6 +47,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
 # Semaphores that it may name, if not all that are built: CONFIG is executed by the fetcher, which
 # has no part in them.
 BUILT = {Opcode.CONFIG: 0}
+LEAST_SHIFT, MOST_SHIFT = -31, 30  # of a scaling
 STORE_ADDRESSES = ("dram", "out_image_stride", "out_row_stride", "out_block_stride")
 
 Word = int | Value
@@ -105,6 +106,7 @@ def _store(config: Config, f: Fields) -> list:
         f["dram"] >> config.address_bits == 0,
         f["chunk"] <= config.store_lanes,
         f["pool"] <= int(max(Pool)),
+        (f["pool"] == 0) | (f["add"] == 0),
         f["row_first"] < f["ring"],
         *_aligned(f, 2, *STORE_ADDRESSES),
     ]
@@ -113,6 +115,20 @@ def _store(config: Config, f: Fields) -> list:
 def _scale(config: Config, f: Fields) -> list:
     """No machine executes it yet."""
     return [False]
+
+
+def _shape(config: Config, f: Fields) -> list:
+    return [
+        *(
+            rule
+            for name in ("shift_a", "shift_b")
+            for rule in (f[name] <= 0, f[name] >= LEAST_SHIFT)
+        ),
+        f["shift"] >= LEAST_SHIFT,
+        f["shift"] <= MOST_SHIFT,
+        (f["shift"] <= 0) | (f["multiplier"] >> 29 != 0),
+        f["rounding"] <= int(max(Rounding)),
+    ]
 
 
 def _nothing(config: Config, f: Fields) -> list:
@@ -176,7 +192,7 @@ RULES: dict[Opcode, Rules] = {
     Opcode.PSUM: _psum,
     Opcode.OFMAP: _ofmap,
     Opcode.STORE: _store,
-    Opcode.SHAPE: _nothing,
+    Opcode.SHAPE: _shape,
     Opcode.SPARSE_FILL: _fill,
     Opcode.SPARSE_RUN: _run,
     Opcode.SPARSE_OUTPUT: _output,

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import ENTRY_BITS, LANES
-from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, LoadBody, StoreBody
+from hdl.isa import ENTRY_ADDR, WORD_ADDR, Error, LoadBody, Rounding, StoreBody
 from hdl.lib.axi import ADDRESS, Burst, Range, ReadData, Request
 
 RUN_BITS, PAIRS = 5, 3
@@ -18,6 +18,7 @@ STORE_ENTRIES = 27  # ... that a command may ask for
 # bits of a tile's row or column, signed: a window that reads anything begins within 2**17 of it
 COORDINATE = 18
 SUM_BITS = 32  # of a window: 65025 entries of 16 bits
+COUNT_BITS = 5  # of an average's divisor
 BLOCK = 11  # bits of the channels in a block
 
 
@@ -245,7 +246,7 @@ class TapMark(data.Struct):
     read: 1
     first: 1  # of a window
     last: 1
-    count: 5  # the average's divisor
+    count: COUNT_BITS  # the average's divisor
     ends: StripEnds
 
 
@@ -257,15 +258,30 @@ class Tap(data.Struct):
     mark: TapMark
 
 
-def rounded_tap(lanes: int) -> data.StructLayout:
-    """A tap as it is pooled."""
-    return data.StructLayout(
-        {"entries": data.ArrayLayout(signed(ENTRY_BITS), lanes), "mark": TapMark}
-    )
+class OperandScale(data.Struct):
+    """What an operand of an add is scaled with."""
+
+    multiplier: 31
+    shift: signed(6)  # -31..0
+
+
+class ResultScale(data.Struct):
+    """What a sum is scaled with, and its bounds."""
+
+    multiplier: 31
+    shift: signed(6)  # -31..30
+    rounding: Rounding
+    lo: signed(ENTRY_BITS)
+    hi: signed(ENTRY_BITS)
+
+
+def window_tap(lanes: int) -> data.StructLayout:
+    """A tap as it is pooled, an entry or a scaled operand in each lane."""
+    return data.StructLayout({"values": data.ArrayLayout(signed(SUM_BITS), lanes), "mark": TapMark})
 
 
 def window_sum(lanes: int) -> data.StructLayout:
-    """What a window's entries add up to, or the greatest of them in the low bits."""
+    """What a window's taps add up to, or the greatest of them."""
     return data.StructLayout({"sums": data.ArrayLayout(signed(SUM_BITS), lanes), "mark": TapMark})
 
 

@@ -84,9 +84,9 @@ def test_quantise_rounds_half_up_and_saturates(fraction):
 def test_reciprocal_of_every_divisor():
     assert fixed.reciprocal(0) == (0, 0)
     for n in range(1, 1 << 16):
-        value, shift = fixed.reciprocal(n)
-        assert 1 << 15 <= value < 1 << 16 and shift == 15 + (n - 1).bit_length()
-        assert abs(value * n - (1 << shift)) * 2 <= n
+        multiplier, shift = fixed.reciprocal(n)
+        assert 1 << 30 <= multiplier < 1 << 31 and shift == 1 - (n - 1).bit_length()
+        assert 0 <= multiplier * n - (1 << 31 - shift) < n
     for n in (-1, 1 << 16):
         with pytest.raises(ValueError, match="divisor"):
             fixed.reciprocal(n)

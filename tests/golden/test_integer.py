@@ -6,9 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from golden import add as of_powers
+from golden.fixed import reciprocal, saturate
+from golden.integer.add import POINT, operand
 from golden.integer.affine import Affine, round_half_away
 from golden.integer.mean import mean_multiplier
-from golden.integer.pool import divide, reciprocal
+from golden.integer.pool import divide
 from golden.integer.requantise import (
     AWAY,
     DOUBLE,
@@ -93,6 +96,26 @@ def test_average_by_a_reciprocal():
         assert 1 << 30 <= m < 1 << 31
         sums = sums[(sums >= -128 * n) & (sums <= 255 * n)]
         assert np.array_equal(scale(sums, m, s, AWAY), divide(sums, np.int64(n))), n
+
+
+def test_operands_of_an_add():
+    """Of q - zero the machine's is the scaling of what is 20 bits longer."""
+    v = np.arange(-255, 256)
+    for shift in range(-31, 1):
+        for multiplier in (1 << 30, (1 << 31) - 1, int(RNG.integers(1 << 30, 1 << 31)), 0):
+            want = scale(v << POINT, multiplier, shift)
+            assert np.array_equal(operand(v, multiplier, shift), want)
+
+
+def test_an_add_of_powers_of_two():
+    """int16 tensors of powers of two are added with the same operands and a scaled sum."""
+    a, b = RNG.integers(-(1 << 15), 1 << 15, (2, 400)).astype(np.int16)
+    a[:4], b[:4] = (-32768, -32768, 32767, 32767), (-32768, 32767, -32768, 32767)
+    for shift_out in range(32):
+        shifts = RNG.integers(0, 15, 2).tolist()
+        first, second = (operand(v, 1 << 11 + k, 0) for v, k in zip((a, b), shifts))
+        got = saturate(scale(first + second, 1 << 30, 1 - shift_out, SINGLE))
+        assert np.array_equal(got, of_powers.add(a, b, *shifts, shift_out))
 
 
 def test_mean_multiplier():

@@ -99,8 +99,8 @@ def slow_average(x, kernel, stride, pads, count):
             ),
             np.zeros(x.shape[:2], int),
         )
-        shift = 15 + math.ceil(math.log2(n)) if n else 0
-        scale = math.floor(Fraction(2**shift, n) + Fraction(1, 2)) if n else 0
+        shift = 30 + math.ceil(math.log2(n)) if n else 0
+        scale = math.ceil(Fraction(2**shift, n)) if n else 0
         out[:, :, i, j] = [
             [
                 max(

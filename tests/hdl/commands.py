@@ -44,5 +44,5 @@ GOOD = {
         chunk=4,
         pool=2,
     ),
-    Opcode.SHAPE: dict(y_first=-1, multiplier=65535),
+    Opcode.SHAPE: dict(y_first=-1, shift_a=-31, multiplier=1 << 30, shift=30, rounding=2, lo=-5),
 }

@@ -137,6 +137,17 @@ class StoreLayer:
     relu: bool = False
 
 
+def _add_fields(add: AddNumbers) -> dict[str, int]:
+    """SHAPE's scales of an addition of powers of two, rounded halves up."""
+    return dict(
+        multiplier_a=1 << 11 + add.shift_a,
+        multiplier_b=1 << 11 + add.shift_b,
+        multiplier=1 << 30,
+        shift=1 - add.shift_out,
+        rounding=isa.Rounding.SINGLE,
+    )
+
+
 def emit_store(
     schedule: Schedule, config: Config, layer: StoreLayer, after: Command | None = None
 ) -> Command:
@@ -219,9 +230,7 @@ class _Emitter:
             other, word, _ = loads[1]
             shape = other.strides() | dict(
                 base=4 * word + other.lane,
-                shift_a=add.shift_a,
-                shift_b=add.shift_b,
-                lo=add.shift_out,
+                **_add_fields(add),
             )
         if shape and shape != self.shape:
             self.schedule.add(Opcode.SHAPE, **shape)

@@ -151,7 +151,7 @@ def pool_fields(
     origin: tuple[int, int],
     valid: tuple[int, int],
 ) -> dict[str, int]:
-    """SHAPE fields of a pool over a tile.
+    """SHAPE fields of a pool over a tile; averages are rounded halves up.
 
     size: (H, W) of the tensor pooled; first: the first output row and column; origin: the
     tensor's row and column at the tile's (0, 0); valid: rows and columns in the tile.
@@ -170,14 +170,15 @@ def pool_fields(
         counts = np.unique(divisors(size, pool.kernel, pool.stride, pool.pads, pool.count)).tolist()
         top, left, bottom, right = pool.count
         if len(counts) == 1:
-            scale, shift = reciprocal(counts[0])
-            fields |= dict(fixed=1, multiplier=scale, shift=shift)
+            multiplier, shift = reciprocal(counts[0])
+            fields |= dict(fixed=1, multiplier=multiplier, shift=shift)
         elif max(counts) > DIVISORS:
             raise MappingError(
                 f"average pool {pool.name!r}: windows of {max(counts)} elements with "
                 f"differing divisors; up to {DIVISORS} are supported"
             )
         fields |= dict(
+            rounding=isa.Rounding.SINGLE,
             count_top=top - origin[0],
             count_bottom=bottom - origin[0],
             count_left=left - origin[1],

@@ -14,8 +14,8 @@ class RoundShift(wiring.Component):
     """saturate((value + half an LSB) >> shift), then ReLU.
 
     Members: `enable` moves the pipeline; `value` of `bits` bits, `shift` of `shift_bits` bits,
-    `relu` in; `entry` out LATENCY enabled cycles later. One value a cycle; with `halves` of 2 a
-    cycle later, a register halving the levels of the shifter. A shift of `bits` or more gives 0.
+    `relu` in; `entry` out LATENCY enabled cycles later. One value a cycle. A shift of `bits` or
+    more gives 0.
 
     Shifts first, by one less, and rounds what is left: no adder is wider than an entry. A level of
     the shifter keeps only what the levels after it can bring into the entry; what it drops must
@@ -24,13 +24,8 @@ class RoundShift(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, bits: int, shift_bits: int, halves: int = 1):
-        self.bits, self.shift_bits, self.halves, self.latency = (
-            bits,
-            shift_bits,
-            halves,
-            self.LATENCY + halves - 1,
-        )
+    def __init__(self, bits: int, shift_bits: int):
+        self.bits, self.shift_bits = bits, shift_bits
         super().__init__(
             {
                 "enable": In(1),
@@ -58,10 +53,6 @@ class RoundShift(wiring.Component):
             return out
 
         for level in reversed(range(self.shift_bits)):
-            if self.halves == 2 and level == self.shift_bits // 2 - 1:
-                value, beyond, sign, relu, shift = register(
-                    "halfway", value, beyond, sign, relu, shift
-                )
             by, width = 1 << level, min(len(value), KEPT + (1 << level) - 1)
             all_of, dropped = (
                 Signal(len(value), name=f"level_{level}"),

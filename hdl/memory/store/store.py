@@ -82,15 +82,18 @@ class Store(wiring.Component):
             pooler.add.eq(store.add),
             pooler.relu.eq(store.relu),
             pooler.pool.eq(store.pool),
+            pooler.scaled.eq(store.scaled),
+            pooler.fixed.eq(shape.fixed),
             coder.rlc.eq(store.rlc),
+            coder.chunk.eq(store.chunk if self.lanes > 1 else 1),
         ]
-        # Until the arithmetic is that of version 3: left shifts in shift_a and shift_b, the right
-        # shift of an add in lo, a reciprocal of 16 bits and its shift.
-        names = ("shift_a", "shift_b", "fixed", "shift")
-        m.d.comb += [getattr(pooler, name).eq(shape[name]) for name in names]
-        m.d.comb += [pooler.shift_out.eq(shape.lo), pooler.reciprocal.eq(shape.multiplier)]
-        chunk = store.chunk if self.lanes > 1 else 1
-        m.d.comb += [pooler.chunk.eq(chunk), coder.chunk.eq(chunk)]
+        names = ("multiplier", "shift", "rounding", "lo", "hi")
+        m.d.comb += [pooler.scale[name].eq(shape[name]) for name in names]
+        for scale, operand in ((pooler.scale_a, "a"), (pooler.scale_b, "b")):
+            m.d.comb += [
+                scale.multiplier.eq(shape[f"multiplier_{operand}"]),
+                scale.shift.eq(shape[f"shift_{operand}"]),
+            ]
 
         # Data: from strips to taps, to pooled entries, to words, to the bus.
         wiring.connect(m, strips.strips, taps.strips)

@@ -5,10 +5,12 @@ from compiler.runtime.device import DeviceError, check_identity, run_program
 from compiler.runtime.interpreter import Interpreter, ProgramError
 from golden.add import add
 from golden.conv import conv2d
-from golden.fixed import reciprocal, requantise, round_shift, saturate
+from golden.fixed import reciprocal, requantise, saturate
+from golden.integer.add import operand
+from golden.integer.requantise import SINGLE, scale
 from golden.pool import average_pool, max_pool
 from hdl.config import PRESETS
-from hdl.isa import VERSION_VALUE, Error, Opcode, Register, Status, pack, unpack
+from hdl.isa import VERSION_VALUE, Error, Opcode, Register, Rounding, Status, pack, unpack
 from tests.compiler.hand import ConvProgram, from_dram
 
 TINY, DEMO, EYERISS = (PRESETS[name] for name in ("tiny", "demo", "eyeriss"))
@@ -160,7 +162,7 @@ def test_global_average_with_a_fixed_divisor():
     value, shift = reciprocal(h * w)
     total = expected.astype(np.int64).sum(axis=(2, 3), keepdims=True)
     got = pooled(case, expected, (h, w), (1, 1), (0, 0, 0, 0), (1, 1), 2, fixed=(value, shift))
-    assert np.array_equal(got, saturate(round_shift(total * value, shift)))
+    assert np.array_equal(got, saturate(scale(total, value, shift, SINGLE)))
 
 
 @pytest.mark.parametrize("relu", [0, 1])
@@ -175,14 +177,40 @@ def test_addition_and_channel_blocks(relu):
         column_stride=tile["column_stride"],
         block=5,
         block_stride=5,
-        shift_a=3,
-        shift_b=1,
-        lo=4,
+        multiplier_a=1 << 11 + 3,
+        multiplier_b=1 << 11 + 1,
+        multiplier=1 << 30,
+        shift=1 - 4,
     )
     program.store(out_block=5, add=1, relu=relu, block=5, block_stride=5, chunk=1)
     device, _ = run(DEMO, program)
     got = from_dram(device.read(program.OUTPUT, program.size), *expected.shape, 5)
     assert np.array_equal(got, add(expected, expected, 3, 1, 4, bool(relu)))
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+def test_an_integer_addition(rounding):
+    """Of int8, scaled and bounded; its own tile is the other operand too."""
+    program, expected = build(*CASES[9])
+    tile = program.tile
+    a, b, out = (1 << 30, 0), (1_234_567_891, -2), (1_987_654_321, -26)
+    program.put(
+        Opcode.SHAPE,
+        **{name: tile[name] for name in ("base", "image_stride", "row_stride", "column_stride")},
+        block=5,
+        block_stride=5,
+        **dict(zip(("multiplier_a", "shift_a", "multiplier_b", "shift_b"), (*a, *b))),
+        **dict(zip(("multiplier", "shift"), out)),
+        rounding=rounding,
+        lo=-100,
+        hi=90,
+    )
+    program.store(out_block=5, add=1, scaled=1, block=5, block_stride=5, chunk=1)
+    device, _ = run(DEMO, program)
+    got = from_dram(device.read(program.OUTPUT, program.size), *expected.shape, 5)
+    sums = operand(expected, *a) + operand(expected, *b)
+    want = np.clip(scale(sums, *out, rounding.name.lower()), -100, 90)
+    assert len(np.unique(want)) > 20 and np.array_equal(got, want)
 
 
 def test_load_walks_its_three_loops():

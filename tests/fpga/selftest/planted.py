@@ -3,12 +3,14 @@ for a sound board and for all of the broken ones."""
 
 import re
 
+from hdl.isa import Pool
+
 # name: (module, output, bits of it that are stuck at 1, an input of the module while it is high)
 FAULTS = {
     "register": ("plain_registers", "watchdog", 1 << 7, ""),
     "psum": ("select_adder", "total", 1 << 4, ""),
-    "average": ("averager", "out__payload", 1 << 2, ""),
-    "addition": ("operand_adder", "out__payload", 1 << 1, "add"),
+    "average": ("result_scaler", "out__payload", 1 << 2, f"pool == {int(Pool.AVERAGE)}"),
+    "addition": ("add_operands", "out__payload", 1 << 8, ""),
     "decoder": ("rlc_decoder", "out__payload", 1 << 3, ""),
     "sparse": ("sparse_mac", "accumulator", 1 << 20, ""),
 }

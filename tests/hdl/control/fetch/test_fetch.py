@@ -67,6 +67,7 @@ BAD = {
         dict(chunk=0),
         dict(chunk=5),
         dict(pool=3),
+        dict(add=1),
         dict(row_first=2),
         dict(dram=1),
         dict(out_row_stride=3),
@@ -77,7 +78,14 @@ BAD = {
         dict(rlc=1, dram=8, table=1),
         dict(rlc=1, dram=8, table_row=3),
     ],
-    Opcode.SHAPE: [],
+    Opcode.SHAPE: [
+        dict(shift_a=1),
+        dict(shift_b=-32),
+        dict(shift=-32),
+        dict(shift=31),
+        dict(multiplier=(1 << 29) - 1),
+        dict(rounding=3),
+    ],
 }
 
 

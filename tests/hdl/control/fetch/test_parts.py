@@ -146,6 +146,7 @@ def variants(config, opcode, rng, count=150):
             values[name] = rng.choice([0, 1, 2, 8, (1 << top) - 1, rng.randrange(1 << top)]) % (
                 1 << top
             )
+            values[name] ^= -(is_signed and rng.random() < 0.5)
         masks = {m: rng.choice([0, 0, 0, 1, 1 << 15, 1 << 16]) for m in ("wait", "signal")}
         word = word_of(pack(opcode, **values, **masks))
         if rng.random() < 0.2:

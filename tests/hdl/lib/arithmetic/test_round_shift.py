@@ -9,9 +9,8 @@ from hdl.lib.arithmetic.round_shift import RoundShift
 from tests.hdl.streams import run
 
 
-@pytest.mark.parametrize("halves", [1, 2])
 @pytest.mark.parametrize("bits, shift_bits", [(32, 5), (49, 6), (20, 4)])
-def test_round_shift(bits, shift_bits, halves):
+def test_round_shift(bits, shift_bits):
     rng = random.Random(bits)
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     items = []
@@ -23,13 +22,13 @@ def test_round_shift(bits, shift_bits, halves):
         }
         items += [(v, shift, relu) for v in near if low <= v <= high for relu in (0, 1)]
     rng.shuffle(items)
-    dut = RoundShift(bits, shift_bits, halves)
+    dut = RoundShift(bits, shift_bits)
     got = []
 
     async def drive(ctx):
         ctx.set(dut.enable, 1)
-        for at in range(len(items) + dut.latency):
-            if at >= dut.latency:
+        for at in range(len(items) + dut.LATENCY):
+            if at >= dut.LATENCY:
                 got.append(ctx.get(dut.entry))
             value, shift, relu = items[min(at, len(items) - 1)]
             ctx.set(dut.value, value)

@@ -1,29 +1,19 @@
 """STORE's arithmetic and loops, read off the docstrings of StoreBody and ShapeBody."""
 
-from hdl.isa import Opcode, Pool
-from hdl.memory.store.average import reciprocal
+from golden.fixed import reciprocal
+from golden.integer import requantise
+from golden.integer.add import operand
+from hdl.isa import Opcode, Pool, Rounding
+
+OPERANDS = (("multiplier_a", "shift_a"), ("multiplier_b", "shift_b"))
 
 
-def saturate(v):
-    return max(-32768, min(32767, v))
+def scaled(values, multiplier, shift, rounding):
+    return requantise.scale(values, multiplier, shift, Rounding(rounding).name.lower())
 
 
-def half_up(v, shift):
-    return (v + (1 << shift >> 1)) >> shift
-
-
-def added(a, b, shift_a, shift_b, shift_out):
-    """The sum of two entries."""
-    return saturate(half_up((a << shift_a) + (b << shift_b), shift_out))
-
-
-def pooled(pool, values, count, fixed=None):
-    """The result of a window: `count` is what its average divides by, by way of the factor and
-    shift of `fixed` if they are given."""
-    if pool != Pool.AVERAGE:
-        return max(values, default=-32768)
-    factor, shift = fixed or (reciprocal(count) if count <= 16 else (0, 15))
-    return saturate(half_up(sum(values) * factor, shift))
+def clamp(value, lo, hi):
+    return max(lo, min(hi, int(value)))
 
 
 class Fields(dict):
@@ -31,6 +21,44 @@ class Fields(dict):
 
     def __missing__(self, name):
         return 0
+
+
+def added(s, a, b):
+    """The sum of two entries, each scaled."""
+    first, second = (operand(v, s[m], s[k]) for v, (m, k) in zip((a, b), OPERANDS))
+    return int(first + second)
+
+
+def result(c, s, values, count=1):
+    """What is stored of the taps of a window, or of the sum of two entries; `count` is what its
+    average divides by, at most 16."""
+    average = c["pool"] == Pool.AVERAGE
+    total = sum(values) if average else max(values, default=-32768)
+    if average and not s["fixed"]:
+        total = scaled(total, *(reciprocal(count) if count <= 16 else (0, 0)), s["rounding"])
+    elif average or c["add"] or c["scaled"]:
+        total = scaled(total, s["multiplier"], s["shift"], s["rounding"])
+    lo, hi = (s["lo"], s["hi"]) if c["scaled"] else (0 if c["relu"] else -32768, 32767)
+    return clamp(total, lo, hi)
+
+
+def scaling(rng, rounding=None):
+    """Random fields of SHAPE's scaling, of whatever may come of 16 bits or 32."""
+    shift = rng.choice((1, 0, -4, -15, rng.randrange(-31, 31)))
+    multiplier = rng.choice((1 << 30, (1 << 31) - 1, 1 << 29, rng.randrange(1 << 30, 1 << 31)))
+    lo, hi = sorted(rng.randrange(-32768, 32768) for _ in range(2))
+    rounding = rng.choice(list(Rounding)) if rounding is None else rounding
+    return dict(multiplier=multiplier, shift=shift, rounding=rounding, lo=lo, hi=hi)
+
+
+def operand_scales(rng):
+    """Random fields of SHAPE's operands: of int8, of powers of two, and any."""
+    kinds = (
+        (rng.randrange(1 << 30, 1 << 31), rng.randrange(-12, 1)),
+        (1 << 11 + rng.randrange(16), 0),
+        (rng.randrange(1 << 31), rng.randrange(-31, 1)),
+    )
+    return {name: v for names in OPERANDS for name, v in zip(names, rng.choice(kinds))}
 
 
 def window(s, y, x):
@@ -77,17 +105,15 @@ class Reference:
         """Entry (y, x) of the output."""
         ys, xs, count = window(s, y, x) if c["pool"] else ([y], [x], 1)
         seen = [self._tap(c, s, image, channel, row, column) for row in ys for column in xs]
-        fixed = (s["multiplier"], s["shift"]) if s["fixed"] else None
-        return pooled(c["pool"], seen, count, fixed)
+        return result(c, s, seen, count)
 
     def _tap(self, c, s, image, channel, row, column):
-        """An entry of the tile, or of the sum of two."""
+        """An entry of the tile, or the sum of two."""
         ring = (c["row_first"] + row) % c["ring"]
         value = self._entry(c, c["block"], image, channel, ring, column)
-        if c["add"]:
-            other = self._entry(s, s.get("block", 1), image, channel, row, column)
-            value = added(value, other, s["shift_a"], s["shift_b"], s["lo"])
-        return max(value, 0) if c["relu"] else value
+        if not c["add"]:
+            return value
+        return added(s, value, self._entry(s, s.get("block", 1), image, channel, row, column))
 
     def _entry(self, t, block, image, channel, row, column):
         """Of the tile that a command's strides describe."""

@@ -4,11 +4,14 @@ import random
 
 import pytest
 
-from hdl.isa import Pool
+from golden.fixed import reciprocal as of_golden
+from golden.integer.add import operand
+from hdl.isa import Pool, Rounding
 from hdl.memory.store.accumulator import WindowAccumulator
-from hdl.memory.store.adder import OperandAdder
-from hdl.memory.store.average import Averager, reciprocal
-from tests.hdl.memory.store.reference import added, half_up, pooled, saturate
+from hdl.memory.store.add_operands import AddOperands
+from hdl.memory.store.result import ResultScaler, reciprocal
+from hdl.timing import DIVISORS
+from tests.hdl.memory.store.reference import OPERANDS, Fields, operand_scales, result, scaling
 from tests.hdl.streams import idle, run, shared
 
 ENTRIES = (-32768, 32767, 0, -1, 1)
@@ -57,75 +60,103 @@ def passed(dut, source, sink, items, settings=None, *, stall=0.0, apart=0, seed=
 
 @pytest.mark.parametrize("lanes", [1, 4])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize(
-    "add,relu,shifts", [(0, 1, (3, 2, 1)), (1, 0, (15, 0, 7)), (1, 1, (1, 4, 0))]
-)
-def test_adder(lanes, stall, add, relu, shifts):
-    rng, dut = random.Random(3), shared(OperandAdder, lanes)
-    items, want = [], []
-    for _ in range(60):
-        a, b = entries(rng, lanes), entries(rng, lanes)
-        tap = dict(entries=b + [0] * (4 - lanes), mark=mark(rng, 1, 1))
-        if add:
-            items.append(tap | dict(entries=a + [0] * (4 - lanes), operand=1))
-        items.append(tap | dict(operand=0))
-        sums = [added(x, y, *shifts) for x, y in zip(a, b)] if add else b
-        want.append(([max(0, v) for v in sums] if relu else sums, tap["mark"]["ends"]["lane"]))
-    names = ("add", "relu", "shift_a", "shift_b", "shift_out")
-    settings = dict(zip(names, (add, relu, *shifts)))
+@pytest.mark.parametrize("seed", range(3))
+def test_operands(lanes, stall, seed):
+    """The first operand's tap begins a window, the second's ends it."""
+    rng, dut = random.Random(seed), shared(AddOperands, lanes)
+    scales, items, want = operand_scales(rng), [], []
+    for n in range(160):
+        tap = dict(entries=entries(rng, 4), mark=mark(rng, 1, 1), operand=1 - n % 2)
+        multiplier, shift = (scales[name] for name in OPERANDS[n % 2])
+        of_lanes = operand(tap["entries"][:lanes], multiplier, shift).tolist()
+        want.append((of_lanes, 1 - n % 2, n % 2, tap["mark"]["ends"]["lane"]))
+        items.append(tap)
+    settings = {
+        f"scale_{name}": dict(multiplier=scales[m], shift=scales[s])
+        for name, (m, s) in zip("ab", OPERANDS)
+    }
     got, times = passed(dut, dut.taps, dut.out, items, settings, stall=stall)
     assert len(got) == len(want)
-    assert [(list(g.entries), g.mark.ends.lane) for g in got] == want
+    assert [(list(g.values), g.mark.first, g.mark.last, g.mark.ends.lane) for g in got] == want
     if not stall:  # a tap a cycle
-        assert times == [n * (1 + add) + add + dut.LATENCY for n in range(len(want))]
+        assert times == [n + dut.LATENCY for n in range(len(want))]
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize("pool", [Pool.MAX, Pool.AVERAGE])
-def test_accumulator(lanes, stall, pool):
+@pytest.mark.parametrize("adds", [0, 1])
+def test_accumulator(lanes, stall, adds):
     rng, dut, items, want, ends = random.Random(4), shared(WindowAccumulator, lanes), [], [], []
-    average = pool == Pool.AVERAGE
     for size in [1, 1, 2, 9, 1, 4, 4] * 4:
         seen = []
         for n in range(size):
-            tap = dict(entries=entries(rng, lanes), mark=mark(rng, n == 0, n == size - 1))
+            values = entries(rng, lanes)
+            if adds:  # an operand's bits, of which two fit
+                values = [v << 15 if size < 3 else v for v in values]
+            tap = dict(values=values, mark=mark(rng, n == 0, n == size - 1))
             tap["mark"]["read"] = rng.randrange(4) > 0
             items.append(tap)
             if tap["mark"]["read"]:
-                seen.append(tap["entries"])
+                seen.append(values)
         ends.append(len(items) - 1)
         of_lanes = [[values[lane] for values in seen] for lane in range(lanes)]
-        want.append([sum(of) if average else pooled(pool, of, size) for of in of_lanes])
-    got, times = passed(dut, dut.taps, dut.out, items, dict(average=average), stall=stall)
-    found = [[total if average else half(total) for total in g.sums] for g in got]
+        want.append([sum(of) if adds else max(of, default=-32768) for of in of_lanes])
+    got, times = passed(dut, dut.taps, dut.out, items, dict(adds=adds), stall=stall)
+    found = [list(g.sums) for g in got]
     assert len(found) == len(want)
     assert found == want
     if not stall:  # a cycle after each window's last tap
-        assert times == [end + 1 for end in ends]
+        assert times == [end + dut.LATENCY for end in ends]
 
 
-def half(total):
-    """The low 16 bits of a sum, signed."""
-    return ((total & 0xFFFF) ^ 0x8000) - 0x8000
+def half(entry):
+    """16 bits, signed."""
+    return (entry ^ 0x8000) - 0x8000
 
 
-@pytest.mark.parametrize("lanes,chunk", [(1, 1), (4, 1), (4, 3), (4, 4)])
+# pool, add, fixed, scaled, relu
+KINDS = [
+    (Pool.NONE, 0, 0, 0, 0),
+    (Pool.MAX, 0, 1, 0, 1),
+    (Pool.NONE, 0, 0, 1, 1),
+    (Pool.MAX, 0, 0, 1, 0),
+    (Pool.NONE, 1, 0, 0, 1),
+    (Pool.NONE, 1, 0, 1, 0),
+    (Pool.AVERAGE, 0, 0, 0, 0),
+    (Pool.AVERAGE, 0, 0, 1, 0),
+    (Pool.AVERAGE, 0, 1, 0, 1),
+    (Pool.AVERAGE, 0, 1, 1, 0),
+]
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
 @pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize("fixed", [0, 1])
-def test_averager(lanes, chunk, stall, fixed):
-    rng, dut, items, want = random.Random(6), shared(Averager, lanes), [], []
-    factor, shift = reciprocal(49)
-    for _ in range(30):
-        count = rng.randrange(0, 17)
-        top = 32768 * (49 if fixed else max(1, count))
-        sums = [rng.choice((-top, top - 1, 0, rng.randrange(-top, top))) for _ in range(lanes)]
-        items.append(dict(sums=sums, mark=mark(rng, 1, 1, count=count)))
-        by = (factor, shift) if fixed else reciprocal(count)
-        want.append([saturate(half_up(total * by[0], by[1])) for total in sums[:chunk]])
-    settings = dict(chunk=chunk, fixed=fixed, reciprocal=factor, shift=shift)
-    got, times = passed(dut, dut.windows, dut.out, items, settings, stall=stall, apart=chunk - 1)
-    assert len(got) == len(want)
-    assert [[half(entry) for entry in list(g.entries)[:chunk]] for g in got] == want
-    if not stall:  # a lane a cycle
-        assert times == [n * chunk + dut.LATENCY + chunk - 1 for n in range(len(want))]
+@pytest.mark.parametrize("kind", KINDS)
+def test_result(lanes, stall, kind):
+    rng, dut, items, want = random.Random(6), shared(ResultScaler, lanes), [], []
+    pool, add, fixed, scaled, relu = kind
+    for rounding in Rounding:
+        scale = scaling(rng, rounding)
+        command = Fields(pool=pool, add=add, scaled=scaled, relu=relu)
+        shape = Fields(fixed=fixed, **scale)
+        items, want = [], []
+        for _ in range(40):
+            count = rng.randrange(DIVISORS + 1)
+            top = 1 << 31 if add else 32768 * (count or 1) if pool == Pool.AVERAGE else 32768
+            near = [rng.randrange(-9, 9) * (count or 1) + (count + 1) // 2 for _ in range(lanes)]
+            sums = [rng.choice((-top, top - 1, 0, rng.randrange(-top, top), n)) for n in near]
+            items.append(dict(sums=sums, mark=mark(rng, 1, 1, count=count)))
+            ends = items[-1]["mark"]["ends"]
+            of_lanes = [result(command, shape, [total], count) for total in sums]
+            want.append((of_lanes, ends["first"], ends["last"], ends["lane"]))
+        settings = command | dict(fixed=fixed, scale=scale)
+        got, times = passed(dut, dut.windows, dut.out, items, settings, stall=stall)
+        assert len(got) == len(want)
+        found = [(list(map(half, g.entries)), g.ends.first, g.ends.last, g.ends.lane) for g in got]
+        assert found == want
+        if not stall:  # a window a cycle
+            assert times == [n + dut.LATENCY for n in range(len(want))]
+
+
+def test_reciprocals():
+    assert [reciprocal(n) for n in range(1, 300)] == [of_golden(n) for n in range(1, 300)]

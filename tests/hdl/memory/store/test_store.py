@@ -6,10 +6,10 @@ from collections import deque
 import numpy as np
 import pytest
 
-from hdl.isa import BODIES, Error, Opcode, Pool, fields
-from hdl.memory.store.average import reciprocal
+from golden.fixed import reciprocal
+from hdl.isa import BODIES, Error, Opcode, Pool, Rounding, fields
 from hdl.memory.store.store import Store
-from tests.hdl.memory.store.reference import Reference
+from tests.hdl.memory.store.reference import Reference, operand_scales, scaling
 from tests.hdl.streams import WriteMemory, holds, idle, run, send, shared
 
 ENTRIES = 1 << 13
@@ -192,7 +192,29 @@ def out(h, w, c, q=Q, **more):
     )
 
 
+def powers(shift_a, shift_b, shift_out):
+    """An add of powers of two."""
+    return dict(
+        multiplier_a=1 << 11 + shift_a,
+        multiplier_b=1 << 11 + shift_b,
+        multiplier=1 << 30,
+        shift=1 - shift_out,
+    )
+
+
 MAX, AVERAGE = dict(pool=Pool.MAX), dict(pool=Pool.AVERAGE)
+# The scales of an int8 add, and half of what is stored.
+BYTES = dict(
+    multiplier_a=1 << 30,
+    multiplier_b=1_234_567_891,
+    shift_b=-2,
+    multiplier=1_987_654_321,
+    shift=-26,
+    rounding=Rounding.DOUBLE,
+    lo=-100,
+    hi=127,
+)
+HALVED = dict(multiplier=1 << 30, shift=0, rounding=Rounding.AWAY, lo=-9999, hi=8000)
 
 CASES = {
     "one entry": [store(out_block=1, chunk=1, block=1, base=5)],
@@ -297,32 +319,27 @@ CASES = {
         store(**tile(5, 5, 3, 3), **out(4, 3, 3, 3), **AVERAGE, chunk=3, relu=1),
     ],
     "add": [
-        shape(base=900, shift_a=1, shift_b=0, lo=2, **tile(3, 5, 8)),
+        shape(base=900, **powers(1, 0, 2), **tile(3, 5, 8)),
         store(**tile(3, 5, 8), **out(3, 5, 8), add=1, relu=1),
-        shape(base=901, shift_a=0, shift_b=15, lo=15, **tile(3, 5, 8, 8), image_stride=33),
+        shape(base=901, **powers(0, 15, 15), **tile(3, 5, 8, 8), image_stride=33),
         store(**tile(3, 5, 8), **out(3, 5, 8), add=1, images=2, image_stride=19, dram=0x1800),
     ],
     "add, another block": [
-        shape(base=900, **tile(2, 5, 12, 3)),
+        shape(base=900, **powers(0, 0, 0), **tile(2, 5, 12, 3)),
         store(**tile(2, 5, 12, 4), **out(2, 5, 12, 2), add=1, chunk=1),
     ],
-    "add and pool": [
-        shape(
-            base=3000,
-            shift_a=3,
-            lo=3,
-            **tile(6, 6, 4),
-            kernel_y=3,
-            kernel_x=3,
-            stride_y=2,
-            stride_x=2,
-            y_first=-1,
-            x_first=-1,
-            height=6,
-            width=6,
-        ),
-        store(**tile(6, 6, 4), **out(3, 3, 4), **MAX, add=1, relu=1, row_first=2, ring=6),
-        store(**tile(6, 6, 4), **out(3, 3, 4), **AVERAGE, add=1, dram=0x1800),
+    "add of int8": [
+        shape(base=900, **BYTES, **tile(3, 5, 8)),
+        store(**tile(3, 5, 8), **out(3, 5, 8), add=1, scaled=1),
+    ],
+    "scaled": [
+        shape(**HALVED, height=6, width=8),
+        store(**tile(3, 5, 8), **out(3, 5, 8), scaled=1),
+        store(**tile(3, 4, 8), **out(3, 4, 8), relu=1, dram=0x1800),
+        shape(**HALVED, kernel_y=2, kernel_x=2, stride_y=2, stride_x=2, height=6, width=8),
+        store(**tile(6, 8, 8), **out(3, 4, 8), **MAX, scaled=1, dram=0x2000),
+        store(**tile(6, 8, 8), **out(3, 4, 8), **AVERAGE, scaled=1, dram=0x2800),
+        store(**tile(6, 8, 8), **out(3, 4, 8), **AVERAGE, relu=1, dram=0x3000),
     ],
     "many bursts": [store(**tile(1, 160, 4), **out(1, 160, 4), dram=0x1F02)],
     "stale shape": [
@@ -359,9 +376,9 @@ def test_store_random(seed):
             commands.append(
                 shape(
                     base=rng.randrange(ENTRIES),
-                    shift_a=rng.randrange(16),
-                    shift_b=rng.randrange(16),
-                    lo=rng.randrange(32),
+                    **operand_scales(rng),
+                    **scaling(rng),
+                    fixed=rng.randrange(2),
                     **tile(h, w, c, q),
                     image_stride=rng.randrange(99),
                     kernel_y=rng.randrange(1, 5),
@@ -380,6 +397,7 @@ def test_store_random(seed):
             )
         elif not commands:
             commands.append(shape())
+        add = rng.randrange(2) if commands[-1][0] == Opcode.SHAPE else 0
         commands.append(
             store(
                 **tile(h, w, c, q),
@@ -390,10 +408,10 @@ def test_store_random(seed):
                 ring=12,
                 images=rng.randrange(1, 3),
                 image_stride=rng.randrange(300),
-                pool=rng.randrange(3),
-                # chunk divides the second operand's block too
-                add=rng.randrange(2) if commands[-1][0] == Opcode.SHAPE else 0,
+                pool=0 if add else rng.randrange(3),
+                add=add,  # chunk divides the second operand's block too
                 relu=rng.randrange(2),
+                scaled=rng.randrange(2),
                 dram=0x1000 + 0x2000 * i + 2 * rng.randrange(4),
             )
         )
@@ -421,7 +439,7 @@ def test_throughput():
             store(**tile(8, 16, 16), **out(4, 8, 16), **AVERAGE),
         ]
     )
-    assert rate(glb.times) > 0.9
+    assert rate(glb.times) > 0.95
     _, glb = simulate(
         [shape(base=700, **tile(4, 8, 32)), store(**tile(4, 8, 32), **out(4, 8, 32), add=1)]
     )
