@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from compiler.frontend import onnx_integers
 from compiler.frontend.onnx_file import read
 from compiler.frontend.onnx_nodes import FLOATS, NodeVisitor
 from compiler.graph import Graph, NetworkError, Tensor
@@ -36,12 +37,16 @@ class _Value:
 
 
 def load(source: str | Path | bytes) -> Graph:
-    """The Graph of an ONNX file (a path) or of its bytes.
+    """The Graph of an ONNX file (a path) or of its bytes: of integer layers if its activations are
+    quantised.
 
     Raises NetworkError: a file that cannot be read or is no valid model, an operator or attribute
     without support, or a size beyond the native limits; the message names the node.
     """
-    return _Importer(read(source)).run()
+    model = read(source)
+    if onnx_integers.quantised(model):
+        return onnx_integers.load(model)
+    return _Importer(model).run()
 
 
 class _Importer(NodeVisitor):

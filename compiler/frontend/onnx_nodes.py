@@ -20,6 +20,7 @@ from golden.geometry import Pads, PoolGeometry, auto_pads, pool_geometry
 
 DOMAINS = ("", "ai.onnx")
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+MOST = 1 << 28  # elements of an input
 WINDOW = 255  # most rows and columns of a pool's window and stride
 
 
@@ -87,6 +88,8 @@ class NodeVisitor:
                 f"input {info.name!r}: shape {dims}: N x C x H x W or N x K with fixed sizes is "
                 "supported"
             )
+        if math.prod(dims[1:]) >= MOST:
+            raise NetworkError(f"input {info.name!r}: shape {dims} is too large")
         self.batch = max(dims[0], 1)
         return info, tuple(dims[1:])
 
@@ -282,7 +285,9 @@ class NodeVisitor:
         self.alias(value, rank=2)
 
     def op_reshape(self) -> None:
-        value, target = self.activation(0), self.operand(1).ravel().tolist()
+        value, sizes = self.activation(0), self.operand(1)
+        self.need(sizes.dtype == np.int64, f"to sizes of {sizes.dtype}: int64 is expected")
+        target = sizes.ravel().tolist()
         old = [self.batch, *self.seen(value)]
         size = math.prod(old[1:])
         fail = self.error(
