@@ -11,7 +11,7 @@ import numpy as np
 from compiler.graph import Graph, NetworkError, Tensor
 from compiler.layers import Concat, Conv, IntAdd, IntConv, IntPad, IntPool, Layer, Pool, Rescale
 from golden.geometry import output_size
-from golden.integer.add import LEFT_SHIFT, Operand
+from golden.integer.add import POINT, Operand
 from golden.integer.affine import Affine
 from golden.integer.requantise import (
     MOST_SHIFT,
@@ -203,7 +203,7 @@ class LayerMaker:
     def sum(self, a: str, b: str, real: Real, affine: Affine, output: str, name: str) -> IntAdd:
         scales = [self.affine(tensor).scale for tensor in (a, b)]
         twice = 2 * max(scales)
-        factor = twice / ((1 << LEFT_SHIFT) * affine.scale)
+        factor = twice / ((1 << POINT) * affine.scale)
         if quantise_multiplier(factor)[1] > 0:
             raise NetworkError(f"its scales give a factor of {factor:g}: below 1 is supported")
         of_a, of_b = (Operand(*quantise_multiplier(s / twice)) for s in scales)
