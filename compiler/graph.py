@@ -39,11 +39,13 @@ class Tensor:
 class Output:
     """An output of a network: its name in the model, its tensor, and what the host does to that:
     'softmax', 'log_softmax', 'argmax', in order; of an 8-bit tensor 'softmax' of integers
-    (golden/integer/softmax.py) and 'dequantise'."""
+    (golden/integer/softmax.py), 'dequantise', after that 'softmax' of floats, and 'quantise' to
+    integers of the scale and zero point `affine`."""
 
     name: str
     tensor: str
     host_ops: tuple[str, ...] = ()
+    affine: Affine | None = None
 
 
 @dataclass
@@ -53,7 +55,9 @@ class Graph:
     left out); layers: in topological order; input_scale, input_offset: float64 [C], the network's
     real input is raw * scale + offset, channel by channel; aliases: other names that a model has
     for a tensor, as that of a Reshape's output, to the tensor's; real_input: the model's name of an
-    input of floats, which the host quantises to the 8-bit `input`."""
+    input of floats, which the host quantises to the 8-bit `input`, after input_scale and
+    input_offset; halves_even: whether it rounds halves to even, else away from zero; host_affine:
+    of each output what 'quantise' of the host makes, None without one."""
 
     input: str
     outputs: tuple[str, ...]
@@ -65,6 +69,8 @@ class Graph:
     input_offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
     aliases: dict[str, str] = field(default_factory=dict)
     real_input: str = ""
+    halves_even: bool = False
+    host_affine: tuple[Affine | None, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
@@ -78,7 +84,7 @@ class Graph:
     @output.setter
     def output(self, tensor: str) -> None:
         """Makes it the only output."""
-        self.outputs, self.host, self.names = (tensor,), (), ()
+        self.outputs, self.host, self.names, self.host_affine = (tensor,), (), (), ()
 
     @property
     def integer(self) -> bool:
@@ -94,7 +100,8 @@ class Graph:
     def results(self) -> list[Output]:
         """The outputs with all that is known about them."""
         host, names = self.host or ((),) * len(self.outputs), self.names or self.outputs
-        return [Output(*each) for each in zip(names, self.outputs, host, strict=True)]
+        affine = self.host_affine or (None,) * len(self.outputs)
+        return [Output(*each) for each in zip(names, self.outputs, host, affine, strict=True)]
 
     def producer(self, tensor: str) -> Layer | None:
         """The layer that writes a tensor; None for the network's input."""

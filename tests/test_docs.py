@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compiler.frontend.onnx_import import _Importer
+from compiler.frontend.onnx_integers import Importer
 from hdl.isa import COUNTERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,10 +109,18 @@ def test_links(document):
     assert not broken
 
 
-def test_operators():
-    """docs/network.md lists the operators that the importer knows, and no others."""
-    table = (ROOT / "docs" / "network.md").read_text().partition("## Operators")[2]
-    cells = re.findall(r"(?m)^\| ([A-Z][^|]*) \|", table.partition("\nLayers of any height")[0])
+@pytest.mark.parametrize(
+    "heading, end, importer",
+    [
+        ("## Operators", "\nLayers of any height", _Importer),
+        ("### Of a quantised network", "\n## ", Importer),
+    ],
+    ids=["float", "quantised"],
+)
+def test_operators(heading, end, importer):
+    """docs/network.md lists the operators that an importer knows, and no others."""
+    table = (ROOT / "docs" / "network.md").read_text().partition(heading)[2]
+    cells = re.findall(r"(?m)^\| ([A-Z][^|]*) \|", table.partition(end)[0])
     listed = {name for cell in cells for name in re.findall(r"\b[A-Z]\w+", cell)} - {"Constant"}
-    known = {name.removeprefix("op_") for name in dir(_Importer) if name.startswith("op_")}
+    known = {name.removeprefix("op_") for name in dir(importer) if name.startswith("op_")}
     assert {name.lower() for name in listed} == known

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from compiler.graph import NetworkError
 
@@ -37,6 +38,8 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
     except CHECKS as error:  # weights in files of their own
         line = _line(error, onnx.GraphProto())
         raise NetworkError(f"{file}: not a valid ONNX model: {line}") from None
+    if (text := next(_undecoded(model), None)) is not None:
+        raise NetworkError(f"{file}: not a valid ONNX model: {text!r} is no UTF-8 text")
     for node in model.graph.node:
         node.name = node.name or next(filter(None, node.output), "")
     for output in model.graph.output:
@@ -53,6 +56,18 @@ def read(source: str | Path | bytes) -> onnx.ModelProto:
         raise NetworkError(f"{file}: not a valid ONNX model: {_line(error, model.graph)}") from None
     _distinguish(model.graph)
     return model
+
+
+def _undecoded(message: Message) -> Iterator[bytes]:
+    """Texts of a message that are not UTF-8, which protobuf finds out when they are read."""
+    for field, value in message.ListFields():
+        many = isinstance(value, Sequence) and not isinstance(value, bytes)
+        parts: Any = value if many else [value]
+        if field.type == field.TYPE_MESSAGE:
+            for part in parts:
+                yield from _undecoded(part)
+        elif field.type == field.TYPE_STRING:
+            yield from (part for part in parts if isinstance(part, bytes))
 
 
 def _distinguish(graph: onnx.GraphProto) -> None:

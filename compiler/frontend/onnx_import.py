@@ -4,22 +4,19 @@ operator."""
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx import TensorProto
 
-from compiler.frontend.onnx_file import read, title
+from compiler.frontend import onnx_integers
+from compiler.frontend.onnx_file import read
+from compiler.frontend.onnx_nodes import FLOATS, NodeVisitor
 from compiler.graph import Graph, NetworkError, Tensor
 from compiler.layers import Add, Concat, Conv, Layer, Pool, Relu
-from golden.geometry import Pads, auto_pads, pool_geometry
 
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 HOST_OPS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "ArgMax": "argmax"}
 
 
@@ -40,77 +37,32 @@ class _Value:
 
 
 def load(source: str | Path | bytes) -> Graph:
-    """The Graph of an ONNX file (a path) or of its bytes.
+    """The Graph of an ONNX file (a path) or of its bytes: of integer layers if its activations are
+    quantised.
 
     Raises NetworkError: a file that cannot be read or is no valid model, an operator or attribute
     without support, or a size beyond the native limits; the message names the node.
     """
-    return _Importer(read(source)).run()
+    model = read(source)
+    if onnx_integers.quantised(model):
+        return onnx_integers.load(model)
+    return _Importer(model).run()
 
 
-class _Importer:
+class _Importer(NodeVisitor):
     def __init__(self, model: onnx.ModelProto):
-        self.model = model
-        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-        self.constants = {t.name: self.initialiser(t) for t in model.graph.initializer}
-        self.values: dict[str, _Value] = {}
-        self.nodes = self.needed(model.graph)
-        self.uses: dict[str, int] = {}
-        for names in [
-            *(node.input for node in self.nodes if node.op_type != "Shape"),
-            [o.name for o in model.graph.output],
-        ]:
-            for name in names:
-                self.uses[name] = self.uses.get(name, 0) + 1
+        super().__init__(model)
         self.scaling: tuple[np.ndarray, np.ndarray] | None = None
-        self.node = onnx.NodeProto()  # the one that is visited
-        self.attributes: dict[str, Any] = {}
-
-    @staticmethod
-    def initialiser(tensor: onnx.TensorProto) -> np.ndarray:
-        if tensor.data_type not in TensorProto.DataType.values():
-            raise NetworkError(
-                f"initializer {tensor.name!r}: unreadable: data type {tensor.data_type} is unknown"
-            )
-        try:
-            return numpy_helper.to_array(tensor)
-        except Exception as error:  # whatever numpy or onnx makes of a damaged tensor
-            why = next(iter(str(error).splitlines()), type(error).__name__)
-            raise NetworkError(f"initializer {tensor.name!r}: unreadable: {why}") from None
-
-    @staticmethod
-    def needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-        """Nodes that the outputs depend on."""
-        wanted, nodes = {o.name for o in graph.output}, []
-        for node in reversed(graph.node):
-            if wanted & set(node.output):
-                wanted |= set(node.input)
-                nodes.append(node)
-        return nodes[::-1]
 
     # ---- the frame -----------------------------------------------------------------------
     def run(self) -> Graph:
-        inputs = [i for i in self.model.graph.input if i.name not in self.constants]
-        if len(inputs) != 1:
-            raise NetworkError(f"the network has {len(inputs)} inputs: one is supported")
+        info, dims = self.network_input()
         outputs = [o.name for o in self.model.graph.output]
-        if not outputs:
-            raise NetworkError("the network has no output: one is needed")
-        info = inputs[0]
-        dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
-        if len(dims) not in (2, 4) or min(dims[1:]) < 1:
-            raise NetworkError(
-                f"input {info.name!r}: shape {dims}: N x C x H x W or N x K with fixed sizes is "
-                "supported"
-            )
-        self.batch, self.integer_input = (
-            max(dims[0], 1),
-            info.type.tensor_type.elem_type not in FLOATS,
-        )
-        tensor = Tensor(info.name, *dims[1:])
+        self.integer_input = info.type.tensor_type.elem_type not in FLOATS
+        tensor = Tensor(info.name, *dims)
         self.graph = Graph(info.name, (), tensors={info.name: tensor})
         self.values[info.name] = _Value(
-            info.name, len(dims), False, (np.ones(dims[1]), np.zeros(dims[1]))
+            info.name, len(dims) + 1, False, (np.ones(dims[0]), np.zeros(dims[0]))
         )
         for node in self.nodes:
             self.visit(node)
@@ -162,85 +114,23 @@ class _Importer:
         )
         return dataclasses.replace(self.values[name], host=value.host)
 
-    def error(self, why: str) -> NetworkError:
-        return NetworkError(f"{title(self.node)}: {why}")
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    def visit(self, node: onnx.NodeProto) -> None:
-        self.node = node
-        self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            raise self.error("operator not supported")
-        if (
-            node.op_type == "Constant"
-            or all(name in self.constants for name in node.input if name)
-            and node.input
-        ):
-            self.fold_constant()
-            return
-        handler = getattr(self, "op_" + node.op_type.lower(), None)
-        if handler is None or node.domain not in ("", "ai.onnx"):
-            raise self.error("operator not supported")
-        for number, name in enumerate(node.output[1:], 2):
-            if self.uses.get(name):
-                raise self.error(
-                    f"output {name!r}, its output {number}, is not supported: only the first is"
-                )
+    def follows_host(self) -> bool:
+        node = self.node
         host = [n for n in node.input if n in self.values and self.values[n].host]
         if host and node.op_type not in {*HOST_OPS, "Cast", "Identity", "Flatten", "Reshape"}:
             last = self.values[host[0]].host[-1]
             raise self.error(f"cannot follow {last}, which runs on the host")
         if host and node.op_type not in HOST_OPS:
             self.values[node.output[0]] = self.values[host[0]]
-            return
-        handler()
-
-    def fold_constant(self) -> None:
-        graph = helper.make_graph(
-            [self.node],
-            "constant",
-            [],
-            [helper.make_empty_tensor_value_info(o) for o in self.node.output],
-            [numpy_helper.from_array(self.constants[n], n) for n in self.node.input if n],
-        )
-        try:
-            results = ReferenceEvaluator(
-                helper.make_model(graph, opset_imports=self.model.opset_import)
-            ).run(None, {})
-        except Exception as error:
-            raise self.error(
-                f"constant cannot be evaluated: {str(error).splitlines()[0]}"
-            ) from None
-        self.constants.update(zip(self.node.output, map(np.asarray, results)))
+            return True
+        return False
 
     # ---- operands ------------------------------------------------------------------------
-    def activation(self, index: int) -> _Value:
-        names = self.node.input
-        if index >= len(names) or names[index] not in self.values:
-            raise self.error(f"input {index} must be computed from the network's input")
-        return self.values[names[index]]
-
-    def constant(self, index: int) -> np.ndarray | None:
-        """A constant operand; None if the node leaves it out."""
-        names = self.node.input
-        if index >= len(names) or not names[index]:
-            return None
-        if names[index] not in self.constants:
-            raise self.error(f"input {names[index]!r} must be constant")
-        return self.constants[names[index]]
-
-    def operand(self, index: int) -> np.ndarray:
-        """A constant operand that the node may not leave out."""
-        found = self.constant(index)
-        if found is None:
-            raise self.error(f"input {index} is missing")
-        return found
-
     def tensor(self, value: _Value) -> Tensor:
         return self.graph.tensors[value.tensor]
+
+    def shape_of(self, value: _Value) -> tuple[int, int, int]:
+        return self.tensor(value).shape
 
     def use(self, value: _Value) -> str:
         """The tensor of a value a layer reads; the first reader of the input fixes its scaling."""
@@ -269,38 +159,15 @@ class _Importer:
             value, sole=value.sole and self.uses.get(out) == 1, **changes
         )
 
-    def need(self, ok: bool, why: str) -> None:
-        if not ok:
-            raise self.error(why)
-
     # ---- layers --------------------------------------------------------------------------
-    def windowed(self, kernel) -> tuple[tuple[int, int], Pads, str]:
-        """(stride, pads, auto_pad); refuses what is no plain two-dimensional window."""
-        at = self.attributes
-        self.need(
-            len(kernel) == 2, f"{len(kernel)}-dimensional window: two dimensions are supported"
-        )
-        self.need(
-            all(d == 1 for d in at.get("dilations", [])),
-            f"dilations {at.get('dilations')} are not supported",
-        )
-        stride = tuple(at.get("strides", (1, 1)))
-        pads = tuple(at.get("pads", (0, 0, 0, 0)))
-        if len(stride) != 2 or len(pads) != 4 or min(stride) <= 0:
-            raise self.error(f"strides {stride}, pads {pads}: not two-dimensional")
-        self.need(min(pads) >= 0, f"pads {pads}: negative ones are not supported")
-        return stride, pads, at.get("auto_pad", b"NOTSET").decode()
-
     def op_conv(self) -> None:
         value, weights, bias = self.activation(0), self.operand(1), self.constant(2)
         self.need(
             value.rank == 4 and weights.ndim == 4, "only two-dimensional convolution is supported"
         )
         self.need(weights.size > 0, f"weights of shape {weights.shape} are empty")
-        stride, pads, mode = self.windowed(weights.shape[2:])
-        groups = self.attributes.get("group", 1)
-        self.need(groups > 0, f"group {groups}")
-        m, c, r, s = weights.shape
+        m, _, r, s = weights.shape
+        stride, pads, groups = self.conv_window((r, s), self.tensor(value).shape[1:])
         for what, n, allowed in (
             ("filter height", r, range(1, 13)),
             ("filter width", s, range(1, 33)),
@@ -315,14 +182,6 @@ class _Importer:
             self.need(n in allowed, f"{what} {n}: {text} supported")
         bias = np.zeros(m) if bias is None else bias
         self.need(bias.shape == (m,), f"bias {bias.shape} for {m} filters")
-        self.need(
-            tuple(self.attributes.get("kernel_shape", (r, s))) == (r, s),
-            f"kernel_shape is not that of weights {r}x{s}",
-        )
-        try:
-            pads = auto_pads(mode, self.tensor(value).shape[1:], (r, s), stride, pads)
-        except ValueError as error:
-            raise self.error(str(error)) from None
         self.emit(
             Conv(
                 self.name,
@@ -376,25 +235,8 @@ class _Importer:
 
     def pool(self, kind: str) -> None:
         value = self.activation(0)
-        kernel = tuple(self.attributes["kernel_shape"])
-        stride, pads, mode = self.windowed(kernel)
         self.need(value.rank == 4, "only two-dimensional pooling is supported")
-        self.need(
-            max(kernel + stride) <= 255,
-            f"window {kernel}, stride {stride}: at most 255 is supported",
-        )
-        try:
-            geometry = pool_geometry(
-                self.tensor(value).shape[1:],
-                kernel,
-                stride,
-                pads,
-                auto_pad=mode,
-                ceil_mode=bool(self.attributes.get("ceil_mode", 0)),
-                count_include_pad=bool(self.attributes.get("count_include_pad", 0)),
-            )
-        except ValueError as error:
-            raise self.error(str(error)) from None
+        kernel, stride, geometry = self.pool_window(self.tensor(value).shape[1:])
         self.emit(
             Pool(
                 self.name,
@@ -437,20 +279,6 @@ class _Importer:
             self.emit(Relu(self.name, self.use(value), self.node.output[0]), value.rank)
 
     # ---- element-wise --------------------------------------------------------------------
-    def per_channel(self, constant: np.ndarray, value: _Value) -> np.ndarray:
-        """[C] of a constant that is a scalar or has one value for each channel."""
-        tensor = self.tensor(value)
-        if constant.size == 1:
-            return np.full(tensor.channels, float(constant.reshape(())))
-        shape = (1,) * (value.rank - constant.ndim) + constant.shape
-        flat = value.rank == 2 and tensor.size != tensor.channels
-        self.need(
-            len(shape) == value.rank and shape[1] == constant.size == tensor.channels and not flat,
-            f"constant of shape {constant.shape}: a scalar or one value for each channel is "
-            "supported",
-        )
-        return constant.reshape(-1).astype(np.float64)
-
     def affine(self, value: _Value, scale: np.ndarray, offset: np.ndarray) -> None:
         """value * scale + offset, [C] each: into the input's scaling, the layer before, or a
         depthwise Conv."""
@@ -520,14 +348,6 @@ class _Importer:
         self.affine(value, scale, bias - mean * scale)
 
     # ---- views ---------------------------------------------------------------------------
-    def op_identity(self) -> None:
-        self.alias(self.activation(0))
-
-    def op_dropout(self) -> None:
-        training = self.constant(2)
-        self.need(training is None or not np.any(training), "training_mode is not supported")
-        self.alias(self.activation(0))
-
     def op_cast(self) -> None:
         value, to = self.activation(0), self.attributes["to"]
         self.need(
@@ -536,55 +356,19 @@ class _Importer:
         )
         self.alias(value)
 
-    def op_shape(self) -> None:
-        value = self.activation(0)
+    def laid_out(self, value: _Value, shape: tuple[int, ...]) -> bool:
+        """Of the input, whose features the host lays out."""
         tensor = self.tensor(value)
-        shape = [self.batch, *(tensor.shape if value.rank == 4 else (tensor.size,))]
-        part = slice(self.attributes.get("start", 0), self.attributes.get("end", None))
-        self.constants[self.node.output[0]] = np.array(shape[part], np.int64)
-
-    def op_flatten(self) -> None:
-        value, axis = self.activation(0), self.attributes.get("axis", 1)
-        self.need(axis % value.rank == 1, f"axis {axis}: only 1 is supported")
-        self.alias(value, rank=2)
-
-    def op_reshape(self) -> None:
-        value, target = self.activation(0), self.operand(1).tolist()
-        tensor = self.tensor(value)
-        old = [self.batch, *(tensor.shape if value.rank == 4 else (tensor.size,))]
-        fail = self.error(
-            f"to {target} from {old[1:]} per image: N x K, or the same shape, is supported"
-        )
-        if not target or any(t == 0 and i >= len(old) for i, t in enumerate(target)):
-            raise fail
-        sizes = [
-            old[i] if t == 0 and not self.attributes.get("allowzero", 0) else t
-            for i, t in enumerate(target)
-        ][1:]
-        if sizes.count(-1) == 1:
-            rest = -math.prod(sizes)
-            sizes[sizes.index(-1)] = tensor.size // rest if rest else 0
         if (
-            target[0] not in (-1, 0, 1, self.batch)
-            or math.prod(sizes) != tensor.size
-            or min(sizes, default=0) < 1
+            tensor.size != tensor.channels
+            or not value.raw
+            or self.scaling is not None
+            or any(np.ptp(a) for a in value.raw)
         ):
-            raise fail
-        if len(sizes) == 1:
-            self.alias(value, rank=2)
-        elif len(sizes) == 3 and tuple(sizes) == tensor.shape:
-            self.alias(value, rank=4)
-        elif (
-            len(sizes) == 3
-            and tensor.size == tensor.channels
-            and value.raw
-            and self.scaling is None
-            and all(np.ptp(a) == 0 for a in value.raw)
-        ):
-            self.graph.tensors[tensor.name] = Tensor(tensor.name, *sizes)
-            self.alias(value, rank=4, raw=tuple(np.full(sizes[0], a[0]) for a in value.raw))
-        else:
-            raise fail
+            return False
+        self.graph.tensors[tensor.name] = Tensor(tensor.name, *shape)
+        self.alias(value, rank=4, raw=tuple(np.full(shape[0], a[0]) for a in value.raw))
+        return True
 
     # ---- the host ------------------------------------------------------------------------
     def host(self) -> None:

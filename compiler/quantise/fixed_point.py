@@ -15,7 +15,7 @@ import numpy as np
 from compiler.graph import Graph, NetworkError
 from compiler.layers import Add, Concat, Conv, IntAdd, IntConv, IntPool, Pool, Relu, Rescale
 from compiler.quantise.float_run import float_run
-from compiler.quantise.integer_run import centred_layer
+from compiler.quantise.integer_run import centred_layer, quantised_input
 from golden import fixed
 from golden.add import add
 from golden.conv import conv2d
@@ -315,10 +315,9 @@ def quantise(
 
 def quantise_input(q: QuantisedGraph, images: np.ndarray) -> np.ndarray:
     """int16 input of raw images [N, C, H, W]: scaled as the network asks, rounded half up,
-    saturated. Of an 8-bit input v = q - zero: q are images of its type, pixels less 128 if they are
-    uint8 and it is int8, and what its scale makes of others."""
+    saturated. Of an 8-bit input v = q - zero, of the q of `quantised_input`."""
     if (affine := q.graph.tensors[q.graph.input].affine) is not None:
-        return affine.centred(affine.of_images(images))
+        return affine.centred(quantised_input(q.graph, images))
     return _saturate(
         q, q.graph.input, fixed.quantise(q.graph.scaled(images), q.formats[q.graph.input])
     )

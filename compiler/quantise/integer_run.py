@@ -78,15 +78,33 @@ def integer_run(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     return values
 
 
-def host_result(graph: Graph, tensor: str, q: np.ndarray, ops: tuple[str, ...]) -> np.ndarray:
-    """What the host makes of a tensor by `ops` of an Output: q of its type, or float32 [N, ...]."""
-    affine = affine_of(graph, tensor)
+def quantised_input(graph: Graph, images: np.ndarray) -> np.ndarray:
+    """q [N, C, H, W] of raw images of that shape. An input of floats is quantised, whatever their
+    type, as the host does it; of another, images of its type are q, pixels of uint8 are it less 128
+    where it is int8, and the scale makes q of floats."""
+    affine = affine_of(graph, graph.input)
+    if graph.real_input:
+        return affine.quantise(graph.scaled(images).astype(np.float32), even=graph.halves_even)
+    return affine.of_images(images)
+
+
+def host_result(
+    graph: Graph, tensor: str, q: np.ndarray, ops: tuple[str, ...], to: Affine | None = None
+) -> np.ndarray:
+    """What the host makes of a tensor by `ops` of an Output: q of its type, or float32 [N, ...].
+    to: what 'quantise' makes."""
+    affine: Affine | None = affine_of(graph, tensor)
     for op in ops:
-        if op == "softmax":
+        if op == "softmax" and affine:
             q = softmax(q, affine)
             affine = Affine(1 / 256, affine.lo, affine.signed)
-        elif op == "dequantise":
-            q = affine.dequantise(q)
+        elif op == "softmax":
+            powers = np.exp(q - q.max(axis=1, keepdims=True), dtype=np.float64)
+            q = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        elif op == "dequantise" and affine:
+            q, affine = affine.dequantise(q), None
+        elif op == "quantise" and to and not affine:
+            q, affine = to.quantise(q, even=graph.halves_even), to
         else:
             raise NetworkError(f"output {tensor!r}: {op} of an 8-bit tensor is not supported")
     return q

@@ -49,14 +49,15 @@ class Affine:
             return (images.astype(np.int16) - 128).astype(np.int8)
         return self.quantise(images)
 
-    def quantise(self, x: np.ndarray) -> np.ndarray:
-        """q of float32 x: round(x / scale) + zero, halves away from zero, clamped.
+    def quantise(self, x: np.ndarray, *, even: bool = False) -> np.ndarray:
+        """q of float32 x: round(x / scale) + zero, halves away from zero or to `even`, clamped.
 
         Source: AffineQuantize, tensorflow/lite/kernels/internal/reference/quantize.h: the division
-        is float32.
+        is float32. To even: QuantizeLinear of ONNX.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # an infinity is clamped too
-            steps = round_half_away(x.astype(np.float32) / np.float32(self.scale))
+            steps = x.astype(np.float32) / np.float32(self.scale)
+            steps = np.rint(steps) if even else round_half_away(steps)
         return np.clip(steps + self.zero, self.lo, self.hi).astype(self.dtype)
 
     def dequantise(self, q: np.ndarray) -> np.ndarray:
