@@ -93,7 +93,7 @@ class Config:
     glb_pairs, glb_depth global buffer: pairs of (even, odd) 64-bit banks, words in a bank
     gating               zero activations hold the multiplier still (Eyeriss, JSSC 2017 V-C)
     skip                 PEs can skip zero activations
-    queue_depth          commands waiting for an engine; OFMAP has four times as many, STORE twice,
+    queue_depth          commands waiting for an engine; OFMAP and STORE have four times as many,
                          since a last pass brings one for every slot of its ofmaps at once
     counters             performance counters are built
     rlc                  LOAD decodes and STORE encodes run-length coded feature maps
@@ -314,7 +314,7 @@ class Config:
 
     def engine_queue(self, engine: str) -> int:
         """Commands that wait in front of an engine."""
-        return self.queue_depth * {"ofmap": 4, "store": 2}.get(engine, 1)
+        return self.queue_depth * (4 if engine in ("ofmap", "store") else 1)
 
     def in_flight(self, engine: str) -> int:
         """Commands that an engine may hold."""
@@ -575,7 +575,7 @@ PRESETS: dict[str, Config] = {
             filter_spad=96,
             ifmap_spad=16,
             psum_spad=8,
-            psum_drain=15,
+            psum_drain=14,
             glb_pairs=15,
             glb_depth=512,
             ifmap_fifo=2,
