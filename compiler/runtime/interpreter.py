@@ -641,6 +641,7 @@ class Interpreter:
                 1 <= v["chunk"] <= LANES and v[k] % v["chunk"] == 0,
                 f"chunk {v['chunk']} does not divide {k} {v[k]}",
             )
+        self._need(not (v["narrow"] and v["rlc"]), "strips both narrow and coded")
         self._need(
             v["narrow"]
             or all(
@@ -649,7 +650,6 @@ class Interpreter:
             ),
             "odd DRAM address",
         )
-        self._need(not (v["narrow"] and v["rlc"]), "strips both narrow and coded")
         self._need(self.shape or not (v["pool"] or v["add"]), "no SHAPE before it")
         b = self.shape
         channel = np.arange(v["blocks"] * v["out_block"])

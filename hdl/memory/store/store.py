@@ -73,6 +73,9 @@ class Store(wiring.Component):
             commands.idle.eq(strips.idle & taps.idle & pooler.idle & coder.idle),
             commands.answered.eq(bursts.answered),
             self.done.eq(commands.done),
+            coder.kind.narrow.eq(store.narrow),
+            coder.kind.unsigned.eq(store.unsigned),
+            coder.kind.zero.eq(store.zero),
             strips.start.eq(commands.start),
             strips.store.eq(store),
             strips.shape.eq(shape),
@@ -83,9 +86,6 @@ class Store(wiring.Component):
             pooler.relu.eq(store.relu),
             pooler.pool.eq(store.pool),
             coder.rlc.eq(store.rlc),
-            coder.kind.narrow.eq(store.narrow),
-            coder.kind.unsigned.eq(store.unsigned),
-            coder.kind.zero.eq(store.zero),
         ]
         names = ("shift_a", "shift_b", "shift_out", "fixed", "reciprocal", "shift")
         m.d.comb += [getattr(pooler, name).eq(shape[name]) for name in names]
