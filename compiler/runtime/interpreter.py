@@ -691,6 +691,7 @@ class Interpreter:
                 1 <= v["chunk"] <= LANES and v[k] % v["chunk"] == 0,
                 f"chunk {v['chunk']} does not divide {k} {v[k]}",
             )
+        self._need(not (v["narrow"] and v["rlc"]), "strips both narrow and coded")
         self._need(
             v["narrow"]
             or all(
@@ -699,7 +700,6 @@ class Interpreter:
             ),
             "odd DRAM address",
         )
-        self._need(not (v["narrow"] and v["rlc"]), "strips both narrow and coded")
         self._need(self.shape or not (v["pool"] or v["add"] or v["scaled"]), "no SHAPE before it")
         self._need(not (v["pool"] and v["add"]), "pool and add")
         b = self.shape

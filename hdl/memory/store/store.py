@@ -73,6 +73,9 @@ class Store(wiring.Component):
             commands.idle.eq(strips.idle & taps.idle & pooler.idle & coder.idle),
             commands.answered.eq(bursts.answered),
             self.done.eq(commands.done),
+            coder.kind.narrow.eq(store.narrow),
+            coder.kind.unsigned.eq(store.unsigned),
+            coder.kind.zero.eq(store.zero),
             strips.start.eq(commands.start),
             strips.store.eq(store),
             strips.shape.eq(shape),
@@ -85,9 +88,6 @@ class Store(wiring.Component):
             pooler.scaled.eq(store.scaled),
             pooler.fixed.eq(shape.fixed),
             coder.rlc.eq(store.rlc),
-            coder.kind.narrow.eq(store.narrow),
-            coder.kind.unsigned.eq(store.unsigned),
-            coder.kind.zero.eq(store.zero),
             coder.chunk.eq(store.chunk if self.lanes > 1 else 1),
         ]
         names = ("multiplier", "shift", "rounding", "lo", "hi")
