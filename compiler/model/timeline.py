@@ -43,11 +43,12 @@ ASK = 5
 SETTLE = 12  # cycles at both ends of a program: doorbell, quiet engines
 # from a sequencer's command to its first word in a PE: request, bank, queue, two buses
 SEQUENCE = 8
-STORE_FILL = 32  # from a STORE to its first word: products, strips, taps, pooler, packer
+STORE_FILL = 38  # from a STORE to its first word: products, strips, taps, pooler, packer
 ANSWER = 4  # from a burst's last word to its AXI answer, beside the latency of the memory
 FILL = 9  # from a SCALE to its first channel in the table
 # from the last MAC of a window to its psums in the chain and out of the output network
 DRAIN = 12
+SCALE = 10  # of a psum through OFMAP's scaler
 HOP = 2  # of a psum through a PE of the chain
 X_BUS = 2  # words that wait in a row of a network
 
@@ -567,7 +568,7 @@ class Timeline:
         out[1] -= 1
         if out[1] == 0:
             self.outs.popleft()
-            self.clock.at(self.clock.now + drain, self.engines["ofmap"].done)
+            self.clock.at(self.clock.now + drain + SCALE, self.engines["ofmap"].done)
             self.clock.at(self.clock.now + drain - DRAIN // 2, self.engines["ofmap"].free)
         self.leave()
         self.work_lap()

@@ -86,9 +86,10 @@ def _sums(
     group = np.arange(filters) // (filters // layer.groups)
     channel = group[:, None] * each + np.arange(each)  # [M, C/groups]
     w = layer.weights.astype(np.int64)
-    ends = [w * bound[channel][..., None, None] for bound in (low, high)]
+    a, b = (w * bound[channel][..., None, None] for bound in (low, high))
     bias = layer.bias.astype(np.int64)
-    return tuple(bias + pick(*ends).sum((1, 2, 3)) for pick in (np.minimum, np.maximum))  # type: ignore
+    least, most = np.minimum(a, b), np.maximum(a, b)
+    return bias + least.sum((1, 2, 3)), bias + most.sum((1, 2, 3))
 
 
 def _entries(out: Requantiser, sums: np.ndarray) -> np.ndarray:

@@ -547,6 +547,7 @@ def test_variables_are_passed_on():
         "NET": "vgg16",
         "MEMORY": "all",
         "BOARD": "list",
+        "CLOCK": "80",
     }
     switches = {
         "WAVES": "--waves",

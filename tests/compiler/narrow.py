@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from compiler.graph import Pool
+from compiler.layers import Pool
 from compiler.lowering.compile import compile_network
 from compiler.lowering.emission.store import StoreLayer, emit_store
 from compiler.lowering.structures.commands import Schedule

@@ -286,7 +286,7 @@ def test_bus_error_on_a_write():
     "damage, error",
     [
         (bytes([31 | VERSION_VALUE << 5]), Error.ILLEGAL_COMMAND),  # an opcode that there is not
-        (bytes([1 | VERSION_VALUE << 5, 0, 0, 1]), Error.ILLEGAL_COMMAND),  # a semaphore
+        (bytes([1 | VERSION_VALUE << 5, 0, 0, 4]), Error.ILLEGAL_COMMAND),  # a semaphore
         (bytes([1]), Error.VERSION),
         (bytes([1 | 1 << 5]), Error.VERSION),
     ],
