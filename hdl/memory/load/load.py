@@ -24,9 +24,10 @@ class Load(wiring.Component):
 
     A strip is checked as a whole before its first burst. The strips of a command follow the bursts
     of the command before without waiting for its data. After an error nothing more is asked for,
-    and what is under way is taken and dropped. rlc: strips may be run-length coded; their words go
-    through a decoder, and their lengths are read ahead, those of the next command too, with bursts
-    of their own between those of strips. address: bits of an address in memory.
+    and what is under way is taken and dropped. A word of 8-bit entries becomes two in the global
+    buffer, in one write. rlc: strips may be run-length coded; their words go through a decoder, and
+    their lengths are read ahead, those of the next command too, with bursts of their own between
+    those of strips. address: bits of an address in memory.
 
     Throughput a beat a cycle, and a strip a cycle or its bursts, with a cycle between two commands;
     first address seven cycles after the command. `error` is READ_WINDOW, READ_RESPONSE or

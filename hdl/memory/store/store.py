@@ -24,13 +24,13 @@ class Store(wiring.Component):
     buffer; `write`, an AXI write master; `halt`: no new AW, and the data of those issued
     goes out with no strobes; `outstanding`: an AW or its response is pending.
 
-    A strip is checked as a whole (its bytes) before its first burst. AW goes out at once, W behind
-    its AW. Of a run-length coded strip every burst is checked, and its AW goes out when its words
-    are there: nothing is written past the last. The next command starts when the arithmetic of the
-    one before has drained; its last words and responses may still be under way. place: bits of an
-    entry's address in the global buffer; address: those of one in memory; lanes: the most entries
-    of a chunk; rlc: strips can be coded. Throughput one read of the global buffer a cycle within a
-    command, one burst and one beat a cycle.
+    A strip is checked as a whole (its bytes, one or two an entry) before its first burst. AW goes
+    out at once, W behind its AW. Of a run-length coded strip every burst is checked, and its AW
+    goes out when its words are there: nothing is written past the last. The next command starts
+    when the arithmetic of the one before has drained; its last words and responses may still be
+    under way. place: bits of an entry's address in the global buffer; address: those of one in
+    memory; lanes: the most entries of a chunk; rlc: strips can be coded. Throughput one read of the
+    global buffer a cycle within a command, one burst and one beat a cycle.
     """
 
     command: In(stream.Signature(StoreCommand))
