@@ -40,7 +40,7 @@ KINDS = {
 
 def quantised(model: onnx.ModelProto) -> bool:
     """Whether activations of a model are quantised: constants alone may be, in a float network."""
-    constant = {t.name for t in model.graph.initializer}
+    constant = {"", *(t.name for t in model.graph.initializer)}
     for node in model.graph.node:
         if node.op_type == "Constant" or (node.input and constant.issuperset(node.input)):
             constant.update(node.output)

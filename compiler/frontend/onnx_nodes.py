@@ -281,7 +281,7 @@ class NodeVisitor:
 
     def op_flatten(self) -> None:
         value, axis = self.activation(0), self.attributes.get("axis", 1)
-        self.need(axis % value.rank == 1, f"axis {axis}: only 1 is supported")
+        self.need(axis in (1, 1 - value.rank), f"axis {axis}: only 1 is supported")
         self.alias(value, rank=2)
 
     def op_reshape(self) -> None:

@@ -58,7 +58,8 @@ class OperatorVisitor(ValueVisitor):
             ratio = scale / unit if scale.size in (1, filters) else np.zeros(0)
         else:
             numbers = self.operand(index)
-            ratio = np.ones(filters) if numbers.dtype == np.int32 else 1 / unit
+            with np.errstate(divide="ignore", over="ignore"):  # a bias too large is refused
+                ratio = np.ones(filters) if numbers.dtype == np.int32 else 1 / unit
             self.need(
                 numbers.dtype in (np.int32, np.float32),
                 f"bias {name!r} is {numbers.dtype}: int32 or float32 is expected",
@@ -71,7 +72,8 @@ class OperatorVisitor(ValueVisitor):
             f"bias {name!r} has shape {list(numbers.shape)} for {filters} filters",
         )
         self.need(bool(np.isfinite(numbers).all()), f"bias {name!r} is not finite")
-        return np.broadcast_to(numbers.ravel() * ratio, (filters,))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.broadcast_to(numbers.ravel() * ratio, (filters,))
 
     def weights_of(self, index: int) -> Scaled:
         """Weights that a DequantizeLinear makes floats of."""
@@ -335,9 +337,12 @@ class OperatorVisitor(ValueVisitor):
         self.need(at.get("mode", b"constant") == b"constant", "only zeros are supported")
         widths = np.array(at["pads"]) if "pads" in at else self.operand(1)
         axes = self.constant(3)
-        axes = np.arange(rank) if axes is None else axes.ravel() % rank
+        axes = np.arange(rank) if axes is None else axes.ravel()
         self.need(
-            rank == 4 and widths.dtype == np.int64 and widths.shape == (2 * len(axes),),
+            rank == 4
+            and {axes.dtype, widths.dtype} == {np.dtype(np.int64)}
+            and widths.shape == (2 * len(axes),)
+            and len({n % rank for n in axes.tolist()}) == len(axes) > 0,
             f"pads of shape {list(widths.shape)} for {len(axes)} axes of {rank}",
         )
         self.need(widths.min() >= 0 and widths.max() < 1 << 16, "a padding is below 0 or too large")
@@ -349,7 +354,10 @@ class OperatorVisitor(ValueVisitor):
         value = np.asarray(at.get("value", 0))
         if given:
             value = self.operand(2) if integers else self.number(2)
-        self.need(bool(np.all(value == zero)), f"padding of {value}: zeros are supported")
+        self.need(
+            value.size == 1 and bool(np.all(value == zero)),
+            f"padding of {value.ravel()[:1].tolist()}: zeros are supported",
+        )
         top, left, bottom, right = sides[:, 2:].ravel().tolist()
         layer = IntPad(self.name, tensor.name, "", (top, left, bottom, right))
         self.kept(self.floats(Padded(layer), 4, layer), tensor, integers)
@@ -358,7 +366,7 @@ class OperatorVisitor(ValueVisitor):
         self.need(bool(tensors), "it has no input")
         rank, axis = ranks[0], self.attributes.get("axis", 1)
         self.need(all(r == rank for r in ranks), "inputs of different rank")
-        self.need(axis % rank == 1, f"axis {axis}: only channels are supported")
+        self.need(axis in (1, 1 - rank), f"axis {axis}: only channels are supported")
         flat = rank == 4 or all(t.size == t.channels for t in tensors)
         sizes = {t.shape[1:] for t in tensors}
         self.need(flat and len(sizes) == 1, f"inputs of different size: {[*sizes][:2]}")

@@ -266,12 +266,14 @@ def scaled(sums: Sums, scale: np.ndarray, offset: np.ndarray) -> Sums:
     size, sign = np.abs(scale), np.sign(scale).astype(np.int16)
     unit = sums.unit * np.where(size > 0, size, 1.0)
     layer = sums.layer
+    with np.errstate(all="ignore"):  # a bias that is too large is refused where it is rounded
+        bias = layer.bias * sign + offset / unit
     changed = Conv(
         layer.name,
         layer.input,
         layer.output,
         layer.weights * sign[:, None, None, None],
-        layer.bias * sign + offset / unit,
+        bias,
         layer.stride,
         layer.pads,
         layer.groups,
