@@ -24,8 +24,8 @@ from golden.pool import average_pool, max_pool
 from hdl.config import ENTRY_BITS
 
 MAX_SHIFT = 47  # OFMAP.shift
-MAX_ALIGN = 14  # SHAPE.shift_a, shift_b
-MAX_ADD_SHIFT = 31  # SHAPE.shift_out
+MAX_ALIGN = 14  # of an operand of an addition: the sum has 31 bits
+MAX_ADD_SHIFT = 31  # of its sum: SHAPE.shift is 1 less, and below 0
 FRACTIONS = range(-16, 31)  # formats a tensor or a layer's weights may take
 
 
