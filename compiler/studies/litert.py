@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import numpy as np
 import tflite
 
@@ -10,16 +13,15 @@ class Reference:
     """Raises ImportError without the package ai-edge-litert."""
 
     def __init__(self, model: bytes):
-        from ai_edge_litert import interpreter
-
-        self.interpreter = interpreter.Interpreter(
+        litert = import_module("ai_edge_litert.interpreter")  # of an extra
+        self.interpreter = litert.Interpreter(
             model_content=model,
-            experimental_op_resolver_type=interpreter.OpResolverType.BUILTIN_REF,
+            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
             experimental_preserve_all_tensors=True,
         )
         self.interpreter.allocate_tensors()
         self.input = self.interpreter.get_input_details()[0]
-        self.model = tflite.Model.GetRootAs(model, 0)
+        self.model: Any = tflite.Model.GetRootAs(model, 0)
 
     def computed(self) -> set[str]:
         """Names of the tensors that the file's operators write, and of its input: from the file."""
