@@ -63,15 +63,19 @@ class Packer(wiring.Component):
                 m.d.comb += after.eq(Mux(start[n], turned.rotate_left(BYTE << n), turned))
                 turned = after
 
-        # What lies after the item's last byte is overwritten, or has no strobe.
+        # What lies after the item's last byte is overwritten, or has no strobe. The last byte of a
+        # word is after every start.
+        of_item, of_strip = (
+            Cat(*(place <= n for n in range(BYTES - 1)), 1) for place in (start, first)
+        )
         for n in range(BYTES):
             part = slice(BYTE * n, BYTE * (n + 1))
-            with m.If(take & ((start <= n) | full)):
+            with m.If(take & (of_item[n] | full)):
                 m.d.sync += keep[part].eq(turned[part])
             with m.If(free):
                 m.d.sync += [
-                    words.p.data[part].eq(Mux(start <= n, turned[part], keep[part])),
-                    words.p.strobe[n].eq((first <= n) & (n < end)),
+                    words.p.data[part].eq(Mux(of_item[n], turned[part], keep[part])),
+                    words.p.strobe[n].eq(of_strip[n] & (n < end)),
                 ]
 
         with m.If(words.ready):
