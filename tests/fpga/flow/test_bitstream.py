@@ -33,7 +33,7 @@ def test_smallest_board_to_a_bitstream(tmp_path, capsys, request):
     report = json.loads((tmp_path / f"{BOARD.name}-{BOARD.preset}.json").read_text())
     assert report["pes"] == BOARD.config.pes == 4
     assert report["fmax_mhz"] >= report["clock_mhz"] == BOARD.clock_hz / 1e6
-    assert report["dsp"][0] == 12 and report["bram"][0] == 22
+    assert report["dsp"][0] == 20 and report["bram"][0] == 24
     assert 10_000 < report["lut"][0] <= report["lut"][1] == CAPACITY[BOARD.device][0]
     assert report["components"]["core.array"]["dsp"] >= report["pes"]
     assert artifact(BOARD).stat().st_size > 100_000
