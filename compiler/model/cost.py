@@ -702,7 +702,7 @@ def count(todo: Work) -> Cost:
 
 
 def _count_transfers(todo: Work, dram: Accesses, glb: Accesses) -> None:
-    """Adds what LOAD, STORE and the fetcher move."""
+    """Adds what LOAD, STORE, SCALE and the fetcher move."""
     dram["command"]["read"] += COMMAND_BYTES * len(todo.commands)
     for load in todo.loads.values():
         dram[load.kind]["read"] += BEAT * int(load.strips.sum())
@@ -712,6 +712,9 @@ def _count_transfers(todo: Work, dram: Accesses, glb: Accesses) -> None:
         dram["ofmap"]["write"] += store.bytes - store.table
         dram["table"]["write"] += store.table
         glb["ofmap"]["read"] += 2 * store.reads  # a word and the one behind it
+    for command in todo.commands:
+        if command.opcode is Opcode.SCALE:  # biases and scales of a pass
+            glb["psum"]["read"] += 2 * command.fields["channels"]
 
 
 def _count_networks(item: PassWork, glb: Accesses, network: Accesses) -> None:
@@ -724,7 +727,7 @@ def _count_networks(item: PassWork, glb: Accesses, network: Accesses) -> None:
     network["filter"]["word"] += f["words"] * f["tags"]
     glb["filter"]["read"] += 2 * f["words"] * f["tags"]
     network["psum"]["in"] += psum_words(s)
-    glb["psum"]["read"] += 2 * psum_words(s)
+    glb["psum"]["read"] += 0 if s["zero"] else 2 * psum_words(s)
     for c in item.ofmaps:
         words = c.fields["images"] * psum_words(c.fields)
         network["psum"]["out"] += words

@@ -12,7 +12,7 @@ from compiler.quantise.integer_run import integer_run
 from compiler.runtime.interpreter import Interpreter
 from hdl.config import BOARD_PRESETS, PRESETS
 from sim.device import SimDevice
-from tests.device.devices import check_network
+from tests.device.devices import check_counters, check_network
 from tests.integer_layers import AFTER, draw_integer
 
 CONFIGS = {
@@ -34,8 +34,9 @@ def drawn(seed, config):
 
 @pytest.mark.parametrize("preset", CONFIGS)
 def test_on_rtl(preset, request, cases, capsys):
-    """Half of the layers with random stalls on every memory channel. The larger presets, whose
-    simulators take minutes to build, with --all."""
+    """Half of the layers with random stalls on every memory channel, of the others the cost model's
+    counts are compared too. The larger presets, whose simulators take minutes to build, with
+    --all."""
     usual = {"tiny": 24}.get(preset, 0)
     count, first = cases(usual, 200, "layers"), request.config.getoption("first_seed")
     if not count:
@@ -46,7 +47,9 @@ def test_on_rtl(preset, request, cases, capsys):
             what, network, images = drawn(seed, device.config)
             device.stall(0.3 if seed % 2 else 0.0)
             try:
-                _, counters = check_network(device, network, images)
+                program, counters = check_network(device, network, images)
+                if not seed % 2:
+                    check_counters(device, program, counters, what)
             except Exception as error:
                 raise AssertionError(f"seed {seed} ({what}): {error}") from error
             seen[what.split(", ")[1]] += 1
