@@ -25,7 +25,7 @@ from hdl.config import ENTRY_BITS
 
 MAX_SHIFT = 47  # OFMAP.shift
 MAX_ALIGN = 14  # of an operand of an addition: the sum has 31 bits
-MAX_ADD_SHIFT = 31  # of its sum: SHAPE.shift is 1 less, and below 0
+MAX_ADD_SHIFT = 31  # of its sum, to the right
 FRACTIONS = range(-16, 31)  # formats a tensor or a layer's weights may take
 
 

@@ -26,7 +26,7 @@ def mark(rng, first, last, read=1, count=1):
     return dict(read=read, first=first, last=last, count=count, ends=ends)
 
 
-def passed(dut, source, sink, items, settings=None, *, stall=0.0, apart=0, seed=1):
+def passed(dut, source, sink, items, settings=None, *, stall=0.0, seed=1):
     """What a component makes of the items: ([result], [cycles from the first item to each])."""
     rng = random.Random(seed)
     got, times = [], []
@@ -42,7 +42,6 @@ def passed(dut, source, sink, items, settings=None, *, stall=0.0, apart=0, seed=
             ctx.set(source.valid, 1)
             await ctx.tick()
             ctx.set(source.valid, 0)
-            await idle(ctx, apart)
         await idle(ctx, 24)
 
     async def collect(ctx):
