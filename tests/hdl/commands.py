@@ -1,6 +1,6 @@
 """A legal command of every kind, for `tiny`."""
 
-from hdl.isa import Opcode
+from hdl.isa import OfmapBody, Opcode, ScaleBody, fields
 
 GOOD = {
     Opcode.CONFIG: dict(
@@ -47,3 +47,11 @@ GOOD = {
     Opcode.SCALE: dict(word=1016, channels=4, rounding=2, lo=-128, hi=127),
     Opcode.SHAPE: dict(y_first=-1, shift_a=-31, multiplier=1 << 30, shift=30, rounding=2, lo=-5),
 }
+
+
+def ofmap_payload(body: dict) -> dict:
+    """A payload of isa.OfmapCommand: a SCALE if it has `channels`."""
+    is_scale = "channels" in body
+    kind = ScaleBody if is_scale else OfmapBody
+    bits = sum((int(body.get(n, 0)) & (1 << w) - 1) << at for n, at, w, _ in fields(kind))
+    return dict(is_scale=is_scale, body=bits)

@@ -8,6 +8,7 @@ import pytest
 
 from hdl.config import PRESETS
 from hdl.core import ENGINES, Core
+from tests.hdl.commands import ofmap_payload
 from tests.hdl.streams import run, send, send_after, shared
 
 
@@ -241,7 +242,8 @@ def commands(layer, contents):
         queues["psum"].append(
             dict(from_ring=a > 0, bias=bias, positions=layer.F, rows=c.e, sets=c.t, p=c.p)
         )
-        queues["ofmap"].append(ofmap_body(layer, contents, y, block, a < c.passes - 1))
+        ofmap = ofmap_body(layer, contents, y, block, a < c.passes - 1)
+        queues["ofmap"].append(ofmap_payload(ofmap))
     return queues
 
 

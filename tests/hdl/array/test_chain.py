@@ -14,6 +14,7 @@ from hdl.array.words import PassHeader
 from hdl.config import Config
 from hdl.core import ENGINES, Core
 from sim.benches.tb_pe import lanes
+from tests.hdl.commands import ofmap_payload
 from tests.hdl.streams import holds, idle, receive, run, send, send_after, shared
 
 
@@ -418,17 +419,19 @@ def commands(mapping, shapes, pair):
             dict(bias=2 * pair, positions=images * positions, rows=rows, sets=sets, p=p)
         )
         queues["ofmap"].append(
-            dict(
-                images=images,
-                positions=positions,
-                rows=rows,
-                sets=sets,
-                p=p,
-                base=12 * pair,
-                position_stride=rows * sets * p,
-                row_stride=sets * p,
-                ring=rows,
-                rows_valid=rows,
+            ofmap_payload(
+                dict(
+                    images=images,
+                    positions=positions,
+                    rows=rows,
+                    sets=sets,
+                    p=p,
+                    base=12 * pair,
+                    position_stride=rows * sets * p,
+                    row_stride=sets * p,
+                    ring=rows,
+                    rows_valid=rows,
+                )
             )
         )
     return queues

@@ -14,6 +14,7 @@ from hdl.sequencers.ofmap.fill import ScaleFill
 from hdl.sequencers.ofmap.scaling import OfmapScaling
 from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.ofmap.table import ScaleTable
+from tests.hdl.commands import ofmap_payload
 from tests.hdl.sequencers.test_sequencers import (
     OFMAP_CORNERS,
     OfmapWatch,
@@ -21,7 +22,6 @@ from tests.hdl.sequencers.test_sequencers import (
     known,
     masked,
     ofmap_command,
-    ofmap_payload,
     ofmap_psums,
     ofmap_writes,
     ring_addresses,

@@ -14,11 +14,12 @@ from hdl.array.words import PassHeader, ofmap_bus_word, psum_word
 from hdl.buffer.psum_ring import PsumRing
 from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import PRESETS
-from hdl.isa import WORD_ADDR, OfmapBody, OfmapCommand, PsumBody, ScaleBody, fields
+from hdl.isa import WORD_ADDR, OfmapCommand, PsumBody
 from hdl.sequencers.filter import FilterSequencer
 from hdl.sequencers.ifmap import IfmapSequencer
 from hdl.sequencers.ofmap.sequencer import OfmapSequencer
 from hdl.sequencers.psum import PsumSequencer
+from tests.hdl.commands import ofmap_payload
 from tests.hdl.streams import LATENCY, Buffer, holds, idle, receive, run, send, shared
 
 CONFIG = PRESETS["tiny"]
@@ -418,14 +419,6 @@ def ofmap_command(rng, **changes):
     b["row_start"] = b["row_first"] * b["row_stride"]
     b.setdefault("rows_valid", rng.randint(0, b["rows"]))
     return b
-
-
-def ofmap_payload(body):
-    """A payload of OfmapCommand; a SCALE has `channels`."""
-    is_scale = "channels" in body
-    kind = ScaleBody if is_scale else OfmapBody
-    bits = sum((int(body.get(n, 0)) & (1 << w) - 1) << at for n, at, w, _ in fields(kind))
-    return dict(is_scale=is_scale, body=bits)
 
 
 OFMAP_CORNERS = [
