@@ -36,16 +36,17 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Tiny:
-    """A model on one input. cycles, dram_bytes: of an inference, measured on the device;
-    tensors_compared, mismatches: those in the device's memory, and their elements that differ from
-    golden; litert_tensors, litert_mismatches: golden's, against LiteRT's reference kernels, of
-    `litert_inputs` inputs; macs: of an inference; utilisation: of the array's MACs."""
+    """A model on one input. cycles, dram_bytes: of an inference, measured on the device, the bytes
+    None if it has no counters; tensors_compared, mismatches: those in the device's memory, and
+    their elements that differ from golden; litert_tensors, litert_mismatches: golden's, against
+    LiteRT's reference kernels, of `litert_inputs` inputs; macs: of an inference; utilisation: of
+    the array's MACs."""
 
     model: str
     cycles: int
     inferences_per_second: float
     clock_mhz: float
-    dram_bytes: int
+    dram_bytes: int | None
     tensors_compared: int
     mismatches: int
     litert_tensors: int
@@ -89,7 +90,7 @@ def measure(
         cycles,
         round(clock_mhz * 1e6 / cycles, 2) if cycles else 0.0,
         clock_mhz,
-        int(sum(row.dram_bytes for row in report.layers)),
+        int(sum(row.dram_bytes for row in report.layers)) if config.counters else None,
         sum(len(segment.written) for segment in program.segments),
         report.mismatches + folded,
         sum(tensors for tensors, _ in counts),
@@ -161,7 +162,7 @@ def table(config: Config, rows: list[Tiny]) -> Table:
             f"{r.inferences_per_second:,.1f}",
             *(f"{n:g}" for n in MODELS[r.model][1]),
             f"{100 * r.utilisation:.1f}",
-            f"{r.dram_bytes:,}",
+            "-" if r.dram_bytes is None else f"{r.dram_bytes:,}",
             str(r.tensors_compared),
             str(r.mismatches),
             str(r.litert_tensors),

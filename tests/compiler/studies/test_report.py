@@ -141,7 +141,7 @@ def test_networks_and_sparse(folder):
     assert (lenet["images tested"], lenet["accuracy, %"], lenet["utilisation, %"]) == (
         "20",
         "90.00",
-        "29.4",
+        "29.2",
     )
     assert len(cells(found, "Compressed fully connected layers, 64 sparse PEs")) == 9
 
