@@ -9,9 +9,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.bank import GlbBank
-from hdl.buffer.clients import readers, writers
+from hdl.buffer.clients import read_signature, readers, writers
 from hdl.buffer.read_side import ReadSide
-from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
+from hdl.buffer.words import WRITE_SIGNATURE
 from hdl.buffer.write_side import WriteSide
 from hdl.config import Config
 
@@ -24,16 +24,16 @@ class GlobalBuffer(wiring.Component):
 
     A read of word a returns words a and a+1, wherever pairs end. Latency: 7 cycles from an accepted
     request to the response, both through registers: place, grant, bank's two, selection, FIFO and
-    its output. Throughput: every client one access a cycle unless a
-    client of higher priority addresses one of the same banks. A client without room for its
-    response never blocks another. With one pair a read and a write a cycle, and one multiplexer for
-    all clients.
+    its output; five for a prompt client, which has no FIFO. Throughput: every client one access a
+    cycle unless a client of higher priority addresses one of the same banks. A client without room
+    for its response never blocks another. With one pair a read and a write a cycle, and one
+    multiplexer for all clients.
     """
 
     def __init__(self, config: Config):
         self.config = config
         super().__init__(
-            {f"read_{c}": In(READ_SIGNATURE) for c in readers(config)}
+            {f"read_{c}": In(read_signature(c)) for c in readers(config)}
             | {f"write_{c}": In(WRITE_SIGNATURE) for c in writers(config)}
             | {"reads": Out(4), "writes": Out(3), "conflict": Out(1)}
         )

@@ -4,12 +4,13 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.buffer.clients import readers
+from hdl.buffer.clients import PROMPT, read_signature, readers
 from hdl.buffer.grants import BankGrants, SingleGrant
+from hdl.buffer.prompt_read_port import PromptReadPort
 from hdl.buffer.read_issue import ReadIssue
 from hdl.buffer.read_port import ReadPort
 from hdl.buffer.read_select import ReadCrossbar, SinglePairSelect
-from hdl.buffer.words import READ_SIGNATURE, bank_read
+from hdl.buffer.words import bank_read
 from hdl.config import Config
 
 
@@ -18,14 +19,15 @@ class ReadSide(wiring.Component):
     reads that address banks in this cycle, a bit a client; `refused`, one was not granted.
 
     Latency 7 cycles from an accepted request to the response: place, grant, the bank's two,
-    selection, FIFO and its output. Throughput as GlobalBuffer says.
+    selection, FIFO and its output; the last two not for a prompt client. Throughput as GlobalBuffer
+    says.
     """
 
     def __init__(self, config: Config):
         self.config = config
         banks = [f"{half}_{pair}" for pair in range(config.glb_pairs) for half in ("even", "odd")]
         super().__init__(
-            {f"read_{client}": In(READ_SIGNATURE) for client in readers(config)}
+            {f"read_{client}": In(read_signature(client)) for client in readers(config)}
             | {bank: Out(bank_read(config)) for bank in banks}
             | {"asked": Out(len(readers(config))), "refused": Out(1)}
         )
@@ -41,7 +43,8 @@ class ReadSide(wiring.Component):
 
         # From clients to banks; all need both halves of a pair.
         for n, name in enumerate(clients):
-            m.submodules[f"port_{name}"] = port = ReadPort(c)
+            port_of = PromptReadPort if name in PROMPT else ReadPort
+            m.submodules[f"port_{name}"] = port = port_of(c)
             wiring.connect(m, wiring.flipped(getattr(self, f"read_{name}")), port.port)
             place, need = port.place, grants.needs[n]
             m.d.comb += [

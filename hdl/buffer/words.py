@@ -22,6 +22,12 @@ READ_SIGNATURE = wiring.Signature(
         "response": In(stream.Signature(unsigned(2 * WORD_BITS))),
     }
 )
+PROMPT_READ_SIGNATURE = wiring.Signature(  # of a client that takes every word as it comes
+    {
+        "request": Out(stream.Signature(unsigned(WORD_ADDR))),
+        "response": In(stream.Signature(unsigned(2 * WORD_BITS), always_ready=True)),
+    }
+)
 WRITE_SIGNATURE = stream.Signature(GlbWrite)
 
 

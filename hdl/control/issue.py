@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import SEMAPHORES
 from hdl.control.flight import EarlyFlight, Flight
-from hdl.control.words import fifo_of, queued
+from hdl.control.words import queue_of, queued
 from hdl.isa import INDEX
 from hdl.timing import IN_FLIGHT
 
@@ -20,12 +20,11 @@ class Issue(wiring.Component):
     index of the oldest unfinished command (valid while `busy`); `busy`, a command is queued or
     under way; `active`, one is under way; `waiting`, the head of the queue lacks a semaphore.
 
-    Latency four cycles from `queue` to `command`, throughput a command every three cycles; a gift
+    Latency five cycles from `queue` to `command`, throughput a command every three cycles; a gift
     comes two cycles after `done`, or `freed`. Semaphores, `done`, `take` and `give` go through
     registers, so that no path leads between the queue and other engines, nor from `command.ready`
     to it.
-    depth: a queue of two commands is a ChainFifo and takes a cycle longer; one of a single command
-    takes four cycles a command.
+    depth: a power of two; a single command is four cycles on its way, and takes as many.
     in_flight: commands that the engine may hold; two or one are registers too, which an engine
     must not be done with in less than two cycles.
     """
@@ -53,7 +52,7 @@ class Issue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = fifo = fifo_of(queued(self.body), self.depth)
+        m.submodules.fifo = fifo = queue_of(queued(self.body), self.depth)
         m.submodules.flight = flight = self.FLIGHT(self.in_flight)
         wiring.connect(m, wiring.flipped(self.queue), fifo.input)
         queue, begun = fifo.output, flight.begun

@@ -19,6 +19,7 @@ from hdl.isa import (
     SparseFillBody,
     StoreCommand,
 )
+from hdl.lib.stream.block_fifo import BlockFifo
 from hdl.lib.stream.chain_fifo import ChainFifo
 from hdl.lib.stream.stream_fifo import StreamFifo
 
@@ -51,8 +52,13 @@ REGISTERS = 2  # depth up to which a RAM of LUTs, sixteen deep, costs more
 
 
 def fifo_of(shape: ShapeLike, depth: int) -> ChainFifo | StreamFifo:
-    """The cheaper FIFO of wide words."""
+    """The cheaper FIFO of what is known of a command."""
     return ChainFifo(shape, depth) if depth <= REGISTERS else StreamFifo(shape, depth)
+
+
+def queue_of(shape: ShapeLike, depth: int) -> ChainFifo | BlockFifo:
+    """The cheaper FIFO of whole commands: hundreds of bits, of which block RAM costs no LUTs."""
+    return ChainFifo(shape, depth) if depth <= REGISTERS else BlockFifo(shape, depth)
 
 
 # Engine -> what its queue holds, in the order of the engines' numbers.

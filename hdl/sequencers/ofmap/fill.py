@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.buffer.words import READ_SIGNATURE
+from hdl.buffer.words import PROMPT_READ_SIGNATURE
 from hdl.isa import Rounding, ScaleBody, ScaleWord
 from hdl.sequencers.ofmap.table import CHANNEL
 
@@ -19,7 +19,7 @@ class ScaleFill(wiring.Component):
 
     command: In(stream.Signature(ScaleBody))
     done: Out(1)
-    glb: Out(READ_SIGNATURE)
+    glb: Out(PROMPT_READ_SIGNATURE)
     write: Out(1)
     channel: Out(CHANNEL)
     word: Out(ScaleWord)
@@ -36,7 +36,6 @@ class ScaleFill(wiring.Component):
             self.idle.eq(came == 0),
             self.command.ready.eq(self.idle),
             request.valid.eq(asked != 0),
-            response.ready.eq(1),
             self.write.eq(response.valid),
             self.word.eq(response.payload),
             self.done.eq(response.valid & (came == 1)),

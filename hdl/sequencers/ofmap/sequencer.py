@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array.words import ofmap_bus_word
-from hdl.buffer.words import READ_SIGNATURE, WRITE_SIGNATURE
+from hdl.buffer.words import PROMPT_READ_SIGNATURE, WRITE_SIGNATURE
 from hdl.config import Config
 from hdl.isa import WORD_ADDR, OfmapCommand
 from hdl.lib.engine import engine_ports
@@ -44,7 +44,7 @@ class OfmapSequencer(wiring.Component):
             | {
                 "input": In(stream.Signature(ofmap_bus_word(config))),
                 "glb": Out(WRITE_SIGNATURE),
-                "scales": Out(READ_SIGNATURE),
+                "scales": Out(PROMPT_READ_SIGNATURE),
                 "ring_word": In(WORD_ADDR),
                 "ring_room": In(1),
                 "reserve": Out(1),

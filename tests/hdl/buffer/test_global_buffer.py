@@ -4,8 +4,9 @@ import random
 
 import numpy as np
 import pytest
+from amaranth.hdl import Const
 
-from hdl.buffer.clients import readers, writers
+from hdl.buffer.clients import PROMPT, readers, writers
 from hdl.buffer.global_buffer import GlobalBuffer
 from hdl.buffer.read_port import RESPONSE_DEPTH
 from hdl.config import PRESETS
@@ -30,16 +31,18 @@ def writer(dut, name):
 
 
 async def read(ctx, port, words, out, *, stall=0.0, rng=None, times=None, accepted=None):
-    """Sends requests and takes their responses, each with stalls of its own."""
-    rng = rng or random.Random(1)
+    """Sends requests and takes their responses, each with stalls of its own; of a prompt client
+    the requests alone."""
+    rng, prompt = rng or random.Random(1), isinstance(port.response.ready, Const)
     asked = now = 0
     offering = False
     while len(out) < len(words):
         offering = asked < len(words) and (offering or rng.random() >= stall)
-        ready = rng.random() >= stall
+        ready = prompt or rng.random() >= stall
         ctx.set(port.request.valid, offering)
         ctx.set(port.request.payload, words[asked] if offering else 0)
-        ctx.set(port.response.ready, ready)
+        if not prompt:
+            ctx.set(port.response.ready, ready)
         _, _, taken, valid, data = await ctx.tick().sample(
             port.request.ready, port.response.valid, port.response.payload
         )
@@ -54,7 +57,8 @@ async def read(ctx, port, words, out, *, stall=0.0, rng=None, times=None, accept
                 times.append(now)
         now += 1
     ctx.set(port.request.valid, 0)
-    ctx.set(port.response.ready, 0)
+    if not prompt:
+        ctx.set(port.response.ready, 0)
 
 
 async def write(ctx, port, items, *, stall=0.0, rng=None, accepted=None):
@@ -208,14 +212,14 @@ def test_random(config, stall):
     run(traffic.dut, main, background=[*workers, traffic.count])
 
 
-LATENCY = 7  # as GlobalBuffer's docstring has it
+LATENCY, PROMPT_LATENCY = 7, 5  # as GlobalBuffer's docstring has it
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_one_access_a_cycle_on_pairs_of_its_own(config):
     """Readers and writers meet only among themselves: readers on a pair each, writers too."""
     config = CONFIGS[config]
-    dut, n, latency = shared(GlobalBuffer, config), 40, LATENCY
+    dut, n = shared(GlobalBuffer, config), 40
     pairs, pair = config.glb_pairs, 2 * config.glb_depth
     readers, writers = READERS[:pairs], WRITERS[:pairs]
     asked = {c: [] for c in readers + writers}
@@ -249,6 +253,7 @@ def test_one_access_a_cycle_on_pairs_of_its_own(config):
     for c in asked:
         assert asked[c] == list(range(n)), c
     for c in readers:
+        latency = PROMPT_LATENCY if c in PROMPT else LATENCY
         assert times[c] == list(range(latency, latency + n)), c
 
 
@@ -302,7 +307,7 @@ def test_conflicts_go_by_priority():
     assert conflicts[:until] == [1] * until and not any(conflicts[until:])
 
 
-@pytest.mark.parametrize("stuck", READERS)
+@pytest.mark.parametrize("stuck", [c for c in READERS if c not in PROMPT])
 def test_a_full_client_blocks_nobody(stuck):
     """One client never takes its responses; all others read the same banks to their end."""
     dut, out, n = shared(GlobalBuffer, CONFIGS["a power of two"]), {c: [] for c in READERS}, 20

@@ -6,6 +6,7 @@ from collections import deque
 import pytest
 
 from hdl.buffer.grants import BankGrants, SingleGrant
+from hdl.buffer.prompt_read_port import PromptReadPort
 from hdl.buffer.read_port import RESPONSE_DEPTH, ReadPort
 from hdl.buffer.write_port import WritePort
 from sim.benches.tb_pe import CONFIG
@@ -79,6 +80,47 @@ def test_read_port_full():
         assert not any(taken[20:])
 
     run(dut, main)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("pairs", PAIRS)
+def test_prompt_read_port(pairs, stall):
+    """Places of the requests, in order, and what comes in the same cycle; a read a cycle."""
+    config = CONFIG.replace(glb_pairs=pairs)
+    dut, rng = shared(PromptReadPort, config), random.Random(f"{pairs} {stall}")
+    asked = [rng.randrange(2 * 64 * pairs - 1) for _ in range(60)]
+    places, times = [], []
+
+    async def memory(ctx):
+        now = 0
+        while len(places) < len(asked):
+            ready, came, words = rng.random() >= stall, rng.random() < 0.5, rng.getrandbits(128)
+            ctx.set(dut.place.ready, ready)
+            ctx.set(dut.came, came)
+            ctx.set(dut.words, words)
+            response = dut.port.response
+            valid, place, shows, shown = (
+                await ctx.tick().sample(
+                    dut.place.valid, dut.place.payload, response.valid, response.payload
+                )
+            )[2:]
+            assert shows == came and (not came or shown == words)
+            if valid and ready:
+                times.append(now)
+                places.append(place)
+            now += 1
+
+    run(
+        dut,
+        lambda ctx: send(ctx, dut.port.request, asked, stall=stall, rng=random.Random(stall)),
+        memory,
+        background=[holds(dut.place)],
+    )
+    for place, word in zip(places, asked, strict=True):
+        where = [(place.even_pair, place.even_row), (place.odd_pair, place.odd_row)]
+        assert (place.swap, where) == (word % 2, banks(word, 64))
+    if not stall:
+        assert times == list(range(1, len(asked) + 1))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])

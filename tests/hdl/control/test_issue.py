@@ -161,6 +161,7 @@ def test_issue_waits_for_all_and_halts():
         ctx.set(dut.give, 1)
         await ctx.tick()
         ctx.set(dut.give, 0)
+        await ctx.tick()
         for _ in range(4):
             await ctx.tick()
             assert ctx.get(issue.waiting) and not ctx.get(issue.command.valid)
@@ -182,7 +183,7 @@ def test_issue_waits_for_all_and_halts():
     run(dut, bench)
 
 
-@pytest.mark.parametrize("depth, first, each", [(1, 4, 4), (2, 5, 3), (4, 4, 3), (16, 4, 3)])
+@pytest.mark.parametrize("depth, first, each", [(1, 4, 4), (2, 5, 3), (4, 5, 3), (16, 5, 3)])
 def test_issue_throughput(depth, first, each):
     """A command every `each` cycles, the first after `first`; gifts two cycles after `done`."""
     dut = shared(Issue, 8, depth)
