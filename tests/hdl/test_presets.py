@@ -17,7 +17,7 @@ from hdl.emit.verilog import emit
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_verilog_lints_and_checks(preset, tmp_path, capsys):
     """Verilator -Wall and Yosys `hierarchy -check; proc; check -assert`, through the command."""

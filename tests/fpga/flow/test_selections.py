@@ -52,7 +52,8 @@ def design(config: Config, component=Accelerator) -> str:
 READ = ("hierarchy -top top", "proc")
 
 
-@pytest.mark.parametrize("config", [PLAIN, SMALL, SPARSE], ids=lambda config: config.name)
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("config", [SPARSE, PLAIN, SMALL], ids=lambda config: config.name)
 def test_as_many_as_the_configuration_says(tmp_path, config):
     """In what Yosys reads: PEs of both arrays, flip-flops, each block RAM and multiplier once."""
     cells = [(FILTERS, "DP16KD", n) for n in range(config.pes)]

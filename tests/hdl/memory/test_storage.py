@@ -14,6 +14,7 @@ CONFIGS = PRESETS | {name: BOARD_PRESETS[name] for name in ("minimal", "ecp5-25"
 BUFFERED = 3 + 30  # bits of LOAD's FIFOs whose first word is in a register, not in their memory
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_memory_bits(name):
     config = CONFIGS[name]

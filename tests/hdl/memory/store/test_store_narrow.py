@@ -98,14 +98,14 @@ CASES = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("stall, latency", [(0.0, 4), (0.35, 4), (0.0, 40)])
 @pytest.mark.parametrize("name", CASES)
 def test_store_narrow(name, stall, latency):
     check(CASES[name], stall=stall, latency=latency)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_random(seed):
     """Narrow, wide and coded commands."""

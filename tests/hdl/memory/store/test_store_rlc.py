@@ -199,6 +199,7 @@ def test_store_coded_random(seed):
     check(commands, stall=rng.choice([0, 0.3]))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("zeros,least", [(0.0, 0.93), (0.5, 0.93), (0.9, 0.93)])
 def test_throughput(zeros, least, monkeypatch):
     """A read of the buffer a cycle where there are zeros; where there are none, a beat a cycle."""

@@ -100,6 +100,7 @@ class StreamBench(Bench):
         )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes, bits, stall", [(4, 32, 0.4), (8, 24, 0.0)])
 def test_random_streams(pes, bits, stall):
     """Streams behind one another in both halves, before and behind other commands."""
@@ -169,6 +170,7 @@ def test_output_waits_for_streams():
     bench.run(main)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pes", [4, 8])
 def test_a_word_of_records_a_cycle(pes):
     """Behind one latency of the memory, over several commands, the records come a word a cycle."""
@@ -267,6 +269,7 @@ def bus(bench, table, at):
     bench.memory.bad.add(at + 8)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("stall", [0.3])
 @pytest.mark.parametrize(
     "fault, error",
@@ -275,8 +278,8 @@ def bus(bench, table, at):
         (far, Error.READ_WINDOW),
         (count, Error.SPARSE_STREAM),
         (counts, Error.SPARSE_STREAM),
-        (row, Error.SPARSE_STREAM),
         (bus, Error.READ_RESPONSE),
+        (row, Error.SPARSE_STREAM),
     ],
 )
 def test_errors(fault, error, stall):
