@@ -16,6 +16,7 @@ from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.coded import tensor_of
 from compiler.lowering.structures.options import Options
 from compiler.quantise.fixed_point import golden_run, quantise, quantise_input
+from compiler.quantise.integer_run import integer_run
 from compiler.runtime.device import run_program
 from compiler.runtime.interpreter import Interpreter
 from hdl import isa
@@ -25,6 +26,7 @@ from hdl.isa import COMMAND_BYTES, Error, Opcode
 from sim.device import SimDevice
 from tests.compiler.builder import Builder, branches
 from tests.data import ROOT
+from tests.integer_layers import AFTER, draw_integer
 
 MODELS = ROOT / "compiler" / "models"
 TINY, DEMO = PRESETS["tiny"], PRESETS["demo"]
@@ -456,6 +458,41 @@ def test_driver_runs_the_simulated_design(tmp_path):
             assert driver.poll() == 0 and wrong(program, device, expected) == []
         finally:
             driver.close()
+
+
+def test_driver_runs_integers(tmp_path):
+    """Networks of bytes in the model's own values, with every layer that may follow a convolution,
+    signed and unsigned."""
+    kinds = set()
+    for seed in range(2 * len(AFTER)):
+        what, graph, network, q = draw_integer(seed, TINY.psum_bits)
+        images, want = len(q), integer_run(graph, q)[graph.output]
+        expected = golden_run(network, graph.tensors["in"].affine.centred(q)).tensors
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        program = export(network, TINY, folder / "out", images=images, base=BASE)
+        size = -(-program.end // 4096) * 4096
+        with SimDevice(TINY, "cpp", size, stalls=0.2) as device:
+            fill(device, size)
+            driver = Driver(folder / "out", folder, device)
+            try:
+                driver.load((folder / "out" / "memory.bin").read_bytes())
+                for n in range(images):
+                    values = q[n].astype(np.int16)
+                    assert driver.put_input(n, pointer(values)) == 0
+                assert driver.start(100_000) == 0
+                device.wait(10_000_000)
+                assert driver.poll() == 0
+                out = np.empty(want.shape, np.int16)
+                for n in range(images):
+                    assert driver.get_output(n, pointer(out[n])) == 0
+                assert np.array_equal(out, want), what
+                assert wrong(program, device, expected) == [], what
+            finally:
+                driver.close()
+        kinds.add((what.split(", ")[1], graph.tensors["in"].affine.signed))
+    assert {after for after, _ in kinds} == set(AFTER)
+    assert {signed for _, signed in kinds} == {False, True}
 
 
 @pytest.mark.parametrize("make", [nested_concat, concat_of_the_input])
