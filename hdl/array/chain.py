@@ -10,13 +10,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array.config_walk import ConfigWalk
-from hdl.array.gin import YBus
 from hdl.array.gon import OutputBus
 from hdl.array.lanes import Splitter
 from hdl.array.row import NETWORKS, PeRow
 from hdl.array.words import EVENTS, filter_word, ifmap_word, ofmap_bus_word, psum_word
 from hdl.config import Config
 from hdl.isa import ConfigBody
+from hdl.lib.stream.fork import Fork
 from hdl.lib.stream.skid_buffer import SkidBuffer
 from hdl.lib.stream.through import through
 
@@ -65,11 +65,11 @@ class ProcessingArray(wiring.Component):
 
         # The input networks.
         for net, layout in NETWORKS:
-            m.submodules[f"{net}_y_bus"] = bus = YBus(layout(c), c.rows)
+            m.submodules[f"{net}_y_bus"] = bus = Fork(layout(c), c.rows)
             source = self._narrowed(m, net, layout(c), wiring.flipped(getattr(self, net)))
             wiring.connect(m, source, bus.input)
             for n, row in enumerate(rows):
-                wiring.connect(m, getattr(bus, f"row_{n}"), getattr(row, net))
+                wiring.connect(m, getattr(bus, f"output_{n}"), getattr(row, net))
 
         # The output network.
         m.submodules.output_bus = output = OutputBus(ofmap_bus_word(c), c.rows)

@@ -1,4 +1,8 @@
-"""Multicast input network: Y-bus and X-buses (JSSC 2017, fig. 10)."""
+"""Multicast input network: the X-buses of a Y-bus (JSSC 2017, fig. 10).
+
+The Y-bus is a Fork (hdl/lib/stream/fork.py) to the rows: a row with room takes a word at once, so
+that no path leads from one row's room over the agreement of all to another row.
+"""
 
 from amaranth.hdl import Module, Mux, ShapeLike, Signal
 from amaranth.lib import stream, wiring
@@ -48,31 +52,4 @@ class XBus(wiring.Component):
             ]
         with m.Elif(self.input.valid & self.input.ready):
             m.d.sync += [spare.eq(self.input.payload), spare_valid.eq(1)]
-        return m
-
-
-class YBus(wiring.Component):
-    """Root of a GIN: every row takes every word, all in the same cycle.
-
-    Members: `input` stream, `row_<n>` streams. Combinational; one word a cycle.
-    """
-
-    def __init__(self, layout: ShapeLike, rows: int):
-        self.layout, self.rows = layout, rows
-        super().__init__(
-            {"input": In(stream.Signature(layout))}
-            | {f"row_{n}": Out(stream.Signature(layout)) for n in range(rows)}
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        rows = [getattr(self, f"row_{n}") for n in range(self.rows)]
-        ready = Signal()
-        together = 1
-        for row in rows:
-            together = together & row.ready
-        m.d.comb += [ready.eq(together), self.input.ready.eq(ready)]
-        # Rows are XBus inputs, whose ready does not depend on valid.
-        for row in rows:
-            m.d.comb += [row.valid.eq(self.input.valid & ready), row.payload.eq(self.input.payload)]
         return m

@@ -3,11 +3,12 @@
 import random
 
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.array.gin import XBus, YBus
+from hdl.array.gin import XBus
+from hdl.lib.stream.fork import Fork
 from tests.hdl.streams import holds, run, send, shared
 
 WORD = data.StructLayout({"data": 12, "tag": 3})
@@ -26,11 +27,11 @@ class Rows(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.y = y = YBus(WORD, 2)
+        m.submodules.y = y = Fork(WORD, 2)
         wiring.connect(m, wiring.flipped(self.input), y.input)
         for r, word in enumerate((self.word_0, self.word_1)):
             m.submodules[f"x_{r}"] = x = XBus(WORD, 3)
-            wiring.connect(m, getattr(y, f"row_{r}"), x.input)
+            wiring.connect(m, getattr(y, f"output_{r}"), x.input)
             for n in range(3):
                 m.d.comb += x.accept[n].eq((x.word.tag != r + n) | self.room[3 * r + n])
             m.d.comb += [
@@ -101,34 +102,6 @@ def test_nobody_waits_for_words_of_others():
         watch,
         lambda ctx: send(ctx, dut.input, [dict(data=n, tag=1 if n == 3 else 7) for n in range(9)]),
     )
-
-
-@pytest.mark.parametrize("stall", [0.0, 0.5])
-def test_y_bus_moves_all_rows_in_one_cycle(stall):
-    dut, rng, top = YBus(WORD, 3), random.Random(3), Module()
-    top.submodules.dut = dut
-    top.d.sync += Signal().eq(0)  # the simulator wants a clock; the bus has none
-    items = [dict(data=n, tag=n % 8) for n in range(60)]
-    rows = [getattr(dut, f"row_{n}") for n in range(3)]
-    got = []
-
-    async def watch(ctx):
-        while len(got) < len(items):
-            for row in rows:
-                ctx.set(row.ready, rng.random() >= stall)
-            _, _, *sample = await ctx.tick().sample(
-                *(s for row in rows for s in (row.valid, row.ready, row.payload))
-            )
-            moved = [v and r for v, r in zip(sample[::3], sample[1::3])]
-            assert len(set(moved)) == 1
-            if moved[0]:
-                assert sample[2] == sample[5] == sample[8]
-                got.append(sample[2].data)
-
-    cycles = run(top, lambda ctx: send(ctx, dut.input, items, stall=stall), watch)
-    assert got == list(range(60))
-    if not stall:
-        assert cycles <= len(items) + 2
 
 
 def test_x_bus_alone_keeps_up_with_a_receiver_that_starts_late():
