@@ -57,7 +57,7 @@ def graph_of(args: argparse.Namespace) -> Graph:
 
 def images_of(args: argparse.Namespace, graph: Graph) -> Data:
     """Of --images and what goes with it, or what the network brings. Raises DataError."""
-    from compiler.frontend.images import DataError, read_images, read_labels
+    from compiler.frontend.images import DataError, read_labels
 
     if getattr(args, "net", None):
         return _random(args, graph)
@@ -68,7 +68,7 @@ def images_of(args: argparse.Namespace, graph: Graph) -> Data:
 
     digits = own and args.images is None
     source = args.images or MODELS / "digits_heldout.npz"
-    images, labels = read_images(source, _shape(graph), keep=graph.integer), None
+    images, labels = images_from(source, graph), None
     if args.labels or digits or str(source).endswith(".npz") and _has_labels(source):
         labels = read_labels(args.labels or source)
         if len(labels) < len(images):
@@ -98,11 +98,17 @@ def images_of(args: argparse.Namespace, graph: Graph) -> Data:
     return Data(images[:number], None if labels is None else labels[:number], observed, note)
 
 
-def calibration(path: str | Path, graph: Graph) -> tuple[np.ndarray, str]:
-    """(raw images of the file of --calib, a note on them)."""
+def images_from(path: str | Path, graph: Graph) -> np.ndarray:
+    """Raw images of a file for a network. Raises DataError."""
     from compiler.frontend.images import read_images
 
-    observed = read_images(path, _shape(graph))
+    order = graph.channels_last
+    return read_images(path, _shape(graph), keep=graph.integer, channels_last=order)
+
+
+def calibration(path: str | Path, graph: Graph) -> tuple[np.ndarray, str]:
+    """(raw images of the file of --calib, a note on them)."""
+    observed = images_from(path, graph)
     return observed, f"calibrated on {len(observed)} images of {Path(path).name}"
 
 
@@ -122,6 +128,13 @@ def outputs(graph: Graph) -> str:
         host = f"; {', '.join(result.host_ops)} left to the host" if result.host_ops else ""
         about.append(f"{result.name} ({size}{host})")
     return "outputs: " + ", ".join(about)
+
+
+def host(graph: Graph) -> str:
+    """'host: x is quantised from floats; y: dequantise, softmax', or '' without such work."""
+    work = [f"{graph.input} is quantised from {graph.real_input}"] if graph.real_input else []
+    work += [f"{each.name}: {', '.join(each.host_ops)}" for each in graph.results if each.host_ops]
+    return "host: " + "; ".join(work) if work else ""
 
 
 def _random(args: argparse.Namespace, graph: Graph) -> Data:

@@ -104,7 +104,9 @@ def machine(parser: Parser, usual_mode: str) -> None:
 def data(parser: Parser, limit: int) -> None:
     """A network and its images."""
     option = parser.add_argument
-    option("--model", metavar="FILE", help="ONNX network (default the project's LeNet-5)")
+    option(
+        "--model", metavar="FILE", help="network, .onnx or .tflite (default the project's LeNet-5)"
+    )
     option("--images", metavar="FILE", help="IDX, .npy, .npz, PNG or a folder of PNGs")
     option("--labels", metavar="FILE", help="IDX, .npy, .npz or text")
     option("--limit", type=count, metavar="N", help=f"images to run, 0 for all (default {limit})")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.data import graph_of, images_of, outputs
+from cli.data import graph_of, host, images_of, outputs
 from cli.machine import cores, mode_of
 from cli.output import complain, console, write_json
 from cli.progress import Stages
@@ -200,6 +200,8 @@ def _print(screen: Console, device: str, finished: Finished) -> None:
     run_table.print_predictions(screen, guesses, finished.labels)
     if len(finished.graph.outputs) > 1:
         screen.print(outputs(finished.graph) + "; predictions are of the first", markup=False)
+    if work := host(finished.graph):
+        screen.print(work, markup=False)
     screen.print(finished.note, style="dim")
 
 
@@ -213,6 +215,11 @@ def _result(args: argparse.Namespace, finished: Finished) -> dict[str, Any]:
             name: float((guess == finished.labels).mean()) for name, guess in guesses.items()
         }
     return finished.report.to_dict() | {
+        "host": [
+            {"output": each.name, "operators": list(each.host_ops)}
+            for each in finished.graph.results
+            if each.host_ops
+        ],
         "compression": [report.as_dict() for report in finished.compression()],
         "config": finished.config.to_dict(),
         "device": args.device,

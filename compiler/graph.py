@@ -57,7 +57,8 @@ class Graph:
     for a tensor, as that of a Reshape's output, to the tensor's; real_input: the model's name of an
     input of floats, which the host quantises to the 8-bit `input`, after input_scale and
     input_offset; halves_even: whether it rounds halves to even, else away from zero; host_affine:
-    of each output what 'quantise' of the host makes, None without one."""
+    of each output what 'quantise' of the host makes, None without one; channels_last: the model's
+    own arrays are in the order of rows, columns, channels, flattened ones too."""
 
     input: str
     outputs: tuple[str, ...]
@@ -71,6 +72,7 @@ class Graph:
     real_input: str = ""
     halves_even: bool = False
     host_affine: tuple[Affine | None, ...] = ()
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.outputs, str):
@@ -113,6 +115,11 @@ class Graph:
     def scaled(self, images: np.ndarray) -> np.ndarray:
         """Real input, float64 [N, C, H, W], of raw images of that shape."""
         return images * self.input_scale[:, None, None] + self.input_offset[:, None, None]
+
+    def flat(self, values: np.ndarray) -> np.ndarray:
+        """[N, K], in the model's order, of a tensor [N, C, H, W]."""
+        ordered = values.transpose(0, 2, 3, 1) if self.channels_last else values
+        return ordered.reshape(len(values), -1)
 
     def macs(self) -> int:
         """Multiply-accumulates of one image."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import options
-from cli.data import calibration, graph_of, outputs, set_aside
+from cli.data import calibration, graph_of, host, images_from, outputs, set_aside
 from cli.machine import cores
 from cli.names import MODELS
 from cli.output import complain
@@ -30,7 +30,10 @@ def add(commands: options.Commands) -> None:
     )
     option = parser.add_argument
     option(
-        "model", nargs="?", metavar="net.onnx", help="ONNX network (default the project's LeNet-5)"
+        "model",
+        nargs="?",
+        metavar="net.onnx|net.tflite",
+        help="network (default the project's LeNet-5)",
     )
     options.config(parser, "demo")
     option(
@@ -114,6 +117,8 @@ def compile_(args: argparse.Namespace) -> int:
     )
     if len(graph.outputs) > 1:
         print(outputs(graph))
+    if host(graph):
+        print(host(graph))
     if args.huffman:
         print(_sizes(program, Path(args.output) / "memory.huff"))
     return 0
@@ -123,20 +128,18 @@ def _observed(args: argparse.Namespace, graph: Graph) -> tuple[np.ndarray, str]:
     """(images to calibrate or to try the program on, a note on them). Raises DataError."""
     import numpy as np
 
-    from compiler.frontend.images import DataError, read_images
+    from compiler.frontend.images import DataError
 
     if graph.integer:
         if args.calib is not None:
             raise DataError(f"{args.calib}: a network of integers is not calibrated: no --calib")
         shape, note = graph.tensors[graph.input].shape, "the network's own integers"
-        images = (
-            read_images(args.images, shape, keep=True) if args.images else np.zeros((0, *shape))
-        )
+        images = images_from(args.images, graph) if args.images else np.zeros((0, *shape))
         return images, note
     if args.calib is not None:
         return calibration(args.calib, graph)
     if args.images is not None:
-        images = read_images(args.images, graph.tensors[graph.input].shape)
+        images = images_from(args.images, graph)
         observed, note = set_aside(args.images, images, len(images))
         return observed, f"{note}; an accuracy should be reported on the others"
     if args.model is not None:

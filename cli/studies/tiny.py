@@ -43,7 +43,8 @@ def add(commands: options.Commands) -> None:
         type=positive,
         default=4,
         metavar="N",
-        help="random inputs that golden is compared with LiteRT on (default 4)",
+        help="inputs that golden is compared with LiteRT on: noise, a constant, extremes in turn "
+        "(default 4)",
     )
     parser.add_argument(
         "--clock",

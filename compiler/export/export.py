@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compiler.graph import Output
 from compiler.layers import Conv
 from compiler.lowering.compile import compile_network
 from compiler.lowering.structures.coded import tensor_of
@@ -109,6 +110,19 @@ def segment_map(program: Program, segment) -> dict:
     return out
 
 
+def _output(each: Output) -> dict:
+    """An output; what its host operator 'quantise' makes, if it has one."""
+    out = {"name": each.name, "tensor": each.tensor, "host_ops": list(each.host_ops)}
+    if each.affine:
+        kind = "int8" if each.affine.signed else "uint8"
+        out["quantise"] = {
+            "type": kind,
+            "scale": float(each.affine.scale),
+            "zero_point": int(each.affine.zero),
+        }
+    return out
+
+
 def address_map(program: Program, network: QuantisedGraph) -> dict:
     """Everything about a program but its bytes, fit for JSON."""
     graph = program.graph
@@ -129,10 +143,10 @@ def address_map(program: Program, network: QuantisedGraph) -> dict:
         "input": graph.input,
         "output": graph.output,
         "host_ops": list(graph.host_ops),
-        "outputs": [
-            {"name": each.name, "tensor": each.tensor, "host_ops": list(each.host_ops)}
-            for each in graph.results
-        ],
+        "outputs": [_output(each) for each in graph.results],
+        "real_input": graph.real_input,
+        "rounding": "half to even" if graph.halves_even else "half away from zero",
+        "order": "HWC" if graph.channels_last else "CHW",
         "input_scale": np.asarray(graph.input_scale).tolist(),
         "input_offset": np.asarray(graph.input_offset).tolist(),
         "tensors": [tensor_map(program, network, name) for name in program.views],

@@ -99,7 +99,9 @@ def _read_png(path: Path, channels: int) -> np.ndarray:
     return data.transpose(2, 0, 1)[None]
 
 
-def _fit(data: np.ndarray, shape: tuple[int, int, int], path: Path, keep: bool) -> np.ndarray:
+def _fit(
+    data: np.ndarray, shape: tuple[int, int, int], path: Path, keep: bool, channels_last: bool
+) -> np.ndarray:
     """[N, C, H, W] of an array of images in any of the usual layouts."""
     c, h, w = shape
     if data.dtype.kind not in "buif":
@@ -107,7 +109,10 @@ def _fit(data: np.ndarray, shape: tuple[int, int, int], path: Path, keep: bool) 
     if data.size == 0:
         raise DataError(f"{path}: holds no images (shape {data.shape})")
     last = data.shape[1:]
-    if last == shape or data.shape == shape or last == (c * h * w,) or data.shape == (c * h * w,):
+    flat = last == (c * h * w,) or data.shape == (c * h * w,)
+    if channels_last and (flat or last == (h, w, c) or data.shape == (h, w, c)):
+        out = data.reshape(-1, h, w, c).transpose(0, 3, 1, 2)
+    elif flat or last == shape or data.shape == shape:
         out = data.reshape(-1, c, h, w)
     elif c == 1 and (last == (h, w) or data.shape == (h, w)):
         out = data.reshape(-1, 1, h, w)
@@ -119,7 +124,8 @@ def _fit(data: np.ndarray, shape: tuple[int, int, int], path: Path, keep: bool) 
         raise DataError(f"{path}: shape {data.shape} does not fit the network's input {c}x{h}x{w}")
     if keep and data.dtype in (np.int8, np.uint8):
         return out
-    out = out.astype(np.float32)
+    with np.errstate(over="ignore"):
+        out = out.astype(np.float32)
     if not np.isfinite(out).all():
         raise DataError(f"{path}: holds values that are not finite")
     return out
@@ -132,9 +138,16 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def read_images(path: str | Path, shape: tuple[int, int, int], *, keep: bool = False) -> np.ndarray:
+def read_images(
+    path: str | Path,
+    shape: tuple[int, int, int],
+    *,
+    keep: bool = False,
+    channels_last: bool = False,
+) -> np.ndarray:
     """Raw pixel values, float32 [N, C, H, W], for a network whose input is `shape` (C, H, W). keep:
-    those of 8 bits keep their type.
+    those of 8 bits keep their type; channels_last: flattened images are of rows of pixels, and so
+    is what could be of channels too.
 
     path: IDX or IDX.gz, .npy, .npz (array 'images', else the first), a PNG or a folder of PNGs (in
     natural order of their names). Channels first or last, flattened, and a single image are
@@ -147,7 +160,8 @@ def read_images(path: str | Path, shape: tuple[int, int, int], *, keep: bool = F
             jpegs = sorted(p.name for p in path.iterdir() if p.suffix.lower() in OTHERS["JPEG"][0])
             why = f" but JPEGs ({jpegs[0]}): convert them to PNG" if jpegs else ""
             raise DataError(f"{path}: folder holds no PNG file{why}; {IMAGES}")
-        return np.concatenate([_fit(_read_png(p, shape[0]), shape, p, keep) for p in files])
+        pictures = [_fit(_read_png(p, shape[0]), shape, p, keep, False) for p in files]
+        return np.concatenate(pictures)
     match path.suffix.lower():
         case ".npy" | ".npz":
             data = _read_numpy(path, "images")
@@ -155,7 +169,7 @@ def read_images(path: str | Path, shape: tuple[int, int, int], *, keep: bool = F
             data = _read_png(path, shape[0])
         case _:
             data = read_idx(path)
-    return _fit(data, shape, path, keep)
+    return _fit(data, shape, path, keep, channels_last and path.suffix.lower() != ".png")
 
 
 def read_labels(path: str | Path, count: int | None = None) -> np.ndarray:

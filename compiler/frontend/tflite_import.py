@@ -29,6 +29,7 @@ from golden.integer.requantise import (
 from golden.integer.softmax import LEAST_SCALE
 
 INTEGERS = ("INT8", "UINT8")
+WINDOW = 255  # rows or columns of a pool, as a command has them (isa.ShapeBody)
 PADDINGS = {0: "SAME_UPPER", 1: "VALID"}
 ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}  # bounds of each
 
@@ -70,7 +71,7 @@ class _Importer:
         number = model.inputs[0]
         record = model.tensors[number]
         self.batch = record.shape[0] if record.shape else 1
-        self.graph = Graph(record.name, ())
+        self.graph = Graph(record.name, (), channels_last=True)
         if record.type == "FLOAT32":
             self.values[number] = _Value(record.name, len(record.shape), real=True)
         else:
@@ -308,6 +309,9 @@ class _Importer:
                 f"{record.title}: shape {list(record.shape)} with zero points "
                 f"{record.zero[:1].tolist()}: a bias is [{filters}] of zero point 0"
             )
+        # Unread by LiteRT: its sums are of the input's scale times the weights'.
+        if not (np.isfinite(record.scale).all() and (record.scale > 0).all()):
+            raise NetworkError(f"{record.title}: scale {record.scale.min()} of a bias")
         return record.data.astype(np.int32)
 
     def factors(self, scale: np.ndarray, filters: int, single: bool) -> np.ndarray:
@@ -433,6 +437,7 @@ class _Importer:
         self.need(self.rank() == 4, "N x H x W x C is supported")
         kernel, stride = self.pair("FilterHeight", "FilterWidth"), self.pair("StrideH", "StrideW")
         pads = self.pads(tensor.shape[1:], kernel, stride)
+        self.need(max(kernel) <= WINDOW, f"a window of {kernel[0]} x {kernel[1]}: up to {WINDOW}")
         self.same_scale(tensor)
         names, (lo, hi) = (self.op.name, kind, tensor.name, self.result.name), self.bounds()
         whole = (0, 0, *tensor.shape[1:])

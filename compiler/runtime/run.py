@@ -211,8 +211,8 @@ def run_network(
         list(fmaps.values()),
         len(fixed),
         program.images,
-        golden.tensors[graph.output].reshape(len(fixed), -1),
-        np.concatenate(scores).reshape(len(fixed), -1),
+        graph.flat(golden.tensors[graph.output]),
+        graph.flat(np.concatenate(scores)),
     )
 
 

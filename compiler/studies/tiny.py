@@ -19,6 +19,7 @@ from compiler.quantise.fixed_point import QuantisedGraph, golden_run
 from compiler.quantise.integer_graph import integer_network
 from compiler.quantise.integer_run import affine_of, host_result, integer_run
 from compiler.runtime.device import Device
+from compiler.runtime.interpreter import Interpreter
 from compiler.runtime.run import run_network
 from compiler.studies.litert import Reference
 from compiler.tables import new_table
@@ -36,15 +37,16 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Tiny:
-    """A model on one input. cycles, dram_bytes: of an inference, measured on the device, the bytes
-    None if it has no counters; tensors_compared, mismatches: those in the device's memory, and
-    their elements that differ from golden; litert_tensors, litert_mismatches: golden's, against
-    LiteRT's reference kernels, of `litert_inputs` inputs; macs: of an inference; utilisation: of
-    the array's MACs."""
+    """A model on one input. cycles, dram_bytes: of an inference, measured on the device, None of
+    the interpreter, which has none, and the bytes of a machine without counters; tensors_compared,
+    mismatches: those in the device's memory, and their elements that differ from golden;
+    litert_tensors, litert_mismatches: golden's, against LiteRT's reference kernels, of
+    `litert_inputs` inputs; macs: of an inference; utilisation: of the array's MACs; device: 'rtl'
+    or 'interpreter'."""
 
     model: str
-    cycles: int
-    inferences_per_second: float
+    cycles: int | None
+    inferences_per_second: float | None
     clock_mhz: float
     dram_bytes: int | None
     tensors_compared: int
@@ -53,7 +55,8 @@ class Tiny:
     litert_inputs: int
     litert_mismatches: int
     macs: int
-    utilisation: float
+    utilisation: float | None
+    device: str
 
 
 def measure(
@@ -74,7 +77,7 @@ def measure(
     raw = (folder / MODELS[name][0]).read_bytes()
     graph, reference = load(raw), Reference(raw)
     shape = tuple(int(n) for n in reference.input["shape"])
-    images = np.random.default_rng(0).integers(-128, 128, (inputs, *shape[1:])).astype(np.int8)
+    images = np.stack([image(number, shape[1:]) for number in range(inputs)])
     counts = [_against_litert(graph, reference, image[None]) for image in images]
 
     network = integer_network(graph, config.psum_bits)
@@ -84,21 +87,37 @@ def measure(
     report = run_network(
         program, network, device, _nchw(images[:1]), lambda _, layer: progress(layer)
     )
-    cycles = int(sum(row.cycles for row in report.layers))
+    interpreted = isinstance(device, Interpreter)
+    cycles = None if interpreted else int(sum(row.cycles for row in report.layers))
+    counted = config.counters and not interpreted
     return Tiny(
         name,
         cycles,
-        round(clock_mhz * 1e6 / cycles, 2) if cycles else 0.0,
+        round(clock_mhz * 1e6 / cycles, 2) if cycles else None,
         clock_mhz,
-        int(sum(row.dram_bytes for row in report.layers)) if config.counters else None,
+        int(sum(row.dram_bytes for row in report.layers)) if counted else None,
         sum(len(segment.written) for segment in program.segments),
         report.mismatches + folded,
         sum(tensors for tensors, _ in counts),
         inputs,
         sum(wrong for _, wrong in counts),
         graph.macs(),
-        round(graph.macs() / (cycles * config.multipliers), 4) if cycles else 0.0,
+        round(graph.macs() / (cycles * config.multipliers), 4) if cycles else None,
+        "interpreter" if interpreted else "rtl",
     )
+
+
+def image(number: int, shape: tuple[int, ...]) -> np.ndarray:
+    """int8 input `number` of a shape: noise of several widths, constants, extremes, ramps."""
+    rng, constants = np.random.default_rng(number), (-128, 127, 0, -1)
+    if number % 4 == 1:
+        return np.full(shape, constants[number // 4 % 4], np.int8)
+    if number % 4 == 2:
+        return rng.choice(np.array([-128, 127], np.int8), shape)
+    if number % 8 == 7:
+        return (np.arange(np.prod(shape)) * (number + 1) % 256 - 128).astype(np.int8).reshape(shape)
+    width = 128 >> number % 3
+    return rng.integers(-width, width, shape).astype(np.int8)
 
 
 def _folded(graph: Graph, network: QuantisedGraph, images: np.ndarray) -> int:
@@ -157,11 +176,11 @@ def table(config: Config, rows: list[Tiny]) -> Table:
     for r in rows:
         out.add_row(
             r.model,
-            f"{r.cycles:,}",
+            "-" if r.cycles is None else f"{r.cycles:,}",
             f"{r.clock_mhz:g}",
-            f"{r.inferences_per_second:,.1f}",
+            "-" if r.inferences_per_second is None else f"{r.inferences_per_second:,.1f}",
             *(f"{n:g}" for n in MODELS[r.model][1]),
-            f"{100 * r.utilisation:.1f}",
+            "-" if r.utilisation is None else f"{100 * r.utilisation:.1f}",
             "-" if r.dram_bytes is None else f"{r.dram_bytes:,}",
             str(r.tensors_compared),
             str(r.mismatches),
