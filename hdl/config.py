@@ -423,11 +423,11 @@ class Config:
             ),
             "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
             "scales": self.scale_channels * 69 // 8,
-            # buffer responses, notes on reads under way, fetched beats, tokens
-            "engine FIFOs": 5 * 8 * 16
+            # buffer responses, notes on reads under way (at most), fetched beats, tokens
+            "engine FIFOs": (6 if self.sparse_pes else 4) * 8 * 16
             + 4 * 8 * 8
             + self.fetch_ahead * 8 * 65 // 8
-            + 6 * 8 * 42 // 8,
+            + (8 if self.sparse_pes else 6) * 8 * 44 // 8,
             "LOAD and STORE": self.memory_bits // 8,
             # records and their columns on the way, table words
             "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,

@@ -41,8 +41,8 @@ class Tiny:
     the interpreter, which has none, and the bytes of a machine without counters; tensors_compared,
     mismatches: those in the device's memory, and their elements that differ from golden;
     litert_tensors, litert_mismatches: golden's, against LiteRT's reference kernels, of
-    `litert_inputs` inputs; macs: of an inference; utilisation: of the array's MACs; device: 'rtl'
-    or 'interpreter'."""
+    `litert_inputs` inputs; macs: of the model; utilisation: of the array, by
+    those that are left where constant channels are folded; device: 'rtl' or 'interpreter'."""
 
     model: str
     cycles: int | None
@@ -102,7 +102,7 @@ def measure(
         inputs,
         sum(wrong for _, wrong in counts),
         graph.macs(),
-        round(graph.macs() / (cycles * config.multipliers), 4) if cycles else None,
+        round(network.graph.macs() / (cycles * config.multipliers), 4) if cycles else None,
         "interpreter" if interpreted else "rtl",
     )
 

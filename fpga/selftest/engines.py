@@ -29,6 +29,7 @@ DENSITY = 0.3  # of its weights
 ZEROS = 0.5  # of the activations
 SDRAM_BYTES = 2.0  # a cycle: a word of 64 bits every four
 SDRAM_LATENCY = 24  # cycles
+RAM_BYTES, RAM_LATENCY = 8.0, 8  # of memory on the chip, with the way through the arbiter
 SLOW = 2.0  # times the model's cycles, either way: beyond, something is wrong
 LOOK = "timing of the bitstream; error codes: docs/integration.md; one engine: docs/bring-up.md"
 
@@ -54,8 +55,9 @@ def check(bench: Bench) -> Iterator[Check]:
 
 def _run(bench: Bench, engine: Engine) -> Check:
     config = bench.device.config
-    if bench.sdram:  # what the model is to know of the memory; the hardware is the same
-        config = config.replace(dram_bytes_per_cycle=SDRAM_BYTES, dram_latency=SDRAM_LATENCY)
+    # What the model is to know of the memory; the hardware is the same.
+    pace, latency = (SDRAM_BYTES, SDRAM_LATENCY) if bench.sdram else (RAM_BYTES, RAM_LATENCY)
+    config = config.replace(dram_bytes_per_cycle=pace, dram_latency=latency)
     rng = np.random.default_rng(1)
     graph = engine.graph(rng)
     images = rng.normal(size=(1, *graph.tensors["x"].shape)).astype(np.float32)

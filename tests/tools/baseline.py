@@ -5,9 +5,9 @@
 
 Three parts, of which `--part` chooses:
 
-cycles   counters of the RTL of every preset: an image through AlexNet's CONV2 and CONV5 (dense,
-         skipped), LeNet-5, three of EIE's layers with weights on chip and one that streams, thirty
-         random layers
+cycles   counters of the RTL: LeNet-5 on every preset that holds it; an image through AlexNet's
+         CONV2 and CONV5 (dense, skipped) on `eyeriss`; three of EIE's layers with weights on chip
+         and one that streams on `eie64`; thirty random layers on `tiny`
 area     LUT4 and flip-flops that Yosys gives each component for an ECP5
 speed    cycles of `eyeriss` that are simulated in a second of one core
 
@@ -55,8 +55,8 @@ EIE = ("Alex-7", "VGG-8", "NT-Wd")
 AREAS = {
     "ecp5-25": (
         "pe store strips taps pool packer slots load lengths glb fetch control arbiter semaphores "
-        "ifmap filter psum ofmap requantise queue-load queue-ifmap queue-filter queue-psum "
-        "queue-ofmap queue-store window splitter bridge board-arbiter link sdram array"
+        "ifmap filter psum ofmap scaler operand-scaler queue-load queue-ifmap queue-filter "
+        "queue-psum queue-ofmap queue-store window splitter bridge board-arbiter link sdram array"
     ),
     "ecp5-85": "pe sparse sparse-pe sparse-fill sparse-fetch sparse-spread",
     "demo": "encoder decoder",
@@ -301,6 +301,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         before = json.loads(Path(args.against).read_text()) if args.against else {}
+        if not isinstance(before, dict) or not all(isinstance(v, dict) for v in before.values()):
+            raise ValueError(f"{args.against}: not what --json writes")
+        if args.json and not Path(args.json).parent.is_dir():
+            raise ValueError(f"{args.json}: no such folder")
         configs = configurations(args.preset or [*PRESETS, *BOARD_PRESETS], args.set)
         found = take(configs, tuple(args.part or PARTS), args.jobs)
         if args.json:
