@@ -10,7 +10,8 @@ from hdl.lib.stream.register_slice import RegisterSlice
 
 
 class PromptReadPort(wiring.Component):
-    """As ReadPort, for a client whose `response` always finds room: no FIFO and no credit.
+    """Requests until they are granted, of a client whose `response` always finds room: no FIFO and
+    no credit.
 
     Members of ReadPort. Latency a cycle for a request, none for its words; throughput one read a
     cycle.

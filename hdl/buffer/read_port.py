@@ -1,14 +1,14 @@
 """What a client of the global buffer reads through."""
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.buffer.words import READ_SIGNATURE, place_layout, place_of
+from hdl.buffer.prompt_read_port import PromptReadPort
+from hdl.buffer.words import READ_SIGNATURE, place_layout
 from hdl.config import WORD_BITS, Config
 from hdl.lib.level_counter import LevelCounter
 from hdl.lib.stream.forward_slice import ForwardSlice
-from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.lib.stream.stream_fifo import StreamFifo
 from hdl.lib.stream.through import through
 
@@ -16,7 +16,8 @@ RESPONSE_DEPTH = 8  # reads under way or waiting; covers the seven cycles until 
 
 
 class ReadPort(wiring.Component):
-    """A client's requests until they are granted, and their words until it takes them.
+    """A client's requests until they are granted, and their words until it takes them: a
+    PromptReadPort that asks for what there is room for.
 
     Members: `port`, the client's; `place`, a stream of place_layout to the banks, offered only
     while there is room for its words; `words`, `came`, a place's two words. Latency one cycle each
@@ -36,23 +37,22 @@ class ReadPort(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bits = unsigned(self.config.glb_word_bits)
-        m.submodules.request = request = RegisterSlice(bits)
+        m.submodules.prompt = prompt = PromptReadPort(self.config)
         m.submodules.under_way = under_way = LevelCounter(RESPONSE_DEPTH)
+        wiring.connect(m, wiring.flipped(self.port.request), prompt.port.request)
         m.d.comb += [
-            request.input.payload.eq(self.port.request.payload),
-            request.input.valid.eq(self.port.request.valid),
-            self.port.request.ready.eq(request.input.ready),
-            self.place.valid.eq(request.output.valid & under_way.room),
-            request.output.ready.eq(self.place.ready & under_way.room),
+            self.place.payload.eq(prompt.place.payload),
+            self.place.valid.eq(prompt.place.valid & under_way.room),
+            prompt.place.ready.eq(self.place.ready & under_way.room),
             under_way.up.eq(self.place.valid & self.place.ready),
+            prompt.came.eq(self.came),
+            prompt.words.eq(self.words),
         ]
-        for name, value in place_of(self.config, request.output.payload).items():
-            m.d.comb += self.place.p[name].eq(value)
 
         # What a RAM shows is late: it goes to a register.
         m.submodules.responses = responses = StreamFifo(2 * WORD_BITS, RESPONSE_DEPTH)
-        m.d.comb += [responses.input.valid.eq(self.came), responses.input.payload.eq(self.words)]
+        came = prompt.port.response
+        m.d.comb += [responses.input.valid.eq(came.valid), responses.input.payload.eq(came.payload)]
         out = through(m, "response", ForwardSlice(2 * WORD_BITS), responses.output)
         wiring.connect(m, out, wiring.flipped(self.port.response))
         m.d.sync += under_way.down.eq(responses.output.valid & responses.output.ready)
