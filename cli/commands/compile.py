@@ -117,8 +117,8 @@ def compile_(args: argparse.Namespace) -> int:
     )
     if len(graph.outputs) > 1:
         print(outputs(graph))
-    if host(graph):
-        print(host(graph))
+    if work := host(graph):
+        print(work)
     if args.huffman:
         print(_sizes(program, Path(args.output) / "memory.huff"))
     return 0

@@ -21,6 +21,7 @@ from compiler.mapping.mapper import Mapper
 from compiler.quantise.fixed_point import QuantisedGraph
 from compiler.runtime.verify import verify
 from compiler.sparse.stored import StoredError, pack, unpack
+from golden.integer.affine import Affine
 from hdl import isa
 from hdl.config import Config
 from hdl.isa import Register
@@ -35,6 +36,11 @@ class ExportError(ValueError):
 
 
 # ---- the address map ---------------------------------------------------------------------
+def _affine(affine: Affine) -> dict:
+    """What an 8-bit number stands for."""
+    return {"type": str(affine.dtype), "scale": affine.scale, "zero_point": affine.zero}
+
+
 def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     """Where a tensor lies, as plain data.
 
@@ -66,9 +72,7 @@ def tensor_map(program: Program, network: QuantisedGraph, name: str) -> dict:
     if tensor.affine is None:
         out["fraction_bits"] = network.formats[tensor_name]
     else:
-        affine = tensor.affine
-        out |= {"element_bytes": 1, "type": str(affine.dtype)}
-        out |= {"scale": affine.scale, "zero_point": affine.zero}
+        out |= {"element_bytes": 1} | _affine(tensor.affine)
     if s.rlc:
         out["rlc"] = {
             "table": s.address + s.row_bytes * s.height,
@@ -114,12 +118,7 @@ def _output(each: Output) -> dict:
     """An output; what its host operator 'quantise' makes, if it has one."""
     out = {"name": each.name, "tensor": each.tensor, "host_ops": list(each.host_ops)}
     if each.affine:
-        kind = "int8" if each.affine.signed else "uint8"
-        out["quantise"] = {
-            "type": kind,
-            "scale": float(each.affine.scale),
-            "zero_point": int(each.affine.zero),
-        }
+        out["quantise"] = _affine(each.affine)
     return out
 
 

@@ -166,10 +166,10 @@ def read_images(
         case ".npy" | ".npz":
             data = _read_numpy(path, "images")
         case ".png":
-            data = _read_png(path, shape[0])
+            data, channels_last = _read_png(path, shape[0]), False
         case _:
             data = read_idx(path)
-    return _fit(data, shape, path, keep, channels_last and path.suffix.lower() != ".png")
+    return _fit(data, shape, path, keep, channels_last)
 
 
 def read_labels(path: str | Path, count: int | None = None) -> np.ndarray:

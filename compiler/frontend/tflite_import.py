@@ -29,7 +29,6 @@ from golden.integer.requantise import (
 from golden.integer.softmax import LEAST_SCALE
 
 INTEGERS = ("INT8", "UINT8")
-WINDOW = 255  # rows or columns of a pool, as a command has them (isa.ShapeBody)
 PADDINGS = {0: "SAME_UPPER", 1: "VALID"}
 ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}  # bounds of each
 
@@ -291,8 +290,7 @@ class _Importer:
             )
         if len(scale) > 1 and record.axis != axis:
             raise NetworkError(f"{record.title}: scales along axis {record.axis}, not {axis}")
-        if not (np.isfinite(scale).all() and (scale > 0).all()):
-            raise NetworkError(f"{record.title}: scales must be finite and above 0")
+        _check_scales(record)
         signed = record.type == "INT8"
         if zero.any() if signed else len(scale) > 1 or not 0 <= zero[0] <= 255:
             raise NetworkError(
@@ -310,8 +308,7 @@ class _Importer:
                 f"{record.zero[:1].tolist()}: a bias is [{filters}] of zero point 0"
             )
         # Unread by LiteRT: its sums are of the input's scale times the weights'.
-        if not (np.isfinite(record.scale).all() and (record.scale > 0).all()):
-            raise NetworkError(f"{record.title}: scale {record.scale.min()} of a bias")
+        _check_scales(record)
         return record.data.astype(np.int32)
 
     def factors(self, scale: np.ndarray, filters: int, single: bool) -> np.ndarray:
@@ -437,7 +434,6 @@ class _Importer:
         self.need(self.rank() == 4, "N x H x W x C is supported")
         kernel, stride = self.pair("FilterHeight", "FilterWidth"), self.pair("StrideH", "StrideW")
         pads = self.pads(tensor.shape[1:], kernel, stride)
-        self.need(max(kernel) <= WINDOW, f"a window of {kernel[0]} x {kernel[1]}: up to {WINDOW}")
         self.same_scale(tensor)
         names, (lo, hi) = (self.op.name, kind, tensor.name, self.result.name), self.bounds()
         whole = (0, 0, *tensor.shape[1:])
@@ -583,6 +579,12 @@ class _Importer:
             "its output's shape is not that of its input",
         )
         self.alias(dataclasses.replace(value, host=("softmax",)))
+
+
+def _check_scales(record: TensorRecord) -> None:
+    """Raises NetworkError unless all are finite and above 0."""
+    if not (np.isfinite(record.scale).all() and (record.scale > 0).all()):
+        raise NetworkError(f"{record.title}: scales must be finite and above 0")
 
 
 def _nhwc(shape: tuple[int, int, int], rank: int) -> list[int]:

@@ -150,7 +150,7 @@ def _against_litert(graph: Graph, reference: Reference, image: np.ndarray) -> tu
     wrong = 0
     for name in reference.computed():
         want = expected[name]
-        value = got[name].transpose(0, 2, 3, 1).reshape(want.shape)
+        value = graph.flat(got[name]).reshape(want.shape)
         wrong += int(np.count_nonzero(value != want))
     return len(reference.computed()), wrong
 

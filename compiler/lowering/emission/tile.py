@@ -15,12 +15,13 @@ from compiler.numbers import ceil
 from golden.fixed import reciprocal
 from golden.pool import divisors
 from hdl import isa
-from hdl.isa import Opcode, StoreBody, largest
+from hdl.isa import Opcode, ShapeBody, StoreBody, largest
 from hdl.timing import DIVISORS
 
 POOL = {"max": isa.Pool.MAX, "average": isa.Pool.AVERAGE}
 
 MOST_BLOCKS = largest(StoreBody, "blocks")  # of a STORE
+WINDOW = largest(ShapeBody, "kernel_y"), largest(ShapeBody, "kernel_x")  # of a pool
 
 
 def load_fields(dram: int, word: int, length: int, *loops: tuple[int, int]) -> dict[str, int]:
@@ -185,6 +186,11 @@ def pool_fields(
     size: (H, W) of the tensor pooled; first: the first output row and column; origin: the
     tensor's row and column at the tile's (0, 0); valid: rows and columns in the tile.
     """
+    if any(size > most for size, most in zip(pool.kernel, WINDOW, strict=True)):
+        raise MappingError(
+            f"{pool.kind} pool {pool.name!r}: a window of {pool.kernel[0]} x {pool.kernel[1]}; up "
+            f"to {WINDOW[0]} x {WINDOW[1]} is supported"
+        )
     fields = dict(
         kernel_y=pool.kernel[0],
         kernel_x=pool.kernel[1],

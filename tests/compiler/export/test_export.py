@@ -4,6 +4,7 @@ import ctypes
 import json
 import re
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -400,6 +401,18 @@ class Driver:
         del self.mapped
 
 
+@contextmanager
+def simulated(folder, work, size, stalls=0.0):
+    """(a SimDevice whose memory is filled, the Driver of an export on it)."""
+    with SimDevice(TINY, "cpp", size, stalls=stalls, reply_timeout=120) as device:
+        fill(device, size)
+        driver = Driver(folder, work, device)
+        try:
+            yield device, driver
+        finally:
+            driver.close()
+
+
 def pointer(array):
     return array.ctypes.data_as(ctypes.c_void_p)
 
@@ -409,55 +422,50 @@ def test_driver_runs_the_simulated_design(tmp_path):
     network, x, expected = quantised(branches(), TINY, images)
     program = export(network, TINY, tmp_path / "out", images=images, base=BASE)
     size = -(-program.end // 4096) * 4096
-    with SimDevice(TINY, "cpp", size, reply_timeout=120) as device:
-        fill(device, size)
-        driver = Driver(tmp_path / "out", tmp_path, device)
-        try:
-            assert driver.identify() == 0 and driver.poll() == 2
-            image = (tmp_path / "out" / "memory.bin").read_bytes()
-            driver.load(image)
-            # a program of version 1 began with a bare opcode
-            at = program.program - program.constant
-            device.write(program.program, bytes([image[at] & 31]))
-            assert driver.start(0) == -5 and driver.poll() == 2
-            device.write(program.program, image[at : at + 1])
-            for n in range(images):
-                assert driver.put_input(n, pointer(x[n])) == 0
-            assert driver.put_input(images, pointer(x[0])) == -4
-            driver.interrupt(1)
-            assert driver.start(100_000) == 0 and driver.start(0) == 1
-            assert driver.wait(1) == -2 and device.read_register(isa.Register.INTERRUPT) == 1
-            device.wait(10_000_000)
-            assert driver.wait(5) == 0
-            out = np.empty_like(expected[program.graph.output])
-            for n in range(images):
-                assert driver.get_output(n, pointer(out[n])) == 0
-            assert np.array_equal(out, expected[program.graph.output])
-            assert wrong(program, device, expected) == []
-            assert driver.library.eyrie_argmax(pointer(out[0]), 10) == int(out[0].argmax())
-            assert driver.counter(isa.COUNTERS.index("cycles")) > 1000
-            assert driver.counter(isa.COUNTERS.index("command_bytes")) == 64 * program.command_count
-            assert device.read_register(isa.Register.INTERRUPT) == 3
-            driver.interrupt_clear()
-            assert device.read_register(isa.Register.INTERRUPT) == 1
+    with simulated(tmp_path / "out", tmp_path, size) as (device, driver):
+        assert driver.identify() == 0 and driver.poll() == 2
+        image = (tmp_path / "out" / "memory.bin").read_bytes()
+        driver.load(image)
+        # a program of version 1 began with a bare opcode
+        at = program.program - program.constant
+        device.write(program.program, bytes([image[at] & 31]))
+        assert driver.start(0) == -5 and driver.poll() == 2
+        device.write(program.program, image[at : at + 1])
+        for n in range(images):
+            assert driver.put_input(n, pointer(x[n])) == 0
+        assert driver.put_input(images, pointer(x[0])) == -4
+        driver.interrupt(1)
+        assert driver.start(100_000) == 0 and driver.start(0) == 1
+        assert driver.wait(1) == -2 and device.read_register(isa.Register.INTERRUPT) == 1
+        device.wait(10_000_000)
+        assert driver.wait(5) == 0
+        out = np.empty_like(expected[program.graph.output])
+        for n in range(images):
+            assert driver.get_output(n, pointer(out[n])) == 0
+        assert np.array_equal(out, expected[program.graph.output])
+        assert wrong(program, device, expected) == []
+        assert driver.library.eyrie_argmax(pointer(out[0]), 10) == int(out[0].argmax())
+        assert driver.counter(isa.COUNTERS.index("cycles")) > 1000
+        assert driver.counter(isa.COUNTERS.index("command_bytes")) == 64 * program.command_count
+        assert device.read_register(isa.Register.INTERRUPT) == 3
+        driver.interrupt_clear()
+        assert device.read_register(isa.Register.INTERRUPT) == 1
 
-            # a damaged program, and the way back
-            damaged = program.program + 3 * COMMAND_BYTES
-            device.write(damaged, bytes([31 | isa.VERSION_VALUE << 5]))  # no such opcode
-            index = ctypes.c_uint32()
-            assert driver.start(100_000) == 0
-            device.wait(1_000_000)
-            assert driver.poll() == -1 and driver.start(0) == -1
-            assert driver.error(ctypes.byref(index)) == Error.ILLEGAL_COMMAND and index.value == 3
-            assert driver.reset(1000) == 0 and driver.poll() == 2
-            program.load(device)
-            device.write(program.base, bytes(program.constant - program.base))
-            program.write_input(device, x)
-            assert driver.start(100_000) == 0
-            device.wait(10_000_000)
-            assert driver.poll() == 0 and wrong(program, device, expected) == []
-        finally:
-            driver.close()
+        # a damaged program, and the way back
+        damaged = program.program + 3 * COMMAND_BYTES
+        device.write(damaged, bytes([31 | isa.VERSION_VALUE << 5]))  # no such opcode
+        index = ctypes.c_uint32()
+        assert driver.start(100_000) == 0
+        device.wait(1_000_000)
+        assert driver.poll() == -1 and driver.start(0) == -1
+        assert driver.error(ctypes.byref(index)) == Error.ILLEGAL_COMMAND and index.value == 3
+        assert driver.reset(1000) == 0 and driver.poll() == 2
+        program.load(device)
+        device.write(program.base, bytes(program.constant - program.base))
+        program.write_input(device, x)
+        assert driver.start(100_000) == 0
+        device.wait(10_000_000)
+        assert driver.poll() == 0 and wrong(program, device, expected) == []
 
 
 def test_driver_runs_integers(tmp_path):
@@ -472,24 +480,19 @@ def test_driver_runs_integers(tmp_path):
         folder.mkdir()
         program = export(network, TINY, folder / "out", images=images, base=BASE)
         size = -(-program.end // 4096) * 4096
-        with SimDevice(TINY, "cpp", size, stalls=0.2) as device:
-            fill(device, size)
-            driver = Driver(folder / "out", folder, device)
-            try:
-                driver.load((folder / "out" / "memory.bin").read_bytes())
-                for n in range(images):
-                    values = q[n].astype(np.int16)
-                    assert driver.put_input(n, pointer(values)) == 0
-                assert driver.start(100_000) == 0
-                device.wait(10_000_000)
-                assert driver.poll() == 0
-                out = np.empty(want.shape, np.int16)
-                for n in range(images):
-                    assert driver.get_output(n, pointer(out[n])) == 0
-                assert np.array_equal(out, want), what
-                assert wrong(program, device, expected) == [], what
-            finally:
-                driver.close()
+        with simulated(folder / "out", folder, size, stalls=0.2) as (device, driver):
+            driver.load((folder / "out" / "memory.bin").read_bytes())
+            for n in range(images):
+                values = q[n].astype(np.int16)
+                assert driver.put_input(n, pointer(values)) == 0
+            assert driver.start(100_000) == 0
+            device.wait(10_000_000)
+            assert driver.poll() == 0
+            out = np.empty(want.shape, np.int16)
+            for n in range(images):
+                assert driver.get_output(n, pointer(out[n])) == 0
+            assert np.array_equal(out, want), what
+            assert wrong(program, device, expected) == [], what
         kinds.add((what.split(", ")[1], graph.tensors["in"].affine.signed))
     assert {after for after, _ in kinds} == set(AFTER)
     assert {signed for _, signed in kinds} == {False, True}

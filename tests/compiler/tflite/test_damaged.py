@@ -19,7 +19,7 @@ def net(**change) -> bytes:
     w = np.arange(4 * 9 * 2, dtype=change.get("weights", np.int8)).reshape(4, 3, 3, 2)
     w = m.constant("w", w, scale=change.get("w_scale", [0.1, 0.2, 0.3, 0.4]), axis=0)
     bias = change.get("bias", np.arange(4, dtype=np.int32))
-    b = m.constant("b", bias, scale=[0.01, 0.02, 0.03, 0.04])
+    b = m.constant("b", bias, scale=change.get("b_scale", [0.01, 0.02, 0.03, 0.04]))
     y = m.tensor("y", (1, 6, 6, 4), change.get("type", "int8"), scale=scale, zero=zero)
     window = dict(Padding=0, StrideH=change.get("stride", 1), StrideW=1)
     dilation = dict(DilationHFactor=change.get("dilation", 1), DilationWFactor=1)
@@ -85,6 +85,8 @@ def test_the_network_itself():
         (dict(other=1), "node 'add_2' (ADD): input 1 'w' must be computed from"),
         (dict(other=0), "node 'add_2' (ADD): inputs of different shape"),
         (dict(axis=1), "node 'concatenation_3' (CONCATENATION): axis 1 of 4: along the channels"),
+        (dict(b_scale=[0.01, 0.02, 0.03, 0.0]), "'b': scales must be finite and above 0"),
+        (dict(b_scale=[0.01, np.nan, 0.03, 0.04]), "'b': scales must be finite and above 0"),
         (dict(flat=71), "node 'reshape_4' (RESHAPE): to [-1, 72], its output has shape [1, 71]"),
         (dict(soft=0), "node 'softmax_6' (SOFTMAX): output of scale 0.00390625 and zero point 0"),
         (dict(version=2), "TFLite data: version 2 of the format: 3 is supported"),
