@@ -7,6 +7,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.lib.stream.register_slice import RegisterSlice
+
 
 def lowest(bits: Value) -> Value:
     """Of these the first that is set, one-hot."""
@@ -45,14 +47,14 @@ class OutputBus(wiring.Component):
         m.d.comb += above.eq(
             members & Cat(ahead[:n].any() if n else Const(0, 1) for n in range(self.sources))
         )
-        valid, payload = Signal(), Signal(self.layout)
-        spare, spare_valid = Signal(self.layout, reset_less=True), Signal()
-        out, out_valid = Signal(self.layout, reset_less=True), Signal()
-        take = Signal()
+        payload = Signal(self.layout)
+        m.submodules.slice = slice_ = RegisterSlice(self.layout)
+        incoming = slice_.input
         m.d.comb += [
-            take.eq(~spare_valid),
-            valid.eq(Cat(source.valid & turn[n] for n, source in enumerate(sources)).any()),
-            *(source.ready.eq(take & turn[n]) for n, source in enumerate(sources)),
+            incoming.valid.eq(
+                Cat(source.valid & turn[n] for n, source in enumerate(sources)).any()
+            ),
+            *(source.ready.eq(incoming.ready & turn[n]) for n, source in enumerate(sources)),
             payload.as_value().eq(
                 reduce(
                     or_,
@@ -63,28 +65,17 @@ class OutputBus(wiring.Component):
                 )
             ),
         ]
-        incoming = Signal(self.layout)
-        m.d.comb += [
-            incoming.eq(payload),
-            incoming.last.eq(payload.last & wrapped),
-            self.output.valid.eq(out_valid),
-            self.output.payload.eq(out),
-        ]
+        m.d.comb += [incoming.payload.eq(payload), incoming.p.last.eq(payload.last & wrapped)]
+        wiring.connect(m, slice_.output, wiring.flipped(self.output))
+
         begins = Signal()
         m.d.comb += begins.eq(~turn.any() & ~changing)
         with m.If(self.restart):
             m.d.sync += [turn.eq(0), ahead.eq(0)]
-        with m.Elif(begins | (valid & take & payload.last)):
+        with m.Elif(begins | (incoming.valid & incoming.ready & payload.last)):
             m.d.sync += [
                 turn.eq(ahead),
                 wrapped.eq(~above.any()),
                 ahead.eq(Mux(above.any(), lowest(above), lowest(members))),
             ]
-        with m.If(self.output.ready | ~out_valid):
-            with m.If(spare_valid):
-                m.d.sync += [out.eq(spare), out_valid.eq(1), spare_valid.eq(0)]
-            with m.Else():
-                m.d.sync += [out.eq(incoming), out_valid.eq(valid)]
-        with m.Elif(valid & take):
-            m.d.sync += [spare.eq(incoming), spare_valid.eq(1)]
         return m

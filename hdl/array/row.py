@@ -86,7 +86,7 @@ class PeRow(wiring.Component):
                     getattr(pe, f"{net}_next").eq(bus.next),
                     getattr(pe, f"{net}_load").eq(bus.load),
                     getattr(pe, f"{net}_word").eq(bus.word),
-                    getattr(pe, f"{net}_fire").eq(bus.fire),
+                    getattr(pe, f"{net}_fire").eq(bus.fire[n]),
                     bus.accept[n].eq(getattr(pe, f"{net}_accept")),
                 ]
         output = OutputBus(ofmap_bus_word(c), c.columns)

@@ -77,8 +77,8 @@ def _inside(inside, shows):
 # ---- slices ---------------------------------------------------------------------------------
 REGISTER_SLICE = {
     "stable": (
-        "with m.If(self.output.ready | ~valid):",
-        "with m.If(self.output.ready | ~valid | self.input.valid):",
+        "self.load.eq(self.output.ready | ~valid)",
+        "self.load.eq(self.output.ready | ~valid | self.input.valid)",
     ),
     "order": (
         "with m.If(~full):\n            m.d.sync += spare",
@@ -244,7 +244,12 @@ def _arbiter(component, harness, faults, clients: int, before: Callable[[int, in
 
 
 PARTS = (
-    _stream(RegisterSlice, REGISTER_SLICE, holds=2),
+    _stream(
+        RegisterSlice,
+        REGISTER_SLICE,
+        paths=["output.ready > load", "input.payload > next"],
+        holds=2,
+    ),
     _stream(ForwardSlice, FORWARD_SLICE, paths=["output.ready > input.ready"], holds=1),
     _stream(
         SkidBuffer,

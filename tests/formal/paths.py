@@ -59,12 +59,13 @@ class Reach:
 
     def data(self) -> list[str]:
         """What of the payload goes elsewhere than to the same bit of a payload, and bits of a
-        payload that never come out: both ends are called `payload`."""
+        payload that never come out: both ends are called `payload`, or the output `next`."""
         wrong = []
         payloads = {name for name in self.inputs if ".payload" in name}
         for output in self.outputs:
             found = self.sources(output, registers=True) & payloads
-            wanted = {f"input.payload[{_bit(output)}]"} if ".payload" in output else set()
+            carries = _member(output, bits=False).endswith((".payload", "next"))
+            wanted = {f"input.payload[{_bit(output)}]"} if carries else set()
             wrong += [f"{name} > {output}" for name in sorted(found - wanted)]
             wrong += [f"no {name} > {output}" for name in sorted(wanted - found)]
         return wrong

@@ -33,7 +33,7 @@ class ProcessingElement(wiring.Component):
     skip                       zero activations are not stored and cost no MAC
     <net>_word, <net>_fire, <net>_accept   for ifmap, filter, psum: the row offers the word
                  to all its PEs; `accept` is high when the word is not for this PE or there
-                 is room; `fire` (only when all accept) moves it
+                 is room; `fire` (only with `accept`, once a word) moves it
     <net>_next, <net>_load     <net>_word in the next cycle if `load`, so that
                  the tag's comparison ends in a register before the word is offered; the tags hold
                  from then on
