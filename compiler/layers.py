@@ -39,6 +39,11 @@ class Conv:
         return self.weights.shape[2:]
 
     @property
+    def depthwise(self) -> bool:
+        """Whether each channel has filters of its own."""
+        return self.groups > 1 and self.weights.shape[1] == 1
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         return (self.input,)
 

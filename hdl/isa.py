@@ -14,7 +14,7 @@ from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
 COMMAND_BYTES = 64
-VERSION_VALUE = 3  # of commands and registers: changed with any field, opcode or register
+VERSION_VALUE = 4  # of commands and registers: changed with any field, opcode or register
 MASK_BITS = 28  # semaphores that a command can name; config.SEMAPHORES of them are built
 WORD_ADDR = 18  # bits of a word address in the global buffer
 ENTRY_ADDR = 20  # bits of an entry address
@@ -99,6 +99,9 @@ class Header(data.Struct):
 
 
 class ConfigBody(data.Struct):
+    """With `depthwise` set a pass has a group of channels for each set, and `groups` is 1: ifmap
+    tags are (U*i + j)*t + g instead of (U*i + j)*r + k (docs/depthwise.md)."""
+
     height: 8  # R', filter rows of a slice: PEs of a logical column per channel group
     groups: 8  # r
     sets: 8  # t
@@ -107,6 +110,7 @@ class ConfigBody(data.Struct):
     mode: 2  # Mode
     ring: WORD_ADDR  # psum ring: first word (even) ...
     ring_size: WORD_ADDR  # ... and words (even)
+    depthwise: 1
 
 
 class LoadBody(data.Struct):
@@ -171,12 +175,16 @@ class IfmapBody(data.Struct):
     inner: 16
     inner_stride: ENTRY_ADDR
     length: ENTRY_ADDR  # entries in a chunk
-    p: 8  # filters in a PE, a multiple of config.simd
+    # Filters in a PE, a row of config.simd for each entry: what fills up the last is not summed.
+    p: 8
     window: 8  # q*S: entries in a window
     step: 8  # q*min(U, S): entries a window slides by
     positions: 16  # F: windows per lap
     header: 1
     laps: 16  # images * bands of the whole pass
+    # An entry is of one of so many channels in turn, with p filters and sums each; 1: all entries
+    # of a window add to the same sums. More than 1 not with Mode.SKIP.
+    channels: 8
 
 
 class FilterBody(data.Struct):

@@ -210,8 +210,8 @@ def plan_views(
 
     score(conv layer, block size of its input, of its output or None) estimates the cycles of a
     reader, writing(tensor, block size) those that it adds to what makes the tensor; the block
-    size of a storage is the one with the least sum, within what its writers allow. What no
-    convolution reads suits the one that writes it.
+    size of a storage is the one with the least sum, within what its writers allow: score is
+    infinite where a layer does not work so. What no convolution reads suits the one that writes it.
     """
     into = _aliases(graph)
 
@@ -245,18 +245,19 @@ def plan_views(
     for owner in sorted(members, key=lambda name: not convs[name]):
         names = members[owner]
         readers = [layer for name in names for layer in graph.consumers(name)]
-        plain_only = any(not isinstance(layer, (Conv, Concat)) for layer in readers) or any(
-            isinstance(layer, Concat) and root(layer.output) != owner for layer in readers
-        )
+        plain_only = any(
+            not isinstance(layer, (Conv, Concat)) or isinstance(layer, Conv) and layer.depthwise
+            for layer in readers
+        ) or any(isinstance(layer, Concat) and root(layer.output) != owner for layer in readers)
         sizes = _sizes(graph, made_by, names, plain_only)
         makers = [
             layer
             for name in names
             if isinstance(layer := made_by.get(name), Conv) and not layer.full
         ]
-        if convs[owner]:
-            makers = []
-        if makers:
+        if convs[owner]:  # but a depthwise one writes whole blocks in a pass, or cannot
+            makers = [layer for layer in makers if layer.depthwise]
+        elif makers:
             sizes = [q for q in sizes if q in OUT_SIZES] or sizes
         blocks_of[owner] = min(sizes, key=functools.partial(cost, owner, makers))
 
@@ -283,7 +284,7 @@ def _sizes(
     limit = 0  # every candidate divides this where padding is not allowed
     for name in names:
         layer = made_by.get(name)
-        if isinstance(layer, Conv) and layer.groups > 1:
+        if isinstance(layer, Conv) and layer.groups > 1 and not layer.depthwise:
             limit = math.gcd(limit, len(layer.weights) // layer.groups)
         if plain_only and isinstance(layer, Concat):
             for part in layer.inputs[:-1]:

@@ -14,6 +14,7 @@ pass that accumulates. What does not fit the global buffer is tiled.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Shape:
     density: share of ifmap entries that cost MACs (all, unless zeros are skipped); in_bytes,
     out_bytes: what run-length coding leaves of ifmaps and ofmaps in whole rows; narrow, narrow_out:
     ifmaps, ofmaps have 8 bits an entry in memory; scaled: its sums are scaled by channel, with
-    biases that OFMAP adds."""
+    biases that OFMAP adds. depthwise: all channels of a depthwise layer, or those of one of its
+    `parts`, which follow each other."""
 
     N: int
     C: int
@@ -66,10 +68,39 @@ class Shape:
     narrow: bool = False
     narrow_out: bool = False
     scaled: bool = False
+    depthwise: bool = False
+    parts: int = 1
 
     @property
     def macs(self) -> int:
-        return self.N * self.E * self.F * self.M * self.C * self.R * self.S
+        channels = 1 if self.depthwise else self.C  # of a filter
+        return self.parts * self.N * self.E * self.F * self.M * channels * self.R * self.S
+
+    @property
+    def multiplier(self) -> int:
+        """Filters of a channel of a depthwise layer."""
+        return self.M // self.C
+
+    def part(self, q: int, r: int) -> Shape:
+        """What a pass takes of a depthwise layer, r groups of q channels; the last part may lack
+        some."""
+        return dataclasses.replace(
+            self,
+            C=q * r,
+            M=q * r * self.multiplier,
+            blocks=q * r // self.block,
+            parts=ceil(self.C, q * r),
+        )
+
+    def single(self) -> Shape:
+        """A channel of a depthwise layer as a convolution of its own."""
+        return dataclasses.replace(self, C=1, M=self.multiplier, blocks=1, depthwise=False)
+
+    def of(self, m: Mapping) -> Shape:
+        """The group that a mapping of the layer works on at a time."""
+        if not self.depthwise:
+            return self
+        return self.part(m.q, m.r) if m.depthwise else self.single()
 
 
 @dataclass(frozen=True)
@@ -81,7 +112,9 @@ class Mapping:
     or all if they stream. ifmap_images: images of a unit that is loaded at once; ifmap_slots,
     filter_slots: units that the buffer holds; ofmap_slots of store_bands bands and store_blocks
     filter blocks; ring: ofmap rows kept for a fused pool (0: none). bias_blocks: blocks whose
-    biases are in the buffer at once (0: all), as many as a chunk."""
+    biases are in the buffer at once (0: all), as many as a chunk. depthwise: filters of an entry
+    in a PE's spad, p and what fills up, where each channel of the r groups has p sums of its own
+    (docs/depthwise.md), and t is 1; else 0."""
 
     height: int
     width: int
@@ -104,6 +137,7 @@ class Mapping:
     ring: int = 0
     split: int = 1
     bias_blocks: int = 0
+    depthwise: int = 0
     cycles: int = 0  # the model's estimate for one group
     dram_bytes: int = 0  # ... of all traffic
     bound: str = ""  # what binds it
@@ -113,6 +147,16 @@ class Mapping:
             f"R'{self.height} S'{self.width} m{self.p * self.t * self.filter_blocks} n{self.n} "
             f"e{self.e} p{self.p} q{self.q} r{self.r} t{self.t}"
         )
+
+    @property
+    def sets(self) -> int:
+        """PEs, in logical columns, whose sums are of one ofmap row."""
+        return self.r if self.depthwise else self.t
+
+    @property
+    def psums(self) -> int:
+        """Of a PE's window."""
+        return self.p * self.q if self.depthwise else self.p
 
     @property
     def channel_blocks(self) -> int:
@@ -157,14 +201,14 @@ class Counts:
         entries = minimum((m.columns - 1) * shape.ux + shape.S, shape.W) * shape.block
         loaded = ceil(entries + 7, 8) if shape.narrow else ceil(entries + 3, 4)  # words in memory
         self.strip = 2 * loaded if shape.narrow else loaded
-        self.words = ceil(m.p * m.q * m.width, 4)
+        self.words = ceil((m.depthwise or m.p) * m.q * m.width, 4)
         self.tags = m.height * m.r * m.t
-        self.lanes = ceil(m.p, PSUM_LANES)
+        self.lanes = ceil(m.psums, PSUM_LANES)
         self.folds = ceil(shape.R, m.height) * ceil(shape.S, m.width)
         self.groups = ceil(shape.blocks, m.channel_blocks)  # of channel blocks
         self.channel_passes = self.groups * (shape.block // (m.q * m.split))
         self.accumulations = self.channel_passes * self.folds
-        self.blocks = ceil(shape.M, m.p * m.t)
+        self.blocks = ceil(shape.M, m.psums * m.sets)
         self.chunks = ceil(self.blocks, m.chunk)
         self.tiles = ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns)
         self.ifmap_unit = (
@@ -175,12 +219,12 @@ class Counts:
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
         self.laps = m.n * m.bands
-        self.width = m.p * m.t * m.store_blocks
+        self.width = m.psums * m.sets * m.store_blocks
         self.ifmap_resident: bool | np.ndarray = m.ifmap_slots >= self.loads
         self.filters_resident: bool | np.ndarray = m.filter_slots >= m.chunk * self.accumulations
         self.ring = where(
             self.accumulations > 1,
-            2 * self.laps * m.columns * m.e * m.t * self.lanes * m.filter_blocks,
+            2 * self.laps * m.columns * m.e * m.sets * self.lanes * m.filter_blocks,
             2 + 0 * self.laps,
         )
         ofmap_rows = where(m.ring != 0, m.ring, m.e * m.store_bands)
@@ -190,7 +234,7 @@ class Counts:
             where(m.ring != 0, 1, m.ofmap_slots) * self.ofmap_slot + shape.out_block, 4
         )
         # Two words hold four biases, or one channel's with its scale.
-        self.bias_block = 2 * (PSUM_LANES if shape.scaled else 1) * self.lanes * m.t
+        self.bias_block = 2 * (PSUM_LANES if shape.scaled else 1) * self.lanes * m.sets
         self.bias = self.bias_block * where(m.bias_blocks != 0, m.bias_blocks, self.blocks)
         self.biases = self.bias_block * self.blocks
 
@@ -261,7 +305,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     dram_bytes = (
         8 * (loaded + moved["filter"] + moved["psum"] + moved["ofmap"]) + COMMAND_BYTES * commands
     )
-    dram = dram_bytes / rate
+    dram = shape.parts * dram_bytes / rate
     coded = m.columns >= shape.F  # only whole strips are
     # Without a place to spare, the next unit is loaded from the last use of the one it replaces on.
     fetch = 8 * s.ifmap_loaded * np.where(coded, shape.in_bytes, 1) / rate + config.dram_latency
@@ -283,7 +327,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     exposed = np.where(full, times * np.maximum(0, late), 0)
     each_entry = 1 if shape.narrow_out else 2  # bytes of an ofmap's
     last = (
-        s.laps * m.columns * m.e * m.t * m.p * each_entry * shape.out_bytes / rate
+        s.laps * m.columns * m.e * m.sets * m.psums * each_entry * shape.out_bytes / rate
     )  # what a last pass stores
     if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool
@@ -312,17 +356,17 @@ def estimate(shape: Shape, m: Mapping, config: Config):
         + config.pes
         + 3 * config.dram_latency
     )
-    compute = 1.0 * passes * pace + exposed + drained
+    compute = shape.parts * (1.0 * passes * pace + exposed + drained)
     # They come in bursts: when they take as long, they do not hide each other.
-    fetch = FETCH / config.fetch_ahead * commands
+    fetch = shape.parts * FETCH / config.fetch_ahead * commands
     return (
         together(compute, dram, fetch) + edges,
-        dram_bytes,
+        shape.parts * dram_bytes,
         {
-            **{name: passes * n for name, n in each_pass.items()},
+            **{name: shape.parts * passes * n for name, n in each_pass.items()},
             "DRAM": dram,
             "commands": fetch,
-            "unhidden transfers": exposed + drained,
+            "unhidden transfers": shape.parts * (exposed + drained),
         },
     )
 
@@ -341,14 +385,14 @@ def least(
     s.ifmap_resident, s.filters_resident = ifmaps_fit, filters_fit
     moved, rate = traffic(shape, m, s), config.dram_bytes_per_cycle
     pace = functools.reduce(np.maximum, paces(shape, m, s, config).values()) + PASS_OVERHEAD
-    dram_bytes = (
+    dram_bytes = shape.parts * (
         8 * (moved["ifmap"] + moved["filter"] + moved["psum"] + moved["ofmap"])
         + COMMAND_BYTES * moved["commands"]
     )
     cycles = together(
-        s.tiles * s.blocks * s.accumulations * pace,
+        shape.parts * s.tiles * s.blocks * s.accumulations * pace,
         dram_bytes / rate,
-        FETCH / config.fetch_ahead * moved["commands"],
+        shape.parts * FETCH / config.fetch_ahead * moved["commands"],
     )
     cycles = cycles + 8 * (s.ifmap_loaded + s.filter_unit) / rate
     cycles = cycles + config.pes + 3 * config.dram_latency
@@ -387,5 +431,5 @@ def paces(shape: Shape, m: Mapping, s: Counts, config: Config) -> dict:
         "filter network": s.words
         * (np.maximum(s.tags, LANES) if config.input_lanes == LANES else s.tags * LANES)
         + 0 * s.laps,
-        "psum network": s.laps * m.columns * m.e * m.t * ceil(m.p, config.psum_lanes),
+        "psum network": s.laps * m.columns * m.e * m.sets * ceil(m.psums, config.psum_lanes),
     }

@@ -35,6 +35,7 @@ FARTHEST = 1.3  # times the fewest cycles, that the passes of a use of the array
 SLOWEST = 2.2  # the same where the least traffic is looked for
 # uses of the array whose tilings are estimated at once; the last again and again
 TOGETHER = 1, 3, 8, 24
+NEAR = 6  # uses of the array tried for some channels of a depthwise layer in a pass
 BIASES = 4  # part of the global buffer that biases may take, before they come by the chunk
 WORTH = 0.005  # of the figure that counts: the least traffic, or the MACs, of a layer
 
@@ -58,9 +59,10 @@ def _splits(n: int, limit: int, most: int = 6) -> list[int]:
 
 class Tilings:
     """Tilings of several uses of the array, a row each: `use` is the row's index among `uses` (by
-    name, an array of a number for each), `columns` the fields that vary."""
+    name, an array of a number for each), `columns` the fields that vary; depthwise: of them all."""
 
-    def __init__(self, uses: dict[str, np.ndarray], **fields: np.ndarray):
+    def __init__(self, uses: dict[str, np.ndarray], depthwise: int, **fields: np.ndarray):
+        self.depthwise = depthwise
         self.columns = {name: column.astype(np.float64) for name, column in (uses | fields).items()}
         self.use = np.arange(len(uses["e"]))
 
@@ -90,12 +92,11 @@ class Tilings:
 
     def mapping(self, **fields) -> Mapping:
         """A Mapping whose fields are columns, some replaced."""
-        return Mapping(**{**EMPTY, **self.columns, **fields})
+        return Mapping(**{**EMPTY, **self.columns, **fields}, depthwise=self.depthwise)
 
     def row(self, n: int) -> Mapping:
-        return Mapping(
-            **{**EMPTY, **{name: int(column[n]) for name, column in self.columns.items()}}
-        )
+        columns = {name: int(column[n]) for name, column in self.columns.items()}
+        return Mapping(**{**EMPTY, **columns}, depthwise=self.depthwise)
 
 
 # A mapping's fields without a default. Any: here columns of numpy take the place of its numbers.
@@ -114,10 +115,18 @@ class _Blocks:
     most: list[int]
 
 
-def _filter_blocks(shape: Shape, uses: dict[str, np.ndarray], config: Config) -> _Blocks:
-    total = [ceil(shape.M, int(p * t)) for p, t in zip(uses["p"], uses["t"])]
+def _sums(uses: dict[str, np.ndarray], depthwise: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each use of the array: psums of a PE's window, and sets."""
+    return (uses["p"] * uses["q"], uses["r"]) if depthwise else (uses["p"], uses["t"])
+
+
+def _filter_blocks(
+    shape: Shape, uses: dict[str, np.ndarray], depthwise: int, config: Config
+) -> _Blocks:
+    psums, sets = _sums(uses, depthwise)
+    total = [ceil(shape.M, int(n)) for n in psums * sets]
     steps = []
-    for filters, blocks in zip((uses["p"] * uses["t"]).tolist(), total):
+    for filters, blocks in zip((psums * sets).tolist(), total):
         step = 1
         while step < blocks and step * filters % shape.out_block:
             step += 1
@@ -125,7 +134,7 @@ def _filter_blocks(shape: Shape, uses: dict[str, np.ndarray], config: Config) ->
     each = PSUM_LANES if shape.scaled else 1
     room = [
         config.glb_words // BIASES // int(2 * each * ceil(p, PSUM_LANES) * t)
-        for p, t in zip(uses["p"].tolist(), uses["t"].tolist())
+        for p, t in zip(psums.tolist(), sets.tolist())
     ]
     most = [
         b if shape.pool is not None or b <= k else max(k // step * step, step)
@@ -135,14 +144,16 @@ def _filter_blocks(shape: Shape, uses: dict[str, np.ndarray], config: Config) ->
 
 
 def _tilings(
-    shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful: Hopeful
+    shape: Shape, uses: dict[str, np.ndarray], config: Config, hopeful: Hopeful, depthwise: int = 0
 ) -> Tilings:
     """All tiles and buffers worth a look that fit the global buffer, but for those of which
-    hopeful(cycles, bytes), of a bound on both, says no."""
-    words, blocks = config.glb_words, _filter_blocks(shape, uses, config)
+    hopeful(cycles, bytes), of a bound on both, says no. depthwise: as Mapping's."""
+    words, blocks = config.glb_words, _filter_blocks(shape, uses, depthwise, config)
     step, most = np.array(blocks.step, np.float64), np.array(blocks.most, np.float64)
     by_chunk = np.where(most < np.array(blocks.total), most, 0)
-    table = Tilings(uses, filter_blocks=step, chunk=most, store_blocks=step, bias_blocks=by_chunk)
+    table = Tilings(
+        uses, depthwise, filter_blocks=step, chunk=most, store_blocks=step, bias_blocks=by_chunk
+    )
 
     def bound(m: Mapping, s: Counts, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Least cycles and bytes of tilings whose ifmaps and filters share `left` words."""
@@ -378,6 +389,9 @@ def ranking(
 ) -> tuple[Mapping, ...]:
     """The best mappings, each of a different use of the array, best first; empty if nothing
     fits. objective: 'cycles' (then DRAM bytes) or 'dram' (then cycles)."""
+    if shape.depthwise:
+        return _depthwise(shape, config, objective, most)
+
     compulsory = 2 * (
         shape.N * shape.C * min(shape.H, shape.E * shape.uy) * shape.W
         + shape.M * (shape.C * shape.R * shape.S + shape.N * shape.E * shape.F)
@@ -437,6 +451,86 @@ def ranking(
             )
             best = sorted([*best, (float(scores[n]), found)], key=lambda item: item[0])[:most]
     return _bound(shape, config, best)
+
+
+def _depthwise_uses(
+    shape: Shape, config: Config
+) -> list[tuple[float, tuple[int, int], dict[str, np.ndarray]]]:
+    """(least cycles, (q, r), uses of the array, SPATIAL by name) of a depthwise layer, the fastest
+    first: a pass takes r groups of q channels, whole blocks of the input's channels and of the
+    output's."""
+    found, multiplier = [], shape.multiplier
+    each = ceil(multiplier, config.simd) * config.simd
+    for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0):
+        split, psums = shape.block // q, q * multiplier
+        if q * each > config.psum_spad:
+            continue
+        groups = [split] if split > 1 else _splits(ceil(shape.C, q), config.logical_columns(1), 12)
+        for r in groups:
+            scales = ceil(psums, PSUM_LANES) * PSUM_LANES * r
+            whole = psums * r % shape.out_block == 0 or shape.C <= q * r
+            if not whole or (shape.scaled and scales > config.scale_channels):
+                continue
+            uses = [
+                (height, width, q, multiplier, r, split, e, 1)
+                for height in _splits(shape.R, min(config.logical_height, MOST // r), 3)
+                for width in _splits(shape.S, config.ifmap_spad // q, 3)
+                if each * q * width <= config.filter_half
+                for e in _splits(shape.E, min(config.logical_columns(height) // r, MOST // r))
+            ]
+            if uses:
+                table = dict(zip(SPATIAL, np.array(uses).T))
+                floors = _floors(shape.part(q, r), table, each, config)
+                near = np.argsort(floors, kind="stable")[:NEAR]
+                table = {name: column[near] for name, column in table.items()}
+                found.append((float(floors.min()), (q, r), table))
+    return sorted(found, key=lambda item: item[0])
+
+
+def _floors(part: Shape, uses: dict[str, np.ndarray], depthwise: int, config: Config) -> np.ndarray:
+    """The least cycles of the passes of all parts."""
+    columns = {name: column.astype(np.float64) for name, column in uses.items()}
+    fields = columns | {"columns": part.F, "n": np.full(len(uses["e"]), float(part.N))}
+    fields["bands"] = ceil(part.E, columns["e"])
+    m = Mapping(**{**EMPTY, **fields}, depthwise=depthwise)
+    s = Counts(part, m)
+    pace = functools.reduce(np.maximum, paces(part, m, s, config).values())
+    return part.parts * s.blocks * s.accumulations * (pace + PASS_OVERHEAD)
+
+
+def _depthwise(shape: Shape, config: Config, objective: str, most: int) -> tuple[Mapping, ...]:
+    """The best mappings of a depthwise layer, its cycles and bytes those of all parts: channels
+    with sums of their own, or each channel a convolution."""
+    found: list[Mapping] = []
+
+    def score(cycles, dram_bytes):
+        return (cycles, dram_bytes) if objective == "cycles" else (dram_bytes, cycles)
+
+    def hopeful(cycles, dram_bytes):
+        first = score(cycles, dram_bytes)[0]
+        least_so_far = min((score(m.cycles, m.dram_bytes)[0] for m in found), default=np.inf)
+        return first <= (least_so_far if len(found) >= most else np.inf)
+
+    each = ceil(shape.multiplier, config.simd) * config.simd
+    for floor, (q, r), uses in _depthwise_uses(shape, config):
+        best = min((m.cycles for m in found), default=np.inf)
+        if objective == "cycles" and floor > FARTHEST * best:
+            break
+        part = shape.part(q, r)
+        table = _tilings(part, uses, config, hopeful, each)
+        if not table.size:
+            continue
+        cycles, dram_bytes, _ = estimate(part, table.mapping(), config)
+        n = int(np.lexsort(score(cycles, dram_bytes)[::-1])[0])
+        row = dataclasses.replace(
+            table.row(n), cycles=int(cycles[n]), dram_bytes=int(dram_bytes[n])
+        )
+        found.extend(_bound(part, config, [(0.0, row)]))
+    if shape.multiplier % shape.out_block == 0:
+        for m in ranking(shape.single(), config, objective, 1):
+            whole = shape.C * m.cycles, shape.C * m.dram_bytes
+            found.append(dataclasses.replace(m, cycles=whole[0], dram_bytes=whole[1]))
+    return tuple(sorted(found, key=lambda m: score(m.cycles, m.dram_bytes))[:most])
 
 
 def _bound(shape: Shape, config: Config, best: list[tuple[float, Mapping]]) -> tuple[Mapping, ...]:

@@ -389,7 +389,21 @@ class PassWork:
     @property
     def psum_words(self) -> int:
         """Of a lap."""
-        return self.columns * self.head["positions"] * ceil(self.head["p"], PSUM_LANES)
+        return self.columns * self.head["positions"] * ceil(self.psums, PSUM_LANES)
+
+    @property
+    def psums(self) -> int:
+        """Of a window."""
+        return self.head["p"] * self.head["channels"]
+
+    def slots(self, config: Config) -> int:
+        """Of an entry."""
+        return ceil(self.head["p"], config.simd)
+
+    @property
+    def sharing(self) -> int:
+        """Sets that an ifmap word goes to."""
+        return 1 if self.chain["depthwise"] else self.chain["sets"]
 
     @property
     def head(self) -> dict[str, int]:
@@ -735,38 +749,39 @@ def _count_networks(item: PassWork, glb: Accesses, network: Accesses) -> None:
             glb["psum"]["write"] += 2 * words
         else:
             glb["ofmap"]["write"] += tile_writes(c.fields)
-    psums = v["laps"] * v["positions"] * v["p"]
+    psums = v["laps"] * v["positions"] * item.psums
     network["psum"]["hand-over"] += psums * (item.pes - item.columns)
 
 
 def _count_macs(item: PassWork, config: Config, n: dict[str, int], spad: Accesses) -> None:
     """Adds what the PEs do in a pass."""
     v, pes, skip = item.head, item.pes, item.chain["mode"] == Mode.SKIP
-    macs, gated = v["laps"] * v["positions"] * pes * v["window"] * v["p"], 0
+    each = item.slots(config) * config.simd  # MACs of an entry, padding included
+    macs, gated = v["laps"] * v["positions"] * pes * v["window"] * each, 0
     stored_entries = sum(
         w.laps * c.fields["outer"] * c.fields["inner"] * c.fields["length"] * pes
         for c, w in zip(item.ifmaps, item.windows)
     )
     nonzeros = [w.nonzeros for w in item.windows if w.nonzeros is not None]
     if nonzeros:
-        sets, reach = item.chain["sets"], item.reach
+        sharing, reach = item.sharing, item.reach
 
         def entries(of_rows: Iterable[np.ndarray]) -> int:
             """Sum over the PEs of counts by row."""
-            return sum(int(rows @ reach) for rows in of_rows) * sets
+            return sum(int(rows @ reach) for rows in of_rows) * sharing
 
-        used = entries(z.used.sum((0, 2, 3), dtype=np.int64) for z in nonzeros) * v["p"]
+        used = entries(z.used.sum((0, 2, 3), dtype=np.int64) for z in nonzeros) * each
         if skip:
-            gated = entries((z.used == 0).sum((0, 2, 3)) for z in nonzeros) * v["p"]
+            gated = entries((z.used == 0).sum((0, 2, 3)) for z in nonzeros) * each
             macs = used + gated
             stored_entries = entries(z.entries.sum((0, 2), dtype=np.int64) for z in nonzeros)
         elif config.gating:
             gated = macs - used
     n["macs"] += macs
     n["macs_gated"] += gated
-    n["pe_wait_hazard"] += macs // v["p"] * max(0, HAZARD - v["p"] // config.simd)
+    n["pe_wait_hazard"] += macs // each * max(0, HAZARD - item.slots(config))
     spad["ifmap"]["write"] += stored_entries
-    spad["filter"]["write"] += v["window"] * v["p"] * pes
+    spad["filter"]["write"] += v["window"] * each * pes
     spad["filter"]["read"] += macs - gated
     spad["ifmap"]["read"] += macs // config.simd - (gated if skip else 0)
     spad["psum"]["read"] += macs

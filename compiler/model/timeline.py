@@ -630,7 +630,7 @@ def drain_cycles(item: PassWork, config: Config) -> float:
     return (
         DRAIN
         + HOP * item.chain["height"] * item.chain["groups"]
-        + item.columns * ceil(item.head["p"], config.psum_lanes)
+        + item.columns * ceil(item.psums, config.psum_lanes)
     )
 
 
@@ -656,11 +656,11 @@ def psum_cycles(item: PassWork, config: Config) -> float:
     there when its turn comes, and of a row those of its first tail. With one psum lane all take
     turns for every psum."""
     if config.psum_lanes == 1:
-        return float(item.columns * item.head["p"])
-    lanes = ceil(item.head["p"], PSUM_LANES)
+        return float(item.columns * item.psums)
+    lanes = ceil(item.psums, PSUM_LANES)
     if lanes == 1:
         return item.columns
-    turn = max(lanes, 1 + item.head["p"] - PSUM_LANES)
+    turn = max(lanes, 1 + item.psums - PSUM_LANES)
     tails = (np.arange(item.columns) + 1) * (item.pes // item.columns) - 1
     rows = np.bincount(tails // config.columns)
     return float((lanes + (rows[rows > 0] - 1) * turn).sum())
@@ -684,6 +684,7 @@ def paces(passes: list[PassWork], config: Config) -> list[Pace]:
                     "rows",
                     "groups",
                     "p",
+                    "channels",
                     "window",
                     "step",
                     "positions",
@@ -786,12 +787,12 @@ def _recurrence(
     """
     laps, positions, count, pes = used.shape
     total = laps * positions
-    slot = max(item.head["p"] // config.simd, HAZARD)
+    slot = max(item.slots(config), HAZARD)
     tags = item.head["rows"] * item.head["groups"]
     psum = psum_cycles(item, config)
     # The last psum of a window has room once `behind` psums of the window `slack` before have left.
-    slack, rest = divmod(config.drain_depth, item.head["p"])
-    behind = item.head["p"] - rest if slack else item.head["p"]
+    slack, rest = divmod(config.drain_depth, item.psums)
+    behind = item.psums - rest if slack else item.psums
     slack = max(1, slack)
     work = np.maximum(used, 1).reshape(total, count, pes) * float(slot)
     # What is left of a window when its last word comes.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from compiler.lowering.structures.commands import ENGINE
+from compiler.numbers import ceil
 from compiler.runtime.device import RESET, START
 from compiler.runtime.sparse_memories import SparseMemories, StreamError
 from golden import pool
@@ -80,6 +81,26 @@ def _span(*counts_strides: tuple[int, int]) -> np.ndarray:
 def _inside(first: int, count: int, size: int) -> np.ndarray:
     """Those of the `count` indices from `first` on that lie in [0, size)."""
     return np.arange(max(first, 0), min(first + count, size))
+
+
+def _sums(operands: np.ndarray, weights: np.ndarray, channels: int, columns: int) -> np.ndarray:
+    """int64 [column, set, channel, filter] of operands [..., group, filter row, entry] and weights
+    [set, group, filter row, entry, filter]. Entry k is of channel k mod `channels`; in a depthwise
+    pass a set has one group, its own."""
+    t, groups, high, window, p = weights.shape
+    taps = window // channels
+    operands = operands.reshape(columns, -1, high, taps, channels)
+    weights = weights.reshape(t, groups, high, taps, channels, p)
+    out = np.empty((columns, t, channels, p), np.int64)
+    depthwise = operands.shape[1] != groups
+    for sets in (range(g, g + 1) for g in range(t)) if depthwise else (range(t),):
+        own = operands[:, sets.start : sets.stop] if depthwise else operands
+        for c in range(channels):
+            matrix = weights[sets.start : sets.stop, ..., c, :].reshape(len(sets), -1, p)
+            matrix = matrix.transpose(1, 0, 2).reshape(-1, len(sets) * p)
+            sums = matmul(own[..., c].reshape(columns, -1), matrix)
+            out[:, sets.start : sets.stop, c] = sums.reshape(columns, len(sets), p)
+    return out
 
 
 class Interpreter:
@@ -418,6 +439,7 @@ class Interpreter:
             "step",
             "positions",
             "laps",
+            "channels",
         )
         x = (
             v["start"]
@@ -514,60 +536,60 @@ class Interpreter:
             self._collect(self.sums, self.queues[Opcode.OFMAP].popleft())
 
     def _pass(self, ifmap: _Taken, filters: _Taken, psum: _Taken) -> np.ndarray:
-        """The psums [lap, column, p] of a pass from its commands."""
+        """The psums [lap, column, channels * p] of a pass from its commands."""
         i, w, s = ifmap.fields, filters.fields, psum.fields
         entries, weights, bias = ifmap.data, filters.data, psum.data
-        chain, p, window, step, positions = (
-            self.chain,
-            i["p"],
-            i["window"],
-            i["step"],
-            i["positions"],
+        chain, simd = self.chain, self.config.simd
+        p, window, step, positions, channels = (
+            i[name] for name in ("p", "window", "step", "positions", "channels")
         )
         self._need(chain, "a pass before any CONFIG")
         high, r, t, e, stride = (chain[k] for k in ("height", "groups", "sets", "rows", "stride"))
+        spread = t if chain["depthwise"] else r
+        each, psums = ceil(p, simd) * simd, p * channels  # filters of an entry, padding included
         for what, got, expected in (
             ("FILTER.tags", w["tags"], high * r * t),
-            ("filter entries of a PE", weights.shape[1], p * window),
-            ("IFMAP.groups", i["groups"], r),
+            ("filter entries of a PE", weights.shape[1], each * window),
+            ("IFMAP.groups", i["groups"], spread),
+            ("window", window, ceil(window, channels) * channels),
             ("IFMAP.rows", i["rows"], (e - 1) * stride + high),
             ("laps of the IFMAPs", len(entries), i["laps"]),
             ("ifmap entries of a lap", entries.shape[3], (positions - 1) * step + window),
             ("PSUM.positions", s["positions"], i["laps"] * positions),
             ("PSUM.rows", s["rows"], e),
             ("PSUM.sets", s["sets"], t),
-            ("PSUM.p", s["p"], p),
+            ("PSUM.p", s["p"], psums),
         ):
             self._need(got == expected, f"{what} is {got}, the pass has {expected}")
         for what, got, limit in (
-            ("p", p, self.config.psum_spad),
-            ("p * window", p * window, self.config.filter_half),
+            ("p * channels", each * channels, self.config.psum_spad),
+            ("p * window", each * window, self.config.filter_half),
             ("window", window, self.config.ifmap_spad),
         ):
             self._need(got <= limit, f"{what} is {got}, a PE holds {limit}")
         self._need(
-            p % self.config.simd == 0,
-            f"p is {p}, a PE works on {self.config.simd} filters at a time",
+            chain["mode"] != Mode.SKIP or channels == 1,
+            f"{channels} channels, a PE that leaves zeros out has 1",
         )
         # lap, row, group, position, entry
         view = sliding_window_view(entries, window, axis=3)[:, :, :, ::step]
         rows = stride * np.arange(e)[:, None] + np.arange(high)
         # lap, position, ofmap row, group, filter row, entry
         operands = view[:, rows].transpose(0, 4, 1, 3, 2, 5)
-        matrix = weights.reshape(t, r, high, window, p).transpose(1, 2, 3, 0, 4).reshape(-1, t * p)
+        weights = weights.reshape(t, r, high, window, each)[..., :p]
         columns = i["laps"] * positions * e
-        operands = operands.reshape(columns, -1)
-        sums = matmul(operands, matrix).reshape(columns * t, p)
-        sums += self._pop(columns * t, p) if s["from_ring"] else np.tile(bias, (columns, 1))
+        sums = _sums(operands, weights, channels, columns).reshape(columns * t, psums)
+        sums += self._pop(columns * t, psums) if s["from_ring"] else np.tile(bias, (columns, 1))
         self.positions = positions
-        words = columns * t * -(-p // PSUM_LANES)
-        macs, gated = operands.size * t * p, 0
+        words = columns * t * ceil(psums, PSUM_LANES)
+        met = each * (t * r // spread)  # filters that an entry meets
+        macs, gated = operands.size * met, 0
         if chain["mode"] == Mode.GATE:
-            gated = int(np.count_nonzero(operands == 0)) * t * p
+            gated = int(np.count_nonzero(operands == 0)) * met
         elif chain["mode"] == Mode.SKIP:  # a window without any hands over zeros all the same
             used = np.count_nonzero(operands.reshape(-1, window), axis=1)
-            gated = int(np.count_nonzero(used == 0)) * t * p
-            macs = int(used.sum()) * t * p + gated
+            gated = int(np.count_nonzero(used == 0)) * met
+            macs = int(used.sum()) * met + gated
         for name, n in (
             ("macs", macs),
             ("macs_gated", gated),
@@ -577,7 +599,7 @@ class Interpreter:
             ("filter_words", w["tags"] * w["words"]),
         ):
             self.counters[name] += n
-        return wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, p)
+        return wrap(sums, self.config.psum_bits).reshape(i["laps"], -1, psums)
 
     def _collect(self, sums: np.ndarray, taken: _Taken) -> None:
         """An OFMAP: the next laps of the pass under way, of whose psums `sums` are left."""

@@ -1,6 +1,6 @@
 """The tags of one PE after the other, as CONFIG maps logical columns to the chain."""
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,14 +37,17 @@ class TagWalk(wiring.Component):
         # Where the walk is; a comparison ends in a register in the cycle between two PEs.
         i, g, k, j = (Signal(8, name=f"place_{name}") for name in "igkj")
         last_j, last_k, last_g, last_i = (Signal(name=f"last_{name}") for name in "jkgi")
-        column_base = Signal(c.ifmap_tag_bits)  # U*i*r
-        row_base = Signal(c.ifmap_tag_bits)  # (U*i + j)*r
+        # Tags of a row: one for each channel group, of which the depthwise have one in every set.
+        spread = Signal(8)
+        column_base = Signal(c.ifmap_tag_bits)  # U*i*spread
+        row_base = Signal(c.ifmap_tag_bits)  # (U*i + j)*spread
         slide = Signal(c.ifmap_tag_bits)
         filter_tag, psum_tag = Signal(c.pe_tag_bits), Signal(c.pe_tag_bits)
         height = Signal(16)  # of a logical column
         m.d.sync += [
             height.eq(body.height * body.groups),
-            slide.eq(body.stride * body.groups),
+            spread.eq(Mux(body.depthwise, body.sets, body.groups)),
+            slide.eq(body.stride * spread),
             last_j.eq(j + 1 == body.height),
             last_k.eq(k + 1 == body.groups),
             last_g.eq(g + 1 == body.sets),
@@ -68,14 +71,14 @@ class TagWalk(wiring.Component):
             tags.enable.eq(used),
             tags.head.eq((j == 0) & (k == 0)),
             tags.tail.eq(last_j & last_k),
-            tags.ifmap.eq(row_base + k),
+            tags.ifmap.eq(row_base + Mux(body.depthwise, g, k)),
             tags.filter.eq(filter_tag),
             tags.psum.eq(psum_tag),
         ]
         with m.If(self.shift & used):
             m.d.sync += [
                 j.eq(j + 1),
-                row_base.eq(row_base + body.groups),
+                row_base.eq(row_base + spread),
                 filter_tag.eq(filter_tag + 1),
             ]
             with m.If(last_j):

@@ -30,6 +30,7 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
         "step",
         "positions",
         "laps",
+        "channels",
     ),
     Opcode.FILTER: ("tags", "words", "tail"),
     Opcode.PSUM: ("positions", "rows", "sets", "p"),
@@ -63,6 +64,7 @@ def _config(config: Config, f: Fields) -> list:
     return [
         f["stride"] <= 4,
         f["mode"] <= int(Mode.SKIP if config.skip else Mode.GATE),
+        (f["depthwise"] == 0) | ((f["groups"] == 1) & (f["mode"] != int(Mode.SKIP))),
         *_aligned(f, 2, "ring", "ring_size"),
         f["ring"] + f["ring_size"] <= config.glb_words,
     ]
@@ -80,7 +82,7 @@ def _load(config: Config, f: Fields) -> list:
 def _ifmap(config: Config, f: Fields) -> list:
     return [
         f["p"] <= config.psum_spad,
-        *_aligned(f, config.simd, "p"),
+        f["channels"] <= f["window"],
         f["window"] <= config.ifmap_spad,
         f["step"] <= f["window"],
     ]

@@ -86,7 +86,7 @@ class IfmapWalk(wiring.Component):
         ]
         for lane in range(LANES):
             m.d.comb += item.step.mask[lane].eq((x + lane >= 0) & (x + lane < body.strip))
-        for field in ("p", "window", "step", "positions", "laps"):
+        for field in ("p", "window", "step", "positions", "laps", "channels"):
             m.d.comb += header[field].eq(body[field])
 
         with m.FSM():

@@ -108,6 +108,19 @@ def lanes(values, bits):
     return sum((int(v) & (1 << bits) - 1) << n * bits for n, v in enumerate(values))
 
 
+def of_shape(shape):
+    """(p, window, step, positions, images, channels); without channels one."""
+    return shape if len(shape) == 6 else (*shape, 1)
+
+
+def random_depthwise(rng):
+    """A shape of several channels: (p, window, step, positions, images, channels)."""
+    channels = rng.choice([2, 3, 4, 8])
+    taps = rng.randint(1, 8 // channels)
+    step, p = channels * rng.randint(1, taps), rng.randint(1, 8 // channels)
+    return p, channels * taps, step, rng.randint(1, 4), rng.choice([1, 2]), channels
+
+
 def random_shape(rng):
     """(p, window, step, positions, images) with the corners of a small PE."""
     p, window = rng.choice([1, 2, 3, 4, 5, 8]), rng.choice([1, 2, 3, 5, 8])
@@ -155,14 +168,17 @@ class Words:
                 self.put("ifmap", data=lanes(part, 16), count=len(part), header=0)
 
     def put_filter(self, weights):
-        parts = list(self.chunks([v for k in weights for v in k]))
+        """Those of an entry are filled up to whole rows of config.simd."""
+        padding = [0] * (-len(weights[0]) % self.config.simd)
+        parts = list(self.chunks([v for k in weights for v in (*k, *padding)]))
         for n, part in enumerate(parts):
             self.put("filter", data=lanes(part, 16), count=len(part), last=int(n == len(parts) - 1))
 
     def put_position(self, x, weights, before, head, tail):
         """The psums of one position, in and out, and its MACs."""
-        config, p = self.config, len(before)
-        slots = p // config.simd
+        config, each = self.config, len(weights[0])
+        channels = len(before) // each
+        slots = -(-each // config.simd)
         self.macs += slots * len(x)
         self.zeros += slots * int(np.count_nonzero(x == 0))
         self.empty += slots * (not x.any())
@@ -171,18 +187,20 @@ class Words:
                 self.put("psum", data=lanes(part, config.psum_bits), count=len(part))
         else:
             self.streams["chain_in"] += before
-        own = x @ np.array(weights, np.int64)
+        products = x[:, None] * np.array(weights, np.int64)  # [window, each]
+        own = products.reshape(-1, channels, each).sum(0).reshape(-1)
         sums = wrap(own + np.array(before, np.int64), config.psum_bits).tolist()
         if tail:
             size = config.psum_lanes
-            sums = [(sums[n : n + size], int(n + size >= p)) for n in range(0, p, size)]
+            count = len(sums)
+            sums = [(sums[n : n + size], int(n + size >= count)) for n in range(0, count, size)]
         self.streams["out"] += sums
 
 
 def operands(rng, shape, bits, sparsity):
     """(ifmaps by image, weights by place of the window, psums by image and position); in three of
     ten cases so large that sums wrap."""
-    p, window, step, positions, images = shape
+    p, window, step, positions, images, channels = of_shape(shape)
     extreme = rng.random() < 0.3
     low = rng.choice([-32768, 32767]) if extreme else -32768
     high = low if extreme else 32767
@@ -195,7 +213,10 @@ def operands(rng, shape, bits, sparsity):
     ]
     w = [[rng.randint(low, high) for _ in range(p)] for _ in range(window)]
     before = [
-        [[rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p)] for _ in range(positions)]
+        [
+            [rng.randrange(-1 << bits - 1, 1 << bits - 1) for _ in range(p * channels)]
+            for _ in range(positions)
+        ]
         for _ in range(images)
     ]
     return a, w, before
@@ -212,9 +233,10 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
     """
     words = Words(rng, config, strangers, ragged)
     for shape in shapes:
-        p, window, step, positions, images = shape
+        p, window, step, positions, images, channels = of_shape(shape)
         a, w, before = operands(rng, shape, config.psum_bits, sparsity)
-        words.put_ifmap(dict(p=p, window=window, step=step, positions=positions, laps=images), a)
+        header = dict(p=p, window=window, step=step, positions=positions, laps=images)
+        words.put_ifmap(header | dict(channels=channels), a)
         words.put_filter(w)
         for image, psums in zip(a, before):
             for f in range(positions):

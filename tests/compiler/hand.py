@@ -254,6 +254,7 @@ class ConvProgram:
             bands=1,
             header=1,
             laps=self.n,
+            channels=1,
             **self._chunks(),
         )
 

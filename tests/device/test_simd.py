@@ -1,14 +1,10 @@
-"""Two MACs a cycle in a PE (config.simd): layers on the RTL, their counters, their cycles, and
-commands that it refuses."""
+"""Two MACs a cycle in a PE (config.simd): layers on the RTL, their counters and their cycles."""
 
-import numpy as np
 import pytest
 
-from compiler.quantise.fixed_point import golden_run
 from compiler.runtime.interpreter import Interpreter
-from hdl.isa import Error, Mode, Opcode, Status
+from hdl.isa import Mode
 from sim.device import SimDevice
-from tests.device import test_errors
 from tests.device.devices import check_counters, check_network
 from tests.device.test_small import SMALL
 from tests.layers import STRATA, draw
@@ -58,18 +54,3 @@ def test_interpreted():
         assert (
             found[0]["macs"] == 2 * found[0]["pe_busy"] >= found[1]["macs"] == found[1]["pe_busy"]
         )
-
-
-def test_an_odd_number_of_filters_is_refused(simd):
-    case = test_errors.Case(simd)
-    index = case.index(Opcode.IFMAP)
-    result = case.run(replace={index: case.change(index, p=3)})
-    assert (result.status, result.error, result.index) == (
-        Status.ERROR,
-        Error.ILLEGAL_COMMAND,
-        index,
-    )
-    case.recovers()
-    np.testing.assert_array_equal(
-        case.output(), golden_run(case.network, case.images).tensors["out"]
-    )

@@ -203,6 +203,7 @@ def ifmap_body(layer, y, a):
         bands=1,
         header=1,
         laps=1,
+        channels=1,
     )
 
 

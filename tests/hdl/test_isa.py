@@ -62,9 +62,9 @@ def test_unknown():
 
 
 def test_version():
-    """Commands of version 1 began with an opcode of eight bits: its number is not 3 in the bits
+    """Commands of version 1 began with an opcode of eight bits: its number is not 4 in the bits
     where that stands now."""
-    with pytest.raises(isa.VersionError, match="version 0; this is version 3"):
+    with pytest.raises(isa.VersionError, match="version 0; this is version 4"):
         isa.unpack(int(isa.Opcode.LOAD).to_bytes(64, "little"))
 
 

@@ -24,7 +24,7 @@ class Constants:
     def __init__(self, blob: Blob, conv: Convolution, simd: int):
         self.blob, self.conv, self.simd = blob, conv, simd
         self.shape, self.m, self.each = conv.shape, conv.mapping, conv.filters
-        self.blocks = ceil(self.each, self.m.p * self.m.t)
+        self.blocks = ceil(self.each, self.m.psums * self.m.sets)
         self.lowest_block: list[int] = []  # of each group: its first block of the input
         self._placed: list[np.ndarray] = []  # weights in the slots of their channels
         self.bias_blocks = self.m.bias_blocks or self.blocks
@@ -34,7 +34,7 @@ class Constants:
         # Of each group: the word of each filter block in its part.
         self.bias_at: list[list[int]] = []
         self._filters: dict[FilterUnit, tuple[int, int]] = {}
-        for group in range(conv.layer.groups):
+        for group in range(conv.groups):
             self._place(group)
             self._biases(group)
 
@@ -44,6 +44,14 @@ class Constants:
         slots = self.conv.source.slots[group * shape.C : (group + 1) * shape.C]
         lowest = int(slots.min()) // q_in
         self.lowest_block.append(lowest)
+        weights = self.conv.numbers.weights[group * self.each : (group + 1) * self.each]
+        if m.depthwise:  # [channel, filter of it, R, S]
+            deep = np.zeros(
+                (shape.C, m.depthwise, ceil(shape.R, m.height) * m.height, shape.S), np.int16
+            )
+            deep[: len(slots), : m.p, : shape.R] = weights.reshape(-1, m.p, shape.R, shape.S)
+            self._placed.append(deep)
+            return
         full = np.zeros(
             (
                 self.blocks * m.p * m.t,
@@ -53,7 +61,6 @@ class Constants:
             ),
             np.int16,
         )
-        weights = self.conv.numbers.weights[group * self.each : (group + 1) * self.each]
         full[: self.each, slots - lowest * q_in, : shape.R] = weights
         self._placed.append(full)
 
@@ -67,12 +74,12 @@ class Constants:
         values = values[group * self.each : (group + 1) * self.each]
         table = []
         for fb in range(self.blocks):
-            p = self.filters_of(fb)
-            own = np.zeros((m.t, ceil(p, 4) * 4, values.shape[1]), np.int32)
-            flat = np.zeros((m.t * p, values.shape[1]), np.int32)
-            part = values[fb * m.p * m.t :][: m.t * p]
+            p = self.psums_of(fb)
+            own = np.zeros((m.sets, ceil(p, 4) * 4, values.shape[1]), np.int32)
+            flat = np.zeros((m.sets * p, values.shape[1]), np.int32)
+            part = values[fb * m.psums * m.sets :][: m.sets * p]
             flat[: len(part)] = part
-            own[:, :p] = flat.reshape(m.t, p, -1)
+            own[:, :p] = flat.reshape(m.sets, p, -1)
             table.append(own.reshape(-1))
 
         self.bias_at.append([])
@@ -86,9 +93,19 @@ class Constants:
         """Index in `bias` of the part that holds a filter block's."""
         return group * self.bias_parts + fb // self.bias_blocks
 
+    def psums_of(self, fb: int) -> int:
+        """Psums of a PE's window."""
+        return self.m.psums if self.m.depthwise else self.filters_of(fb)
+
+    def entry_filters(self, fb: int) -> int:
+        """Filters of an entry in a PE's spad, with what fills up."""
+        return self.m.depthwise or self.filters_of(fb)
+
     def filters_of(self, fb: int) -> int:
         """p of a filter block: the last spreads what is left over its t sets. A multiple of
-        `simd`; what fills up is zero."""
+        `simd`; what fills up is zero. Of a depthwise layer the filters of a channel."""
+        if self.m.depthwise:
+            return self.m.p
         return min(
             self.m.p, ceil(self.each - fb * self.m.p * self.m.t, self.m.t * self.simd) * self.simd
         )
@@ -105,6 +122,11 @@ class Constants:
         """A pass's filters as FILTER reads them: [word, tag (set, group, filter row), 4]."""
         m, q_in, p = self.m, self.shape.block, self.filters_of(unit.fb)
         (block, offset), (row, column, wide) = unit.channel, unit.fold
+        if m.depthwise:
+            part = self._placed[unit.group][:, :, row : row + m.height, column : column + wide]
+            part = part.reshape(m.r, m.q, m.depthwise, m.height, wide)
+            # Entry (column, channel, filter) of a tag.
+            return _words(part.transpose(0, 3, 4, 1, 2).reshape(m.r * m.height, -1))
         first = unit.fb * m.p * m.t
         part = self._placed[unit.group][
             first : first + p * m.t,
@@ -116,8 +138,12 @@ class Constants:
         part = part[:, :, :, offset : offset + m.q * m.split]
         part = part.reshape(m.t, p, m.r, m.q, m.height, wide)
         # Entry (column, channel, filter) of a tag.
-        part = part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1)
-        words = ceil(part.shape[1], 4)
-        padded = np.zeros((len(part), words * 4), np.int16)
-        padded[:, : part.shape[1]] = part
-        return padded.reshape(len(part), words, 4).transpose(1, 0, 2)
+        return _words(part.transpose(0, 2, 4, 5, 3, 1).reshape(m.t * m.r * m.height, -1))
+
+
+def _words(part: np.ndarray) -> np.ndarray:
+    """[tag, entry] as FILTER reads them, [word, tag, 4]."""
+    words = ceil(part.shape[1], 4)
+    padded = np.zeros((len(part), words * 4), np.int16)
+    padded[:, : part.shape[1]] = part
+    return padded.reshape(len(part), words, 4).transpose(1, 0, 2)

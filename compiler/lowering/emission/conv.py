@@ -12,7 +12,7 @@ from compiler.mapping.mapping import Counts
 from compiler.numbers import ceil
 from golden.integer.requantise import Requantiser
 from hdl.config import Config
-from hdl.isa import ENTRY_ADDR, Opcode, Rounding
+from hdl.isa import ENTRY_ADDR, Mode, Opcode, Rounding
 
 MODULUS = 1 << ENTRY_ADDR
 
@@ -109,16 +109,23 @@ class _Emitter:
         return self._after(self.schedule.add(Opcode.LOAD, **fields))
 
     # ---- passes -----------------------------------------------------------------------------
+    @property
+    def mode(self) -> Mode:
+        """Zeros of a depthwise layer are held, where those of others are left out."""
+        skips = self.conv.mode is Mode.SKIP and self.conv.mapping.depthwise
+        return Mode.GATE if skips else self.conv.mode
+
     def emit(self) -> Command:
         m = self.conv.mapping
         self.schedule.add(
             Opcode.CONFIG,
             height=m.height,
-            groups=m.r,
-            sets=m.t,
+            groups=1 if m.depthwise else m.r,
+            sets=m.sets,
             rows=m.e,
             stride=self.conv.shape.uy,
-            mode=self.conv.mode,
+            mode=self.mode,
+            depthwise=bool(m.depthwise),
             ring=self.regions["ring"],
             ring_size=int(self.count.ring),
         )
@@ -185,6 +192,7 @@ class _Emitter:
             step=min(item.fold.width, shape.ux) * m.q,
             positions=item.area.columns,
             laps=self._laps(item),
+            channels=m.q if m.depthwise else 1,
             **self._chunks(item),
         )
 
@@ -196,7 +204,7 @@ class _Emitter:
             word=self.regions["filters"] + slot * self.count.filter_unit,
             tags=self.count.tags,
             words=words,
-            tail=(self.constants.filters_of(item.fb) * self._window(item) - 1) % 4 + 1,
+            tail=(self.constants.entry_filters(item.fb) * self._window(item) - 1) % 4 + 1,
         )
         self.filters.read(item.filters, command)
 
@@ -209,8 +217,8 @@ class _Emitter:
             bias=0 if self.numbers.out else self._bias(item),
             positions=self._laps(item) * item.area.columns,
             rows=m.e,
-            sets=m.t,
-            p=self.constants.filters_of(item.fb),
+            sets=m.sets,
+            p=self.constants.psums_of(item.fb),
         )
         if item.first and self.numbers.out is None:
             self.biases.read(self.constants.bias_of(item.group, item.fb), command)
@@ -227,7 +235,7 @@ class _Emitter:
         command = self.schedule.add(
             Opcode.SCALE,
             word=self._bias(item),
-            channels=self.conv.mapping.t * ceil(self.constants.filters_of(item.fb), 4) * 4,
+            channels=self.conv.mapping.sets * ceil(self.constants.psums_of(item.fb), 4) * 4,
             rounding=Rounding[out.rounding.upper()],
             lo=out.lo - out.zero,
             hi=out.hi - out.zero,
@@ -236,8 +244,8 @@ class _Emitter:
 
     def _ofmap(self, item: Pass) -> None:
         m, layer = self.conv.mapping, self.conv.layer
-        p = self.constants.filters_of(item.fb)
-        common = dict(positions=item.area.columns, rows=m.e, sets=m.t, p=p)
+        p = self.constants.psums_of(item.fb)
+        common = dict(positions=item.area.columns, rows=m.e, sets=m.sets, p=p)
         if not item.last:
             self.schedule.add(Opcode.OFMAP, **common, to_ring=1, images=self._laps(item))
             return

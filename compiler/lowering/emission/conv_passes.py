@@ -38,7 +38,16 @@ class Convolution:
     @property
     def filters(self) -> int:
         """Of a group."""
-        return len(self.layer.weights) // self.layer.groups
+        return self.shape.M
+
+    @property
+    def groups(self) -> int:
+        """One after the other; of a depthwise layer those of a pass are one."""
+        return ceil(len(self.layer.weights), self.filters)
+
+    def filters_of(self, group: int) -> int:
+        """The last part of a depthwise layer may have fewer."""
+        return min(self.filters, len(self.layer.weights) - group * self.filters)
 
 
 class Channel(NamedTuple):
@@ -144,7 +153,7 @@ class _Planner:
 
     def run(self) -> Plan:
         m, blocks = self.conv.mapping, self.count.blocks
-        for group in range(self.conv.layer.groups):
+        for group in range(self.conv.groups):
             for c0 in range(0, blocks, m.chunk):
                 chunk = range(c0, min(blocks, c0 + m.chunk))
                 resident: dict[FilterUnit, int] = {}

@@ -34,7 +34,8 @@ def _choose(state: Reordered, search: Search) -> Choices:
         shape = _shape(state, layer, pool) if pool else None
         found = search(shape) if shape and _one_store(layer, shape) else None
         if found is not None and pool and shape:
-            mappings[layer.name], shapes[layer.name], fused[layer.name] = found, shape, pool
+            mappings[layer.name], shapes[layer.name] = found, shape.of(found)
+            fused[layer.name] = pool
             continue
         shape = _shape(state, layer, None)
         found = search(shape)
@@ -42,7 +43,7 @@ def _choose(state: Reordered, search: Search) -> Choices:
             raise NetworkError(
                 f"layer {layer.name!r}: no mapping fits the global buffer of {state.config.name!r}"
             )
-        mappings[layer.name], shapes[layer.name] = found, shape
+        mappings[layer.name], shapes[layer.name] = found, shape.of(found)
     return mappings, shapes, fused
 
 
@@ -72,5 +73,5 @@ def _shape(state: Reordered, layer: Conv, pool: Pool | None) -> Shape:
 
 def _one_store(layer: Conv, shape: Shape) -> bool:
     """Whether a group ends on a block, and one STORE takes all of its filters."""
-    ends = layer.groups == 1 or shape.M % shape.out_block == 0
+    ends = layer.groups == 1 or shape.depthwise or shape.M % shape.out_block == 0
     return ends and ceil(shape.M, shape.out_block) <= MOST_BLOCKS

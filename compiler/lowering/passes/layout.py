@@ -34,10 +34,12 @@ def _reading(
     graph = state.graph
     channels = np.arange(graph.tensors[layer.input].channels)
     sizes = [out_block] if out_block else [min(8, len(layer.weights))]
-    if not out_block and not layer.full and not graph.consumers(layer.output):
-        sizes += [4]  # nothing else decides the blocks of what it writes
-    found = [m for n in sizes if (m := search(state.shape(layer, channels, block, n)))]
-    return min((state.cost(m) for m in found), default=float("inf")) * layer.groups
+    if not out_block and (layer.depthwise or not layer.full and not graph.consumers(layer.output)):
+        sizes += [4, 1]  # nothing else decides the blocks of what it writes
+    shapes = [state.shape(layer, channels, block, n) for n in sizes]
+    found = [m for shape in shapes if (m := search(shape))]
+    times = 1 if shapes[0].depthwise else layer.groups
+    return min((state.cost(m) for m in found), default=float("inf")) * times
 
 
 def _writing(state: Request, name: str, block: int) -> float:

@@ -43,8 +43,12 @@ def _block(state: Compressed, layer: Conv, search: Search) -> int | None:
 
     @functools.cache
     def cost(block: int) -> float:
-        found = search(state.shape(layer, view.slots, block, 1))
-        return state.cost(found) * layer.groups if found else float("inf")
+        # A depthwise layer writes whole blocks in a pass, others any.
+        out_block = state.views[layer.output].storage.block if layer.depthwise else 1
+        shape = state.shape(layer, view.slots, block, out_block)
+        found = search(shape)
+        times = 1 if shape.depthwise else layer.groups
+        return state.cost(found) * times if found else float("inf")
 
     def copying(block: int) -> float:
         entries = state.images * tensor.size

@@ -27,12 +27,16 @@ def conv_shape(
     zeros: Mapping[str, float],
     uncoded: Collection[str],
 ) -> Shape:
-    """The Shape of one group of a convolution over an input in blocks of `block` channels. zeros:
-    share by tensor; uncoded: tensors that are not run-length coded in memory."""
+    """The Shape of one group of a convolution over an input in blocks of `block` channels, or of
+    all channels of a depthwise one whose input is in the order of its channels. zeros: share by
+    tensor; uncoded: tensors that are not run-length coded in memory."""
     _, height, width = graph.tensors[layer.input].shape
     _, E, F = graph.tensors[layer.output].shape
     channels = layer.weights.shape[1]
-    of_group = slots.reshape(layer.groups, channels)
+    depthwise = layer.depthwise and bool((slots == np.arange(len(slots))).all())
+    groups = 1 if depthwise else layer.groups
+    channels = channels * layer.groups // groups
+    of_group = slots.reshape(groups, channels)
     span = int((of_group.max(1) // block - of_group.min(1) // block).max()) + 1
 
     output = pool.output if pool else layer.output
@@ -50,7 +54,7 @@ def conv_shape(
         channels,
         height,
         width,
-        len(layer.weights) // layer.groups,
+        len(layer.weights) // groups,
         *layer.kernel,
         E,
         F,
@@ -59,10 +63,11 @@ def conv_shape(
         span,
         out_block,
         (pool.kernel[0], pool.stride[0]) if pool else None,
-        1 - zeros.get(layer.input, 0) if mode is Mode.SKIP else 1.0,
+        1 - zeros.get(layer.input, 0) if mode is Mode.SKIP and not depthwise else 1.0,
         coded(layer.input, width, block),
         coded(output, F, out_block),
         narrow,
         narrow_out,
         isinstance(layer, IntConv),
+        depthwise,
     )

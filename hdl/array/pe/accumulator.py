@@ -19,8 +19,8 @@ class Accumulator(wiring.Component):
     issue, slot, entry   a slot; in the same cycle what it is, and its entry
     hold                 a zero entry holds the multipliers still: same sums
     weights              of its filters, two cycles after `issue`
-    done, sums, last     a slot that was `final`, DEPTH cycles after its issue: the sums; it was
-                         `last`
+    done, sums, last, single   a slot that was `final`, DEPTH cycles after its issue: the sums; it
+                         was `last`; with config.simd = 2: the first of them is all
     gated                event: a slot issued in the cycle before holds the multipliers
 
     One slot a cycle, those with the same index hdl.timing.HAZARD apart. gating: zero entries can
@@ -40,6 +40,7 @@ class Accumulator(wiring.Component):
                 "done": Out(1),
                 "sums": Out(config.psum_bits * config.simd),
                 "last": Out(1),
+                "single": Out(1),
                 "gated": Out(1),
             }
         )
@@ -90,5 +91,6 @@ class Accumulator(wiring.Component):
             self.done.eq(valid[-1] & final.final),
             self.sums.eq(Cat(lane.total for lane in lanes)),
             self.last.eq(final.last),
+            self.single.eq(final.single),
         ]
         return m

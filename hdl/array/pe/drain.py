@@ -21,7 +21,8 @@ class Drain(wiring.Component):
     Members
     -------
     take, room              a place in the buffer is taken, only while there is one
-    write, sums, last       config.simd sums for the oldest place taken, the last of a position
+    write, sums, last, single   config.simd sums for the oldest place taken, or the first of them;
+                            the last of a position
     head, tail              what the PE is in its logical column
     word, match, fire, accept   the psum network's bus
     chain_in, chain_out     psums of the PE before, for the one after; two are held after the adder
@@ -40,6 +41,7 @@ class Drain(wiring.Component):
                 "write": In(1),
                 "sums": In(config.psum_bits * config.simd),
                 "last": In(1),
+                "single": In(1),
                 "head": In(1),
                 "tail": In(1),
                 "word": In(psum_bus_word(config)),
@@ -66,6 +68,7 @@ class Drain(wiring.Component):
             buffer.write.eq(self.write),
             buffer.psums.eq(self.sums),
             buffer.last.eq(self.last),
+            buffer.single.eq(self.single),
             head.word.eq(self.word),
             head.match.eq(self.match),
             head.fire.eq(self.fire),

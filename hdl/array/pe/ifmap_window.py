@@ -22,8 +22,9 @@ def window_ports(config: Config) -> dict[str, wiring.Member]:
     header, header_valid, load  the pass after this one; it is there; and begins, which takes it
     skip                        zeros are left out, where the window can
     there                       an entry of the window is there
-    entry, first, last, index   that entry; it is the window's first, last one; its place, 0 for the
-                                first, if zeros can be left out
+    entry, first, final, last, index   that entry; it is the first, the last of its channel in the
+                                window; the window's last; its place, 0 for the first, if zeros can
+                                be left out
     entry_end, window_end       the MAC loop is done with it, and with the window
     last_position               the window is the last of a stream of entries
     """
@@ -39,6 +40,7 @@ def window_ports(config: Config) -> dict[str, wiring.Member]:
         "there": Out(1),
         "entry": Out(signed(ENTRY_BITS)),
         "first": Out(1),
+        "final": Out(1),
         "last": Out(1),
         "index": Out(max(8, config.place_bits)),
         "entry_end": In(1),
@@ -93,9 +95,11 @@ class IfmapWindow(wiring.Component):
         m.d.comb += [
             walk.window.eq(intake.header.window),
             walk.step.eq(intake.header.step),
+            walk.channels.eq(intake.header.channels),
             walk.entered.eq(intake.write),
             self.there.eq(walk.there),
             self.first.eq(walk.first),
+            self.final.eq(walk.final),
             self.last.eq(walk.last),
         ]
 

@@ -5,22 +5,29 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.array.pe.mac.loop_counter import LoopCounter
+from hdl.array.pe.mac.psum_index import PsumIndex
 from hdl.array.words import PassHeader
 from hdl.config import Config, bits_for
 from hdl.timing import HAZARD
 
 
 class MacLoop(wiring.Component):
-    """All p filters on one entry, then the next entry of the window, then the next window.
+    """All p filters on one entry, then the next entry of the window, then the next window. In a
+    depthwise pass (docs/depthwise.md) entries are of `channels` channels in turn, with p filters
+    and psums each.
 
     Members
     -------
     header, header_valid, load   the pass after this one; it is there; it begins
-    filters, there, last_entry, room   its filters are there; an entry of the window; it is the
-                                 window's last; and a place for the sums of one slot
+    filters, there, last_entry, final_entry, room   its filters are there; an entry of the window;
+                                 it is the window's last, its channel's last; and a place for the
+                                 sums of one slot
     issue, index, last_filter    a slot is done in this cycle: of which filter, or pair of them with
                                  config.simd = 2; it is the last one
-    take                         the place for its sums is taken: with an entry that is the last
+    psum                         and which psum, or pair, it adds to: the index behind those of the
+                                 channels before
+    single                       with config.simd = 2: the pair's second is padding
+    take                         the place for its sums is taken: with an entry that is final
     entry_end, window_end, pass_end   in the last cycle of these
     last_position                register: the window is the last of a stream of entries
     active, bubble               a pass is under way; an entry's filters are done before its time
@@ -42,9 +49,12 @@ class MacLoop(wiring.Component):
                 "filters": In(1),
                 "there": In(1),
                 "last_entry": In(1),
+                "final_entry": In(1),
                 "room": In(1),
                 "issue": Out(1),
                 "index": Out(range(max(self.slots, HAZARD))),
+                "psum": Out(range(self.slots)),
+                "single": Out(1),
                 "last_filter": Out(1),
                 "take": Out(1),
                 "entry_end": Out(1),
@@ -59,14 +69,15 @@ class MacLoop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         index, active, bubble = self.index, self.active, self.bubble
-        header_slots = self.header.p[self.config.simd - 1 : bits_for(self.config.psum_spad)]
+        more = self.config.simd - 1  # of a slot's filters
+        header_slots = (self.header.p[: bits_for(self.config.psum_spad)] + more)[more:]
 
         # What ends with this cycle, if it moves on. What it waits for comes last into each, so that
         # none lies behind another.
         able, moves, last_slot, last_lap = Signal(), Signal(), Signal(), Signal()
         of_entry, of_window, of_pass = Signal(), Signal(), Signal()
         m.d.comb += [
-            able.eq(self.filters & self.there & (~self.last_entry | self.room)),
+            able.eq(self.filters & self.there & (~self.final_entry | self.room)),
             moves.eq(able | bubble),
             of_entry.eq(active & last_slot),
             of_window.eq(active & last_slot & self.last_entry),
@@ -76,19 +87,31 @@ class MacLoop(wiring.Component):
             self.pass_end.eq(of_pass & moves),
             self.load.eq((of_pass & self.header_valid) & moves | (~active & self.header_valid)),
             self.issue.eq(active & ~bubble & able),
-            self.take.eq(self.issue & self.last_entry),
+            self.take.eq(self.issue & self.final_entry),
         ]
 
         # The slots of an entry; bubbles after fewer than HAZARD, which is 3.
-        few, two = Signal(reset_less=True), Signal(reset_less=True)
+        few, two, odd = (Signal(reset_less=True, name=name) for name in ("few", "two", "odd"))
         near = Signal.like(index, reset_less=True)  # the last slot but one
-        m.d.comb += self.last_filter.eq(last_slot | (few & (index == two)))
+        m.d.comb += [
+            self.last_filter.eq(last_slot | (few & (index == two))),
+            self.single.eq(odd & self.last_filter),
+        ]
         with m.If(active & moves):
             m.d.sync += [
                 index.eq(Mux(last_slot, 0, index + 1)),
                 last_slot.eq(~last_slot & (index == near)),
                 bubble.eq(~last_slot & (bubble | self.last_filter) & few),
             ]
+
+        m.submodules.psum_index = psum_index = PsumIndex(self.config)
+        m.d.comb += [
+            psum_index.load.eq(self.load),
+            psum_index.channels.eq(self.header.channels),
+            psum_index.issue.eq(self.issue),
+            psum_index.entry_end.eq(self.entry_end),
+            self.psum.eq(psum_index.psum),
+        ]
 
         # The windows of a stream, and the streams of a pass.
         positions, laps = Signal(16, reset_less=True), Signal(16, reset_less=True)
@@ -118,6 +141,7 @@ class MacLoop(wiring.Component):
                 laps.eq(self.header.laps),
                 few.eq(header_slots < HAZARD),
                 two.eq(header_slots[1]),
+                odd.eq(self.header.p & more),
                 near.eq(Mux(header_slots < HAZARD, HAZARD, header_slots) - 2),
             ]
         return m

@@ -57,9 +57,12 @@ class ProcessingElement(wiring.Component):
     are there and p >= HAZARD. Latency: DEPTH cycles from issue to sum, 2 more to chain_out.
 
     With config.simd = 2 a slot is two MACs, of an entry and two filters (Eyeriss v2, JETCAS 2019,
-    IV: SIMD): p is even, a row of the filter spad has both filters' words, and there are two
-    multipliers and psum spads; HAZARD and rates count slots, p / 2 an entry, and so do events.
-    Networks and the chain carry the same words: the drain buffer gives the two sums one by one.
+    IV: SIMD): a row of the filter spad has both filters' words, and there are two multipliers and
+    psum spads; HAZARD and rates count slots, p / 2 an entry, and so do events. Networks and the
+    chain carry the same words: the drain buffer gives the two sums one by one.
+
+    In a depthwise pass (docs/depthwise.md) entries are of `channels` channels in turn, each with p
+    filters and p sums of its own.
 
     With one input lane (`input_lanes`) an entry goes from its bus into the spad, and a header comes
     16 bits at a time. With one psum lane (`psum_lanes`) a head adds the psum that its bus offers
@@ -111,8 +114,7 @@ class ProcessingElement(wiring.Component):
 
         # The buses. Whether a word is for this PE is found a cycle before it is offered.
         m.d.comb += [
-            match.shift.eq(self.shift),
-            match.tags_in.eq(self.tags_in),
+            Cat(match.shift, match.tags_in).eq(Cat(self.shift, self.tags_in)),
             tags.eq(match.tags),
         ]
         for net, part in (("ifmap", window), ("filter", filters), ("psum", drain)):
@@ -132,13 +134,12 @@ class ProcessingElement(wiring.Component):
             loop.filters.eq(filters.some),
             loop.there.eq(window.there),
             loop.last_entry.eq(window.last),
+            loop.final_entry.eq(window.final),
             loop.room.eq(drain.room),
-            window.load.eq(loop.load),
             window.skip.eq(self.skip),
-            window.entry_end.eq(loop.entry_end),
-            window.window_end.eq(loop.window_end),
-            window.last_position.eq(loop.last_position),
         ]
+        for name in ("load", "entry_end", "window_end", "last_position"):
+            m.d.comb += getattr(window, name).eq(getattr(loop, name))
         for name in ("issue", "window_end", "pass_end", "load", "index"):
             m.d.comb += getattr(filters, name).eq(getattr(loop, name))
         m.d.comb += [
@@ -148,19 +149,19 @@ class ProcessingElement(wiring.Component):
         ]
 
         # Sums, and the way out.
+        slot = accumulator.slot
         m.d.comb += [
             accumulator.issue.eq(loop.issue),
-            accumulator.slot.first.eq(window.first),
-            accumulator.slot.final.eq(window.last),
-            accumulator.slot.last.eq(loop.last_filter),
-            accumulator.slot.index.eq(loop.index),
+            Cat(slot.first, slot.final).eq(Cat(window.first, window.final)),
+            slot.last.eq(loop.last_filter & window.last),
+            Cat(slot.single, slot.index).eq(Cat(loop.single, loop.psum)),
             accumulator.entry.eq(window.entry),
             accumulator.hold.eq(self.gate | self.skip),
             accumulator.weights.eq(filters.weights),
             drain.take.eq(loop.take),
             drain.write.eq(accumulator.done),
             drain.sums.eq(accumulator.sums),
-            drain.last.eq(accumulator.last),
+            Cat(drain.last, drain.single).eq(Cat(accumulator.last, accumulator.single)),
             Cat(drain.head, drain.tail).eq(Cat(tags.head, tags.tail)),
         ]
         wiring.connect(m, wiring.flipped(self.chain_in), drain.chain_in)

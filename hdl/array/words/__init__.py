@@ -16,6 +16,7 @@ class PassHeader(data.Struct):
     step: 8
     positions: 16
     laps: 16
+    channels: 8
 
 
 def tag_layout(config: Config) -> data.StructLayout:
@@ -106,10 +107,12 @@ def ifmap_in_word() -> data.StructLayout:
 
 
 def slot_layout(config: Config) -> data.StructLayout:
-    """A cycle of a PE's multipliers: it is of the window's first entry, its last one, and then of
-    the last filter; which psum it adds to."""
+    """A cycle of a PE's multipliers: it is of a psum's first entry, its last one, and then of the
+    last filter of the last; its second filter is padding, which has no sum; which psum it adds
+    to."""
     depth = config.psum_spad // config.simd
-    return data.StructLayout({"first": 1, "final": 1, "last": 1, "index": (depth - 1).bit_length()})
+    index = (depth - 1).bit_length()
+    return data.StructLayout({"first": 1, "final": 1, "last": 1, "single": 1, "index": index})
 
 
 def sum_layout(config: Config) -> data.StructLayout:

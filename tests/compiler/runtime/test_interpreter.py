@@ -363,7 +363,7 @@ def test_device_memory_and_registers():
     device.registers[Register.VERSION] = 1
     with pytest.raises(
         DeviceError,
-        match="takes commands of version 1, this program is of version 3: build the device again",
+        match="takes commands of version 1, this program is of version 4: build the device again",
     ):
         check_identity(device)
     device.registers[Register.VERSION] = VERSION_VALUE

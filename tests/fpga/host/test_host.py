@@ -218,7 +218,7 @@ def test_another_version_of_the_commands():
         far_end(device=memory) as end,
         pytest.raises(
             LinkError,
-            match="takes commands of version 1, this host makes version 3; build and flash it "
+            match="takes commands of version 1, this host makes version 4; build and flash it "
             "again",
         ),
     ):

@@ -78,7 +78,9 @@ def confined(mapping, made):
 
 
 def body(mapping, mode=0):
-    return dict(zip(("height", "groups", "sets", "rows", "stride"), mapping)) | dict(mode=mode)
+    """mapping: (R', r, t, e, U), and of a depthwise one its channels."""
+    fields = dict(zip(("height", "groups", "sets", "rows", "stride"), mapping))
+    return fields | dict(mode=mode, depthwise=len(mapping) > 5)
 
 
 # (R', r, t, e, U)
@@ -153,19 +155,28 @@ def test_tags(shape, segment, monkeypatch):
 def work(rng, config, mapping, shapes):
     """Words of passes (p, window, step, positions, images) in the order of the sequencers, the
     psums that must come out as (values, ends a position), and the MACs of all PEs."""
-    height, groups, sets, rows, stride = mapping
-    bits = config.psum_bits
+    height, groups, sets, rows, stride, *channels = mapping
+    depthwise, bits = bool(channels), config.psum_bits
+    channels, spread = channels[0] if depthwise else 1, sets if depthwise else groups
     ifmap, filters, psums, out, macs, zeros = [], [], [], [], 0, 0
     for p, window, step, positions, images in shapes:
-        tags_in = ((rows - 1) * stride + height) * groups
+        tags_in = ((rows - 1) * stride + height) * spread
         length = (positions - 1) * step + window
         a = rng.integers(-32768, 32768, (images, tags_in, length)) * (
             rng.random((images, tags_in, length)) < 0.8
         )
         w = rng.integers(-32768, 32768, (sets * groups * height, window, p))
-        before = rng.integers(-1 << bits - 1, 1 << bits - 1, (images, positions, rows * sets, p))
+        psums_of = rows * sets, p * channels
+        before = rng.integers(-1 << bits - 1, 1 << bits - 1, (images, positions, *psums_of))
         header = PassHeader.const(
-            dict(p=p, window=window, step=step, positions=positions, laps=images)
+            dict(
+                p=p,
+                window=window,
+                step=step,
+                positions=positions,
+                laps=images,
+                channels=channels,
+            )
         )
         ifmap.append(dict(data=Const.cast(header).value, header=1))
         ifmap += [
@@ -192,24 +203,19 @@ def work(rng, config, mapping, shapes):
                     total = before[image, f, c].copy()
                     for k in range(groups):
                         for j in range(height):
-                            x = a[
-                                image, (stride * i + j) * groups + k, f * step : f * step + window
-                            ]
-                            total += x @ w[(g * groups + k) * height + j]
+                            tag = (stride * i + j) * spread + (g if depthwise else k)
+                            x = a[image, tag, f * step : f * step + window]
+                            products = x[:, None] * w[(g * groups + k) * height + j]
+                            total += products.reshape(-1, channels, p).sum(0).reshape(-1)
                             macs, zeros = (
                                 macs + p * window,
                                 zeros + p * int(np.count_nonzero(x == 0)),
                             )
                     total = wrap(total, bits).tolist()
-                    for n in range(0, p, 4):
-                        psums.append(
-                            dict(
-                                data=lanes(before[image, f, c, n : n + 4], bits),
-                                count=min(4, p - n),
-                                tag=c,
-                            )
-                        )
-                        out.append((total[n : n + 4], int(c == rows * sets - 1 and n + 4 >= p)))
+                    for n in range(0, p * channels, 4):
+                        part, ends = before[image, f, c, n : n + 4], n + 4 >= p * channels
+                        psums.append(dict(data=lanes(part, bits), count=len(part), tag=c))
+                        out.append((total[n : n + 4], int(c == rows * sets - 1 and ends)))
     return dict(ifmap=ifmap, filter=filters, psum=psums, out=out, macs=macs, zeros=zeros)
 
 
@@ -332,7 +338,9 @@ def test_passes(shape, changes, stall):
                 ((2, 3, 1, 1, 1), 1, [(2, 8, 8, 2, 1), (8, 1, 1, 4, 1)]),
                 ((1, 1, 3, 2, 2), 1, [(3, 2, 1, 3, 1), (8, 4, 3, 2, 1)]),
                 ((1, 2, 1, 2, 3), 0, [(4, 3, 2, 3, 2)]),  # a third of the PEs unused
+                ((2, 1, 3, 1, 2, 2), 0, [(1, 4, 2, 3, 2), (2, 6, 4, 2, 1)]),  # depthwise
                 ((1, 1, 1, 1, 1), 0, [(3, 1, 1, 1, 1)]),
+                ((1, 1, 2, 3, 1, 4), 1, [(1, 8, 4, 3, 1)]),
             ]
         ],
         stall=stall,
@@ -409,6 +417,7 @@ def commands(mapping, shapes, pair):
                 bands=1,
                 header=1,
                 laps=images,
+                channels=1,
             )
         )
         words, tail = -(-p * window // 4), (p * window - 1) % 4 + 1

@@ -22,7 +22,7 @@ def tags_of(config, body):
     """(tags of every PE, None if it has none; whether all logical columns have found a place)."""
     tags, at = [None] * config.pes, 0
     height, groups, sets = body["height"], body["groups"], body["sets"]
-    column = height * groups
+    column, spread = height * groups, sets if body["depthwise"] else groups
     for i in range(body["rows"]):
         for g in range(sets):
             if config.segment and at % config.segment + column > config.segment:
@@ -34,7 +34,7 @@ def tags_of(config, body):
                 tags[at + n] = dict(
                     head=n == 0,
                     tail=n == column - 1,
-                    ifmap=(body["stride"] * i + j) * groups + k,
+                    ifmap=(body["stride"] * i + j) * spread + (g if body["depthwise"] else k),
                     filter=(g * groups + k) * height + j,
                     psum=i * sets + g,
                 )
@@ -50,7 +50,8 @@ def random_body(rng, config):
         sets, rows = rng.randint(1, 4), rng.randint(1, 6)
         if height * groups <= limit and height * groups * sets * rows <= 2 * config.pes:
             break
-    body = dict(height=height, groups=groups, sets=sets, rows=rows)
+    depthwise = groups == 1 and rng.random() < 0.6
+    body = dict(height=height, groups=groups, sets=sets, rows=rows, depthwise=depthwise)
     return body | dict(stride=rng.randint(1, 3), mode=rng.choice([*Mode]))
 
 

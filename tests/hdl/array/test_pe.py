@@ -8,7 +8,7 @@ from hdl.array.pe.accumulator import DEPTH
 from hdl.array.words import EVENTS
 from hdl.isa import Mode
 from hdl.timing import HAZARD
-from sim.benches.tb_pe import CONFIG, TAGS, PeBench, random_shape, work
+from sim.benches.tb_pe import CONFIG, TAGS, PeBench, random_depthwise, random_shape, work
 from tests.hdl.streams import holds, idle, run, send, shared
 
 # (p, window, step, positions, images)
@@ -179,6 +179,47 @@ def test_mac_every_cycle(name, head, tail):
     cycles = span(play(CONFIG, todo, head, tail, delay={"ifmap": 80}))
     assert all("busy" in now for now in cycles)
     assert len(cycles) == sum(p * window * f * images for p, window, _, f, images in shapes)
+
+
+# (p, window, step, positions, images, channels)
+DEPTHWISE = [
+    (1, 8, 4, 3, 1, 4),
+    (1, 8, 8, 2, 2, 8),
+    (1, 6, 3, 4, 1, 3),
+    (2, 4, 2, 3, 2, 2),
+    (4, 8, 8, 2, 1, 2),
+    (1, 2, 2, 5, 1, 2),
+]
+
+
+@pytest.mark.sampled(3, across="stall")
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize("head, tail", [(1, 1), (1, 0), (0, 1), (0, 0)])
+@pytest.mark.parametrize("name", ["skips", "one lane", "one input lane", "pairs"])
+def test_depthwise(name, head, tail, stall):
+    """Channels with sums of their own, between passes that add all entries up; a machine that can
+    skip does not."""
+    config = {"skips": CONFIG, "one lane": NARROW, "one input lane": NARROWEST, "pairs": SIMD}[name]
+    rng = random.Random(f"{name} {head} {tail}")
+    shapes = DEPTHWISE + [random_depthwise(rng) for _ in range(2)]
+    if config.simd == 2:  # pairs of filters, the last with padding now and then
+        shapes = [(2 * p - rng.randrange(2), *rest) for p, *rest in shapes]
+    plain = [(p * config.simd, *rest) for p, *rest in rng.sample(CORNERS, 2)]
+    shapes[3:3] = plain
+    todo = work(rng, shapes, head, tail, config=config, strangers=stall / 2, ragged=stall)
+    play(config, todo, head, tail, Mode.GATE, stall=stall)
+
+
+@pytest.mark.parametrize("name", ["skips", "one input lane", "pairs"])
+def test_depthwise_rate(name):
+    """Once its entries are there, HAZARD cycles each."""
+    config = {"skips": CONFIG, "one input lane": NARROWEST, "pairs": SIMD}[name]
+    shapes = [(1, 8, 4, 6, 1, 4), (1, 6, 3, 5, 1, 3)] * 2
+    todo = work(random.Random(1), shapes, 1, 1, config=config)
+    cycles = span(play(config, todo, 1, 1, delay={"ifmap": 80}))
+    entries = sum(window * positions for _, window, _, positions, _, _ in shapes)
+    assert sum("busy" in now for now in cycles) == entries
+    assert len(cycles) <= HAZARD * entries
 
 
 # What an FPGA's presets are made of: one psum lane, no skipping.

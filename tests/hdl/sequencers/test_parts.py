@@ -191,7 +191,7 @@ def test_ifmap_walk(stall):
         ],
     )
     assert [seen_item(item) for item in got] == [item for items in wanted for item in items]
-    names = ("p", "window", "step", "positions", "laps")
+    names = ("p", "window", "step", "positions", "laps", "channels")
     assert [[header[n] for n in names] for header in headers] == [
         [b[n] for n in names] for b in commands if b["header"]
     ]

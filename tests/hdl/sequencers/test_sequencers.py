@@ -80,9 +80,12 @@ def play(dut, buffer, commands, wanted, reads, stall, background=()):
 # ---- IFMAP ------------------------------------------------------------------------------
 
 
+HEADER = "p", "window", "step", "positions", "laps", "channels"
+
+
 def ifmap_words(b, buffer):
     """(words, addresses read) of a command, from the docstring of isa.IfmapBody."""
-    header = PassHeader.const({n: b[n] for n in ("p", "window", "step", "positions", "laps")})
+    header = PassHeader.const({n: b[n] for n in HEADER})
     words, reads = [("header", Const.cast(header).value)] * b["header"], []
     for image, band in itertools.product(range(b["images"]), range(b["bands"])):
         for outer in range(b["outer"]):
@@ -137,6 +140,7 @@ def ifmap_command(rng, **changes):
             band_rows=rng.randint(1, 3),
             band_stride=rng.randrange(2**20),
             laps=rng.randint(1, 9),
+            channels=rng.randint(1, 9),
             header=int(rng.random() < 0.7),
             groups=groups,
             group_stride=rng.randrange(30),
@@ -187,8 +191,7 @@ def test_ifmap(stall):
     wanted, reads = zip(*(ifmap_words(c, buffer) for c in commands))
     got, times = play(shared(IfmapSequencer, CONFIG), buffer, commands, wanted, reads, stall)
     got = [
-        ("header", low(w.data, 1, 48)) if w.header else (w.tag, w.count, low(w.data, w.count, 16))
-        for w in got
+        ("header", w.data) if w.header else (w.tag, w.count, low(w.data, w.count, 16)) for w in got
     ]
     assert got == [w for words in wanted for w in words]
     if not stall:

@@ -10,8 +10,9 @@ from hdl.config import Config
 
 
 class SkippingWalk(wiring.Component):
-    """With `skip` the entries of a window are those whose places lie in it; if there are none it
-    has one entry all the same, a zero that is not in the spad. Without, as WindowWalk.
+    """With `skip` the entries of a window are those whose places lie in it, of one channel; if
+    there are none it has one entry all the same, a zero that is not in the spad. Without, as
+    WindowWalk.
 
     Members: `walk_ports` of hdl/array/pe/ifmap/walk.py, and
 
@@ -42,8 +43,15 @@ class SkippingWalk(wiring.Component):
         c, bits = self.config, self.config.place_bits
         window = Signal.like(self.window, reset_less=True)
         step = Signal.like(self.step, reset_less=True)
+        channels = Signal.like(self.channels, reset_less=True)
+        inner = Signal.like(self.window, reset_less=True)  # entries that are not final
         with m.If(self.load):
-            m.d.sync += [window.eq(self.window), step.eq(self.step)]
+            m.d.sync += [
+                window.eq(self.window),
+                step.eq(self.step),
+                channels.eq(self.channels),
+                inner.eq(self.window - self.channels),
+            ]
 
         # Places of the entry that is read, and of the one after it, from the window's first on.
         m.submodules.places = places = Memory(shape=unsigned(bits), depth=c.ifmap_spad, init=[])
@@ -70,23 +78,28 @@ class SkippingWalk(wiring.Component):
         ended = Signal()  # all of the window has come
         place = Signal.like(self.window, init=1)  # if none are left out
         more = Signal()
+        opens = Signal(init=1)  # the entry is the window's first
         m.d.comb += [
             ahead.eq(self.write_at - self.read_at),
             ended.eq(known >= window),
             more.eq((ahead > 1) & (index_after < window)),
             self.index.eq(place - 1),
             self.there.eq(ahead != 0),
+            self.first.eq(place <= channels),
+            self.final.eq(place > inner),
             self.last.eq(place == window),
         ]
         with m.If(self.skip):
             m.d.comb += [
-                self.zero.eq(self.first & Mux(ahead != 0, index >= window, ended)),
+                self.first.eq(opens),
+                self.final.eq(~more),
+                self.zero.eq(opens & Mux(ahead != 0, index >= window, ended)),
                 self.index.eq(Mux(self.zero, 0, index)),
                 self.last.eq(~more),
                 self.there.eq(self.zero | ((ahead != 0) & ((ahead > 1) | ended))),
             ]
         with m.If(self.entry_end):
-            m.d.sync += [self.first.eq(self.last), place.eq(Mux(self.last, 1, place + 1))]
+            m.d.sync += [opens.eq(self.last), place.eq(Mux(self.last, 1, place + 1))]
 
         passed = Signal()
         m.d.comb += [

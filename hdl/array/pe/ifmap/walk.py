@@ -10,13 +10,14 @@ from hdl.config import Config, bits_for
 def walk_ports(config: Config) -> dict[str, wiring.Member]:
     """What every walk has.
 
-    load, window, step        a pass begins with these; they need not hold
+    load, window, step, channels   a pass begins with these; they need not hold
     entry_end, window_end     the MAC loop is done with the entry, which `there` told, the window
     last_position             the window is the last of a stream of entries
     entered                   an entry comes into the spad
     write_at, read_at, after_read   the spad's pointers
     there                     an entry of the window is there
-    first, last               the entry is the window's first, its last
+    first, final              the entry is the first, the last of its channel in the window
+    last                      the entry is the window's last
     free, back                it is done with and not needed again; reading goes back
     """
     bits, pointer = bits_for(config.ifmap_spad), config.ifmap_spad.bit_length()
@@ -24,6 +25,7 @@ def walk_ports(config: Config) -> dict[str, wiring.Member]:
         "load": In(1),
         "window": In(bits),
         "step": In(bits),
+        "channels": In(bits),
         "entry_end": In(1),
         "window_end": In(1),
         "last_position": In(1),
@@ -33,6 +35,7 @@ def walk_ports(config: Config) -> dict[str, wiring.Member]:
         "after_read": In(pointer),
         "there": Out(1),
         "first": Out(1, init=1),
+        "final": Out(1),
         "last": Out(1),
         "free": Out(1),
         "back": Out(1),
@@ -41,10 +44,11 @@ def walk_ports(config: Config) -> dict[str, wiring.Member]:
 
 class WindowWalk(wiring.Component):
     """Entries 1 .. `window` of every window; the first `step` of them are freed, and all of a
-    stream's last window.
+    stream's last window. They are of `channels` channels in turn: so many are the first of theirs,
+    and so many the last.
 
-    Members: `walk_ports`, of which `there`, `first` and `last` are registers. An entry takes
-    hdl.timing.HAZARD cycles at least, of which two find what it is.
+    Members: `walk_ports`, of which `there`, `first`, `final` and `last` are registers. An entry
+    takes hdl.timing.HAZARD cycles at least, of which two find what it is.
     """
 
     def __init__(self, config: Config):
@@ -54,25 +58,46 @@ class WindowWalk(wiring.Component):
         m = Module()
         window = Signal.like(self.window, reset_less=True)
         step = Signal.like(self.step, reset_less=True)
+        channels = Signal.like(self.channels, reset_less=True)
+        inner = Signal.like(self.window, reset_less=True)  # entries that are not final
         single = Signal(reset_less=True)  # an entry is all of a window
         with m.If(self.load):
-            m.d.sync += [window.eq(self.window), step.eq(self.step), single.eq(self.window == 1)]
+            m.d.sync += [
+                window.eq(self.window),
+                step.eq(self.step),
+                channels.eq(self.channels),
+                inner.eq(self.window - self.channels),
+                single.eq(self.window == 1),
+            ]
 
         # Compared before it is needed: the next entry is the window's last; this one is the last of
-        # its first `step`.
+        # its first `step`, of its first `channels`, and the last before its last `channels`.
         place = Signal.like(self.window, init=1)
-        next_last, step_last = Signal(), Signal()
-        m.d.sync += [next_last.eq(place + 1 == window), step_last.eq(place == step)]
+        next_last, step_last, first_last, inner_last = (
+            Signal(name=name) for name in ("next_last", "step_last", "first_last", "inner_last")
+        )
+        all_final = Signal()
+        m.d.sync += [
+            next_last.eq(place + 1 == window),
+            step_last.eq(place == step),
+            first_last.eq(place == channels),
+            inner_last.eq(place == inner),
+            all_final.eq(inner == 0),
+        ]
         frees = Signal(init=1)  # the entry is one of these
         with m.If(self.entry_end):
             m.d.sync += [
                 place.eq(Mux(self.last, 1, place + 1)),
-                self.first.eq(self.last),
+                self.first.eq(self.last | (self.first & ~first_last)),
+                self.final.eq(Mux(self.last, all_final, self.final | inner_last)),
                 self.last.eq(Mux(self.last, single, next_last)),
                 frees.eq(self.last | (frees & ~step_last)),
             ]
         with m.If(self.load):
-            m.d.sync += self.last.eq(self.window == 1)
+            m.d.sync += [
+                self.final.eq(self.window == self.channels),
+                self.last.eq(self.window == 1),
+            ]
 
         passed = Signal()
         m.d.comb += [

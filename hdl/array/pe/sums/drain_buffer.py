@@ -13,8 +13,8 @@ class DrainBuffer(wiring.Component):
     are there.
 
     Members: `take` takes a place, only while `room`; `write` fills the oldest place taken with
-    `psums`, of whose last `last` is; `valid`, the oldest psum is at `out` and `out_last`; `next`
-    removes it, and with the last of a place gives that back.
+    `psums`, of whose last `last` is, or of two with the first (`single`); `valid`, the oldest psum
+    is at `out` and `out_last`; `next` removes it, and with the last of a place gives that back.
 
     A psum is at `out` in the cycle after `write`, a place is there in the cycle after `next`; one
     of each a cycle. `room` and `valid` are registers, so that nothing is compared before what waits
@@ -31,6 +31,7 @@ class DrainBuffer(wiring.Component):
                 "write": In(1),
                 "psums": In(config.simd * config.psum_bits),
                 "last": In(1),
+                "single": In(1),
                 "valid": Out(1),
                 "out": Out(psum),
                 "out_last": Out(1),
@@ -43,26 +44,27 @@ class DrainBuffer(wiring.Component):
         bits, each = self.config.psum_bits, self.config.simd
         depth = self.config.drain_depth // each
         m.submodules.storage = storage = Memory(
-            shape=unsigned(each * bits + 1), depth=depth, init=[]
+            shape=unsigned(each * bits + each), depth=depth, init=[]
         )
         read, write = storage.read_port(domain="comb"), storage.write_port()
         produce, consume = Signal(range(depth)), Signal(range(depth))
         after = Signal.like(consume)  # the place behind the oldest
         free = Signal(range(depth + 1), init=depth)  # places not taken
         # leaves: a place becomes free
-        out, last, leaves = read.data[:bits], read.data[-1], self.next
+        out, last, leaves = read.data[:bits], read.data[each * bits], self.next
         if each == 2:
             second = Signal()  # of a place, is at `out`
+            ends = second | read.data[-1]
             out, last, leaves = (
                 Mux(second, read.data[bits : 2 * bits], out),
-                last & second,
-                leaves & second,
+                last & ends,
+                leaves & ends,
             )
             with m.If(self.next):
-                m.d.sync += second.eq(~second)
+                m.d.sync += second.eq(~ends)
         m.d.comb += [
             write.addr.eq(produce),
-            write.data.eq(Cat(self.psums, self.last)),
+            write.data.eq(Cat(self.psums, self.last, self.single)),
             write.en.eq(self.write),
             read.addr.eq(consume),
             self.out.eq(out),

@@ -28,8 +28,9 @@ def grouped(rng, values, lanes, ragged):
         values = values[count:]
 
 
-def play(config, head, tail, places, *, stall=0.0):
-    """Puts sums of so many places through; returns the cycles of writes and of outputs."""
+def play(config, head, tail, places, *, stall=0.0, single=0):
+    """Puts sums of so many places through, of which every third has but one if `single`; returns
+    the cycles of writes and of outputs."""
     dut, rng = shared(Drain, config), random.Random(f"{head} {tail} {stall}")
     bits, simd, four = config.psum_bits, config.simd, config.psum_lanes == 4
     low = (1 << bits) - 1
@@ -37,9 +38,13 @@ def play(config, head, tail, places, *, stall=0.0):
     def psum():
         return rng.choice([-(1 << bits - 1), (1 << bits - 1) - 1, rng.randint(-999, 999)])
 
-    sums = [([psum() for _ in range(simd)], n in (0, 5, places - 1)) for n in range(places)]
-    psums = [psum() for _ in range(places * simd)]
-    flat = [(v, last and n == simd - 1) for values, last in sums for n, v in enumerate(values)]
+    # Of two sums the second may be none.
+    counts = [simd if n % 3 or single == 0 else 1 for n in range(places)]
+    sums = [([psum() for _ in range(k)], n in (0, 5, places - 1)) for n, k in enumerate(counts)]
+    psums = [psum() for _ in range(sum(counts))]
+    flat = [
+        (v, last and n == len(values) - 1) for values, last in sums for n, v in enumerate(values)
+    ]
     results = [(wrap(a + b, bits) & low, last) for (a, last), b in zip(flat, psums, strict=True)]
     wanted, group = [], []
     for value, last in results:
@@ -73,6 +78,8 @@ def play(config, head, tail, places, *, stall=0.0):
             ctx.set(dut.write, write)
             if write:
                 values, last = sums[written]
+                ctx.set(dut.single, len(values) < simd)
+                values = [*values, -1][:simd]
                 ctx.set(dut.sums, sum((value & low) << bits * n for n, value in enumerate(values)))
                 ctx.set(dut.last, last)
                 writes.append(now)
@@ -115,7 +122,7 @@ def play(config, head, tail, places, *, stall=0.0):
 @ROLES
 def test_sums(config, head, tail):
     """Every sum with its psum, in order, whatever waits for what, and nothing more."""
-    play(config, head, tail, 11, stall=0.4)
+    play(config, head, tail, 11, stall=0.4, single=config.simd - 1)
 
 
 @VARIANTS

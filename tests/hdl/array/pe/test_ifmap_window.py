@@ -20,8 +20,9 @@ def window_of(config):
     return shared(IfmapWindow, config)
 
 
-def passes(rng, count, zeros):
-    """Random passes: window, step, positions, the streams' entries."""
+def passes(rng, count, zeros, skip):
+    """Random passes: window, step, positions, channels, the streams' entries; depthwise ones among
+    them unless zeros are skipped."""
     for n in range(count):
         window = 8 if n == 0 else rng.randint(1, 8)
         step, positions = rng.randint(1, window), rng.randint(1, 4)
@@ -30,14 +31,16 @@ def passes(rng, count, zeros):
             [0 if rng.random() < zeros else rng.randint(-(2**15), 2**15 - 1) for _ in range(length)]
             for _ in range(rng.randint(1, 2))
         ]
-        yield window, step, positions, streams
+        channels = 1 if skip else rng.choice([n for n in range(1, 9) if window % n == 0])
+        yield window, step, positions, channels, streams
 
 
 def on_bus(rng, config, shape, ragged=0.0):
     """The header and the entries of a pass."""
-    window, step, positions, streams = shape
+    window, step, positions, channels, streams = shape
     one = config.input_lanes == 1
     header = 1 | window << 8 | step << 16 | positions << 24 | len(streams) << 40
+    header |= channels << 56
     if one:
         for n in range(4):
             yield dict(data=header >> 16 * n & 0xFFFF, header=1, last=n == 3)
@@ -50,7 +53,7 @@ def on_bus(rng, config, shape, ragged=0.0):
 
 def windows(shape, skip):
     """What every window has, (place, entry), and whether it is its stream's last."""
-    window, step, positions, streams = shape
+    window, step, positions, _, streams = shape
     for stream in streams:
         for position in range(positions):
             entries = list(enumerate(stream[position * step :][:window]))
@@ -68,17 +71,19 @@ async def walk(ctx, dut, config, skip, shape, rng, stall):
         for name in pulses:
             ctx.set(getattr(dut, name), high.get(name, 0))
         now += 1
-        return (await ctx.tick().sample(dut.there, dut.entry, dut.first, dut.last, dut.index))[2:]
+        shown = dut.there, dut.entry, dut.first, dut.final, dut.last, dut.index
+        return (await ctx.tick().sample(*shown))[2:]
 
     while not ctx.get(dut.header_valid):
         await tick()
     header, now = ctx.get(dut.header), 0
-    assert (header.window, header.step, header.positions) == shape[:3]
+    assert (header.window, header.step, header.positions, header.channels) == shape[:4]
+    channels = shape[3]
     await tick(load=1)
     for entries, last_position in windows(shape, skip):
         for n, (place, entry) in enumerate(entries):
             ends = n == len(entries) - 1
-            wanted, turns = (1, entry, n == 0, ends), 0
+            wanted, turns = (1, entry, n < channels, n >= len(entries) - channels, ends), 0
             final = False
             while not final:
                 final = turns >= HAZARD - 1 and rng.random() >= stall
@@ -88,8 +93,8 @@ async def walk(ctx, dut, config, skip, shape, rng, stall):
                 got = await tick(entry_end=final, window_end=final and ends)
                 assert got[0] or not turns, "an entry withdrawn"
                 if got[0]:
-                    assert got[:4] == wanted, (n, entries)
-                    assert not config.skip or got[4] == place
+                    assert got[:5] == wanted, (n, entries)
+                    assert not config.skip or got[5] == place
                 turns += got[0]
     for name in pulses:
         ctx.set(getattr(dut, name), 0)
@@ -101,7 +106,7 @@ async def walk(ctx, dut, config, skip, shape, rng, stall):
 def test_entries(config, skip, zeros, stall):
     """Every entry of every window, or those that are not zero, whatever comes when."""
     rng, dut = random.Random(f"{zeros}"), window_of(config)
-    todo = list(passes(rng, 3, zeros))
+    todo = list(passes(rng, 3, zeros, skip))
 
     async def source(ctx):
         for shape in todo:
@@ -122,7 +127,7 @@ def test_entries(config, skip, zeros, stall):
 def test_rate(config, skip):
     """An entry every HAZARD cycles, once they have come; one a cycle goes in until it is full."""
     rng, dut, times, spent = random.Random(1), window_of(config), [], []
-    shape = (8, 2, 6, [[rng.randint(1, 999) for _ in range(18)]])
+    shape = (8, 2, 6, 1, [[rng.randint(1, 999) for _ in range(18)]])
     words = list(on_bus(rng, config, shape))
 
     async def source(ctx):

@@ -11,14 +11,15 @@ from tests.hdl.array.pe.bus import ENTRIES, PAIRS
 from tests.hdl.streams import run, shared
 
 OUTPUTS = (
-    "load issue index last_filter take entry_end window_end pass_end active bubble last_position"
+    "load issue index psum single last_filter take entry_end window_end pass_end active bubble "
+    "last_position"
 ).split()
 VARIANTS = pytest.mark.parametrize("config", [ENTRIES, PAIRS], ids=["one MAC", "pairs"])
 
 
 def cycles(shapes):
     """Every cycle of the passes' loops if they never wait: what it is and what ends with it."""
-    for slots, positions, laps, windows in shapes:
+    for slots, positions, laps, channels, _, windows in shapes:
         windows = iter(windows)
         for lap in range(laps):
             for position in range(positions):
@@ -26,13 +27,16 @@ def cycles(shapes):
                 for entry in range(entries):
                     for slot in range(max(slots, HAZARD)):
                         last_entry = entry == entries - 1
+                        final_entry = entry >= entries - channels
                         ends = slot == max(slots, HAZARD) - 1
                         last_position = position == positions - 1
                         yield SimpleNamespace(
                             slot=slot,
+                            psum=entry % channels * slots + slot,
                             bubble=slot >= slots,
                             last_filter=slot == slots - 1,
                             last_entry=last_entry,
+                            final_entry=final_entry,
                             last_position=last_position,
                             entry_end=ends,
                             window_end=ends and last_entry,
@@ -43,36 +47,40 @@ def cycles(shapes):
 def play(config, shapes, stall, seed):
     """Checks every output in every cycle; returns the cycles from the first load to the end."""
     dut, rng = shared(MacLoop, config), random.Random(seed)
-    spent = 0
+    spent, single = 0, False
 
     async def main(ctx):
-        nonlocal spent
+        nonlocal spent, single
         headers, todo = list(shapes), list(cycles(shapes))
         active, at, offered = False, 0, False
         there = filters = False
         while at < len(todo) or active:
             # A pass, an entry and filters stay until they are taken; room comes and goes.
             offered = offered or (bool(headers) and rng.random() >= stall)
-            slots, positions, laps, _ = (
-                headers[0] if offered else [rng.randrange(1, 9) for _ in range(4)]
+            slots, positions, laps, channels, pad, _ = (
+                headers[0] if offered else [*(rng.randrange(1, 9) for _ in range(4)), 0, 0]
             )
             there, filters = (one or rng.random() >= stall for one in (there, filters))
             room = rng.random() >= stall
             now = todo[at] if active else None
-            last_entry = now.last_entry if active and there else rng.random() < 0.5
-            ctx.set(
-                dut.header,
-                dict(p=slots * config.simd, positions=positions, laps=laps, window=1, step=1),
+            last_entry, final_entry = (
+                (now.last_entry, now.final_entry)
+                if active and there
+                else (rng.random() < 0.5, rng.random() < 0.5)
             )
+            p = slots * config.simd - pad
+            shape = dict(positions=positions, laps=laps, window=1, step=1, channels=channels)
+            ctx.set(dut.header, shape | dict(p=p))
             ctx.set(dut.header_valid, offered)
             ctx.set(dut.there, there)
             ctx.set(dut.filters, filters)
             ctx.set(dut.room, room)
             ctx.set(dut.last_entry, last_entry)
+            ctx.set(dut.final_entry, final_entry)
             sampled = (await ctx.tick().sample(*(getattr(dut, name) for name in OUTPUTS)))[2:]
             got = SimpleNamespace(**dict(zip(OUTPUTS, sampled)))
 
-            able = active and there and filters and (not last_entry or room)
+            able = active and there and filters and (not final_entry or room)
             moves = active and (now.bubble or able)
             assert got.active == active
             assert got.issue == (able and not now.bubble)
@@ -80,10 +88,11 @@ def play(config, shapes, stall, seed):
                 assert getattr(got, name) == (moves and getattr(now, name)), (name, at)
             ends = moves and now.pass_end
             assert got.load == (offered and (ends or not active))
-            assert got.take == (got.issue and now.last_entry)
+            assert got.take == (got.issue and now.final_entry)
             assert not active or got.bubble == now.bubble
             if got.issue:
-                assert (got.index, got.last_filter) == (now.slot, now.last_filter), at
+                wanted = now.slot, now.psum, now.last_filter, single and now.last_filter
+                assert (got.index, got.psum, got.last_filter, got.single) == wanted, at
             if got.entry_end:
                 assert got.last_position == now.last_position, at
                 there = False
@@ -92,7 +101,7 @@ def play(config, shapes, stall, seed):
             if ends:
                 active = filters = False
             if got.load:
-                active, offered = True, False
+                active, offered, single = True, False, p % config.simd
                 headers.pop(0)
 
     run(dut, main)
@@ -100,17 +109,21 @@ def play(config, shapes, stall, seed):
 
 
 def shapes_of(rng, config, count):
-    """Random passes: slots of an entry, positions, laps, entries of each window."""
-    for _ in range(count):
-        slots = rng.randint(1, config.psum_spad // config.simd)
+    """Random passes, every second depthwise: slots of an entry, positions, laps, channels, whether
+    the second of one pair is padding, entries of each window."""
+    most = config.psum_spad // config.simd
+    for n in range(count):
+        channels = rng.randint(1, most) if n % 2 else 1
+        slots, pad = rng.randint(1, most // channels), rng.randrange(config.simd)
         positions, laps = rng.randint(1, 4), rng.randint(1, 3)
-        yield slots, positions, laps, [rng.randint(1, 3) for _ in range(positions * laps)]
+        windows = [channels * rng.randint(1, 3) for _ in range(positions * laps)]
+        yield slots, positions, laps, channels, pad, windows
 
 
 @VARIANTS
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_order(config, stall):
-    """Filters, entries, windows and laps, in this order, whatever it waits for."""
+    """Filters, channels, entries, windows and laps, in this order, whatever it waits for."""
     play(config, list(shapes_of(random.Random(f"{stall}"), config, 7)), stall, 1)
 
 
@@ -118,5 +131,17 @@ def test_order(config, stall):
 @pytest.mark.parametrize("slots", range(1, 9))
 def test_rate(config, slots):
     """A slot a cycle over entries, windows, laps and passes; HAZARD cycles for fewer slots."""
-    shapes = [(slots, 1, 1, [1]), (slots, 2, 2, [1, 2, 3, 1]), (slots, 3, 1, [1, 1, 2])]
+    shapes = [
+        (slots, 1, 1, 1, 0, [1]),
+        (slots, 2, 2, 1, 0, [1, 2, 3, 1]),
+        (slots, 3, 1, 1, 0, [1, 1, 2]),
+    ]
     assert play(config, shapes, 0.0, 1) == 12 * max(slots, HAZARD)
+
+
+@VARIANTS
+@pytest.mark.parametrize("channels", [2, 3, 4, 8])
+def test_depthwise_rate(config, channels):
+    """HAZARD cycles an entry, whatever the channels."""
+    shapes = [(1, 3, 2, channels, config.simd - 1, [2 * channels] * 6)] * 2
+    assert play(config, shapes, 0.0, 1) == 2 * 12 * channels * HAZARD

@@ -55,6 +55,7 @@ BAD = {
             "positions",
             "bands",
             "laps",
+            "channels",
         )
     ]
     + [dict(p=9), dict(window=9), dict(window=7)],
