@@ -1,18 +1,22 @@
-"""Parts of a PE, each alone: the ring of its entries, a multiplier with its psums, and what brings
-filters into their spad."""
+"""Parts of a PE, each alone: the ring of its entries, a multiplier with its psums, what brings
+filters into their spad and says which are read, what its counters see."""
 
 import random
 
 import pytest
 
 from golden.fixed import wrap
+from hdl.array.pe.filters.address import FilterAddress
 from hdl.array.pe.filters.entries import FilterEntries
+from hdl.array.pe.filters.skipping_address import SkippingFilterAddress
 from hdl.array.pe.filters.words import FilterWords
 from hdl.array.pe.ifmap.ring import EntryRing
 from hdl.array.pe.mac.lane import MacLane
+from hdl.array.pe.state import PeState
+from hdl.array.words import EVENTS
 from hdl.timing import HAZARD
-from tests.hdl.array.pe.bus import ENTRIES, PAIRS, WORDS, split
-from tests.hdl.streams import run, shared
+from tests.hdl.array.pe.bus import ENTRIES, PAIRS, SKIPPING, WORDS, split
+from tests.hdl.streams import run, run_combinational, shared
 
 STALLS = pytest.mark.parametrize("stall", [0.0, 0.4])
 
@@ -140,3 +144,88 @@ def test_filter_intake(intake, config, stall):
         assert written[0] == taken[0] + simd
         entries = sum(map(len, halves))
         assert written == list(range(simd, entries + 1, simd))
+
+
+@pytest.mark.parametrize(
+    "address, config, skip",
+    [
+        (FilterAddress, WORDS, 0),
+        (FilterAddress, PAIRS, 0),
+        (SkippingFilterAddress, SKIPPING, 0),
+        (SkippingFilterAddress, SKIPPING, 1),
+    ],
+    ids=["words", "pairs", "may skip", "skips"],
+)
+@STALLS
+def test_filter_address(address, config, skip, stall):
+    """Rows of the half that the pass has, from its first in every window: all, or those of the
+    entries that there are. A row in every cycle of a pass."""
+    dut, rng = shared(address, config), random.Random(7)
+    size = config.filter_half // config.simd
+
+    async def main(ctx):
+        ctx.set(dut.skip, skip)
+        for n in range(6):
+            p, entries = rng.randint(1, config.psum_spad // config.simd), rng.randint(1, 6)
+            p = min(p, size // entries)
+            ctx.set(dut.p, p)
+            ctx.set(dut.load, 1)
+            await ctx.tick()
+            ctx.set(dut.load, 0)
+            ctx.set(dut.p, rng.randrange(256))
+            windows = [range(entries)] * 3
+            if skip:
+                windows = [sorted(rng.sample(w, rng.randint(1, entries))) for w in windows]
+            slots = [
+                (entry, index, (entry, index) == (w[-1], p - 1), k == len(windows) - 1)
+                for k, w in enumerate(windows)
+                for entry in w
+                for index in range(p)
+            ]
+            for entry, index, ends, last in slots:
+                for name in ("issue", "window_end", "pass_end"):
+                    ctx.set(getattr(dut, name), 0)
+                while rng.random() < stall:
+                    await ctx.tick()
+                ctx.set(dut.entry, entry)
+                ctx.set(dut.index, index)
+                ctx.set(dut.issue, 1)
+                ctx.set(dut.window_end, ends)
+                ctx.set(dut.pass_end, ends and last)
+                half = n % 2
+                assert ctx.get(dut.half) == half
+                assert ctx.get(dut.address) == half * size + entry * p + index
+                await ctx.tick()
+            for name in ("issue", "window_end", "pass_end"):
+                ctx.set(getattr(dut, name), 0)
+
+    run(dut, main)
+
+
+def test_state():
+    """Of what a PE does or waits for one is told, and `gated` beside it."""
+    dut = PeState()
+
+    async def main(ctx):
+        for n in range(64):
+            names = ("active", "bubble", "filters", "there", "issue", "gated")
+            now = {name: n >> k & 1 for k, name in enumerate(names)}
+            able = now["active"] and not now["bubble"] and now["filters"] and now["there"]
+            if now["issue"] and not able:
+                continue  # a slot needs all of these
+            for name in names:
+                ctx.set(getattr(dut, name), now[name])
+            told = {e for k, e in enumerate(EVENTS) if ctx.get(dut.events) >> k & 1}
+            if not now["active"]:
+                wanted = "idle"
+            elif now["bubble"]:
+                wanted = "wait_hazard"
+            elif not now["filters"]:
+                wanted = "wait_filter"
+            elif not now["there"]:
+                wanted = "wait_ifmap"
+            else:
+                wanted = "busy" if now["issue"] else "wait_psum"
+            assert told == {wanted} | ({"gated"} if now["gated"] else set())
+
+    run_combinational(dut, main)
