@@ -1,4 +1,4 @@
-"""Coded words to items, the first part of the run-length decoder."""
+"""Coded words to items, and how long each of these is under way, in the run-length decoder."""
 
 import random
 
@@ -6,6 +6,7 @@ import pytest
 
 from hdl.isa import Error
 from hdl.memory.load.rlc.items import WordItems
+from hdl.memory.load.rlc.walk import ItemWalk
 from tests.hdl.streams import holds, idle, receive, run, send, shared
 
 PAIRS = 3
@@ -96,5 +97,59 @@ def test_idle():
         await ctx.tick()
         ctx.set(dut.strips.valid, 0)
         assert ctx.get(dut.items.valid) and not ctx.get(dut.idle)
+
+    run(dut, main)
+
+
+def random_items(rng, count):
+    """Items of strips: entries of each, words of four entries of its strip, first, final, last."""
+    for n in range(count):
+        totals = [rng.choice((3, 3, 4, 7, 20, 96)) for _ in range(rng.randint(1, 6))]
+        if rng.random() < 0.2:
+            totals = [0]
+        words = max(-(-sum(totals) // 4), sum(totals[:-1]) // 4 + 1) + rng.choice((0, 0, 2))
+        for k, total in enumerate(totals):
+            ends = dict(first=k == 0, final=k == len(totals) - 1)
+            yield dict(total=total, words=words, last=n % 3 == 2, flaw=Error.NONE) | ends
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_walk(stall):
+    """An item is under way for as many words as it makes known, the last of a strip for those that
+    are left, or for one cycle; the next one comes as it goes."""
+    rng, dut = random.Random(6), shared(ItemWalk)
+    items = list(random_items(rng, 12))
+
+    async def main(ctx):
+        to_come, item, offering = list(items), None, False
+        left = known = last = 0  # words of the strip; entries kept, and of the item
+        while to_come or item:
+            free = rng.random() >= stall
+            offering = bool(to_come) and (offering or rng.random() >= stall)
+            ctx.set(dut.free, free)
+            ctx.set(dut.items.valid, offering)
+            if offering:
+                ctx.set(dut.items.payload, to_come[0])
+            ctx.set(dut.behind, left != 1 and rng.randrange(2))
+
+            offers = item and (item["final"] or known >= 4)
+            emit = bool(offers and free)
+            done = emit and left == 1
+            goes = bool(item) and (done if item["final"] else known - 4 * emit < 4)
+            take = offering and (item is None or goes)
+            now, told, idle_, error = (
+                await ctx.tick().sample(dut.now, dut.last, dut.idle, dut.error)
+            )[2:]
+            assert (now.emit, now.done, now.consume, now.take) == (emit, done, goes, take)
+            assert idle_ == (item is None) and told == last and error == Error.NONE
+            left, known = left - emit, known - 4 * emit
+            last = (done and item["last"]) if emit else last
+            if goes:
+                known, item = 0 if item["final"] else known, None
+            if take:
+                assert now.offset == known
+                item, offering = to_come.pop(0), False
+                known += item["total"]
+                left = item["words"] if item["first"] else left
 
     run(dut, main)
