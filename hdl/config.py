@@ -31,8 +31,7 @@ PSUM_LANES = 4  # psums in a word of the psum networks
 PSUM_SLOT_BITS = 32  # a psum in the global buffer, whatever psum_bits is
 
 SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
-# Bits of a waiting command, its semaphores and its index (test_presets holds them against the
-# layouts).
+# Bits of a waiting command, its semaphores and its index.
 QUEUED_BITS = {
     "load": 352,
     "ifmap": 431,
@@ -388,67 +387,102 @@ class Config:
         """A PE's entries in a streamed column; one with an entry in every row may have too many."""
         return bits_for(self.sparse_rows - 1)
 
-    def storage(self) -> dict[str, int]:
-        """On-chip storage in bytes by component, every array over two words deep counted."""
+    def arrays(self) -> dict[str, list[tuple[int, int, int]]]:
+        """Memories, register files and FIFOs by component: (how many, words, bits of a word).
+
+        What is instantiated, word for word: tests/hdl/test_storage.py finds the same in the
+        components, which the compiler, who asks for every point that it explores, does not import.
+        """
+        pes, k, sums = self.pes, self.sparse_pes, self.psum_bits
+        queued = QUEUED_BITS | (SPARSE_QUEUED_BITS if k else {})
         return {
-            "filter spads": self.pes * self.filter_spad * 2,
-            "ifmap spads": self.pes
-            * self.ifmap_spad
-            * (ENTRY_BITS + self.skip * self.place_bits)
-            // 8,
-            "psum spads": self.pes
-            * (self.psum_spad * self.psum_bits + self.drain_depth * (self.psum_bits + 1))
-            // 8,
-            "ifmap FIFOs": self.pes * self.ifmap_fifo * 8 if self.ifmap_fifo > 2 else 0,
-            "psum FIFOs": self.pes * self.psum_fifo * PSUM_LANES * self.psum_bits // 8
-            if self.psum_fifo > 2
-            else 0,
-            "global buffer": self.glb_bytes,
-            "command queues": sum(
-                bits * self.engine_queue(name)
-                for name, bits in (
-                    QUEUED_BITS | (SPARSE_QUEUED_BITS if self.sparse_pes else {})
-                ).items()
-            )
-            // 8,
-            "sparse weights": self.sparse_pes * self.sparse_words * 8,
-            "sparse pointers": self.sparse_pes
-            * self.sparse_pointers
-            * self.sparse_pointer_bits
-            // 8,
-            "sparse activations": self.sparse_pes
-            * (
-                4 * self.sparse_activations
-                + self.sparse_queue * (16 + self.sparse_column_bits) // 8
-            ),
-            "sparse accumulators": self.sparse_pes * (self.sparse_rows * self.psum_bits // 8 + 32),
-            "scales": self.scale_channels * 69 // 8,
-            # buffer responses, notes on reads under way (at most), fetched beats, tokens
-            "engine FIFOs": (6 if self.sparse_pes else 4) * 8 * 16
-            + 4 * 8 * 8
-            + self.fetch_ahead * 8 * 65 // 8
-            + (8 if self.sparse_pes else 6) * 8 * 44 // 8,
-            "LOAD and STORE": self.memory_bits // 8,
-            # records and their columns on the way, table words
-            "sparse stream": (128 * 65 + 64 * 28 + 8 * 147) // 8 if self.sparse_pes else 0,
+            "filter spads": [(pes, self.filter_spad // self.simd, self.simd * ENTRY_BITS)],
+            "ifmap spads": [
+                (pes, self.ifmap_spad, ENTRY_BITS),
+                (pes * self.skip, self.ifmap_spad, self.place_bits),
+            ],
+            "psum spads": [
+                (pes * self.simd, self.psum_spad // self.simd, sums),
+                (pes, self.drain_depth // self.simd, self.simd * sums + 1),
+            ],
+            "ifmap FIFOs": [(pes, self.ifmap_fifo, WORD_BITS + 4)],
+            "psum FIFOs": [(pes, self.psum_fifo, PSUM_LANES * sums + 3)],
+            "global buffer": [(2 * self.glb_pairs * LANES, self.glb_depth, ENTRY_BITS)],
+            "command queues": [(1, self.engine_queue(e), bits) for e, bits in queued.items()],
+            "scales": [(self.psum_lanes, self.scale_channels // self.psum_lanes, 69)],
+            "engine FIFOs": [
+                (6 if k else 4, 8, 2 * WORD_BITS),  # words of the buffer
+                (1, 16, 3 + max(56, 9 + self.ifmap_tag_bits)),  # IFMAP's notes on reads under way
+                (1, 16, 13),  # FILTER's
+                (1, 16, 5 + self.pe_tag_bits),  # PSUM's
+                (1, 8 * self.fetch_ahead, 65),  # commands as they are fetched
+                # commands under way: what they signal, and their indices
+                *((1, self.in_flight(e), SEMAPHORES + 26) for e in queued if e != "sparse"),
+                *(self._sparse_notes() if k else []),
+            ],
+            "LOAD and STORE": self._memory_fifos(),
+            **(self._sparse_arrays() if k else {}),
         }
 
-    @property
-    def memory_bits(self) -> int:
-        """Of the FIFOs of LOAD, STORE and the read arbiter (tests/hdl/memory/test_storage.py)."""
-        load = READ_BURSTS * 3 + LOADS * 30
-        taps = TAPS[self.store_lanes] * (16 + self.glb_entry_bits - 2)
-        pooled = POOLED * (self.store_lanes * ENTRY_BITS + 5)
-        store = STORES + STORE_WORDS * 72 + WRITE_BURSTS * 9
-        coded = LOADS * 18 + READ_BURSTS * 17 + LENGTH_WORDS * 65 + STRIPS_AHEAD * 66
-        return (
-            load
-            + taps
-            + pooled
-            + store
-            + (coded if self.rlc else 0)
-            + (OUTSTANDING_READS if self.sparse_pes else 0)
-        )
+    def _memory_fifos(self) -> list[tuple[int, int, int]]:
+        """Of LOAD, STORE and the read arbiter."""
+        coded = [
+            (1, LOADS, 18),
+            (1, READ_BURSTS, 17),
+            (1, LENGTH_WORDS, 65),
+            (1, STRIPS_AHEAD, 66),
+        ]
+        return [
+            (1, READ_BURSTS, 3),
+            (1, LOADS, 30),
+            (1, TAPS[self.store_lanes], 16),
+            (1, TAPS[self.store_lanes], self.glb_entry_bits - 2),
+            (1, POOLED, self.store_lanes * ENTRY_BITS + 5),
+            (1, STORES, 1),
+            (1, STORE_WORDS, 72),
+            (1, WRITE_BURSTS, 1),
+            (1, WRITE_BURSTS, 8),
+            *(coded if self.rlc else []),
+            *([(1, OUTSTANDING_READS, 1)] if self.sparse_pes else []),
+        ]
+
+    def _sparse_notes(self) -> list[tuple[int, int, int]]:
+        """Of FILL's reads, and of commands under way in the sparse engine."""
+        rows = max(self.sparse_words, self.sparse_pointers // 2, 2 * self.sparse_activations, 16)
+        return [
+            (1, 16, 4 + bits_for(self.sparse_pes - 1) + bits_for(rows)),
+            (1, self.in_flight("sparse"), SEMAPHORES),
+            (1, self.in_flight("sparse"), 26),
+        ]
+
+    def _sparse_arrays(self) -> dict[str, list[tuple[int, int, int]]]:
+        k, place = self.sparse_pes, min(32, self.address_bits + 1) + 8
+        return {
+            "sparse weights": [(k, self.sparse_words, WORD_BITS)],
+            "sparse pointers": [(2 * k, self.sparse_pointers // 2, self.sparse_pointer_bits)],
+            "sparse activations": [(k, 2 * self.sparse_activations, ENTRY_BITS)],
+            "sparse accumulators": [(k, self.sparse_rows, self.psum_bits), (k, 16, ENTRY_BITS)],
+            "sparse queues": [
+                (k, 16 if self.sparse_queue < 15 else 32, self.sparse_column_bits + ENTRY_BITS),
+                (k, 16, 99),  # words for the decoder
+            ],
+            "sparse stream": [
+                (1, 128, 65),  # words of records
+                (1, 64, 28),  # their lengths
+                (1, 64, place),
+                (1, 16, place),  # of those that may be read
+                (1, 16, 19),  # columns that are looked up
+            ],
+        }
+
+    def storage(self) -> dict[str, int]:
+        """On-chip storage in bytes by component: memories, register files and FIFOs of more than
+        two words, each whole. Arrays of two words do not count, nor do other registers: of
+        pipelines, counters and commands, and at the outputs of memories."""
+        return {
+            name: -(-sum(n * words * bits for n, words, bits in found if words > 2) // 8)
+            for name, found in self.arrays().items()
+        }
 
     @property
     def storage_bytes(self) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from compiler.frontend.onnx_import import _Importer
 from compiler.frontend.onnx_integers import Importer
+from hdl.config import PRESETS
 from hdl.isa import COUNTERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,23 @@ def test_counters():
     """One row a counter, in the order of the registers."""
     rows = re.findall(r"^\| `(\w+)` \| [\w -]+ \| .+ \| .+ \|$", prose(DOCS / "counters.md"), re.M)
     assert tuple(rows) == COUNTERS
+
+
+def test_presets():
+    """README's table says what each preset is."""
+    rows = re.findall(r"^\| `(\w+)` \| (\d+ x .+) \| [^|]+ \|$", prose(ROOT / "README.md"), re.M)
+    assert {name: cells.split(" | ") for name, cells in rows} == {
+        name: [
+            f"{c.rows} x {c.columns}",
+            f"{c.filter_spad} words",
+            f"{c.ifmap_spad} words",
+            f"{c.psum_spad} + {c.drain_depth}",
+            f"{c.glb_bytes // 1024} KiB",
+            str(c.sparse_pes or "-"),
+            f"{c.storage_bytes / 1024:,.1f} KiB",
+        ]
+        for name, c in PRESETS.items()
+    }
 
 
 def test_example_of_counters():

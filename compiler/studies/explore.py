@@ -144,8 +144,9 @@ def area(config: Config, pe_logic: int = PE_LOGIC) -> float:
         "global buffer": 2 * config.glb_pairs,
         "sparse weights": config.sparse_pes,
         "sparse pointers": 2 * config.sparse_pes,
-        "sparse activations": 2 * config.sparse_pes,
+        "sparse activations": config.sparse_pes,
         "sparse accumulators": config.sparse_pes,
+        "sparse queues": 2 * config.sparse_pes,
     }
     memories = ((size, count.get(name, ENGINE_MEMORIES)) for name, size in config.storage().items())
     return sum(n * hardware.area(size / n) for size, n in memories if size) + pe_logic * config.pes

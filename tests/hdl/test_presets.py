@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Shape
 
 import cli
-from hdl.config import CHIP_STORAGE_BYTES, PRESETS, QUEUED_BITS, SPARSE_QUEUED_BITS
-from hdl.control.words import ENGINE_BODY, SPARSE_BODY, queued
+from hdl.config import CHIP_STORAGE_BYTES, PRESETS
 from hdl.emit.verilog import emit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,11 +58,6 @@ print(json.dumps(emit(Accelerator(PRESETS["tiny"]))))"""
         capture_output=True,
     )
     assert json.loads(made.stdout) == list(emit(PRESETS["tiny"]))
-
-
-def test_counted_bits_of_queues():
-    assert QUEUED_BITS == {n: Shape.cast(queued(b)).width for n, b in ENGINE_BODY.items()}
-    assert SPARSE_QUEUED_BITS == {n: Shape.cast(queued(b)).width for n, b in SPARSE_BODY.items()}
 
 
 def test_eyeriss_fits_the_chips_storage():

@@ -15,6 +15,7 @@ from hdl.sequencers.notes import UNDER_WAY, Notes
 from hdl.sequencers.ofmap.gather import OfmapGather
 from hdl.sequencers.ofmap.intake import PsumIntake, WordIntake
 from hdl.sequencers.ofmap.place import OfmapPlace
+from hdl.sequencers.ofmap.rows import OfmapRows
 from hdl.sequencers.ofmap.walk import OfmapWalk
 from hdl.sequencers.words import ifmap_step
 from tests.hdl.sequencers.test_sequencers import (
@@ -437,3 +438,30 @@ def test_ofmap_writers(narrow, stall):
     cycles = run(dut if narrow else shared(Clocked, dut), bench)
     count = sum(place["count"] for place, *_ in cases) if narrow else len(cases)
     assert stall or cycles <= count + 2
+
+
+# ---- OfmapRows ------------------------------------------------------------------------------
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_ofmap_rows(stall):
+    """The places of the rows in their ring, from the first again in every position; one a cycle."""
+    dut, rng = shared(OfmapRows, CONFIG), random.Random(2)
+
+    async def main(ctx):
+        for ring in (1, 2, 3, 5, 1, 4):
+            first, stride = rng.randrange(ring), rng.randrange(1, 99)
+            rows, positions = rng.randint(1, ring), rng.randint(1, 3)
+            body = dict(row_first=first, ring=ring, row_stride=stride, row_start=first * stride)
+            ctx.set(dut.body, body)
+            turns = [(position, row) for position in range(positions) for row in range(rows)]
+            for n, (_, row) in enumerate(turns):
+                ctx.set(dut.load, n == 0)
+                ctx.set(dut.next, n > 0)
+                ctx.set(dut.again, row == 0)
+                await ctx.tick()
+                ctx.set(dut.load, 0)
+                ctx.set(dut.next, 0)
+                while rng.random() < stall:
+                    await ctx.tick()
+                assert ctx.get(dut.offset) == (first + row) % ring * stride
+
+    run(dut, main)
