@@ -195,7 +195,7 @@ sim: $(STAMP)  ## run the cocotb benches of the components (WAVES=1 keeps waves)
 netlist: $(STAMP)  ## what Yosys makes of a small accelerator for an ECP5, simulated: the RTL's results and cycles
 	$(BIN)/python -m pytest -q tests/fpga/netlist/test_netlist.py --netlist $(ARGS)
 
-formal: $(STAMP)  ## unbounded proofs of the stream parts, arbiters and counters, with covers and planted faults (PART=a name's beginning)
+formal: $(STAMP)  ## unbounded proofs of the stream parts, arbiters, counters and bursts, with covers and planted faults (PART=a name's beginning)
 	$(BIN)/python -m tests.formal $(call given,formal) $(ARGS)
 
 # On every core, a file of tests on one, but for ARGS with -n, or with -s, which only one process

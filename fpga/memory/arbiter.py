@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.lib.axi import ReadMaster, WriteData, WriteMaster
+from hdl.lib.axi import Burst, ReadMaster, WriteData, WriteMaster
 from hdl.lib.round_robin_arbiter import RoundRobinArbiter
 from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.shift_fifo import ShiftFifo
@@ -38,20 +38,18 @@ class Arbiter(wiring.Component):
         """Moves addresses of the two `ports` (stream, burst, ID) to `target` by turns, noting (ID,
         whose) in every FIFO of `orders`."""
         m.submodules[f"{name}_turns"] = turns = RoundRobinArbiter(len(ports))
+        address = into(m, f"{name}_address", ForwardSlice(Burst), wiring.flipped(target))
         room = Signal(name=f"{name}_room")
-        free = ~target.valid | target.ready
         m.d.comb += [
-            room.eq(free & Cat(fifo.input.ready for fifo in orders).all()),
+            room.eq(address.ready & Cat(fifo.input.ready for fifo in orders).all()),
             turns.requests.eq(Cat(port.valid for port, *_ in ports)),
             turns.take.eq(room & turns.requests.any()),
         ]
 
-        with m.If(target.ready):
-            m.d.sync += target.valid.eq(0)
         for who, (port, burst, ident) in enumerate(ports):
             m.d.comb += port.ready.eq(room & turns.free[who])
             with m.If(port.valid & port.ready):
-                m.d.sync += [target.valid.eq(1), target.payload.eq(burst)]
+                m.d.comb += [address.valid.eq(1), address.payload.eq(burst)]
                 for fifo in orders:
                     m.d.comb += [fifo.input.valid.eq(1), fifo.input.payload.eq(Cat(who, ident))]
 

@@ -1,11 +1,13 @@
 """Memory on the chip."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In
 
 from fpga.memory.single_port import SinglePort
 from hdl.lib.axi import ADDRESS, DECERR, OKAY, ReadMaster, WriteMaster
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 
 
 class Ram(wiring.Component):
@@ -67,6 +69,7 @@ class Ram(wiring.Component):
             return (burst.address[3:] + burst.length) >= depth
 
         # ---- reads ----------------------------------------------------------------------
+        # The word stays in the RAM's output, so no slice holds it.
         left, bad, advance, answered_bad = Signal(9), Signal(), Signal(), Signal()
         address, out = self.read.address, self.read.data
         m.d.comb += [
@@ -89,23 +92,21 @@ class Ram(wiring.Component):
 
         # ---- writes ---------------------------------------------------------------------
         busy, wrong = Signal(), Signal()
-        address, word, answer = self.write.address, self.write.data, self.write.response
+        address, word = self.write.address, self.write.data
+        slice_ = ForwardSlice(unsigned(2))
+        answer = into(m, "answer", slice_, wiring.flipped(self.write.response))
         m.d.comb += [
             address.ready.eq(~busy),
-            word.ready.eq(busy & (~answer.valid | answer.ready)),
+            word.ready.eq(busy & answer.ready),
             word_in.eq(word.p.data),
+            answer.valid.eq(busy & word.valid & word.p.last),
+            answer.payload.eq(Mux(wrong, DECERR, OKAY)),
         ]
-        with m.If(answer.ready):
-            m.d.sync += answer.valid.eq(0)
         with m.If(word.valid & word.ready):
             m.d.comb += store.eq(Mux(wrong, 0, word.p.strobe))
             m.d.sync += to.eq(to + 1)
             with m.If(word.p.last):
-                m.d.sync += [
-                    busy.eq(0),
-                    answer.valid.eq(1),
-                    answer.payload.eq(Mux(wrong, DECERR, OKAY)),
-                ]
+                m.d.sync += busy.eq(0)
         with m.If(address.valid & address.ready):
             m.d.sync += [to.eq(address.p.address[3:]), busy.eq(1), wrong.eq(beyond(address.p))]
         return m

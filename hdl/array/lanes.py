@@ -27,6 +27,7 @@ class Splitter(wiring.Component):
         m = Module()
         came, out = self.input.payload, self.output
         word = Signal(self.words, reset_less=True)
+        # The word shifts where it shows, so no slice holds it.
         # final, a register: the lane that is out is the word's last
         valid, final = Signal(), Signal()
         fields = {name for name, _ in self.words}

@@ -8,6 +8,8 @@ from hdl.config import SEMAPHORES
 from hdl.control.flight import EarlyFlight, Flight
 from hdl.control.words import queue_of, queued
 from hdl.isa import INDEX
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 from hdl.timing import IN_FLIGHT
 
 
@@ -77,14 +79,12 @@ class Issue(wiring.Component):
             begun.p.index.eq(head.index),
         ]
 
-        # to the engine
-        with m.If(self.command.ready):
-            m.d.sync += self.command.valid.eq(0)
-        with m.If(move):
-            m.d.sync += [
-                self.command.valid.eq(1),
-                Value.cast(self.command.payload).eq(Value.cast(head.body)),
-            ]
+        # To the engine.
+        command = into(m, "command", ForwardSlice(self.body), wiring.flipped(self.command))
+        m.d.comb += [
+            command.valid.eq(move),
+            Value.cast(command.payload).eq(Value.cast(head.body)),
+        ]
 
         # A command on its way through registers does not show in front yet, so levels count.
         m.d.comb += [

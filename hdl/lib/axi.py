@@ -215,24 +215,30 @@ class Window(wiring.Component):
     Members: `check` in, `request` out, `base` and `limit` (stable meanwhile), `outside`, `idle`.
     The first range outside stops the flow for good (until reset) and raises `outside`; one range
     more may be taken after it, which goes nowhere. `idle` with `outside` tells that all before it
-    have left.
+    have left. address: bits of an address, and of a range's end one more.
 
     Latency two cycles, throughput one request a cycle. The comparison ends in a register, so
     whoever checks waits for no carry chain; `check.ready` waits for `request.ready` in the same
     cycle.
     """
 
-    check: In(stream.Signature(Range))
-    request: Out(stream.Signature(Request))
-    base: In(ADDRESS)
-    limit: In(ADDRESS)
-    outside: Out(1)
-    idle: Out(1)
+    def __init__(self, address: int = ADDRESS):
+        self.address = address
+        super().__init__(
+            {
+                "check": In(stream.Signature(Range)),
+                "request": Out(stream.Signature(Request)),
+                "base": In(address),
+                "limit": In(address),
+                "outside": Out(1),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        begin = Signal(ADDRESS)
-        end = Signal(ADDRESS + 1)
+        begin = Signal(self.address)
+        end = Signal(self.address + 1)
         held = Signal(Request)
         full, move, fits = Signal(), Signal(), Signal()
         m.d.comb += [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
+from hdl.lib.axi import BurstSplitter, Window
 from hdl.lib.level_counter import LevelCounter
 from hdl.lib.priority_arbiter import PriorityArbiter
 from hdl.lib.round_robin_arbiter import RoundRobinArbiter
@@ -20,6 +21,7 @@ from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.lib.stream.shift_fifo import ShiftFifo
 from hdl.lib.stream.skid_buffer import SkidBuffer
 from hdl.lib.stream.stream_fifo import StreamFifo
+from tests.formal.axi import SplitterHarness, WindowHarness
 from tests.formal.harness import (
     Contract,
     CounterHarness,
@@ -215,6 +217,21 @@ COUNTER = {
         "]\n        m.d.comb += self.room.eq(self.level + self.up != self.most)",
     ),
 }
+SPLITTER = {
+    "covers": ("Mux(address[9:12].all(), 0, address[3:9])", "address[3:9]"),
+    "fits": ("address[3:9] & address[9:12].all()", "address[3:9] & address[10:12].all()"),
+    "marks": ("last.eq(last & final)", "last.eq(last)"),
+    "moves": ("some.eq(~final)", "some.eq(0)"),
+    "stable": ("(final & self.burst.ready)", "final"),
+    "paths": ("(final & self.burst.ready)", "(final & self.burst.ready & self.request.valid)"),
+}
+WINDOW = {
+    "order": ("(end <= self.limit)", "(begin <= self.limit)"),
+    "stops": ("(~full | move) & ~self.outside", "~full | move"),
+    "moves": ("~self.request.valid & (~full | self.outside)", "~self.request.valid"),
+    "stable": ("~self.outside & (~self.request.valid | self.request.ready)", "~self.outside"),
+    "paths": ("(~full | move) & ~self.outside", "(~full | move) & self.check.valid"),
+}
 
 
 def _fork(outputs: int) -> Part:
@@ -316,5 +333,20 @@ PARTS = (
     *(
         Part(LevelCounter, CounterHarness, COUNTER, arguments=(most,), shaped=False)
         for most in (1, 2, 3, 4, 8)
+    ),
+    Part(
+        BurstSplitter,
+        SplitterHarness,
+        SPLITTER,
+        frozenset(["burst.ready > request.ready"]),
+        shaped=False,
+    ),
+    Part(
+        Window,
+        WindowHarness,
+        WINDOW,
+        frozenset(["request.ready > check.ready"]),
+        arguments=(3,),
+        shaped=False,
     ),
 )

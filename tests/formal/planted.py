@@ -17,5 +17,6 @@ def planted(component: type, old: str, new: str) -> type:
     if (times := text.count(old)) != 1:
         raise ValueError(f"{old!r} is {times} times in {Path(path).name}: must be once")
     module = ModuleType(component.__module__)
-    exec(compile(text.replace(old, new), path, "exec"), module.__dict__)
+    code = compile(text.replace(old, new), path, "exec", dont_inherit=True)  # of annotations
+    exec(code, module.__dict__)
     return getattr(module, component.__name__)

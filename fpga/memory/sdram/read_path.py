@@ -52,7 +52,7 @@ class ReadPath(wiring.Component):
             pieces.input.p.bad.eq(bads[-1] & marks[-1]),
         ]
 
-        # Pieces come in order, the lowest first.
+        # Pieces come in order, the lowest first, into the word that shows: no slice holds it again.
         word, out, piece = Signal(64, reset_less=True), self.data, pieces.output
         index, pull, ended = Signal(range(BURST)), Signal(), Signal()
         m.d.comb += [

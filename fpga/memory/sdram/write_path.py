@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from fpga.memory.sdram.words import BURST, Place
 from hdl.lib.axi import DECERR, OKAY, WriteData
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 
 
 class WritePath(wiring.Component):
@@ -51,12 +53,10 @@ class WritePath(wiring.Component):
             self.data.ready.eq(piece == BURST - 2),
         ]
 
-        m.d.comb += self.free.eq(~self.response.valid)
-        with m.If(self.response.ready):
-            m.d.sync += self.response.valid.eq(0)
-        with m.If(self.sends & self.place.last):
-            m.d.sync += [
-                self.response.valid.eq(1),
-                self.response.payload.eq(Mux(self.place.bad, DECERR, OKAY)),
-            ]
+        answer = into(m, "answer", ForwardSlice(unsigned(2)), wiring.flipped(self.response))
+        m.d.comb += [
+            self.free.eq(~self.response.valid),
+            answer.valid.eq(self.sends & self.place.last),
+            answer.payload.eq(Mux(self.place.bad, DECERR, OKAY)),
+        ]
         return m

@@ -23,7 +23,7 @@ class MemoryAccess(wiring.Component):
         m = Module()
         port, answer, read, write = self.port, self.port.answer, self.read, self.write
 
-        # Each channel is valid until it is taken.
+        # Each channel is valid until it is taken. The words stay in `port`, so no slice holds them.
         for channel, begin in (
             (read.address, port.get),
             (write.address, port.put),

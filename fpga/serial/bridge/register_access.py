@@ -28,7 +28,7 @@ class RegisterAccess(wiring.Component):
         m = Module()
         port, answer = self.port, self.port.answer
 
-        # Each channel is valid until it is taken.
+        # Each channel is valid until it is taken. The words stay in `port`, so no slice holds them.
         for valid, ready, begin in (
             (self.m_lite_arvalid, self.m_lite_arready, port.get),
             (self.m_lite_awvalid, self.m_lite_awready, port.put),

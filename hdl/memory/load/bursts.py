@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import Burst, ReadMaster, Request
 from hdl.lib.stream.buffered_fifo import BufferedFifo
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 from hdl.memory.words import BurstKind, CodedWord, DecodedWord, TableWord
 from hdl.timing import READ_BURSTS
 
@@ -35,16 +37,14 @@ class BurstReader(wiring.Component):
         m = Module()
 
         # Addresses. A burst's kind is noted, in a FIFO whose head is in a register.
-        address, strip, table = self.read.address, self.strips, self.table
+        address = into(m, "address", ForwardSlice(Burst), wiring.flipped(self.read.address))
+        strip, table = self.strips, self.table
         expect, kind, issue = Signal(BurstKind), Signal(BurstKind), Signal()
         m.submodules.kinds = kinds = BufferedFifo(BurstKind, READ_BURSTS)
         m.d.comb += [
-            issue.eq(
-                (table.valid | strip.valid)
-                & kinds.input.ready
-                & ~self.stop
-                & (~address.valid | address.ready)
-            ),
+            address.valid.eq((table.valid | strip.valid) & kinds.input.ready & ~self.stop),
+            address.payload.eq(strip.payload),
+            issue.eq(address.valid & address.ready),
             table.ready.eq(issue),
             strip.ready.eq(issue & ~table.valid),
             expect.last.eq(strip.p.last),
@@ -54,15 +54,11 @@ class BurstReader(wiring.Component):
             kinds.input.payload.eq(expect),
             self.idle.eq(kinds.level == 0),
         ]
-        with m.If(address.ready):
-            m.d.sync += address.valid.eq(0)
-        with m.If(issue):
-            m.d.sync += [address.valid.eq(1), address.payload.eq(strip.payload)]
-            with m.If(table.valid):
-                m.d.sync += [
-                    address.p.address.eq(table.p.address),
-                    address.p.length.eq(table.p.words - 1),
-                ]
+        with m.If(table.valid):
+            m.d.comb += [
+                address.p.address.eq(table.p.address),
+                address.p.length.eq(table.p.words - 1),
+            ]
 
         # Beats.
         beat, there, ready = self.read.data, Signal(), Signal()

@@ -45,7 +45,7 @@ class RlcDecoder(wiring.Component):
             walk.behind.eq(entries.behind),
         ]
 
-        # Words.
+        # Words, whose registers are in `entries` and `walk`: a slice after these costs LUTs.
         out = self.out
         m.d.comb += [
             walk.free.eq(~out.valid | out.ready),

@@ -43,6 +43,7 @@ class TableRows(wiring.Component):
             self.command.ready.eq(~rows.valid),
         ]
 
+        # The row is made from where the walk is, so no slice holds it.
         with m.If(rows.valid & rows.ready):
             m.d.sync += rows.valid.eq((left_a != 0) | (left_b != 0))
             with m.If(left_b != 0):

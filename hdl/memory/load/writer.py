@@ -5,14 +5,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.buffer.words import GlbWrite
-from hdl.config import LANES
+from hdl.config import LANES, WORD_BITS
 from hdl.isa import WORD_ADDR
 from hdl.lib.stream.buffered_fifo import BufferedFifo
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.memory.load.narrow import ByteEntries
 from hdl.memory.words import DecodedWord, EntryKind, LoadTarget
 from hdl.timing import LOADS
 
 WriteNote = data.StructLayout({"word": WORD_ADDR, "rlc": 1, "kind": EntryKind})
+Put = data.StructLayout({"pair": WORD_ADDR - 1, "entries": 2 * WORD_BITS, "mask": 2, "last": 1})
 
 
 class WordWriter(wiring.Component):
@@ -54,38 +56,34 @@ class WordWriter(wiring.Component):
         m.d.comb += [bytes_.word.eq(self.words.p.data), bytes_.kind.eq(oldest.p.kind)]
 
         # A word and its place.
-        valid, last = Signal(), Signal()
-        entries, mask, pair = Signal(128), Signal(2), Signal(WORD_ADDR - 1)
+        m.submodules.puts = puts = ForwardSlice(Put)
+        put, word = puts.input, Signal(DecodedWord)
         following, first = Signal(WORD_ADDR), Signal(init=1)
-        free, put, word = Signal(), Signal(), Signal(DecodedWord)
-        m.d.comb += [
-            free.eq((~valid | self.write.ready) & ~self.stop),
-            self.words.ready.eq(free & ~coded),
-            self.coded.ready.eq(free & coded & oldest.valid),
-            word.eq(Mux(coded, self.coded.payload, self.words.payload)),
-            put.eq((self.words.valid & self.words.ready) | (self.coded.valid & self.coded.ready)),
-            oldest.ready.eq(put & word.last),
-        ]
         place = Mux(first, begin, following)
-        with m.If(self.write.ready):
-            m.d.sync += valid.eq(0)
-        with m.If(put):
-            m.d.sync += [
-                valid.eq(1),
-                last.eq(word.last),
-                entries.eq(Mux(narrow, bytes_.entries, word.data.replicate(2))),
-                mask.eq(Cat(narrow | ~place[0], narrow | place[0])),
-                pair.eq(place[1:]),
-                following.eq(place + 1 + narrow),
-                first.eq(word.last),
-            ]
-
         m.d.comb += [
-            self.write.valid.eq(valid),
-            self.write.p.word.eq(pair << 1),
-            self.write.p.data.eq(entries),
-            self.write.p.mask.eq(Cat(half.replicate(LANES) for half in mask)),
-            self.done.eq(valid & self.write.ready & last),
-            self.idle.eq(~valid),
+            word.eq(Mux(coded, self.coded.payload, self.words.payload)),
+            put.valid.eq(
+                Mux(coded, self.coded.valid & oldest.valid, self.words.valid) & ~self.stop
+            ),
+            put.p.last.eq(word.last),
+            put.p.entries.eq(Mux(narrow, bytes_.entries, word.data.replicate(2))),
+            put.p.mask.eq(Cat(narrow | ~place[0], narrow | place[0])),
+            put.p.pair.eq(place[1:]),
+            self.words.ready.eq(put.ready & ~self.stop & ~coded),
+            self.coded.ready.eq(put.ready & ~self.stop & coded & oldest.valid),
+            oldest.ready.eq(put.valid & put.ready & word.last),
+        ]
+        with m.If(put.valid & put.ready):
+            m.d.sync += [following.eq(place + 1 + narrow), first.eq(word.last)]
+
+        out = puts.output
+        m.d.comb += [
+            self.write.valid.eq(out.valid),
+            self.write.p.word.eq(out.p.pair << 1),
+            self.write.p.data.eq(out.p.entries),
+            self.write.p.mask.eq(Cat(half.replicate(LANES) for half in out.p.mask)),
+            out.ready.eq(self.write.ready),
+            self.done.eq(out.valid & out.ready & out.p.last),
+            self.idle.eq(~out.valid),
         ]
         return m

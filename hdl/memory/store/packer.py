@@ -5,6 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LANES
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 from hdl.memory.words import PackedWord, strip_bytes
 
 BYTE = 8
@@ -33,16 +35,16 @@ class Packer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        words = into(m, "words", ForwardSlice(PackedWord), wiring.flipped(self.words))
         keep = Signal(64)  # of the word under way
         begin, position = Signal(3), Signal(3)  # its strip's first byte in it, the item's
         flush = Signal()  # nothing is taken: the word goes with what is kept
 
         # Where the item's bytes go, and those of the word that the strip has with them.
-        item, words = self.bytes.p, self.words
+        item, free = self.bytes.p, words.ready
         fresh, first, start, end = Signal(), Signal(3), Signal(3), Signal(4)
-        free, take, full = Signal(), Signal(), end[3]
+        take, full = Signal(), end[3]
         m.d.comb += [
-            free.eq(~words.valid | words.ready),
             self.bytes.ready.eq(free & ~flush),
             take.eq(self.bytes.valid & self.bytes.ready),
             fresh.eq(item.first & ~flush),
@@ -72,14 +74,12 @@ class Packer(wiring.Component):
             part = slice(BYTE * n, BYTE * (n + 1))
             with m.If(take & (of_item[n] | full)):
                 m.d.sync += keep[part].eq(turned[part])
-            with m.If(free):
-                m.d.sync += [
-                    words.p.data[part].eq(Mux(of_item[n], turned[part], keep[part])),
-                    words.p.strobe[n].eq(of_strip[n] & (n < end)),
-                ]
+            m.d.comb += [
+                words.p.data[part].eq(Mux(of_item[n], turned[part], keep[part])),
+                words.p.strobe[n].eq(of_strip[n] & (n < end)),
+            ]
 
-        with m.If(words.ready):
-            m.d.sync += words.valid.eq(0)
+        m.d.comb += words.valid.eq((self.bytes.valid & (full | item.last)) | flush)
         with m.If(free):
             m.d.sync += flush.eq(0)
         with m.If(take):
@@ -88,6 +88,4 @@ class Packer(wiring.Component):
                 position.eq(end),
                 flush.eq(item.last & full & (end[:3] != 0)),
             ]
-        with m.If((take & (full | item.last)) | (flush & free)):
-            m.d.sync += words.valid.eq(1)
         return m

@@ -5,6 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.lib.axi import Range
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 from hdl.memory.store.rlc.bursts import CodedBursts
 from hdl.memory.store.rlc.lengths import LengthWord
 from hdl.memory.store.rlc.queue import SlotQueue
@@ -34,17 +36,17 @@ class SlotWriter(wiring.Component):
         m.submodules.bursts = bursts = CodedBursts()
         m.submodules.lengths = lengths = LengthWord()
         wiring.connect(m, wiring.flipped(self.slots), queue.slots)
-        word, out, check, known = self.words, self.out, self.check, queue.known
+        word, out, known = self.words, self.out, queue.known
+        check = into(m, "ranges", ForwardSlice(Range), wiring.flipped(self.check))
 
         # Lengths go out before a strip whose length does not go beside them, and that is found at
         # its first word, before its first burst. A burst's last word goes with its range.
-        take, noted, free, apart, may = Signal(), Signal(), Signal(), Signal(), Signal()
+        take, noted, apart, may = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            free.eq(~check.valid | check.ready),
             apart.eq(bursts.fresh & lengths.some & ~known.p.beside),
             may.eq(known.valid & ~apart),
             known.ready.eq(take & word.p.last),
-            self.idle.eq(~known.valid & ~check.valid & ~lengths.some),
+            self.idle.eq(~known.valid & ~self.check.valid & ~lengths.some),
         ]
         m.d.comb += [
             bursts.address.eq(known.p.slot.address),
@@ -59,30 +61,26 @@ class SlotWriter(wiring.Component):
 
         with m.FSM():
             with m.State("Words"):
-                place = ~bursts.closes | free  # for the range
+                place = ~bursts.closes | check.ready  # for the range
                 m.d.comb += [
                     out.valid.eq(word.valid & ~word.p.empty & may & place),
                     out.p.data.eq(word.p.data),
                     out.p.strobe.eq(0xFF),
                     word.ready.eq(may & (word.p.empty | (out.ready & place))),
                     take.eq(word.valid & word.ready),
+                    check.valid.eq(take & bursts.closes & ~word.p.empty),
+                    check.payload.eq(bursts.range),
                 ]
                 with m.If(take & word.p.last & lengths.full | word.valid & known.valid & apart):
                     m.next = "Lengths"
             with m.State("Lengths"):
                 m.d.comb += [
-                    out.valid.eq(free),
+                    out.valid.eq(check.ready),
                     out.p.eq(lengths.word),
-                    noted.eq(free & out.ready),
+                    noted.eq(check.ready & out.ready),
+                    check.valid.eq(out.ready),
+                    check.payload.eq(lengths.range),
                 ]
                 with m.If(noted):
                     m.next = "Words"
-
-        # Ranges.
-        with m.If(take & bursts.closes & ~word.p.empty):
-            m.d.sync += [check.valid.eq(1), check.p.eq(bursts.range)]
-        with m.Elif(noted):
-            m.d.sync += [check.valid.eq(1), check.p.eq(lengths.range)]
-        with m.Elif(check.ready):
-            m.d.sync += check.valid.eq(0)
         return m

@@ -1,8 +1,11 @@
 """Leading non-zero detection: a node per four PEs, in a tree (EIE, ISCA 2016, section IV)."""
 
-from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.hdl import Module, ShapeLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 
 FAN_IN = 4
 
@@ -23,15 +26,14 @@ class LnzdNode(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        room = Signal()
-        m.d.comb += room.eq(~self.output.valid | self.output.ready)
+        found = into(m, "found", ForwardSlice(self.layout), wiring.flipped(self.output))
         children = [getattr(self, f"child_{n}") for n in range(FAN_IN)]
-        with m.If(room):
-            m.d.sync += self.output.valid.eq(0)
         earlier = 0
         for child in children:
-            m.d.comb += child.ready.eq(room & ~earlier)
-            with m.If(child.valid & child.ready):
-                m.d.sync += [self.output.valid.eq(1), self.output.payload.eq(child.payload)]
+            m.d.comb += child.ready.eq(found.ready & ~earlier)
             earlier = earlier | child.valid
+        m.d.comb += [found.valid.eq(earlier), found.payload.eq(children[-1].payload)]
+        for child in reversed(children[:-1]):
+            with m.If(child.valid):
+                m.d.comb += found.payload.eq(child.payload)
         return m

@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import Config
 from hdl.lib.axi import Burst, BurstSplitter, ReadMaster
 from hdl.lib.stream.block_fifo import BlockFifo
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.skid_buffer import SkidBuffer
-from hdl.lib.stream.through import through
+from hdl.lib.stream.through import into, through
 from hdl.sparse.words import Beat, place_of_record_layout, record_address
 
 BEATS = 128  # of records asked for and not yet passed on
@@ -52,37 +53,24 @@ class BurstReader(wiring.Component):
 
         # The next, with the beats asked for, itself counted.
         counter = Signal(range(2 * BEATS)).shape()
-        asked, allowance = (
-            Signal(counter),
-            Signal(counter, init=BEATS),
-        )  # those that left, and BEATS
-        burst, valid, issue, moves, room = (
-            Signal(Burst),
-            Signal(),
-            Signal(),
-            Signal(),
-            Signal(counter),
-        )
-        m.d.comb += [
-            room.eq(allowance - asked),
-            moves.eq(~valid | issue),
-            following.ready.eq(moves),
-        ]
-        with m.If(moves):
-            m.d.sync += [valid.eq(following.valid), burst.eq(following.payload)]
-            with m.If(following.valid):
-                m.d.sync += asked.eq(asked + following.p.length + 1)
+        asked, room = Signal(counter), Signal(counter)
+        allowance = Signal(counter, init=BEATS)  # those that left, and BEATS
+        counted = through(m, "counted", ForwardSlice(Burst), following)
+        m.d.comb += room.eq(allowance - asked)
+        with m.If(following.valid & following.ready):
+            m.d.sync += asked.eq(asked + following.p.length + 1)
 
         # It is issued when there is room. Of bursts one more may be while they are counted.
-        address, answer = self.read.address, self.read.data
-        bursts, few = Signal(range(OUTSTANDING + 1)), Signal(init=1)
-        m.d.comb += issue.eq(valid & ~room[-1] & few & (~address.valid | address.ready))
-        with m.If(address.ready):
-            m.d.sync += address.valid.eq(0)
-        with m.If(issue):
-            m.d.sync += [address.valid.eq(1), address.payload.eq(burst)]
+        address = into(m, "address", ForwardSlice(Burst), wiring.flipped(self.read.address))
+        answer, bursts, few = self.read.data, Signal(range(OUTSTANDING + 1)), Signal(init=1)
+        issue = ~room[-1] & few
+        m.d.comb += [
+            address.valid.eq(counted.valid & issue),
+            address.payload.eq(counted.payload),
+            counted.ready.eq(address.ready & issue),
+        ]
         m.d.sync += [
-            bursts.eq(bursts + issue - (answer.valid & answer.p.last)),
+            bursts.eq(bursts + (address.valid & address.ready) - (answer.valid & answer.p.last)),
             few.eq(bursts < OUTSTANDING - 1),
         ]
 
@@ -95,7 +83,7 @@ class BurstReader(wiring.Component):
             come.valid.eq(answer.valid),
             answer.ready.eq(1),
             leaves.eq(self.beat.valid & self.beat.ready),
-            self.idle.eq(splitter.idle & ~skid.full & ~valid & (room == BEATS)),
+            self.idle.eq(splitter.idle & ~skid.full & ~counted.valid & (room == BEATS)),
         ]
         wiring.connect(m, beats.output, wiring.flipped(self.beat))
         m.d.sync += [left.eq(leaves), allowance.eq(allowance + left)]

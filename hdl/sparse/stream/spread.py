@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import Config, record_head
 from hdl.isa import Error
+from hdl.lib.stream.forward_slice import ForwardSlice
+from hdl.lib.stream.through import into
 from hdl.sparse.stream.counts import RecordCounts
 from hdl.sparse.words import RecordWord, span_layout, spread_layout
 
@@ -39,14 +41,16 @@ class RecordSpreader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        k, output = self.config.sparse_pes, self.output
+        k = self.config.sparse_pes
+        slice_ = ForwardSlice(spread_layout(self.config))
+        output = into(m, "words", slice_, wiring.flipped(self.output))
         _, final, _ = record_head(k, self.config.sparse_length_bits)
 
         # Words with the ends of the PEs' bytes.
         m.submodules.counts = counts = RecordCounts(self.config)
         wiring.connect(m, wiring.flipped(self.record), counts.record)
         counted, record = counts.counted, counts.counted.p
-        m.d.comb += self.busy.eq(output.valid | counts.busy)
+        m.d.comb += self.busy.eq(self.output.valid | counts.busy)
 
         # Spans: of the PEs whose count is in this word. At a record's first word all PEs take one,
         # so that none goes on with the last record's bytes.
@@ -77,21 +81,18 @@ class RecordSpreader(wiring.Component):
 
         # Words leave one by one, a mark when all before it have. After an error all is dropped.
         dropping = Signal()
-        with m.If(output.ready):
-            m.d.sync += output.valid.eq(0)
+        m.d.comb += [
+            output.p.data.eq(record.data),
+            output.p.index.eq(record.index),
+            output.p.value.eq(record.value),
+        ]
         with m.If(dropping):
             m.d.comb += move.eq(1)
         with m.Elif(counts.marks):
-            m.d.comb += [move.eq(~output.valid & ~self.hold), self.mark.eq(move)]
+            m.d.comb += [move.eq(~self.output.valid & ~self.hold), self.mark.eq(move)]
         with m.Else():
-            m.d.comb += move.eq(~output.valid | output.ready)
+            m.d.comb += [move.eq(output.ready), output.valid.eq(counted.valid & ~wrong)]
             with m.If(moved):
-                m.d.sync += [
-                    output.valid.eq(~wrong),
-                    output.p.data.eq(record.data),
-                    output.p.index.eq(record.index),
-                    output.p.value.eq(record.value),
-                ]
                 with m.If(wrong):
                     m.d.sync += [self.error.eq(Error.SPARSE_STREAM), dropping.eq(1)]
                 with m.If(record.bad):

@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out
 from hdl.buffer.words import READ_SIGNATURE
 from hdl.config import Config
 from hdl.isa import WORD_ADDR
+from hdl.lib.stream.forward_slice import ForwardSlice
 from hdl.lib.stream.register_slice import RegisterSlice
 from hdl.lib.stream.stream_fifo import StreamFifo
-from hdl.lib.stream.through import through
+from hdl.lib.stream.through import into, through
 from hdl.sparse.words import LookUp, TableEntry, wanted_layout
 
 LOOK_UPS = 16  # columns that wait for the table; covers the buffer's latency
@@ -42,19 +43,21 @@ class TableReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        request, response = self.glb.request, self.glb.response
+        request = into(m, "request", ForwardSlice(WORD_ADDR), wiring.flipped(self.glb.request))
+        response = self.glb.response
         m.submodules.notes = notes = StreamFifo(LookUp, LOOK_UPS)
 
         # Asked for. Both ways a register, since the columns found and the end of a command meet
         # before this; `room` counts those that wait for the table and the one taken now.
         slice_ = RegisterSlice(wanted_layout(self.config))
         asked = through(m, "asked", slice_, wiring.flipped(self.wanted))
-        room, take, note = Signal(), Signal(), Signal(LookUp)
+        room, may, take, note = Signal(), Signal(), Signal(), Signal(LookUp)
         m.d.sync += room.eq(notes.input.ready & (notes.level < LOOK_UPS - 2) & self.space)
         m.d.comb += [
-            asked.ready.eq(
-                room & (~request.valid | request.ready) & ~(asked.p.mark & self.under_way)
-            ),
+            may.eq(room & ~(asked.p.mark & self.under_way)),
+            asked.ready.eq(may & request.ready),
+            request.valid.eq(asked.valid & may & ~asked.p.mark),
+            request.payload.eq(self.table + (asked.p.column >> 2)),
             take.eq(asked.valid & asked.ready),
             note.mark.eq(asked.p.mark),
             note.lane.eq(asked.p.column[:2]),
@@ -67,13 +70,6 @@ class TableReader(wiring.Component):
             m.d.sync += self.under_way.eq(1)
         with m.Elif(self.left):
             m.d.sync += self.under_way.eq(0)
-        with m.If(request.ready):
-            m.d.sync += request.valid.eq(0)
-        with m.If(take):
-            m.d.sync += [
-                request.valid.eq(~asked.p.mark),
-                request.payload.eq(self.table + (asked.p.column >> 2)),
-            ]
 
         # What comes; a mark has no word.
         entry = self.entry

@@ -44,7 +44,7 @@ class WordItems(wiring.Component):
             empty.eq(~inside & (strip.p.coded == 0)),
         ]
 
-        # A strip goes with its first item.
+        # A strip goes with its first item, whose register is by hand: a slice costs LUTs here.
         ready, push = Signal(), Signal()
         m.d.comb += [
             ready.eq((inside | strip.valid) & (~self.items.valid | self.items.ready)),

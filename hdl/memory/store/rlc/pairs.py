@@ -77,7 +77,7 @@ class EntryPairs(wiring.Component):
         with m.If(accept):
             m.d.sync += pairs[0][:RUN_BITS].eq(first_run)
 
-        # Those that continue a run go first.
+        # Those that continue a run go first, made from the same registers: no slice holds them.
         m.d.comb += [
             filling.eq(fillers != 0),
             out.p.last.eq(last & ~filling),

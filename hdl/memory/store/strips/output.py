@@ -31,6 +31,7 @@ class StripOutput(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # By hand: `entries` stay, and slices would hold them again.
         now, strips, writes = self.now, self.strips, self.writes
         m.d.comb += self.room.eq(~strips.valid & ~writes.valid)
         for out in (strips, writes):
