@@ -34,7 +34,7 @@ SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index.
 QUEUED_BITS = {
     "load": 352,
-    "ifmap": 431,
+    "ifmap": 439,
     "filter": 101,
     "psum": 130,
     "ofmap": 268,
@@ -403,7 +403,7 @@ class Config:
             ],
             "psum spads": [
                 (pes * self.simd, self.psum_spad // self.simd, sums),
-                (pes, self.drain_depth // self.simd, self.simd * sums + 1),
+                (pes, self.drain_depth // self.simd, self.simd * (sums + 1)),
             ],
             "ifmap FIFOs": [(pes, self.ifmap_fifo, WORD_BITS + 4)],
             "psum FIFOs": [(pes, self.psum_fifo, PSUM_LANES * sums + 3)],
@@ -412,7 +412,7 @@ class Config:
             "scales": [(self.psum_lanes, self.scale_channels // self.psum_lanes, 69)],
             "engine FIFOs": [
                 (6 if k else 4, 8, 2 * WORD_BITS),  # words of the buffer
-                (1, 16, 3 + max(56, 9 + self.ifmap_tag_bits)),  # IFMAP's notes on reads under way
+                (1, 16, 3 + max(64, 9 + self.ifmap_tag_bits)),  # IFMAP's notes on reads under way
                 (1, 16, 13),  # FILTER's
                 (1, 16, 5 + self.pe_tag_bits),  # PSUM's
                 (1, 8 * self.fetch_ahead, 65),  # commands as they are fetched

@@ -23,7 +23,7 @@ class LengthReader(wiring.Component):
 
     Runs ahead by LENGTH_WORDS words, across commands. Throughput a burst of up to four words a
     cycle, and a cycle more for each row, in which its words are counted; a burst waits for room for
-    four words. First request five cycles after its command. address: bits of an address in memory.
+    four words. First request four cycles after its command. address: bits of an address in memory.
     """
 
     command: In(stream.Signature(LoadBody))

@@ -20,8 +20,8 @@ class SlotWriter(wiring.Component):
     be written; `check`, the bytes of a burst of them, after its last word, marked last after
     the last of a command; `idle`. `out` must have room for CODED_BURST words without their burst.
 
-    Lengths next to each other in a 64-bit word are written at once. Throughput a word in per
-    cycle but for the cycles in which lengths go out.
+    Lengths next to each other in a 64-bit word are written at once. Throughput a word in per cycle
+    but for the cycles in which lengths go out: one, or two where the next strip's is not beside.
     """
 
     slots: In(stream.Signature(Slot))
