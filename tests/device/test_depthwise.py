@@ -43,11 +43,11 @@ def test_interpreted(name):
     """Every tensor equals golden; all but layers of an odd multiplier on pairs of filters are
     mapped so."""
     config, found = CONFIGS[name], 0
-    for seed in range(24):
+    for seed in range(12):
         network, images = draw(seed)
         program, _ = check_network(Interpreter(config, 4 << 20), network, images)
         found += is_depthwise(program)
-    assert found >= 20
+    assert found >= 10
 
 
 @pytest.mark.parametrize("name", CONFIGS)
