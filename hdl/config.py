@@ -34,7 +34,7 @@ SEMAPHORES = 18  # dependency tokens; one bit each in a command's masks
 # Bits of a waiting command, its semaphores and its index.
 QUEUED_BITS = {
     "load": 352,
-    "ifmap": 439,
+    "ifmap": 434,
     "filter": 101,
     "psum": 130,
     "ofmap": 268,

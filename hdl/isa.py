@@ -182,9 +182,9 @@ class IfmapBody(data.Struct):
     positions: 16  # F: windows per lap
     header: 1
     laps: 16  # images * bands of the whole pass
-    # An entry is of one of so many channels in turn, with p filters and sums each; 1: all entries
-    # of a window add to the same sums. More than 1 not with Mode.SKIP.
-    channels: 8
+    # Channels less one: an entry is of one of them in turn, with p filters and sums each. 0: all
+    # entries of a window add to the same sums. Others not with Mode.SKIP.
+    channels: 3
 
 
 class FilterBody(data.Struct):

@@ -27,6 +27,7 @@ from compiler.mapping.mapping import (
 )
 from compiler.numbers import ceil
 from hdl.config import PSUM_LANES, Config
+from hdl.isa import IfmapBody, largest
 
 PATIENCE = 60, 300  # uses of the array tried without a better one: least, most
 # filter tags of a pass, and of each of e, r and t (FILTER and CONFIG in hdl/isa.py)
@@ -35,6 +36,7 @@ FARTHEST = 1.3  # times the fewest cycles, that the passes of a use of the array
 SLOWEST = 2.2  # the same where the least traffic is looked for
 # uses of the array whose tilings are estimated at once; the last again and again
 TOGETHER = 1, 3, 8, 24
+MOST_CHANNELS = 1 + largest(IfmapBody, "channels")
 NEAR = 6  # uses of the array tried for some channels of a depthwise layer in a pass
 BIASES = 4  # part of the global buffer that biases may take, before they come by the chunk
 WORTH = 0.005  # of the figure that counts: the least traffic, or the MACs, of a layer
@@ -42,7 +44,16 @@ WORTH = 0.005  # of the figure that counts: the least traffic, or the MACs, of a
 # hopeful(cycles, bytes of DRAM), of bounds on both: which of them may beat the best so far
 Hopeful = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-SPATIAL = ("height", "width", "q", "p", "r", "split", "e", "t")  # what a use of the array is
+SPATIAL: tuple[str, ...] = (
+    "height",
+    "width",
+    "q",
+    "p",
+    "r",
+    "split",
+    "e",
+    "t",
+)  # what a use of the array is
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:
@@ -463,7 +474,7 @@ def _depthwise_uses(
     each = ceil(multiplier, config.simd) * config.simd
     for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0):
         split, psums = shape.block // q, q * multiplier
-        if q * each > config.psum_spad:
+        if q * each > config.psum_spad or q > MOST_CHANNELS:
             continue
         groups = [split] if split > 1 else _splits(ceil(shape.C, q), config.logical_columns(1), 12)
         for r in groups:
@@ -479,7 +490,7 @@ def _depthwise_uses(
                 for e in _splits(shape.E, min(config.logical_columns(height) // r, MOST // r))
             ]
             if uses:
-                table = dict(zip(SPATIAL, np.array(uses).T))
+                table: dict[str, np.ndarray] = dict(zip(SPATIAL, np.array(uses).T))
                 floors = _floors(shape.part(q, r), table, each, config)
                 near = np.argsort(floors, kind="stable")[:NEAR]
                 table = {name: column[near] for name, column in table.items()}

@@ -394,7 +394,7 @@ class PassWork:
     @property
     def psums(self) -> int:
         """Of a window."""
-        return self.head["p"] * self.head["channels"]
+        return self.head["p"] * (self.head["channels"] + 1)
 
     def slots(self, config: Config) -> int:
         """Of an entry."""

@@ -439,7 +439,6 @@ class Interpreter:
             "step",
             "positions",
             "laps",
-            "channels",
         )
         x = (
             v["start"]
@@ -540,9 +539,8 @@ class Interpreter:
         i, w, s = ifmap.fields, filters.fields, psum.fields
         entries, weights, bias = ifmap.data, filters.data, psum.data
         chain, simd = self.chain, self.config.simd
-        p, window, step, positions, channels = (
-            i[name] for name in ("p", "window", "step", "positions", "channels")
-        )
+        p, window, step, positions = (i[name] for name in ("p", "window", "step", "positions"))
+        channels = i["channels"] + 1
         self._need(chain, "a pass before any CONFIG")
         high, r, t, e, stride = (chain[k] for k in ("height", "groups", "sets", "rows", "stride"))
         spread = t if chain["depthwise"] else r

@@ -30,7 +30,6 @@ NON_ZERO: dict[Opcode, tuple[str, ...]] = {
         "step",
         "positions",
         "laps",
-        "channels",
     ),
     Opcode.FILTER: ("tags", "words", "tail"),
     Opcode.PSUM: ("positions", "rows", "sets", "p"),
@@ -82,7 +81,7 @@ def _load(config: Config, f: Fields) -> list:
 def _ifmap(config: Config, f: Fields) -> list:
     return [
         f["p"] <= config.psum_spad,
-        f["channels"] <= f["window"],
+        f["channels"] < f["window"],
         f["window"] <= config.ifmap_spad,
         f["step"] <= f["window"],
     ]

@@ -1,10 +1,10 @@
 """The loop nest of IFMAP: which word of the buffer is read for whom."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.array.words import PassHeader
+from hdl.array.words import PassHeader, of_slots
 from hdl.config import LANES, Config
 from hdl.isa import IfmapBody
 from hdl.sequencers.nest import Nest
@@ -75,19 +75,19 @@ class IfmapWalk(wiring.Component):
         x, row = Signal(signed(place + 1)), Signal(signed(18))
         m.d.comb += [
             nest.step.eq(self.items.valid & self.items.ready),
-            x.eq(nest.x),
-            row.eq(nest.row),
+            Cat(x, row).eq(Cat(nest.x, nest.row)),
             item.read.eq((row >= 0) & (row < body.rows_valid) & (item.step.mask != 0)),
             item.last.eq(nest.last),
-            item.word.eq(nest.address[2:]),
-            item.step.lane.eq(nest.address[:2]),
+            Cat(item.step.lane, item.word).eq(nest.address),
             item.step.tag.eq(nest.tag),
             item.step.count.eq(Mux(nest.left > LANES, LANES, nest.left)),
         ]
         for lane in range(LANES):
             m.d.comb += item.step.mask[lane].eq((x + lane >= 0) & (x + lane < body.strip))
-        for field in ("p", "window", "step", "positions", "laps", "channels"):
+        for field in ("window", "step", "positions", "laps", "channels"):
             m.d.comb += header[field].eq(body[field])
+        m.d.comb += header.p.eq(of_slots(body.p, c.simd))
+        m.d.comb += header.inner.eq(body.window - body.channels - 1)
 
         with m.FSM():
             with m.State("idle"):

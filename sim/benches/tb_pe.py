@@ -21,6 +21,7 @@ from hdl.array.words import (
     filter_word,
     ifmap_bus_word,
     ifmap_word,
+    of_slots,
     ofmap_bus_word,
     psum_bus_word,
     tag_layout,
@@ -236,7 +237,8 @@ def work(rng, shapes, head, tail, *, config=CONFIG, strangers=0.0, ragged=0.0, s
         p, window, step, positions, images, channels = of_shape(shape)
         a, w, before = operands(rng, shape, config.psum_bits, sparsity)
         header = dict(p=p, window=window, step=step, positions=positions, laps=images)
-        words.put_ifmap(header | dict(channels=channels), a)
+        header |= dict(p=of_slots(p, config.simd), channels=channels - 1, inner=window - channels)
+        words.put_ifmap(header, a)
         words.put_filter(w)
         for image, psums in zip(a, before):
             for f in range(positions):

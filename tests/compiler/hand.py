@@ -254,7 +254,6 @@ class ConvProgram:
             bands=1,
             header=1,
             laps=self.n,
-            channels=1,
             **self._chunks(),
         )
 

@@ -27,7 +27,6 @@ GOOD = {
         positions=3,
         bands=1,
         laps=1,
-        channels=1,
     ),
     Opcode.FILTER: dict(word=3, tags=255, words=8, tail=4),
     Opcode.PSUM: dict(from_ring=1, bias=2, positions=1, rows=1, sets=1, p=8),

@@ -203,7 +203,6 @@ def ifmap_body(layer, y, a):
         bands=1,
         header=1,
         laps=1,
-        channels=1,
     )
 
 

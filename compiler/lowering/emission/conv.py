@@ -192,7 +192,7 @@ class _Emitter:
             step=min(item.fold.width, shape.ux) * m.q,
             positions=item.area.columns,
             laps=self._laps(item),
-            channels=m.q if m.depthwise else 1,
+            channels=m.q - 1 if m.depthwise else 0,
             **self._chunks(item),
         )
 

@@ -26,7 +26,8 @@ def window_ports(config: Config) -> dict[str, wiring.Member]:
                                 window; the window's last; its place, 0 for the first, if zeros can
                                 be left out
     entry_end, window_end       the MAC loop is done with it, and with the window
-    last_position               the window is the last of a stream of entries
+    last_position, last_channel   the window is the last of a stream of entries; the entry is of the
+                                last channel
     """
     return {
         "word": In(ifmap_bus_word(config)),
@@ -46,6 +47,7 @@ def window_ports(config: Config) -> dict[str, wiring.Member]:
         "entry_end": In(1),
         "window_end": In(1),
         "last_position": In(1),
+        "last_channel": In(1),
     }
 
 
@@ -88,14 +90,14 @@ class IfmapWindow(wiring.Component):
         ]
 
         # Which entry it is.
-        for name in ("load", "entry_end", "window_end", "last_position"):
+        for name in ("load", "entry_end", "window_end", "last_position", "last_channel"):
             m.d.comb += getattr(walk, name).eq(getattr(self, name))
         for name in ("write_at", "read_at", "after_read"):
             m.d.comb += getattr(walk, name).eq(getattr(ring, name))
         m.d.comb += [
             walk.window.eq(intake.header.window),
             walk.step.eq(intake.header.step),
-            walk.channels.eq(intake.header.channels),
+            walk.inner.eq(intake.header.inner),
             walk.entered.eq(intake.write),
             self.there.eq(walk.there),
             self.first.eq(walk.first),

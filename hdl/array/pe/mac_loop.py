@@ -29,7 +29,8 @@ class MacLoop(wiring.Component):
     single                       with config.simd = 2: the pair's second is padding
     take                         the place for its sums is taken: with an entry that is final
     entry_end, window_end, pass_end   in the last cycle of these
-    last_position                register: the window is the last of a stream of entries
+    last_position, last_channel  registers: the window is the last of a stream of entries, the entry
+                                 is of the last channel
     active, bubble               a pass is under way; an entry's filters are done before its time
 
     A slot a cycle, without a gap between entries, windows and passes, but that an entry takes
@@ -61,6 +62,7 @@ class MacLoop(wiring.Component):
                 "window_end": Out(1),
                 "pass_end": Out(1),
                 "last_position": Out(1),
+                "last_channel": Out(1),
                 "active": Out(1),
                 "bubble": Out(1),
             }
@@ -69,8 +71,7 @@ class MacLoop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         index, active, bubble = self.index, self.active, self.bubble
-        more = self.config.simd - 1  # of a slot's filters
-        header_slots = (self.header.p[: bits_for(self.config.psum_spad)] + more)[more:]
+        header_slots = self.header.p[self.config.simd - 1 : bits_for(self.config.psum_spad)]
 
         # What ends with this cycle, if it moves on. What it waits for comes last into each, so that
         # none lies behind another.
@@ -111,6 +112,7 @@ class MacLoop(wiring.Component):
             psum_index.issue.eq(self.issue),
             psum_index.entry_end.eq(self.entry_end),
             self.psum.eq(psum_index.psum),
+            self.last_channel.eq(psum_index.last_channel),
         ]
 
         # The windows of a stream, and the streams of a pass.
@@ -141,7 +143,7 @@ class MacLoop(wiring.Component):
                 laps.eq(self.header.laps),
                 few.eq(header_slots < HAZARD),
                 two.eq(header_slots[1]),
-                odd.eq(self.header.p & more),
+                odd.eq(self.header.p & (self.config.simd - 1)),
                 near.eq(Mux(header_slots < HAZARD, HAZARD, header_slots) - 2),
             ]
         return m

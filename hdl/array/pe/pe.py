@@ -138,7 +138,7 @@ class ProcessingElement(wiring.Component):
             loop.room.eq(drain.room),
             window.skip.eq(self.skip),
         ]
-        for name in ("load", "entry_end", "window_end", "last_position"):
+        for name in ("load", "entry_end", "window_end", "last_position", "last_channel"):
             m.d.comb += getattr(window, name).eq(getattr(loop, name))
         for name in ("issue", "window_end", "pass_end", "load", "index"):
             m.d.comb += getattr(filters, name).eq(getattr(loop, name))

@@ -9,14 +9,23 @@ EVENTS = ("busy", "gated", "wait_filter", "wait_ifmap", "wait_psum", "wait_hazar
 
 
 class PassHeader(data.Struct):
-    """The shape of a pass, sent to every PE before its first ifmap word."""
+    """The shape of a pass, sent to every PE before its first ifmap word: IFMAP's fields
+    (isa.IfmapBody), and what is the same for all PEs."""
 
-    p: 8
+    p: 8  # of_slots(p, config.simd)
     window: 8
     step: 8
     positions: 16
     laps: 16
-    channels: 8
+    channels: 3
+    inner: 5  # entries of a window before the last `channels`
+
+
+def of_slots(p, simd: int):
+    """p as PassHeader has it, an int or a Value: filled up to whole slots of `simd` filters, the
+    lowest bit of two telling that the last slot has one."""
+    more = simd - 1
+    return (p + more) & ~more | p & more
 
 
 def tag_layout(config: Config) -> data.StructLayout:

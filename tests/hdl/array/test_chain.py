@@ -10,7 +10,7 @@ import hdl.array.row
 from golden.fixed import wrap
 from hdl.array.chain import ProcessingArray
 from hdl.array.pe.pe import ProcessingElement
-from hdl.array.words import PassHeader
+from hdl.array.words import PassHeader, of_slots
 from hdl.config import Config
 from hdl.core import ENGINES, Core
 from sim.benches.tb_pe import lanes
@@ -170,12 +170,13 @@ def work(rng, config, mapping, shapes):
         before = rng.integers(-1 << bits - 1, 1 << bits - 1, (images, positions, *psums_of))
         header = PassHeader.const(
             dict(
-                p=p,
+                p=of_slots(p, config.simd),
                 window=window,
                 step=step,
                 positions=positions,
                 laps=images,
-                channels=channels,
+                channels=channels - 1,
+                inner=window - channels,
             )
         )
         ifmap.append(dict(data=Const.cast(header).value, header=1))
@@ -417,7 +418,6 @@ def commands(mapping, shapes, pair):
                 bands=1,
                 header=1,
                 laps=images,
-                channels=1,
             )
         )
         words, tail = -(-p * window // 4), (p * window - 1) % 4 + 1

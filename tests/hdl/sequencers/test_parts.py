@@ -193,8 +193,10 @@ def test_ifmap_walk(stall):
     )
     assert [seen_item(item) for item in got] == [item for items in wanted for item in items]
     names = ("p", "window", "step", "positions", "laps", "channels")
-    assert [[header[n] for n in names] for header in headers] == [
-        [b[n] for n in names] for b in commands if b["header"]
+    assert [[header[n] for n in (*names, "inner")] for header in headers] == [
+        [*(b[n] for n in names), (b["window"] - b["channels"] - 1) % 32]
+        for b in commands
+        if b["header"]
     ]
     if not stall:
         now, expected = times[0], []

@@ -85,7 +85,8 @@ HEADER = "p", "window", "step", "positions", "laps", "channels"
 
 def ifmap_words(b, buffer):
     """(words, addresses read) of a command, from the docstring of isa.IfmapBody."""
-    header = PassHeader.const({n: b[n] for n in HEADER})
+    header = {n: b[n] for n in HEADER} | dict(inner=(b["window"] - b["channels"] - 1) % 32)
+    header = PassHeader.const(header)
     words, reads = [("header", Const.cast(header).value)] * b["header"], []
     for image, band in itertools.product(range(b["images"]), range(b["bands"])):
         for outer in range(b["outer"]):
@@ -140,7 +141,7 @@ def ifmap_command(rng, **changes):
             band_rows=rng.randint(1, 3),
             band_stride=rng.randrange(2**20),
             laps=rng.randint(1, 9),
-            channels=rng.randint(1, 9),
+            channels=rng.randint(0, 7),
             header=int(rng.random() < 0.7),
             groups=groups,
             group_stride=rng.randrange(30),

@@ -43,14 +43,12 @@ class SkippingWalk(wiring.Component):
         c, bits = self.config, self.config.place_bits
         window = Signal.like(self.window, reset_less=True)
         step = Signal.like(self.step, reset_less=True)
-        channels = Signal.like(self.channels, reset_less=True)
-        inner = Signal.like(self.window, reset_less=True)  # entries that are not final
+        inner = Signal.like(self.inner, reset_less=True)
         with m.If(self.load):
             m.d.sync += [
                 window.eq(self.window),
                 step.eq(self.step),
-                channels.eq(self.channels),
-                inner.eq(self.window - self.channels),
+                inner.eq(self.inner),
             ]
 
         # Places of the entry that is read, and of the one after it, from the window's first on.
@@ -78,14 +76,15 @@ class SkippingWalk(wiring.Component):
         ended = Signal()  # all of the window has come
         place = Signal.like(self.window, init=1)  # if none are left out
         more = Signal()
-        opens = Signal(init=1)  # the entry is the window's first
+        # The entry is the window's first; a first one of its channel.
+        opens, firsts = Signal(init=1), Signal(init=1)
         m.d.comb += [
             ahead.eq(self.write_at - self.read_at),
             ended.eq(known >= window),
             more.eq((ahead > 1) & (index_after < window)),
             self.index.eq(place - 1),
             self.there.eq(ahead != 0),
-            self.first.eq(place <= channels),
+            self.first.eq(firsts),
             self.final.eq(place > inner),
             self.last.eq(place == window),
         ]
@@ -99,7 +98,11 @@ class SkippingWalk(wiring.Component):
                 self.there.eq(self.zero | ((ahead != 0) & ((ahead > 1) | ended))),
             ]
         with m.If(self.entry_end):
-            m.d.sync += [opens.eq(self.last), place.eq(Mux(self.last, 1, place + 1))]
+            m.d.sync += [
+                opens.eq(self.last),
+                firsts.eq(self.last | (firsts & ~self.last_channel)),
+                place.eq(Mux(self.last, 1, place + 1)),
+            ]
 
         passed = Signal()
         m.d.comb += [

@@ -10,9 +10,10 @@ from hdl.config import Config, bits_for
 def walk_ports(config: Config) -> dict[str, wiring.Member]:
     """What every walk has.
 
-    load, window, step, channels   a pass begins with these; they need not hold
+    load, window, step, inner   a pass begins with these; they need not hold
     entry_end, window_end     the MAC loop is done with the entry, which `there` told, the window
-    last_position             the window is the last of a stream of entries
+    last_position, last_channel   the window is the last of a stream of entries; the entry is of the
+                              last channel
     entered                   an entry comes into the spad
     write_at, read_at, after_read   the spad's pointers
     there                     an entry of the window is there
@@ -25,10 +26,11 @@ def walk_ports(config: Config) -> dict[str, wiring.Member]:
         "load": In(1),
         "window": In(bits),
         "step": In(bits),
-        "channels": In(bits),
+        "inner": In(bits),
         "entry_end": In(1),
         "window_end": In(1),
         "last_position": In(1),
+        "last_channel": In(1),
         "entered": In(1),
         "write_at": In(pointer),
         "read_at": In(pointer),
@@ -44,8 +46,8 @@ def walk_ports(config: Config) -> dict[str, wiring.Member]:
 
 class WindowWalk(wiring.Component):
     """Entries 1 .. `window` of every window; the first `step` of them are freed, and all of a
-    stream's last window. They are of `channels` channels in turn: so many are the first of theirs,
-    and so many the last.
+    stream's last window. They are of several channels in turn, or of one: those up to the first of
+    the last channel are the first of theirs, those after `inner` entries the last.
 
     Members: `walk_ports`, of which `there`, `first`, `final` and `last` are registers. An entry
     takes hdl.timing.HAZARD cycles at least, of which two find what it is.
@@ -58,44 +60,39 @@ class WindowWalk(wiring.Component):
         m = Module()
         window = Signal.like(self.window, reset_less=True)
         step = Signal.like(self.step, reset_less=True)
-        channels = Signal.like(self.channels, reset_less=True)
-        inner = Signal.like(self.window, reset_less=True)  # entries that are not final
+        inner = Signal.like(self.inner, reset_less=True)
+        all_final = Signal(reset_less=True)
         single = Signal(reset_less=True)  # an entry is all of a window
         with m.If(self.load):
             m.d.sync += [
                 window.eq(self.window),
                 step.eq(self.step),
-                channels.eq(self.channels),
-                inner.eq(self.window - self.channels),
+                inner.eq(self.inner),
+                all_final.eq(self.inner == 0),
                 single.eq(self.window == 1),
             ]
 
         # Compared before it is needed: the next entry is the window's last; this one is the last of
-        # its first `step`, of its first `channels`, and the last before its last `channels`.
+        # its first `step`, of its first `inner`.
         place = Signal.like(self.window, init=1)
-        next_last, step_last, first_last, inner_last = (
-            Signal(name=name) for name in ("next_last", "step_last", "first_last", "inner_last")
-        )
-        all_final = Signal()
+        next_last, step_last, inner_last = Signal(), Signal(), Signal()
         m.d.sync += [
             next_last.eq(place + 1 == window),
             step_last.eq(place == step),
-            first_last.eq(place == channels),
             inner_last.eq(place == inner),
-            all_final.eq(inner == 0),
         ]
         frees = Signal(init=1)  # the entry is one of these
         with m.If(self.entry_end):
             m.d.sync += [
                 place.eq(Mux(self.last, 1, place + 1)),
-                self.first.eq(self.last | (self.first & ~first_last)),
+                self.first.eq(self.last | (self.first & ~self.last_channel)),
                 self.final.eq(Mux(self.last, all_final, self.final | inner_last)),
                 self.last.eq(Mux(self.last, single, next_last)),
                 frees.eq(self.last | (frees & ~step_last)),
             ]
         with m.If(self.load):
             m.d.sync += [
-                self.final.eq(self.window == self.channels),
+                self.final.eq(self.inner == 0),
                 self.last.eq(self.window == 1),
             ]
 

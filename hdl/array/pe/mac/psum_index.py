@@ -4,36 +4,38 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import Config, bits_for
+from hdl.array.words import PassHeader
+from hdl.config import Config
 
 
 class PsumIndex(wiring.Component):
     """Those of an entry's filters, behind those of the channels before its own.
 
-    Members: `load`, `channels`, a pass begins, with entries of so many channels in turn; `issue`, a
-    slot; `entry_end`; `psum`, a register: that of the slot, or pair of them with config.simd = 2.
+    Members: `load`, `channels`, a pass begins, with entries of so many channels and one in turn;
+    `issue`, a slot; `entry_end`; `psum`, a register: that of the slot, or pair of them with
+    config.simd = 2; `last_channel`, a register: the entry is of the last.
 
     A slot a cycle; an entry takes hdl.timing.HAZARD cycles or more, of which two find what its
     channel is.
     """
 
     def __init__(self, config: Config):
-        bits = bits_for(config.ifmap_spad)
         super().__init__(
             {
                 "load": In(1),
-                "channels": In(bits),
+                "channels": In(PassHeader.as_shape()["channels"].shape),
                 "issue": In(1),
                 "entry_end": In(1),
                 "psum": Out(range(config.psum_spad // config.simd)),
+                "last_channel": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         channels, channel = Signal.like(self.channels, reset_less=True), Signal.like(self.channels)
-        last = Signal()
-        m.d.sync += last.eq(channel + 1 == channels)
+        last = self.last_channel
+        m.d.sync += last.eq(channel == channels)
         with m.If(self.load):
             m.d.sync += channels.eq(self.channels)
 

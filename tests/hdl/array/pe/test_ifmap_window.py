@@ -40,7 +40,7 @@ def on_bus(rng, config, shape, ragged=0.0):
     window, step, positions, channels, streams = shape
     one = config.input_lanes == 1
     header = 1 | window << 8 | step << 16 | positions << 24 | len(streams) << 40
-    header |= channels << 56
+    header |= channels - 1 << 56 | window - channels << 59
     if one:
         for n in range(4):
             yield dict(data=header >> 16 * n & 0xFFFF, header=1, last=n == 3)
@@ -77,8 +77,9 @@ async def walk(ctx, dut, config, skip, shape, rng, stall):
     while not ctx.get(dut.header_valid):
         await tick()
     header, now = ctx.get(dut.header), 0
-    assert (header.window, header.step, header.positions, header.channels) == shape[:4]
     channels = shape[3]
+    assert (header.window, header.step, header.positions) == shape[:3]
+    assert (header.channels, header.inner) == (channels - 1, shape[0] - channels)
     await tick(load=1)
     for entries, last_position in windows(shape, skip):
         for n, (place, entry) in enumerate(entries):
@@ -88,6 +89,7 @@ async def walk(ctx, dut, config, skip, shape, rng, stall):
             while not final:
                 final = turns >= HAZARD - 1 and rng.random() >= stall
                 ctx.set(dut.last_position, last_position if final else rng.random() < 0.5)
+                ctx.set(dut.last_channel, n % channels == channels - 1)
                 there = ctx.get(dut.there)
                 final = final and there
                 got = await tick(entry_end=final, window_end=final and ends)

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from hdl.array.pe.mac_loop import MacLoop
+from hdl.array.words import of_slots
 from hdl.timing import HAZARD
 from tests.hdl.array.pe.bus import ENTRIES, PAIRS
 from tests.hdl.streams import run, shared
 
 OUTPUTS = (
     "load issue index psum single last_filter take entry_end window_end pass_end active bubble "
-    "last_position"
+    "last_position last_channel"
 ).split()
 VARIANTS = pytest.mark.parametrize("config", [ENTRIES, PAIRS], ids=["one MAC", "pairs"])
 
@@ -33,6 +34,7 @@ def cycles(shapes):
                         yield SimpleNamespace(
                             slot=slot,
                             psum=entry % channels * slots + slot,
+                            last_channel=entry % channels == channels - 1,
                             bubble=slot >= slots,
                             last_filter=slot == slots - 1,
                             last_entry=last_entry,
@@ -69,8 +71,8 @@ def play(config, shapes, stall, seed):
                 else (rng.random() < 0.5, rng.random() < 0.5)
             )
             p = slots * config.simd - pad
-            shape = dict(positions=positions, laps=laps, window=1, step=1, channels=channels)
-            ctx.set(dut.header, shape | dict(p=p))
+            shape = dict(positions=positions, laps=laps, window=1, step=1, channels=channels - 1)
+            ctx.set(dut.header, shape | dict(p=of_slots(p, config.simd)))
             ctx.set(dut.header_valid, offered)
             ctx.set(dut.there, there)
             ctx.set(dut.filters, filters)
@@ -95,6 +97,7 @@ def play(config, shapes, stall, seed):
                 assert (got.index, got.psum, got.last_filter, got.single) == wanted, at
             if got.entry_end:
                 assert got.last_position == now.last_position, at
+                assert got.last_channel == now.last_channel, at
                 there = False
             spent += active
             at += moves

@@ -55,7 +55,6 @@ BAD = {
             "positions",
             "bands",
             "laps",
-            "channels",
         )
     ]
     + [dict(p=9), dict(window=9), dict(window=7)],
