@@ -102,6 +102,10 @@ class Shape:
             return self
         return self.part(m.q, m.r) if m.depthwise else self.single()
 
+    def times(self, m: Mapping, groups: int) -> int:
+        """How often a mapping of the layer works on such a group; groups: those of the layer."""
+        return ceil(self.C, m.q * m.r) if m.depthwise else groups
+
 
 @dataclass(frozen=True)
 class Mapping:

@@ -9,6 +9,8 @@ compares the energies of both.
 
 from __future__ import annotations
 
+import dataclasses
+
 from compiler.mapping.mapping import Counts, Mapping, Shape, chunk_of, ifmap_words, traffic
 from hdl.config import Config
 from hdl.isa import COMMAND_BYTES, Mode
@@ -19,6 +21,7 @@ def accesses(
 ) -> dict[str, dict[str, dict[str, int]]]:
     """Level -> data type -> way -> count, of all groups; DRAM in bytes, GLB in accesses of banks,
     networks in words, spads in entries. zeros: share of the ifmap's entries."""
+    shape = dataclasses.replace(shape, parts=1)  # groups counts them
     s = Counts(shape, m)
     moved, passes = traffic(shape, m, s), s.tiles * s.blocks * s.accumulations
     used = 1.0 if mode is Mode.DENSE else 1 - zeros
@@ -33,7 +36,7 @@ def accesses(
     empty = macs / (m.q * m.width) * zeros ** (m.q * m.width) if mode is Mode.SKIP else 0.0
     issued = done + empty if mode is Mode.SKIP else macs
     windows = passes * s.laps * m.columns
-    psums = windows * m.e * m.t * s.lanes  # words each way
+    psums = windows * m.e * m.sets * s.lanes  # words each way
     last = psums / s.accumulations  # of them, those that become ofmaps
     ifmaps = passes * ifmap_words(shape, m, s)
     filters = passes * s.filter_unit
@@ -66,14 +69,21 @@ def accesses(
         "network": {
             "ifmap": {"word": ifmaps},
             "filter": {"word": filters},
-            "psum": {"in": psums, "out": psums, "hand-over": windows * m.p * (m.pes - m.e * m.t)},
+            "psum": {
+                "in": psums,
+                "out": psums,
+                "hand-over": windows * m.psums * (m.pes - m.e * m.sets),
+            },
         },
         "spad": {
             "ifmap": {
                 "read": done if mode is Mode.SKIP else macs / config.simd,
                 "write": taken * (used if mode is Mode.SKIP else 1.0),
             },
-            "filter": {"read": done, "write": passes * m.p * m.q * m.width * m.pes},
+            "filter": {
+                "read": done,
+                "write": passes * (m.depthwise or m.p) * m.q * m.width * m.pes,
+            },
             "psum": {"read": issued, "write": issued},
         },
     }

@@ -105,7 +105,7 @@ def measure(name: str, config: Config, jobs: int, progress: Progress = silent) -
         bool(got.argmax() == expected.argmax()),
         sum(run.wrapped.values()),
         sum(
-            s.mapping.cycles * layer.groups
+            s.mapping.cycles * (1 if layer.depthwise else layer.groups)
             for s in program.segments
             if s.mapping
             for layer in convs

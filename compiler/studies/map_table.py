@@ -139,12 +139,17 @@ def map_layer(
     result = _of_ranked(layer, ranked, config)
     if commands:
         options = Options(images=batch, mode=mode, zeros=zeros)
-        todo = compile_mapped(graph, layer, shape, best, config, options)
+        todo = compile_mapped(graph, layer, shape.of(best), best, config, options)
         work = cost.work(todo, todo.segments[0], cost.image(todo, {}, zeros))
         result.accesses, result.model_cycles = cost.count(work).accesses, timeline.cycles(work)
     else:
         result.accesses = access_estimate.accesses(
-            shape, best, config, mode, zeros.get("in", 0.0), layer.groups
+            shape.of(best),
+            best,
+            config,
+            mode,
+            zeros.get("in", 0.0),
+            shape.times(best, layer.groups),
         )
     FOLDER.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}")
@@ -156,7 +161,8 @@ def map_layer(
 def _out_sizes(layer: Conv) -> list[int]:
     """Block sizes that an ofmap may have: filters of a group end on a block."""
     each = len(layer.weights) // layer.groups
-    return [block for block in BLOCK_SIZES if layer.groups == 1 or each % block == 0]
+    free = layer.groups == 1 or layer.depthwise  # whose mappings see to it
+    return [block for block in BLOCK_SIZES if free or each % block == 0]
 
 
 def _shapes(
@@ -164,7 +170,7 @@ def _shapes(
 ) -> tuple[list[Shape], int]:
     """(the layer's shape for each block size of its ifmap; their block size of the ofmap)."""
     channels = graph.tensors[layer.input].channels
-    each = channels // layer.groups
+    each = channels if layer.depthwise else channels // layer.groups
     first = max(block for block in _out_sizes(layer) if block <= 8)
     shapes = [
         conv_shape(
@@ -179,7 +185,7 @@ def _shapes(
             uncoded=(),
         )
         for block in BLOCK_SIZES
-        if block <= each and (layer.groups == 1 or each % block == 0)
+        if block <= each and (layer.groups == 1 or layer.depthwise or each % block == 0)
     ]
     return shapes, first
 
@@ -211,8 +217,10 @@ def _ranked(
 def _of_ranked(layer: Conv, ranked: list[tuple[Mapping, Shape]], config: Config) -> MappedLayer:
     """The first of them with the runners-up, its accesses not counted yet."""
     best, shape = ranked[0]
-    _, _, shares = estimate(shape, best, config)
-    groups = layer.groups
+    part = shape.of(best)
+    _, _, shares = estimate(part, best, config)
+    groups = 1 if shape.depthwise else layer.groups  # the mapping's figures are of all channels
+    times = shape.times(best, layer.groups) // part.parts
     return MappedLayer(
         layer.name,
         str(best),
@@ -222,7 +230,7 @@ def _of_ranked(layer: Conv, ranked: list[tuple[Mapping, Shape]], config: Config)
         shape.macs * groups,
         best.dram_bytes * groups,
         best.bound,
-        {name: int(n) * groups for name, n in shares.items()},
+        {name: int(n) * times for name, n in shares.items()},
         shape.macs / (best.cycles * config.multipliers),
         [
             dict(
