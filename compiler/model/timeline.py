@@ -791,8 +791,10 @@ def _recurrence(
     tags = item.head["rows"] * item.head["groups"]
     psum = psum_cycles(item, config)
     # The last psum of a window has room once `behind` psums of the window `slack` before have left.
-    slack, rest = divmod(config.drain_depth, item.psums)
-    behind = item.psums - rest if slack else item.psums
+    # A place in the buffer has config.simd psums, or one with padding.
+    places = item.slots(config) * (item.head["channels"] + 1)
+    slack, rest = divmod(config.drain_depth // config.simd, places)
+    behind = (places - rest if slack else places) * item.psums / places
     slack = max(1, slack)
     work = np.maximum(used, 1).reshape(total, count, pes) * float(slot)
     # What is left of a window when its last word comes.
