@@ -181,9 +181,9 @@ class Config:
             "must be even, 16..2048",
         )
         need(
-            self.ifmap_spad in (4, 8, 16, 32, 64, 128),
+            self.ifmap_spad in (4, 8, 16, 32, 64),
             "ifmap_spad",
-            "must be a power of two, 4..128",
+            "must be a power of two, 4..64",
         )
         need(
             4 <= self.psum_spad <= 64 and self.psum_spad % 4 == 0,

@@ -235,9 +235,15 @@ def plan_views(
 
     def cost(owner: str, makers: list[Conv], q: int) -> tuple[float, bool, int]:
         """What blocks of q cost the readers of a storage, or the layers that make it."""
-        cycles = sum(score(layer, q, None) for layer in convs[owner])
+        decided = blocks_of | {owner: q}
+        cycles = sum(
+            score(layer, q, decided.get(root(layer.output)) if layer.depthwise else None)
+            for layer in convs[owner]
+        )
         cycles += sum(writing(name, q) for name in members[owner])
-        cycles += sum(score(layer, blocks_of[root(layer.input)], q) for layer in makers)
+        for layer in makers:
+            block = decided.get(root(layer.input))
+            cycles += min(score(layer, n, q) for n in ([block] if block else BLOCK_SIZES))
         # Four entries are written a cycle only in multiples of four.
         return cycles, q % 4 != 0, -min(q, 8)
 
@@ -258,7 +264,8 @@ def plan_views(
         if convs[owner]:  # but a depthwise one writes whole blocks in a pass, or cannot
             makers = [layer for layer in makers if layer.depthwise]
         elif makers:
-            sizes = [q for q in sizes if q in OUT_SIZES] or sizes
+            best = [q for q in sizes if q in OUT_SIZES]
+            sizes = best if any(np.isfinite(cost(owner, makers, q)[0]) for q in best) else sizes
         blocks_of[owner] = min(sizes, key=functools.partial(cost, owner, makers))
 
     slots: dict[str, np.ndarray] = {}

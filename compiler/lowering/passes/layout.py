@@ -35,7 +35,8 @@ def _reading(
     channels = np.arange(graph.tensors[layer.input].channels)
     sizes = [out_block] if out_block else [min(8, len(layer.weights))]
     if not out_block and (layer.depthwise or not layer.full and not graph.consumers(layer.output)):
-        sizes += [4, 1]  # nothing else decides the blocks of what it writes
+        # Nothing else decides the blocks of what it writes; a depthwise one may not have these.
+        sizes += [4, 1] if layer.depthwise else [4]
     shapes = [state.shape(layer, channels, block, n) for n in sizes]
     found = [m for shape in shapes if (m := search(shape))]
     times = 1 if shapes[0].depthwise else layer.groups

@@ -13,12 +13,12 @@ class PassHeader(data.Struct):
     (isa.IfmapBody), and what is the same for all PEs."""
 
     p: 8  # of_slots(p, config.simd)
-    window: 8
-    step: 8
+    window: 7  # 64 at most, as config.ifmap_spad
+    step: 7
     positions: 16
     laps: 16
     channels: 3
-    inner: 5  # entries of a window before the last `channels`
+    inner: 6  # entries of a window before the last `channels`
 
 
 def of_slots(p, simd: int):

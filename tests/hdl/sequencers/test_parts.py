@@ -194,7 +194,7 @@ def test_ifmap_walk(stall):
     assert [seen_item(item) for item in got] == [item for items in wanted for item in items]
     names = ("p", "window", "step", "positions", "laps", "channels")
     assert [[header[n] for n in (*names, "inner")] for header in headers] == [
-        [*(b[n] for n in names), (b["window"] - b["channels"] - 1) % 32]
+        [*(b[n] for n in names), (b["window"] - b["channels"] - 1) % 64]
         for b in commands
         if b["header"]
     ]

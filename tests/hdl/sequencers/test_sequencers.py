@@ -85,7 +85,7 @@ HEADER = "p", "window", "step", "positions", "laps", "channels"
 
 def ifmap_words(b, buffer):
     """(words, addresses read) of a command, from the docstring of isa.IfmapBody."""
-    header = {n: b[n] for n in HEADER} | dict(inner=(b["window"] - b["channels"] - 1) % 32)
+    header = {n: b[n] for n in HEADER} | dict(inner=(b["window"] - b["channels"] - 1) % 64)
     header = PassHeader.const(header)
     words, reads = [("header", Const.cast(header).value)] * b["header"], []
     for image, band in itertools.product(range(b["images"]), range(b["bands"])):

@@ -9,7 +9,7 @@ from hdl.config import Config
 
 
 class PsumIndex(wiring.Component):
-    """Those of an entry's filters, behind those of the channels before its own.
+    """Those of an entry's filters, after those of the channels before its own.
 
     Members: `load`, `channels`, a pass begins, with entries of so many channels and one in turn;
     `issue`, a slot; `entry_end`; `psum`, a register: that of the slot, or pair of them with
@@ -36,13 +36,13 @@ class PsumIndex(wiring.Component):
         channels, channel = Signal.like(self.channels, reset_less=True), Signal.like(self.channels)
         last = self.last_channel
         m.d.sync += last.eq(channel == channels)
-        with m.If(self.load):
-            m.d.sync += channels.eq(self.channels)
-
         with m.If(self.issue):
             m.d.sync += self.psum.eq(self.psum + 1)
         with m.If(self.entry_end):
             m.d.sync += channel.eq(Mux(last, 0, channel + 1))
             with m.If(last):
                 m.d.sync += self.psum.eq(0)
+        # From the start, whatever a pass before was of.
+        with m.If(self.load):
+            m.d.sync += [channels.eq(self.channels), channel.eq(0), self.psum.eq(0)]
         return m

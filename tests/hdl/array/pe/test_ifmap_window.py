@@ -3,8 +3,10 @@
 import random
 
 import pytest
+from amaranth.hdl import Const
 
 from hdl.array.pe.ifmap_window import IfmapWindow
+from hdl.array.words import PassHeader
 from hdl.timing import HAZARD
 from tests.hdl.array.pe.bus import ENTRIES, SKIPPING, WORDS, offer, split
 from tests.hdl.streams import run, shared
@@ -39,8 +41,9 @@ def on_bus(rng, config, shape, ragged=0.0):
     """The header and the entries of a pass."""
     window, step, positions, channels, streams = shape
     one = config.input_lanes == 1
-    header = 1 | window << 8 | step << 16 | positions << 24 | len(streams) << 40
-    header |= channels - 1 << 56 | window - channels << 59
+    header = dict(p=1, window=window, step=step, positions=positions, laps=len(streams))
+    header |= dict(channels=channels - 1, inner=window - channels)
+    header = Const.cast(PassHeader.const(header)).value
     if one:
         for n in range(4):
             yield dict(data=header >> 16 * n & 0xFFFF, header=1, last=n == 3)
@@ -146,3 +149,20 @@ def test_rate(config, skip):
     assert sum(now < 30 for now in times) == at_once
     assert config.input_lanes > 1 or times[:at_once] == list(range(at_once))
     assert spent == [1 + HAZARD * 8 * 6]
+
+
+@pytest.mark.parametrize("config", [WORDS, ENTRIES, SKIPPING], ids=["words", "entries", "may skip"])
+def test_largest_window(config):
+    """As many entries as the largest spad holds, of one channel and of eight."""
+    rng, dut = random.Random(2), window_of(config.replace(ifmap_spad=64, filter_spad=256))
+    todo = [(64, 64, 1, n, [[rng.randint(1, 999) for _ in range(64)]]) for n in (1, 8)]
+
+    async def source(ctx):
+        for shape in todo:
+            await offer(ctx, dut, on_bus(rng, config, shape), rng=rng)
+
+    async def main(ctx):
+        for shape in todo:
+            await walk(ctx, dut, config, 0, shape, rng, 0.0)
+
+    run(dut, main, source)
