@@ -147,7 +147,8 @@ def map_layer(
             shape.of(best),
             best,
             config,
-            mode,
+            # Zeros of a depthwise pass are held.
+            Mode.GATE if best.depthwise and mode is Mode.SKIP else mode,
             zeros.get("in", 0.0),
             shape.times(best, layer.groups),
         )
@@ -207,6 +208,8 @@ def _ranked(
         ranked.sort(key=figures)
 
     add(shapes)
+    if not ranked and layer.depthwise:  # no pass of whole blocks of `first`
+        add([dataclasses.replace(shape, out_block=n) for shape in shapes for n in (4, 2, 1)])
     if not ranked:
         raise MappingError(f"layer {layer.name!r}: no mapping fits {config.name!r}")
     blocks = [block for block in OUT_SIZES if block in _out_sizes(layer) and block != first]
