@@ -412,7 +412,7 @@ class Config:
             "scales": [(self.psum_lanes, self.scale_channels // self.psum_lanes, 69)],
             "engine FIFOs": [
                 (6 if k else 4, 8, 2 * WORD_BITS),  # words of the buffer
-                (1, 16, 3 + max(64, 9 + self.ifmap_tag_bits)),  # IFMAP's notes on reads under way
+                (1, 16, 3 + max(63, 9 + self.ifmap_tag_bits)),  # IFMAP's notes on reads under way
                 (1, 16, 13),  # FILTER's
                 (1, 16, 5 + self.pe_tag_bits),  # PSUM's
                 (1, 8 * self.fetch_ahead, 65),  # commands as they are fetched
