@@ -1,6 +1,6 @@
 """The loop nest of IFMAP: which word of the buffer is read for whom."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -72,13 +72,13 @@ class IfmapWalk(wiring.Component):
 
         # An item: lanes left of a row, right of it or in a row that is not there are padding.
         item, header = self.items.p, self.header.p
-        x, row = Signal(signed(place + 1)), Signal(signed(18))
+        x, row = nest.x.as_signed(), nest.row.as_signed()
         m.d.comb += [
             nest.step.eq(self.items.valid & self.items.ready),
-            Cat(x, row).eq(Cat(nest.x, nest.row)),
             item.read.eq((row >= 0) & (row < body.rows_valid) & (item.step.mask != 0)),
             item.last.eq(nest.last),
-            Cat(item.step.lane, item.word).eq(nest.address),
+            item.word.eq(nest.address[2:]),
+            item.step.lane.eq(nest.address[:2]),
             item.step.tag.eq(nest.tag),
             item.step.count.eq(Mux(nest.left > LANES, LANES, nest.left)),
         ]

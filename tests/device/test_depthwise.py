@@ -18,7 +18,7 @@ CONFIGS = {"tiny": TINY, "pairs": SIMD}
 
 
 def draw(seed, most=24):
-    """A depthwise layer behind a pointwise one, or alone, sometimes with a pool behind; 1 to 3
+    """A depthwise layer after a pointwise one, or alone, sometimes with a pool after it; 1 to 4
     filters a channel."""
     rng = np.random.default_rng(seed)
     channels, multiplier = int(rng.integers(2, most)), int(rng.choice([1, 1, 1, 2, 3, 4]))

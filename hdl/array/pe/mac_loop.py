@@ -24,7 +24,7 @@ class MacLoop(wiring.Component):
                                  sums of one slot
     issue, index, last_filter    a slot is done in this cycle: of which filter, or pair of them with
                                  config.simd = 2; it is the last one
-    psum                         and which psum, or pair, it adds to: the index behind those of the
+    psum                         and which psum, or pair, it adds to: the index after those of the
                                  channels before
     single                       with config.simd = 2: the pair's second is padding
     take                         the place for its sums is taken: with an entry that is final
