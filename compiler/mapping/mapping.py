@@ -23,7 +23,7 @@ import numpy as np
 
 from compiler.numbers import ceil
 from hdl.config import LANES, PSUM_LANES, Config
-from hdl.isa import COMMAND_BYTES
+from hdl.isa import COMMAND_BYTES, Mode
 from hdl.timing import HAZARD
 
 PASS_OVERHEAD = 12  # cycles of fill and hand-over that a pass does not hide
@@ -102,6 +102,11 @@ class Shape:
             return self
         return self.part(m.q, m.r) if m.depthwise else self.single()
 
+    def repeats(self, groups: int) -> int:
+        """How often the figures of a mapping count for a layer of so many groups: those of a
+        depthwise one are of all its channels."""
+        return 1 if self.depthwise else groups
+
     def times(self, m: Mapping, groups: int) -> int:
         """How often a mapping of the layer works on such a group; groups: those of the layer."""
         return ceil(self.C, m.q * m.r) if m.depthwise else groups
@@ -163,6 +168,15 @@ class Mapping:
         return self.p * self.q if self.depthwise else self.p
 
     @property
+    def block_filters(self) -> int:
+        """Filters of a filter block."""
+        return self.psums * self.sets
+
+    def mode(self, asked: Mode) -> Mode:
+        """Zeros of a depthwise pass are held, where those of others are left out."""
+        return Mode.GATE if self.depthwise and asked is Mode.SKIP else asked
+
+    @property
     def channel_blocks(self) -> int:
         """Channel blocks of the ifmap in a pass."""
         return self.r // self.split
@@ -212,7 +226,7 @@ class Counts:
         self.groups = ceil(shape.blocks, m.channel_blocks)  # of channel blocks
         self.channel_passes = self.groups * (shape.block // (m.q * m.split))
         self.accumulations = self.channel_passes * self.folds
-        self.blocks = ceil(shape.M, m.psums * m.sets)
+        self.blocks = ceil(shape.M, m.block_filters)
         self.chunks = ceil(self.blocks, m.chunk)
         self.tiles = ceil(shape.N, m.n) * ceil(shape.E, m.e * m.bands) * ceil(shape.F, m.columns)
         self.ifmap_unit = (
@@ -223,7 +237,7 @@ class Counts:
         self.units = ceil(m.n, m.ifmap_images)
         self.loads = self.units * self.groups
         self.laps = m.n * m.bands
-        self.width = m.psums * m.sets * m.store_blocks
+        self.width = m.block_filters * m.store_blocks
         self.ifmap_resident: bool | np.ndarray = m.ifmap_slots >= self.loads
         self.filters_resident: bool | np.ndarray = m.filter_slots >= m.chunk * self.accumulations
         self.ring = where(
@@ -331,7 +345,7 @@ def estimate(shape: Shape, m: Mapping, config: Config):
     exposed = np.where(full, times * np.maximum(0, late), 0)
     each_entry = 1 if shape.narrow_out else 2  # bytes of an ofmap's
     last = (
-        s.laps * m.columns * m.e * m.sets * m.psums * each_entry * shape.out_bytes / rate
+        s.laps * m.columns * m.e * m.block_filters * each_entry * shape.out_bytes / rate
     )  # what a last pass stores
     if shape.pool:  # a read of the buffer for a chunk of each element of a window
         kernel, stride = shape.pool

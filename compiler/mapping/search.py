@@ -44,16 +44,8 @@ WORTH = 0.005  # of the figure that counts: the least traffic, or the MACs, of a
 # hopeful(cycles, bytes of DRAM), of bounds on both: which of them may beat the best so far
 Hopeful = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-SPATIAL: tuple[str, ...] = (
-    "height",
-    "width",
-    "q",
-    "p",
-    "r",
-    "split",
-    "e",
-    "t",
-)  # what a use of the array is
+# what a use of the array is
+SPATIAL: tuple[str, ...] = tuple("height width q p r split e t".split())
 
 
 def _splits(n: int, limit: int, most: int = 6) -> list[int]:
@@ -126,18 +118,14 @@ class _Blocks:
     most: list[int]
 
 
-def _sums(uses: dict[str, np.ndarray], depthwise: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each use of the array: psums of a PE's window, and sets."""
-    return (uses["p"] * uses["q"], uses["r"]) if depthwise else (uses["p"], uses["t"])
-
-
 def _filter_blocks(
     shape: Shape, uses: dict[str, np.ndarray], depthwise: int, config: Config
 ) -> _Blocks:
-    psums, sets = _sums(uses, depthwise)
-    total = [ceil(shape.M, int(n)) for n in psums * sets]
+    m = Mapping(**{**EMPTY, **uses}, depthwise=depthwise)
+    filters_of = np.asarray(m.block_filters).tolist()
+    total = [ceil(shape.M, filters) for filters in filters_of]
     steps = []
-    for filters, blocks in zip((psums * sets).tolist(), total):
+    for filters, blocks in zip(filters_of, total):
         step = 1
         while step < blocks and step * filters % shape.out_block:
             step += 1
@@ -145,7 +133,7 @@ def _filter_blocks(
     each = PSUM_LANES if shape.scaled else 1
     room = [
         config.glb_words // BIASES // int(2 * each * ceil(p, PSUM_LANES) * t)
-        for p, t in zip(psums.tolist(), sets.tolist())
+        for p, t in zip(np.asarray(m.psums).tolist(), np.asarray(m.sets).tolist())
     ]
     most = [
         b if shape.pool is not None or b <= k else max(k // step * step, step)
@@ -465,13 +453,12 @@ def ranking(
 
 
 def _depthwise_uses(
-    shape: Shape, config: Config
+    shape: Shape, config: Config, each: int
 ) -> list[tuple[float, tuple[int, int], dict[str, np.ndarray]]]:
     """(least cycles, (q, r), uses of the array, SPATIAL by name) of a depthwise layer, the fastest
     first: a pass takes r groups of q channels, whole blocks of the input's channels and of the
-    output's."""
+    output's. each: as Mapping.depthwise."""
     found, multiplier = [], shape.multiplier
-    each = ceil(multiplier, config.simd) * config.simd
     for q in (q for q in range(1, shape.block + 1) if shape.block % q == 0):
         split, psums = shape.block // q, q * multiplier
         if q * each > config.psum_spad or q > MOST_CHANNELS:
@@ -523,7 +510,7 @@ def _depthwise(shape: Shape, config: Config, objective: str, most: int) -> tuple
         return first <= (least_so_far if len(found) >= most else np.inf)
 
     each = ceil(shape.multiplier, config.simd) * config.simd
-    for floor, (q, r), uses in _depthwise_uses(shape, config):
+    for floor, (q, r), uses in _depthwise_uses(shape, config, each):
         best = min((m.cycles for m in found), default=np.inf)
         if objective == "cycles" and floor > FARTHEST * best:
             break

@@ -93,13 +93,15 @@ def _sums(operands: np.ndarray, weights: np.ndarray, channels: int, columns: int
     weights = weights.reshape(t, groups, high, taps, channels, p)
     out = np.empty((columns, t, channels, p), np.int64)
     depthwise = operands.shape[1] != groups
-    for sets in (range(g, g + 1) for g in range(t)) if depthwise else (range(t),):
-        own = operands[:, sets.start : sets.stop] if depthwise else operands
+    alike = 1 if depthwise else t  # sets that meet the same operands
+    for g in range(0, t, alike):
+        sets = slice(g, g + alike)
+        own = operands[:, sets] if depthwise else operands
         for c in range(channels):
-            matrix = weights[sets.start : sets.stop, ..., c, :].reshape(len(sets), -1, p)
-            matrix = matrix.transpose(1, 0, 2).reshape(-1, len(sets) * p)
+            matrix = weights[sets, ..., c, :].reshape(alike, -1, p)
+            matrix = matrix.transpose(1, 0, 2).reshape(-1, alike * p)
             sums = matmul(own[..., c].reshape(columns, -1), matrix)
-            out[:, sets.start : sets.stop, c] = sums.reshape(columns, len(sets), p)
+            out[:, sets, c] = sums.reshape(columns, alike, p)
     return out
 
 

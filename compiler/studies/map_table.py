@@ -147,8 +147,7 @@ def map_layer(
             shape.of(best),
             best,
             config,
-            # Zeros of a depthwise pass are held.
-            Mode.GATE if best.depthwise and mode is Mode.SKIP else mode,
+            best.mode(mode),
             zeros.get("in", 0.0),
             shape.times(best, layer.groups),
         )
@@ -222,7 +221,7 @@ def _of_ranked(layer: Conv, ranked: list[tuple[Mapping, Shape]], config: Config)
     best, shape = ranked[0]
     part = shape.of(best)
     _, _, shares = estimate(part, best, config)
-    groups = 1 if shape.depthwise else layer.groups  # the mapping's figures are of all channels
+    groups = shape.repeats(layer.groups)
     times = shape.times(best, layer.groups) // part.parts
     return MappedLayer(
         layer.name,

@@ -24,7 +24,7 @@ class Constants:
     def __init__(self, blob: Blob, conv: Convolution, simd: int):
         self.blob, self.conv, self.simd = blob, conv, simd
         self.shape, self.m, self.each = conv.shape, conv.mapping, conv.filters
-        self.blocks = ceil(self.each, self.m.psums * self.m.sets)
+        self.blocks = ceil(self.each, self.m.block_filters)
         self.lowest_block: list[int] = []  # of each group: its first block of the input
         self._placed: list[np.ndarray] = []  # weights in the slots of their channels
         self.bias_blocks = self.m.bias_blocks or self.blocks
@@ -77,7 +77,7 @@ class Constants:
             p = self.psums_of(fb)
             own = np.zeros((m.sets, ceil(p, 4) * 4, values.shape[1]), np.int32)
             flat = np.zeros((m.sets * p, values.shape[1]), np.int32)
-            part = values[fb * m.psums * m.sets :][: m.sets * p]
+            part = values[fb * m.block_filters :][: m.sets * p]
             flat[: len(part)] = part
             own[:, :p] = flat.reshape(m.sets, p, -1)
             table.append(own.reshape(-1))

@@ -12,7 +12,7 @@ from compiler.mapping.mapping import Counts
 from compiler.numbers import ceil
 from golden.integer.requantise import Requantiser
 from hdl.config import Config
-from hdl.isa import ENTRY_ADDR, Mode, Opcode, Rounding
+from hdl.isa import ENTRY_ADDR, Opcode, Rounding
 
 MODULUS = 1 << ENTRY_ADDR
 
@@ -109,12 +109,6 @@ class _Emitter:
         return self._after(self.schedule.add(Opcode.LOAD, **fields))
 
     # ---- passes -----------------------------------------------------------------------------
-    @property
-    def mode(self) -> Mode:
-        """Zeros of a depthwise layer are held, where those of others are left out."""
-        skips = self.conv.mode is Mode.SKIP and self.conv.mapping.depthwise
-        return Mode.GATE if skips else self.conv.mode
-
     def emit(self) -> Command:
         m = self.conv.mapping
         self.schedule.add(
@@ -124,7 +118,7 @@ class _Emitter:
             sets=m.sets,
             rows=m.e,
             stride=self.conv.shape.uy,
-            mode=self.mode,
+            mode=m.mode(self.conv.mode),
             depthwise=bool(m.depthwise),
             ring=self.regions["ring"],
             ring_size=int(self.count.ring),

@@ -48,7 +48,7 @@ class OfmapBuffer:
         """Fields of the OFMAPs that bring filter block `fb` into a unit."""
         u, m = self.units[unit], self.m
         row_stride = m.columns * self.width
-        base = self._base(unit) + (fb - u.blocks.start) * m.psums * m.sets
+        base = self._base(unit) + (fb - u.blocks.start) * m.block_filters
         common = dict(position_stride=self.width, row_stride=row_stride)
         if self.pool:
             ring = m.ring
@@ -126,8 +126,8 @@ class OfmapBuffer:
         """Empties a unit; `writer` is its last OFMAP."""
         u, m = self.units[unit], self.m
         q_out, each = self.shape.out_block, self.conv.filters
-        first = u.blocks.start * m.psums * m.sets
-        filters_here = min(self.conv.filters_of(u.group) - first, len(u.blocks) * m.psums * m.sets)
+        first = u.blocks.start * m.block_filters
+        filters_here = min(self.conv.filters_of(u.group) - first, len(u.blocks) * m.block_filters)
         common = dict(
             base=self._base(unit),
             image_stride=self.image,

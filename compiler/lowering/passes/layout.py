@@ -39,8 +39,8 @@ def _reading(
         sizes += [4, 1] if layer.depthwise else [4]
     shapes = [state.shape(layer, channels, block, n) for n in sizes]
     found = [m for shape in shapes if (m := search(shape))]
-    times = 1 if shapes[0].depthwise else layer.groups
-    return min((state.cost(m) for m in found), default=float("inf")) * times
+    cost = min((state.cost(m) for m in found), default=float("inf"))
+    return cost * shapes[0].repeats(layer.groups)
 
 
 def _writing(state: Request, name: str, block: int) -> float:

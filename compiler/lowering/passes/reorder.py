@@ -47,8 +47,7 @@ def _block(state: Compressed, layer: Conv, search: Search) -> int | None:
         out_block = state.views[layer.output].storage.block if layer.depthwise else 1
         shape = state.shape(layer, view.slots, block, out_block)
         found = search(shape)
-        times = 1 if shape.depthwise else layer.groups
-        return state.cost(found) * times if found else float("inf")
+        return state.cost(found) * shape.repeats(layer.groups) if found else float("inf")
 
     def copying(block: int) -> float:
         entries = state.images * tensor.size
